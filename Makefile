@@ -1,0 +1,41 @@
+# The two commands of the README, and what they are made of. `make help` lists them.
+PYTHON ?= python3
+VENV   ?= .venv
+MODEL  ?= tiny
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install everything into .venv
+
+$(READY): pyproject.toml
+	@echo "Installing into $(VENV); the first time this takes a few minutes…"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[api,worker,client,dev]'
+	@touch $@
+
+demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)
+	@$(BIN)/python examples/demo.py --model $(MODEL) -o demo.wav
+
+test: check ## everything that CI runs: static checks and all tests
+	$(BIN)/pytest
+
+check: $(READY) ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## put the code into the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav

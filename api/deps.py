@@ -1,0 +1,55 @@
+"""What the routes work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Self, cast
+
+from celery import Celery
+from fastapi import Depends, Request
+from redis import Redis
+
+from shared.connection import connect
+from shared.ledger import Ledger
+from shared.queue import make_app
+from shared.roster import Roster
+from shared.settings import Settings
+from shared.storage import Storage
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything outside the process, opened once."""
+
+    settings: Settings
+    redis: Redis
+    ledger: Ledger
+    roster: Roster
+    storage: Storage
+    celery: Celery
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open what the settings name; Redis is not asked anything yet."""
+        redis = connect(settings.redis_url)
+        return cls(
+            settings=settings,
+            redis=redis,
+            ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            roster=Roster(redis),
+            storage=Storage.open(settings.storage_url),
+            celery=make_app(settings.redis_url),
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.celery.close()
+        self.redis.close()
+
+
+def services(request: Request) -> Services:
+    """The services of the running application."""
+    return cast(Services, request.app.state.services)
+
+
+Use = Annotated[Services, Depends(services)]

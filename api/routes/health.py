@@ -1,0 +1,23 @@
+"""Whether the process lives, and whether it can do its work."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.deps import Use
+from api.schemas import ErrorBody, Health
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+async def alive() -> Health:
+    """Return at once while the process lives."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Redis is away"}})
+def ready(services: Use) -> Health:
+    """Return when Redis answers: from then on jobs can be submitted."""
+    services.ledger.ping()
+    return Health()

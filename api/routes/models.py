@@ -1,0 +1,32 @@
+"""What is served: models and their voices."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.deps import Use
+from api.schemas import ModelList, ModelObject, Voice, VoiceList
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/models")
+def models(services: Use) -> ModelList:
+    """List every model that workers serve."""
+    return ModelList(
+        data=[
+            ModelObject(**served.card.model_dump(), workers=served.workers)
+            for served in services.roster.models()
+        ]
+    )
+
+
+@router.get("/audio/voices")
+def voices(services: Use) -> VoiceList:
+    """List the voices of the served models."""
+    listed = [
+        Voice(id=voice, name=voice.replace("_", " ").title(), model=served.card.id)
+        for served in services.roster.models()
+        for voice in served.card.voices
+    ]
+    return VoiceList(voices=listed, data=listed)

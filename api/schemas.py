@@ -1,0 +1,236 @@
+"""What the API reads and writes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.jobs import SAMPLE_RATE, Job, Sampling, Status
+
+Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=16),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Annotated[str, Field(description="The text to speak.", min_length=1)]
+    model: str | None = Field(
+        default=None, description="A served model, long or short name; by default one for the task."
+    )
+    language: str = Field(default="auto", description="As listed by `/v1/models`, or `auto`.")
+    response_format: Literal["wav"] = "wav"
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
+    sampling: Sampling = Sampling()
+    metadata: Metadata = {}
+
+
+class CustomVoice(_Request):
+    """Speak with one of the model's own voices."""
+
+    task: Literal["custom_voice"]
+    voice: str
+    instructions: Instructions | None = None
+
+
+class VoiceDesign(_Request):
+    """Speak with a voice made to a description."""
+
+    task: Literal["voice_design"]
+    instructions: Instructions
+
+
+class Reference(BaseModel):
+    """A recording of the voice to clone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio: str = Field(description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.")
+    text: Instructions | None = Field(
+        default=None,
+        description="What is said in it; without it only the speaker's timbre is used.",
+    )
+
+
+class VoiceClone(_Request):
+    """Speak with the voice of a recording."""
+
+    task: Literal["voice_clone"]
+    reference: Reference
+
+
+JobRequest = Annotated[CustomVoice | VoiceDesign | VoiceClone, Field(discriminator="task")]
+
+
+class ErrorObject(BaseModel):
+    """What went wrong; `param` names the field, `code` is stable."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorObject
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class SegmentCounts(BaseModel):
+    """How many segments a job has; `truncated` ones reached their longest length."""
+
+    total: int
+    completed: int
+    failed: int
+    truncated: int
+
+
+class Audio(BaseModel):
+    """The finished audio."""
+
+    seconds: float
+    sample_rate: int
+    bytes: int
+    format: Literal["wav"]
+
+
+class Synthesis(BaseModel):
+    """How the work went: `rtf` is wall seconds ÷ audio seconds; segments by batch size."""
+
+    seconds: float | None
+    rtf: float | None
+    batch_sizes: dict[int, int]
+
+
+class Links(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    content: str
+
+
+class JobObject(BaseModel):
+    """A job as clients see it; times in Unix seconds."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    progress: int = Field(ge=0, le=100)
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None = None
+    error: JobError | None
+    task: str
+    model: str
+    voice: str | None
+    language: str
+    segments: SegmentCounts
+    audio: Audio | None
+    synthesis: Synthesis
+    metadata: dict[str, str]
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job) -> JobObject:
+        """The public view of a ledger job."""
+        done = job.status == Status.COMPLETED
+        return cls(
+            id=job.id,
+            status=job.status,
+            # The join is still to come when all segments are there.
+            progress=100 if done else min(99, 100 * job.completed // job.total),
+            created_at=int(job.created_at),
+            completed_at=int(job.completed_at) if job.completed_at else None,
+            error=JobError(code=job.error_code or "", message=job.error_message or "")
+            if job.status == Status.FAILED
+            else None,
+            task=job.spec.task,
+            model=job.spec.model,
+            voice=job.spec.voice,
+            language=job.spec.language,
+            segments=SegmentCounts(
+                total=job.total,
+                completed=job.completed,
+                failed=job.failed,
+                truncated=job.truncated,
+            ),
+            audio=_audio(job) if done else None,
+            synthesis=_synthesis(job),
+            metadata=job.spec.metadata,
+            links=Links(self=f"/v1/jobs/{job.id}", content=f"/v1/jobs/{job.id}/content"),
+        )
+
+
+def _audio(job: Job) -> Audio:
+    return Audio(
+        seconds=round(job.audio_s, 3),
+        sample_rate=SAMPLE_RATE,
+        bytes=job.result_bytes or 0,
+        format="wav",
+    )
+
+
+def _synthesis(job: Job) -> Synthesis:
+    wall = job.completed_at - job.started_at if job.completed_at and job.started_at else None
+    rtf = wall / job.audio_s if wall is not None and job.audio_s else None
+    return Synthesis(
+        seconds=wall and round(wall, 3), rtf=rtf and round(rtf, 3), batch_sizes=job.batch_sizes
+    )
+
+
+class ModelObject(BaseModel):
+    """A model that workers serve; `workers` counts those alive now."""
+
+    id: str
+    object: Literal["model"] = "model"
+    owned_by: str = "qwen-tts-queue"
+    task: str
+    size: str
+    voices: tuple[str, ...]
+    languages: tuple[str, ...]
+    instructions: bool
+    workers: int
+
+
+class ModelList(BaseModel):
+    """Every served model."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+class Voice(BaseModel):
+    """A voice of a served model."""
+
+    id: str
+    name: str
+    model: str
+
+
+class VoiceList(BaseModel):
+    """The same voices under both names that clients look for."""
+
+    object: Literal["list"] = "list"
+    voices: list[Voice]
+    data: list[Voice]
+
+
+class Health(BaseModel):
+    """That a process is up, or what it lacks."""
+
+    status: Literal["ok"] = "ok"

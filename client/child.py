@@ -1,0 +1,109 @@
+"""Child processes that never outlive us."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from client.errors import ChildExited, StartFailed
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+POLL_S = 0.05
+
+
+class Child:
+    """A process we started, known by `name`; it writes to `log`, or to our terminal without one.
+
+    It has a session of its own, so that Ctrl-C in the terminal reaches only us and we choose the
+    order in which things stop. Start it from a thread that stays: see `_die_with_us`. Raises
+    StartFailed where the command cannot be run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        keep_open: Sequence[int] = (),
+    ) -> None:
+        self.name, self.log = name, log
+        output = log.open("wb") if log else None
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT if output else None,
+                start_new_session=True,
+                pass_fds=keep_open,
+                preexec_fn=_die_with_us(),
+            )
+        except OSError as error:
+            raise StartFailed(f"cannot start {name} ({command[0]}): {error.strerror}") from error
+        finally:
+            if output:
+                output.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also its group's."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for a signal, or None while it runs."""
+        return self._process.poll()
+
+    def check(self) -> None:
+        """Raise ChildExited if it has ended."""
+        code = self.exit_code
+        if code is not None:
+            raise ChildExited(self.name, code, self.log)
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """Kill it, and whatever it started, at once."""
+        if self.exit_code is None:
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def stop(children: Iterable[Child], within_s: float) -> None:
+    """Ask all to stop, wait until they have, and kill those that still run after `within_s`."""
+    children = list(children)
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + within_s
+    while any(child.exit_code is None for child in children):
+        if time.monotonic() > deadline:
+            for child in children:
+                child.kill()
+        time.sleep(POLL_S)
+
+
+def _die_with_us() -> Callable[[], None] | None:
+    """Return what the child runs before exec so that the kernel stops it when we die.
+
+    After `kill -9` none of our code runs, and children in sessions of their own would stay behind
+    with the port and the folder. The signal comes at the death of the *thread* that forked. Only
+    Linux has it. Nothing is imported or loaded after the fork, where that could deadlock.
+    """
+    if sys.platform != "linux":
+        return None
+    libc, us = ctypes.CDLL(None), os.getpid()
+
+    def ask_the_kernel() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != us:  # We died between fork and prctl: the signal will never come.
+            os._exit(1)
+
+    return ask_the_kernel

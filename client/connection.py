@@ -1,0 +1,93 @@
+"""One HTTP connection to a server, with every failure turned into an error of the tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any, Self
+
+import httpx
+
+from client.errors import NarrateError, RequestRefused, ServerUnreachable
+
+
+class Connection:
+    """A pooled connection to `base_url`; NarrateError where that is no HTTP address."""
+
+    def __init__(self, base_url: str, timeout_s: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._client = httpx.Client(
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
+            trust_env=not _is_loopback(self.base_url),
+            follow_redirects=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the pooled sockets."""
+        self._client.close()
+
+    @contextmanager
+    def stream(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
+        """Yield a 2xx response whose body is yet to be read.
+
+        Raises RequestRefused for any other answer and ServerUnreachable where there is none, also
+        when the connection breaks while the body is read inside the `with`.
+        """
+        try:
+            with self._client.stream(method, self.base_url + path, **request) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refusal(response)
+                yield response
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ServerUnreachable(
+                f"no server at {self.base_url}: start one with `narrate up`"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise ServerUnreachable(f"the server at {self.base_url} does not answer") from error
+        except httpx.HTTPError as error:
+            raise ServerUnreachable(f"lost the server at {self.base_url}: {error}") from error
+
+    def json(self, method: str, path: str, **request: Any) -> Any:
+        """Return the decoded answer; NarrateError where it is not JSON, else as `stream`."""
+        with self.stream(method, path, **request) as response:
+            response.read()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise NarrateError(f"{self.base_url} answers, but is no narration server") from error
+
+
+def _is_loopback(url: str) -> bool:
+    """Tell whether the server is on this machine, where no proxy from the environment belongs."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise NarrateError(f"not a server's address: {url}") from error
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise NarrateError(f"not a server's address: {url} (expected http://HOST:PORT)")
+    try:
+        return parts.host == "localhost" or ip_address(parts.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refusal(response: httpx.Response) -> RequestRefused:
+    try:
+        error = response.json()["error"]
+        message, param, code = error["message"], error.get("param"), error.get("code")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, param, code = f"HTTP {response.status_code} {response.reason_phrase}", None, None
+    seconds = response.headers.get("retry-after", "")
+    return RequestRefused(
+        message,
+        status=response.status_code,
+        param=param,
+        code=code,
+        retry_after_s=float(seconds) if seconds.isdecimal() else None,
+    )

@@ -1,0 +1,61 @@
+"""Everything the client raises, in one tree."""
+
+from pathlib import Path
+
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+class NarrateError(Exception):
+    """The root: every error raised on purpose here, its text one line fit for a terminal."""
+
+    transient = False
+    retry_after_s: float | None = None
+
+
+class ServerUnreachable(NarrateError):
+    """Raised when no answer came: nothing listens there, or the connection broke."""
+
+    transient = True
+
+
+class RequestRefused(NarrateError):
+    """Raised when the server answered with an error: `status` is HTTP's, the rest is its own."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        where = f" ({param})" if param else ""
+        super().__init__(f"the server refused: {message}{where}")
+        self.message, self.status, self.param, self.code = message, status, param, code
+        self.retry_after_s = retry_after_s
+        self.transient = status in TRY_AGAIN
+
+
+class JobFailed(NarrateError):
+    """Raised when a job that was waited for ended `failed` or `cancelled`."""
+
+    def __init__(self, job_id: str, status: str, message: str, code: str | None = None) -> None:
+        super().__init__(
+            f"job {job_id} {status}: {message}" if message else f"job {job_id} {status}"
+        )
+        self.job_id, self.status, self.message, self.code = job_id, status, message, code
+
+
+class StartFailed(NarrateError):
+    """Raised when the local stack cannot start: port or folder taken, no Redis, too slow."""
+
+
+class ChildExited(NarrateError):
+    """Raised when a process of the local stack ends unasked, before or after it was ready."""
+
+    def __init__(self, name: str, exit_code: int, log: Path | None) -> None:
+        how = f"with exit code {exit_code}" if exit_code >= 0 else f"on signal {-exit_code}"
+        where = f"its log is {log}" if log else "its output is above"
+        super().__init__(f"{name} ended {how}: {where}")
+        self.name, self.exit_code, self.log = name, exit_code, log

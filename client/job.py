@@ -1,0 +1,104 @@
+"""What the server says about a job, as plain frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """How many pieces the text was cut into, and how they stand; truncated ones are cut short."""
+
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    truncated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """The finished recording: `sample_rate` in Hz, `bytes` the whole file."""
+
+    seconds: float
+    sample_rate: int
+    bytes: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Synthesis:
+    """How it was made: wall seconds, RTF (wall ÷ audio), and segments by batch size."""
+
+    seconds: float | None = None
+    rtf: float | None = None
+    batch_sizes: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One job as the server last described it; times are Unix seconds, `progress` is 0–100.
+
+    `raw` is the server's own object, with whatever newer servers add.
+    """
+
+    id: str
+    status: str
+    progress: int
+    task: str
+    model: str
+    voice: str | None
+    language: str | None
+    created_at: float | None
+    completed_at: float | None
+    expires_at: float | None
+    error_code: str | None
+    error_message: str | None
+    segments: Segments
+    audio: Audio | None
+    synthesis: Synthesis
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.status in ENDED
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read a job object; KeyError or TypeError where it is none."""
+        error = body.get("error") or {}
+        return cls(
+            id=body["id"],
+            status=body["status"],
+            progress=body.get("progress", 0),
+            task=body["task"],
+            model=body["model"],
+            voice=body.get("voice"),
+            language=body.get("language"),
+            created_at=body.get("created_at"),
+            completed_at=body.get("completed_at"),
+            expires_at=body.get("expires_at"),
+            error_code=error.get("code"),
+            error_message=error.get("message"),
+            segments=_segments(body.get("segments") or {}),
+            audio=_audio(body.get("audio")),
+            synthesis=_synthesis(body.get("synthesis") or {}),
+            raw=body,
+        )
+
+
+def _segments(body: Mapping[str, Any]) -> Segments:
+    return Segments(*(body.get(name, 0) for name in ("total", "completed", "failed", "truncated")))
+
+
+def _audio(body: Mapping[str, Any] | None) -> Audio | None:
+    if body is None:
+        return None
+    return Audio(body["seconds"], body["sample_rate"], body["bytes"], body["format"])
+
+
+def _synthesis(body: Mapping[str, Any]) -> Synthesis:
+    sizes = {int(size): count for size, count in (body.get("batch_sizes") or {}).items()}
+    return Synthesis(body.get("seconds"), body.get("rtf"), sizes)

@@ -1,0 +1,62 @@
+"""How a job is getting on, drawn as a bar on a terminal and as plain lines elsewhere."""
+
+import time
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client.job import Job
+from client.terminal import ERR, note
+
+PLAIN_LINE_EVERY_S = 5.0
+
+
+class JobProgress:
+    """Call it with each answer about a job; as a context manager it cleans the terminal up."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._last_line, self._last_line_at = "", 0.0
+        if ERR.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.fields[status]}", markup=False),
+                BarColumn(),
+                TextColumn("{task.description}", markup=False),
+                TimeElapsedColumn(),
+                console=ERR,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None, status="queued")
+
+    def __call__(self, job: Job) -> None:
+        """Show the job as it stands."""
+        if self._bar:
+            self._bar.update(
+                self._task,
+                description=describe(job),
+                status=job.status.replace("_", " "),
+                completed=job.segments.completed,
+                total=job.segments.total or None,
+            )
+        elif job.ended or time.monotonic() - self._last_line_at > PLAIN_LINE_EVERY_S:
+            self._plain_line(f"{job.status.replace('_', ' ')}: {describe(job)}")
+
+    def _plain_line(self, line: str) -> None:
+        if line != self._last_line:
+            note(line)
+            self._last_line, self._last_line_at = line, time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def describe(job: Job) -> str:
+    """Return segments done and, once known, the seconds of audio."""
+    done = f"{job.segments.completed}/{job.segments.total} segments"
+    return f"{done}, {job.audio.seconds:.1f} s of audio" if job.audio else done

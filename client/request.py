@@ -1,0 +1,101 @@
+"""What can be asked for: the options, their defaults, and the body that is posted."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from client.catalogue import Model
+from client.errors import NarrateError
+
+
+class Options(TypedDict, total=False):
+    """How a text is to be spoken; `None` and absent mean the same.
+
+    `task` is custom_voice, voice_design or voice_clone and follows from the others where absent.
+    `reference` is the recording to clone, a file or its bytes; without `reference_text` only the
+    timbre is taken from it.
+    """
+
+    task: str | None
+    model: str | None
+    voice: str | None
+    language: str | None
+    instructions: str | None
+    reference: Path | bytes | None
+    reference_text: str | None
+    seed: int | None
+    sampling: Mapping[str, Any] | None
+    metadata: Mapping[str, str] | None
+
+
+AS_THEY_ARE = ("model", "voice", "language", "instructions", "seed", "sampling", "metadata")
+
+
+def request_body(text: str, options: Options) -> dict[str, Any]:
+    """Return the JSON body of `POST /v1/jobs`; NarrateError where the reference is unreadable."""
+    body: dict[str, Any] = {"task": options.get("task") or _task(options), "input": text}
+    body |= {name: value for name in AS_THEY_ARE if (value := options.get(name)) is not None}
+    reference = options.get("reference")
+    if reference is not None:
+        audio = base64.b64encode(_read(reference)).decode("ascii")
+        body["reference"] = {"audio": audio, "text": options.get("reference_text")}
+    return body
+
+
+def fill_in(options: Options, models: Sequence[Model]) -> Options:
+    """Return the options with task, model and voice settled by what the server serves.
+
+    A model named by the caller decides its own task; a model with live workers goes first; the
+    default voice is the first one listed. NarrateError where no model does the task.
+    """
+    name = options.get("model")
+    named = [model for model in models if not name or model.answers_to(name)]
+    if name and not named:
+        return options  # The server knows best how to refuse it.
+    task = options.get("task") or _served_task(options, named, by_name=bool(name))
+    able = [model for model in named if model.task == task]
+    if not able:
+        raise NarrateError(_nobody(task, name))
+    model = max(able, key=lambda model: model.workers > 0)  # The first of the best.
+    filled: Options = {**options, "task": task, "model": model.id}
+    if task == "custom_voice" and not options.get("voice") and model.voices:
+        filled["voice"] = model.voices[0]
+    return filled
+
+
+def _task(options: Options) -> str:
+    if options.get("reference") is not None:
+        return "voice_clone"
+    return (
+        "voice_design"
+        if options.get("instructions") and not options.get("voice")
+        else "custom_voice"
+    )
+
+
+def _served_task(options: Options, named: Sequence[Model], *, by_name: bool) -> str:
+    tasks = {model.task for model in named}
+    if by_name and len(tasks) == 1:
+        return tasks.pop()
+    task = _task(options)
+    designers = any(model.task == "voice_design" and model.workers for model in named)
+    return "custom_voice" if task == "voice_design" and not designers else task
+
+
+def _nobody(task: str, name: str | None) -> str:
+    if name:
+        return f"the model {name} does not do {task}"
+    suffix = {"voice_clone": "0.6B-Base", "voice_design": "1.7B-VoiceDesign"}
+    model = suffix.get(task, "0.6B-CustomVoice")
+    advice = f"wait if it is still loading, or start one with `narrate up --model {model}`"
+    return f"no model here does {task} yet: {advice}"
+
+
+def _read(reference: Path | bytes) -> bytes:
+    if isinstance(reference, bytes):
+        return reference
+    try:
+        return reference.read_bytes()
+    except OSError as error:
+        raise NarrateError(f"cannot read {reference}: {error.strerror}") from error

@@ -1,0 +1,98 @@
+"""`narrate up`: run the whole service in the foreground until told to stop."""
+
+import argparse
+import signal
+import time
+from collections.abc import Sequence
+from types import FrameType
+from typing import Self
+
+from client import terminal
+from client.catalogue import Model
+from client.errors import ChildExited
+from client.narrator import DEFAULT_URL, Narrator
+from client.stack import POLL_S, Stack
+
+
+class StopRequest:
+    """Becomes true at the first Ctrl-C, SIGTERM or SIGHUP; the second one kills the stack.
+
+    A flag rather than an exception: nothing is interrupted between starting a process and noting
+    that it was started.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack, self._asked = stack, False
+
+    def __bool__(self) -> bool:
+        return self._asked
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._on_signal) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, action in self._before.items():
+            signal.signal(number, action)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            self._stack.kill()
+        self._asked = True
+
+
+def up(args: argparse.Namespace) -> int:
+    """Start the stack, say when it is ready, and stop it when asked; 1 if a process ends by itself.
+
+    Raises StartFailed before anything runs.
+    """
+    stack = Stack(
+        args.models or args.default_models,
+        data=args.data,
+        host=args.host,
+        port=args.port,
+        workers=args.workers,
+    )
+    with StopRequest(stack) as stop_requested, stack:
+        terminal.note(f"Starting {_parts(stack)}; everything is kept in {stack.data}")
+        try:
+            _run(stack, stop_requested)
+        except ChildExited as error:
+            terminal.error(f"{error}; stopping the rest")
+            return 1
+        terminal.note("Stopping when the segments under way are done; Ctrl-C again to stop now")
+    return 0
+
+
+def _run(stack: Stack, stop_requested: StopRequest) -> None:
+    while not stop_requested and not stack.ready():
+        time.sleep(POLL_S)
+    if not stop_requested:
+        with Narrator(stack.url) as narrator:
+            _announce(stack.url, narrator.models())
+    while not stop_requested:
+        stack.check()
+        time.sleep(POLL_S)
+
+
+def _parts(stack: Stack) -> str:
+    workers = "a worker" if stack.workers == 1 else f"{stack.workers} workers"
+    return f"Redis, the API on {stack.url} and {workers} for {', '.join(stack.models)}"
+
+
+def _announce(url: str, models: Sequence[Model]) -> None:
+    served = [model for model in models if model.workers]
+    terminal.say(f"Ready on {url} with {', '.join(model.id for model in served)}; Ctrl-C stops it")
+    terminal.say(f"Try in another terminal: {_example(url, served)}")
+
+
+def _example(url: str, served: Sequence[Model]) -> str:
+    tasks = {model.task for model in served}
+    options = ""
+    if "custom_voice" not in tasks:
+        designs = "voice_design" in tasks
+        options = ' --instructions "A warm, low voice"' if designs else " --reference voice.wav"
+    where = "" if url == DEFAULT_URL else f" --url {url}"
+    return f'narrate say "Hello there." -o hello.wav{options}{where}'

@@ -1,0 +1,56 @@
+"""One tree of errors for both sides; `api.errors` maps each to an HTTP status."""
+
+from __future__ import annotations
+
+
+class QueueError(Exception):
+    """The root: `code` is stable and for programs, the message is for people."""
+
+    code = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(QueueError):
+    """Raised when a request cannot be served as it is; `param` names the field to change."""
+
+    code = "invalid_value"
+
+
+class JobNotFound(QueueError):
+    """Raised when there is no job of that id."""
+
+    code = "job_not_found"
+
+
+class JobNotReady(QueueError):
+    """Raised when a job's audio is asked for before it is there, or will never be."""
+
+    code = "job_not_ready"
+
+
+class Unavailable(QueueError):
+    """Raised when Redis, the storage or every worker is away; the same request may pass later."""
+
+    code = "service_unavailable"
+
+
+class StaleClaim(QueueError):
+    """Raised when a worker reports on a segment that is no longer its own; its work is dropped."""
+
+    code = "stale_claim"
+
+
+class ObjectNotFound(QueueError):
+    """Raised when the storage holds nothing under a key."""
+
+    code = "object_not_found"
+
+
+class InvalidSetting(QueueError):
+    """Raised when a setting is unknown or out of range; names it and says what is allowed."""
+
+    code = "invalid_setting"

@@ -1,0 +1,179 @@
+"""A job, its segments, their statuses and the legal changes between them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SAMPLE_RATE = 24_000
+
+
+class Status(StrEnum):
+    """Where a job or a segment stands."""
+
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+
+# The one table of legal changes, for jobs and segments alike; the Lua scripts get it from here.
+# in_progress → queued: a worker handed a segment back, or its lease ran out.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED}),
+    Status.IN_PROGRESS: TERMINAL | {Status.QUEUED},
+    Status.COMPLETED: frozenset(),
+    Status.FAILED: frozenset(),
+    Status.CANCELLED: frozenset(),
+}
+
+
+class Task(StrEnum):
+    """What is asked of a model; each checkpoint does exactly one."""
+
+    CUSTOM_VOICE = "custom_voice"
+    VOICE_DESIGN = "voice_design"
+    VOICE_CLONE = "voice_clone"
+
+
+class Message(BaseModel):
+    """The base of everything that is stored or sent: frozen, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+TopK = Annotated[int, Field(ge=1, le=3072)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Temperature = Annotated[float, Field(gt=0, le=10)]
+
+
+class Sampling(Message):
+    """How speech codes are drawn, under the names of qwen-tts's own generate arguments.
+
+    What is left out is taken from the model's `generation_config.json`.
+    """
+
+    do_sample: bool | None = None
+    top_k: TopK | None = None
+    top_p: TopP | None = None
+    temperature: Temperature | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    subtalker_dosample: bool | None = None
+    subtalker_top_k: TopK | None = None
+    subtalker_top_p: TopP | None = None
+    subtalker_temperature: Temperature | None = None
+    max_new_tokens: Annotated[int, Field(ge=3, le=8192)] | None = None
+
+
+class StoredReference(Message):
+    """A clone reference: a WAV in the storage, and what is said in it."""
+
+    key: str
+    text: str | None = None
+
+
+class SpeechSpec(Message):
+    """What all segments of a job share: everything but the text."""
+
+    task: Task
+    model: str
+    language: str = "auto"
+    voice: str | None = None
+    instructions: str | None = None
+    reference: StoredReference | None = None
+    seed: int | None = None
+    sampling: Sampling = Sampling()
+    metadata: dict[str, str] = {}
+
+
+class Claim(Message):
+    """A worker's hold on one segment, or on a job's join, until its lease runs out.
+
+    `epoch` is the fence: only the newest epoch can commit. `text` is empty for a join.
+    """
+
+    segment_id: str
+    epoch: int
+    attempt: int
+    text: str
+    spec: SpeechSpec
+
+    @property
+    def job_id(self) -> str:
+        """The job that the segment belongs to."""
+        return job_of(self.segment_id)
+
+    @property
+    def index(self) -> int:
+        """The segment's number in its job, from 0."""
+        return int(self.segment_id.rsplit(":", 1)[1])
+
+    @property
+    def is_join(self) -> bool:
+        """Whether this is the job's last step: joining the finished segments."""
+        return self.segment_id.endswith(JOIN_SUFFIX)
+
+
+class SegmentResult(Message):
+    """What a worker made of a segment: where it lies and how it went."""
+
+    key: str
+    samples: int
+    truncated: bool = False
+    batch_size: int = 1
+
+
+class Job(Message):
+    """A job as the ledger holds it; times in Unix seconds."""
+
+    id: str
+    status: Status
+    spec: SpeechSpec
+    created_at: float
+    started_at: float | None = None
+    completed_at: float | None = None
+    total: int
+    completed: int = 0
+    failed: int = 0
+    truncated: int = 0
+    samples: int = 0
+    result_key: str | None = None
+    result_bytes: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    batch_sizes: dict[int, int] = {}
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio made so far."""
+        return self.samples / SAMPLE_RATE
+
+
+JOIN_SUFFIX = ":join"
+
+
+def segment_id(job_id: str, index: int) -> str:
+    """The id of a job's segment number `index`, from 0."""
+    return f"{job_id}:{index}"
+
+
+def job_of(segment: str) -> str:
+    """The job that a segment or join id belongs to."""
+    return segment.rsplit(":", 1)[0]
+
+
+def legal_transitions() -> dict[str, list[str]]:
+    """`TRANSITIONS` as plain data."""
+    return {str(old): sorted(str(new) for new in news) for old, news in TRANSITIONS.items()}
+
+
+def from_hash(fields: dict[str, str]) -> dict[str, Any]:
+    """The `batch_sizes` counters of a job's hash gathered into one field."""
+    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
+    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
+    return rest | {"batch_sizes": sizes}

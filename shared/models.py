@@ -1,0 +1,55 @@
+"""Which models there are, by name, and what a worker says of the one it serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.jobs import Task
+
+DEFAULT_MODEL = "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
+RELEASED = tuple(
+    f"Qwen/Qwen3-TTS-12Hz-{name}"
+    for name in (
+        "0.6B-CustomVoice",
+        "0.6B-Base",
+        "1.7B-CustomVoice",
+        "1.7B-VoiceDesign",
+        "1.7B-Base",
+    )
+)
+TINY = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
+
+_SHORT = {name.removeprefix("Qwen/Qwen3-TTS-12Hz-").lower(): name for name in RELEASED}
+_SHORT |= {name.lower(): name for name in TINY} | {"tiny": TINY[0]}
+
+
+def full_name(name: str) -> str:
+    """The full id of a short name such as `1.7B-Base` or `tiny`; other names stay as they are."""
+    return _SHORT.get(name.lower(), name)
+
+
+def model_id(source: str) -> str:
+    """The id under which a hub id or local folder is served: a folder goes by its own name."""
+    name = full_name(source)
+    return Path(name).expanduser().resolve().name if is_folder(name) else name
+
+
+def is_folder(source: str) -> bool:
+    """Whether a model is named by a path rather than by an id."""
+    return source.startswith(("/", "./", "../", "~")) or Path(source).expanduser().is_dir()
+
+
+class ModelCard(BaseModel):
+    """What a worker tells the API of the model that it has loaded."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    task: Task
+    size: Literal["0.6B", "1.7B"] | str
+    voices: tuple[str, ...]
+    languages: tuple[str, ...]
+    instructions: bool

@@ -1,0 +1,62 @@
+"""The Celery application: its messages are hints, the ledger is the truth.
+
+The settings were found by experiment with Celery 5.7 on Redis; docs/decisions/0003 has the reasons.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+SYNTHESISE = "worker.synthesise"
+_log = logging.getLogger(__name__)
+
+
+def queue_name(model: str) -> str:
+    """The queue that workers of a model consume; `lua/reconcile.lua` uses the same name."""
+    return f"tts.{model}"
+
+
+def make_app(redis_url: str) -> Celery:
+    """A Celery application on Redis, for a publisher and a worker alike."""
+    app = Celery("qwen-tts-queue", broker=redis_url)
+    app.conf.update(
+        task_acks_late=True,
+        task_ignore_result=True,
+        task_publish_retry_policy={"max_retries": 1},
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_enable_remote_control=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        result_backend_thread_safe=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_pool_acquire_timeout=2,
+        broker_transport_options={
+            "visibility_timeout": 30,
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 5,
+            "socket_timeout": 5,
+            "socket_connect_timeout": 2,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+    )
+    return app
+
+
+def announce(app: Celery, segments: Iterable[tuple[str, str]]) -> None:
+    """Tell the workers of each (segment, model); a failure is logged, then repaired."""
+    try:
+        with app.producer_pool.acquire(block=True, timeout=2) as producer:
+            for segment, model in segments:
+                app.send_task(
+                    SYNTHESISE, args=(segment,), queue=queue_name(model), producer=producer
+                )
+    except (OperationalError, OSError) as error:
+        _log.warning("Could not announce segments now, workers will find them: %s", error)

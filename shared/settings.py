@@ -1,0 +1,62 @@
+"""Every setting, in one place, read from the environment once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.errors import InvalidSetting
+from shared.models import DEFAULT_MODEL
+
+
+class Settings(BaseSettings):
+    """What a deployment can change; each field is an environment variable in capitals.
+
+    Bounds are part of the type; `load` turns a bad value into one sentence.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
+
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern="^(rediss?|unix)://.")
+    storage_url: str = Field(
+        default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
+        pattern="^(file:///|memory:///|(s3|gs|az|https?)://.)",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # Worker
+    model: str = DEFAULT_MODEL
+    device: Literal["cpu", "cuda"] = "cpu"
+    precision: Literal["float32", "bfloat16"] | None = None
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    slots: int = Field(default=16, ge=1, le=256)
+    collect_ms: int = Field(default=20, ge=0, le=10_000)
+
+    # API
+    max_input_chars: int = Field(default=200_000, ge=1)
+    max_segment_chars: int = Field(default=240, ge=20, le=2_000)
+    max_body_bytes: int = Field(default=32 * 2**20, ge=1_024)
+    max_reference_s: float = Field(default=60.0, gt=0)
+
+    # Ledger
+    lease_s: float = Field(default=10.0, gt=0)
+    max_attempts: int = Field(default=3, ge=1)
+
+    @classmethod
+    def load(cls, **changes: Any) -> Self:
+        """Read the environment; `changes` that are not None win over it.
+
+        Raises `InvalidSetting` for a bad value, with the variable's name and what is allowed.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]).upper()
+            value = os.environ.get(name, first.get("input"))
+            raise InvalidSetting(f"{name}={value!r}: {first['msg']}", param=name) from None

@@ -1,0 +1,80 @@
+"""Where audio lies: a local folder by default, S3 and others by URL, through obstore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+from shared.errors import ObjectNotFound, Unavailable
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object's size, its entity tag, and its bytes in pieces."""
+
+    size_bytes: int
+    etag: str
+    chunks: Iterator[bytes]
+
+
+class Storage:
+    """Objects by key; a write is seen whole or not at all.
+
+    Every method raises `Unavailable` when the storage fails.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open `file:///folder` (made if it is not there), `s3://bucket/prefix`, `memory:///`…."""
+        parts = urlsplit(url)
+        with _storage_errors(url):
+            if parts.scheme != "file":
+                return cls(from_url(url))
+            return cls(LocalStore(Path(unquote(parts.path)), mkdir=True, automatic_cleanup=True))
+
+    def put(self, key: str, content: bytes | Path) -> None:
+        """Store bytes, or the content of a file, under `key`."""
+        with _storage_errors(key):
+            self._store.put(key, content)
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes; raises `ObjectNotFound`."""
+        with _storage_errors(key):
+            return bytes(self._store.get(key).bytes())
+
+    def open_read(self, key: str) -> StoredObject:
+        """The object to be read in pieces; raises `ObjectNotFound`."""
+        with _storage_errors(key):
+            found = self._store.get(key)
+            etag = found.meta["e_tag"] or f"{found.meta['size']}-{found.meta['last_modified']}"
+            return StoredObject(found.meta["size"], etag, (bytes(c) for c in found.stream()))
+
+    def exists(self, key: str) -> bool:
+        """Whether there is an object under `key`."""
+        try:
+            with _storage_errors(key):
+                self._store.head(key)
+        except ObjectNotFound:
+            return False
+        return True
+
+
+@contextmanager
+def _storage_errors(key: str) -> Iterator[None]:
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError):
+        raise ObjectNotFound(f"nothing stored under {key!r}") from None
+    except (BaseError, OSError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unavailable(f"the storage failed at {key!r}: {reason}") from error

@@ -1,0 +1,41 @@
+"""Reading WAVs and making recordings, as a user of the API would."""
+
+from __future__ import annotations
+
+import io
+import wave
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+Pcm = NDArray[np.int16]
+
+
+def pcm(path: Path) -> Pcm:
+    """The samples of a WAV, which must be 24 kHz, mono, 16 bit."""
+    with wave.open(str(path)) as file:
+        form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
+        assert form == (24_000, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+
+
+def as_pcm(samples: Sequence[NDArray[np.float32]]) -> Pcm:
+    """float32 pieces, joined and rounded as a 16 bit file rounds them."""
+    file = io.BytesIO()
+    soundfile.write(file, np.concatenate(samples), 24_000, subtype="PCM_16", format="WAV")
+    file.seek(0)
+    read: Pcm = soundfile.read(file, dtype="int16")[0]
+    return read
+
+
+def recording(seconds: float = 3.0, rate: int = 24_000) -> bytes:
+    """A wobbling tone with some breath in it, as a 16 bit WAV."""
+    time_s = np.arange(int(seconds * rate)) / rate
+    tone = np.sin(2 * np.pi * (180 + 40 * np.sin(3 * time_s)) * time_s)
+    noise = np.random.default_rng(0).normal(0, 0.05, len(time_s))
+    file = io.BytesIO()
+    soundfile.write(file, 0.4 * tone + noise, rate, subtype="PCM_16", format="WAV")
+    return file.getvalue()

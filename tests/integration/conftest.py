@@ -1,0 +1,64 @@
+"""The whole service as real processes, with a tiny model for each task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from worker.engine.loading import load_model
+
+from client import Narrator
+from client.stack import Stack
+from worker import models
+from worker.engine.qwen import Qwen3TTSModel
+
+MODELS = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The tiny checkpoints are made anew for each run of the tests."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        # Three models and a test share the cores, and a tiny model gains nothing from threads.
+        patch.setenv("THREADS", "1")
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data = tmp_path_factory.mktemp("stack")
+    with Stack(MODELS, data=data, port=0, logs_to_files=True) as stack:
+        stack.wait_ready(120)
+        yield stack
+
+
+@pytest.fixture
+def narrator(stack: Stack) -> Iterator[Narrator]:
+    with Narrator(stack.url) as narrator:
+        yield narrator
+
+
+@pytest.fixture(scope="session")
+def direct() -> Callable[[str], Qwen3TTSModel]:
+    """qwen-tts itself on the same checkpoints, loaded once each in this process."""
+    loaded: dict[str, Qwen3TTSModel] = {}
+
+    def load(name: str) -> Qwen3TTSModel:
+        if name not in loaded:
+            loaded[name] = load_model(models.locate(name), threads=1)
+        return loaded[name]
+
+    return load
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this id runs."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,110 @@
+"""Starting, stopping and losing processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from audio_files import pcm
+from conftest import alive
+
+from client import Narrator
+from client.redis_server import RedisServer
+from client.stack import Stack
+
+pytestmark = pytest.mark.integration
+
+GREEDY = {"do_sample": False, "subtalker_dosample": False}
+TEXT = "\n\n".join(f"Paragraph {n}, and more to come." for n in range(24))
+
+
+@pytest.fixture
+def two_workers(tmp_path: Path) -> Iterator[Stack]:
+    with Stack(["tiny"], data=tmp_path, port=0, workers=2, logs_to_files=True) as stack:
+        stack.wait_ready(120)
+        yield stack
+
+
+def test_a_job_outlives_the_worker_that_had_it(two_workers: Stack, tmp_path: Path) -> None:
+    with Narrator(two_workers.url) as narrator:
+        job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
+        while narrator.job(job.id).segments.completed == 0:
+            time.sleep(0.02)
+        two_workers._workers[0].kill()
+        done = narrator.wait(job.id)
+        assert done.segments.completed == done.segments.total == 24
+        interrupted = pcm(narrator.download(job.id, tmp_path / "a.wav"))
+        again = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
+        narrator.wait(again.id)
+        whole = pcm(narrator.download(again.id, tmp_path / "b.wav"))
+    assert len(interrupted) == len(whole)
+    assert abs(interrupted.astype(int) - whole.astype(int)).max() <= 2
+
+
+def run_worker(model: str, redis_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"REDIS_URL": redis_url, "STORAGE_URL": folder.as_uri()}
+    return subprocess.run(
+        [sys.executable, "-m", "worker", "--model", model],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("model", ["nobody/has-this-model", "./no/such/folder"])
+def test_a_worker_without_a_model_says_so_and_consumes_nothing(model: str, tmp_path: Path) -> None:
+    with RedisServer(tmp_path / "redis") as redis:
+        ran = run_worker(model, redis.url, tmp_path)
+    assert ran.returncode == 1
+    assert ran.stdout == ""
+    *logged, said = ran.stderr.splitlines()
+    assert said.startswith("error: ")
+    assert model.rsplit("/", 1)[1] in said
+    assert "Traceback" not in ran.stderr
+    assert all(" INFO Loading" in line for line in logged)
+
+
+def test_a_bad_setting_of_a_worker_is_one_line() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "worker", "--slots", "none"], capture_output=True, text=True
+    )
+    assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
+    assert "SLOTS='none'" in ran.stderr
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "client", "up", "--model", "tiny", "--port", "0"]
+    log = tmp_path / "up.log"
+    with log.open("wb") as output:
+        up = subprocess.Popen([*command, "--data", tmp_path / "data"], stdout=output, stderr=output)
+    try:
+        wait_for(lambda: b"Ready on" in log.read_bytes() or up.poll() is not None, 120)
+        assert up.poll() is None, log.read_text()
+        children = child_pids(up.pid)
+        assert len(children) == 3
+        up.send_signal(end)
+        assert up.wait(60) == (0 if end != signal.SIGKILL else -9), log.read_text()
+        wait_for(lambda: not any(map(alive, children)), 30)
+    finally:
+        up.kill()
+    assert "Traceback" not in log.read_text()
+
+
+def child_pids(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for(condition: object, seconds: float) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,51 @@
+"""A real Redis for the unit tests, empty for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from client.redis_server import RedisServer
+from shared.connection import connect
+from shared.jobs import SpeechSpec, Task
+from shared.ledger import Ledger
+from shared.models import ModelCard
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    with RedisServer(folder, log=folder / "redis.log") as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: RedisServer) -> Iterator[Redis]:
+    connection = connect(redis_server.url)
+    connection.flushall()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    return Ledger(redis, lease_s=0.2, max_attempts=3)
+
+
+@pytest.fixture
+def card() -> ModelCard:
+    return ModelCard(
+        id="tiny-CustomVoice",
+        task=Task.CUSTOM_VOICE,
+        size="0.6B",
+        voices=("ryan", "vivian"),
+        languages=("auto", "english", "chinese"),
+        instructions=False,
+    )
+
+
+@pytest.fixture
+def spec(card: ModelCard) -> SpeechSpec:
+    return SpeechSpec(task=card.task, model=card.id, voice="vivian")

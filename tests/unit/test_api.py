@@ -1,0 +1,274 @@
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from api.app import create_app
+from client.redis_server import RedisServer
+from shared.jobs import SegmentResult, Task
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.roster import Roster
+from shared.settings import Settings
+from shared.storage import Storage
+
+GOOD = {"task": "custom_voice", "input": "Hello there.", "voice": "vivian"}
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_server.url,
+        storage_url=(tmp_path / "results").as_uri(),
+        max_input_chars=1_000,
+        max_body_bytes=2_000_000,
+    )
+
+
+@pytest.fixture
+def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
+    roster = Roster(redis)
+    roster.sign_in("w1", card)
+    design = {"voices": (), "instructions": True}
+    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
+    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+def recording(seconds: float, level: float = 0.5, rate: int = 24_000) -> str:
+    file = io.BytesIO()
+    time_s = np.arange(int(seconds * rate)) / rate
+    soundfile.write(file, level * np.sin(2 * np.pi * 220 * time_s), rate, format="WAV")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def clone(audio: str) -> dict[str, Any]:
+    return {"task": "voice_clone", "input": "Hi there.", "reference": {"audio": audio}}
+
+
+def queued(redis: Redis) -> int:
+    return int(redis.zcard("tts:queued")) + int(redis.zcard("tts:jobs"))
+
+
+def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) -> None:
+    answer = api.post("/v1/jobs", json=GOOD | {"seed": 7, "metadata": {"a": "b"}})
+    assert answer.status_code == 202
+    job = answer.json()
+    assert answer.headers["Location"] == job["links"]["self"] == f"/v1/jobs/{job['id']}"
+    assert (job["object"], job["status"], job["progress"]) == ("job", "queued", 0)
+    assert (job["model"], job["voice"], job["metadata"]) == (
+        "tiny-CustomVoice",
+        "vivian",
+        {"a": "b"},
+    )
+    assert api.get(job["links"]["self"]).json() == job
+    assert redis.llen("tts.tiny-CustomVoice") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "says"),
+    [
+        ({"voice": "nobody"}, "voice", "ryan, vivian"),
+        ({"voice": None}, "voice", "string"),
+        ({"language": "klingon"}, "language", "auto, chinese, english"),
+        ({"model": "9B"}, "model", "tiny-CustomVoice"),
+        ({"model": "d"}, "task", "voice_design only"),
+        ({"input": ""}, "input", "at least 1"),
+        ({"input": " \n\t"}, "input", "nothing to speak"),
+        ({"input": "…!?"}, "input", "nothing to speak"),
+        ({"input": "x" * 1_001}, "input", "1,000"),
+        ({"input": 5}, "input", "string"),
+        ({"instructions": "softly"}, "instructions", "does not follow instructions"),
+        ({"task": "sing"}, "task", "custom_voice"),
+        ({"response_format": "mp3"}, "response_format", "wav"),
+        ({"seed": -1}, "seed", "greater than or equal to 0"),
+        ({"seed": 2**32}, "seed", "less than"),
+        ({"sampling": {"top_k": 0}}, "sampling.top_k", "greater than"),
+        ({"sampling": {"temperatur": 1}}, "sampling.temperatur", "not permitted"),
+        ({"sampling": {"max_new_tokens": 9_000}}, "sampling.max_new_tokens", "8192"),
+        ({"metadata": {"k": 1}}, "metadata.k", "string"),
+        ({"reference": {"audio": "x"}}, "reference", "not permitted"),
+        ({"extra": 1}, "extra", "not permitted"),
+    ],
+)
+def test_bad_input_names_its_field_and_queues_nothing(
+    api: TestClient, redis: Redis, change: dict[str, Any], param: str, says: str
+) -> None:
+    answer = api.post("/v1/jobs", json=GOOD | change)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "invalid_request_error")
+    assert error["param"] == param
+    assert says in error["message"]
+    assert queued(redis) == 0
+
+
+@pytest.mark.parametrize(
+    ("audio", "says"),
+    [
+        ("no base64!", "not base64"),
+        (base64.b64encode(b"no audio at all").decode(), "cannot be read as audio"),
+        (recording(1.0)[:40], "cannot be read as audio"),
+        (recording(0.1), "lasts 0.1 s"),
+        (recording(61.0, rate=8_000), "lasts 61.0 s"),
+        (recording(1.0, level=0.0), "silent"),
+    ],
+)
+def test_a_broken_reference_is_refused(
+    api: TestClient, redis: Redis, tmp_path: Path, audio: str, says: str
+) -> None:
+    answer = api.post("/v1/jobs", json=clone(audio))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "reference.audio")
+    assert says in error["message"]
+    assert queued(redis) == 0
+    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+
+
+def test_a_reference_is_stored_once_and_its_job_accepted(api: TestClient, tmp_path: Path) -> None:
+    audio = recording(1.0)
+    for sent in (audio, f"data:audio/wav;base64,{audio}"):
+        assert api.post("/v1/jobs", json=clone(sent)).status_code == 202
+    (stored,) = (tmp_path / "results" / "references").iterdir()
+    assert stored.read_bytes() == base64.b64decode(audio)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "param"),
+    [
+        (b"{", "application/json", 400, "body"),
+        (b"", "application/json", 400, "body"),
+        (b"[]", "application/json", 400, "body"),
+        (b'{"task": "custom_voice"}', "text/plain", 415, None),
+        (b"task=custom_voice", "application/x-www-form-urlencoded", 415, None),
+        (b'"' + b"x" * 2_000_001 + b'"', "application/json", 413, "body"),
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(
+    api: TestClient, redis: Redis, body: bytes, content_type: str, status: int, param: str | None
+) -> None:
+    answer = api.post("/v1/jobs", content=body, headers={"content-type": content_type})
+    assert answer.status_code == status
+    assert answer.json()["error"]["param"] == param
+    assert queued(redis) == 0
+
+
+def test_a_large_body_without_a_length_is_refused(api: TestClient, redis: Redis) -> None:
+    pieces = (b"x" * 100_000 for _ in range(30))
+    answer = api.post("/v1/jobs", content=pieces, headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "body_too_large"
+    assert queued(redis) == 0
+
+
+def test_surrogates_and_control_characters_do_not_break_it(api: TestClient) -> None:
+    body = b'{"task": "custom_voice", "voice": "vivian", "input": "a\\ud800b\\u0000c"}'
+    answer = api.post("/v1/jobs", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code in (202, 400)
+
+
+def test_names_of_voices_languages_and_models_ignore_case(api: TestClient) -> None:
+    body = GOOD | {"voice": "Vivian", "language": "English", "model": "TINY"}
+    job = api.post("/v1/jobs", json=body).json()
+    assert (job["voice"], job["language"], job["model"]) == (
+        "vivian",
+        "english",
+        "tiny-CustomVoice",
+    )
+
+
+def test_the_audio_of_a_finished_job_is_served(
+    api: TestClient, redis: Redis, settings: Settings
+) -> None:
+    job = api.post("/v1/jobs", json=GOOD).json()
+    early = api.get(job["links"]["content"])
+    assert (early.status_code, early.headers["x-should-retry"]) == (409, "false")
+    assert early.json()["error"]["code"] == "job_not_ready"
+
+    ledger = Ledger(redis)
+    Storage.open(settings.storage_url).put("k", b"the audio")
+    for segment in (f"{job['id']}:0", f"{job['id']}:join"):
+        claim = ledger.claim(segment)
+        assert claim is not None
+        ledger.commit(claim, SegmentResult(key="k", samples=12_000), size_bytes=9)
+    done = api.get(job["links"]["self"]).json()
+    assert (done["status"], done["progress"]) == ("completed", 100)
+    assert done["audio"] == {"seconds": 0.5, "sample_rate": 24_000, "bytes": 9, "format": "wav"}
+    assert done["synthesis"]["batch_sizes"] == {"1": 1}
+    assert done["synthesis"]["rtf"] == pytest.approx(
+        done["synthesis"]["seconds"] / 0.5, rel=0.1, abs=2e-3
+    )
+    audio = api.get(job["links"]["content"])
+    assert (audio.status_code, audio.content) == (200, b"the audio")
+    assert audio.headers["content-type"] == "audio/wav"
+    assert audio.headers["content-length"] == "9"
+
+
+def test_a_failed_job_says_why(api: TestClient, redis: Redis) -> None:
+    job = api.post("/v1/jobs", json=GOOD).json()
+    ledger = Ledger(redis)
+    claim = ledger.claim(f"{job['id']}:0")
+    assert claim is not None
+    ledger.fail(claim, "synthesis_failed", "no voice")
+    failed = api.get(job["links"]["self"]).json()
+    assert failed["status"] == "failed"
+    assert failed["error"] == {"code": "synthesis_failed", "message": "no voice"}
+    answer = api.get(job["links"]["content"])
+    assert (answer.status_code, answer.headers["x-should-retry"]) == (409, "false")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/none", "/v1/jobs/none/content", "/v1/nothing"])
+def test_what_is_not_there_is_404_in_the_same_shape(api: TestClient, path: str) -> None:
+    answer = api.get(path, headers={"x-request-id": "my-1"})
+    assert answer.status_code == 404
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert answer.headers["x-request-id"] == "my-1"
+
+
+def test_a_wrong_method_is_405_in_the_same_shape(api: TestClient) -> None:
+    answer = api.put("/v1/jobs", json=GOOD)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_models_and_voices_are_those_that_workers_serve(api: TestClient) -> None:
+    models = {model["id"]: model for model in api.get("/v1/models").json()["data"]}
+    assert set(models) == {"tiny-CustomVoice", "d", "b"}
+    assert models["tiny-CustomVoice"]["workers"] == 1
+    assert models["tiny-CustomVoice"]["voices"] == ["ryan", "vivian"]
+    listed = api.get("/v1/audio/voices").json()
+    assert [voice["id"] for voice in listed["voices"]] == ["ryan", "vivian"]
+    assert listed["data"] == listed["voices"]
+
+
+def test_without_any_worker_nothing_is_queued(api: TestClient, redis: Redis) -> None:
+    redis.flushall()
+    answer = api.post("/v1/jobs", json=GOOD)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "python -m worker" in answer.json()["error"]["message"]
+    assert queued(redis) == 0
+
+
+def test_a_task_that_nobody_serves_is_refused(api: TestClient, redis: Redis) -> None:
+    redis.hdel("tts:models", "b")
+    answer = api.post("/v1/jobs", json=clone(recording(1.0)))
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (400, "task")
+    assert "custom_voice, voice_design" in error["message"]
+
+
+def test_health_tells_life_from_readiness(api: TestClient, settings: Settings) -> None:
+    assert api.get("/healthz").status_code == api.get("/readyz").status_code == 200
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1/0"})
+    with TestClient(create_app(away), raise_server_exceptions=False) as client:
+        assert client.get("/healthz").status_code == 200
+        for answer in (client.get("/readyz"), client.post("/v1/jobs", json=GOOD)):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert answer.json()["error"]["type"] == "server_error"

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.errors import InvalidSetting, ObjectNotFound, Unavailable
+from shared.jobs import SpeechSpec
+from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
+from shared.queue import announce, make_app
+from shared.roster import Roster
+from shared.settings import Settings
+from shared.storage import Storage
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("0.6B-CustomVoice", DEFAULT_MODEL),
+        ("0.6b-customvoice", DEFAULT_MODEL),
+        ("1.7B-VoiceDesign", "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign"),
+        ("tiny", "tiny-CustomVoice"),
+        ("somebody/else", "somebody/else"),
+    ],
+)
+def test_short_names_stand_for_released_models(name: str, full: str) -> None:
+    assert full_name(name) == full
+
+
+def test_a_folder_is_served_under_its_own_name(tmp_path: Path) -> None:
+    folder = tmp_path / "my-voice"
+    folder.mkdir()
+    assert model_id(str(folder)) == model_id(f"{folder}/") == "my-voice"
+    assert model_id("0.6B-CustomVoice") == DEFAULT_MODEL
+
+
+def test_settings_come_from_the_environment_and_the_command_line_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLOTS", "16")
+    monkeypatch.setenv("THREADS", "")
+    assert (Settings.load().slots, Settings.load().threads) == (16, None)
+    assert Settings.load(slots="4", model=None).slots == 4
+    assert Settings.load(slots="4", model=None).model == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SLOTS", "0"),
+        ("THREADS", "x"),
+        ("DEVICE", "tpu"),
+        ("REDIS_URL", "here"),
+        ("STORAGE_URL", "file://here"),
+    ],
+)
+def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting, match=f"{name}='{value}'"):
+        Settings.load()
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    with pytest.raises(InvalidSetting, match="SLOT="):
+        Settings.load(slot=3)
+
+
+def test_messages_are_frozen_and_strict(spec: SpeechSpec) -> None:
+    assert SpeechSpec.model_validate_json(spec.model_dump_json()) == spec
+    with pytest.raises(ValidationError):
+        spec.voice = "other"
+    with pytest.raises(ValidationError):
+        SpeechSpec.model_validate_json('{"task": "custom_voice", "model": "m", "odd": 1}')
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    folder = tmp_path / "a folder" / "results"
+    return Storage.open(folder.as_uri() if request.param == "file" else "memory:///")
+
+
+def test_storage_keeps_bytes_and_files(storage: Storage, tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    file.write_bytes(bytes(range(256)) * 100_000)
+    storage.put("a/b", b"one")
+    storage.put("a/b", b"two")
+    storage.put("a/c", file)
+    assert storage.get("a/b") == b"two"
+    found = storage.open_read("a/c")
+    assert found.size_bytes == file.stat().st_size
+    assert b"".join(found.chunks) == file.read_bytes()
+    assert storage.exists("a/b")
+    assert not storage.exists("a/d")
+
+
+def test_what_is_not_stored_is_said(storage: Storage) -> None:
+    for read in (storage.get, storage.open_read):
+        with pytest.raises(ObjectNotFound, match="'no/such'"):
+            read("no/such")
+
+
+def test_a_storage_that_fails_is_unavailable(tmp_path: Path) -> None:
+    storage = Storage.open((tmp_path / "results").as_uri())
+    (tmp_path / "results" / "a").write_bytes(b"a file where a folder should be")
+    with pytest.raises(Unavailable, match="a/b"):
+        storage.put("a/b", b"one")
+
+
+def test_the_roster_counts_live_workers_and_remembers_models(redis: Redis, card: ModelCard) -> None:
+    roster = Roster(redis)
+    assert roster.models() == []
+    other = card.model_copy(update={"id": "another"})
+    for worker, served in (("w1", card), ("w2", card), ("w3", other)):
+        roster.sign_in(worker, served)
+    roster.sign_in("w1", card)
+    roster.sign_out("w3", other)
+    assert [(m.card.id, m.workers) for m in roster.models()] == [(card.id, 2), ("another", 0)]
+
+
+def test_announcing_to_a_redis_that_is_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    announce(make_app("redis://127.0.0.1:1/0"), [("j:0", "m")])
+    assert "Could not announce" in caplog.text

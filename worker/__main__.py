@@ -1,0 +1,42 @@
+"""`python -m worker`: serve one model until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from shared import logs
+from shared.errors import InvalidSetting, Unavailable
+from shared.settings import Settings
+from worker.engine.errors import ModelUnavailable
+
+
+def main() -> None:
+    """Run a worker; one sentence and exit code 1 if it cannot start."""
+    try:
+        settings = read_settings()
+    except InvalidSetting as error:
+        sys.exit(f"error: {error}")
+    logs.configure(settings.log_level)
+    # Only now: importing torch takes seconds, which --help and a wrong option should not.
+    from worker.main import serve
+
+    try:
+        sys.exit(serve(settings))
+    except (ModelUnavailable, Unavailable) as error:
+        sys.exit(f"error: {error}")
+
+
+def read_settings() -> Settings:
+    """The environment's settings, changed by the command line."""
+    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument("--model", help="hub id, short name (1.7B-Base, tiny) or local folder")
+    parser.add_argument("--device", help="cpu (default) or cuda")
+    parser.add_argument("--precision", help="float32 (default on cpu) or bfloat16")
+    parser.add_argument("--threads", help="CPU threads; default: the physical cores")
+    parser.add_argument("--slots", help="requests in one batch at the most")
+    return Settings.load(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Random weights that keep every signal near size one, whatever the dimensions.
+
+A tensor depends on the seed, its name and its shape alone: neither on the global random state nor
+on the tensors drawn before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+
+import torch
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+
+_ONES = re.compile(r"cluster_usage$|initialized$")
+_CODEBOOK = re.compile(r"embedding_sum$|embed_sum$|text_embedding\.weight$")
+_NORM = re.compile(r"norm\.weight$")
+# The residual branches of the codec start near zero before training; here they should matter.
+_SCALE = re.compile(r"\.scale$|\.gamma$")
+_SNAKE = re.compile(r"\.alpha$|\.beta$")
+_CODES = re.compile(r"codec_embedding")
+_HEAD = re.compile(r"codec_head|lm_head")
+_ATTENTION = re.compile(r"(talker|code_predictor).*[qk]_norm\.weight$")
+_TRANSPOSED = re.compile(
+    r"decoder\.upsample\.\d+\.0\.conv\.weight|decoder\.\d+\.block\.1\.conv\.weight"
+)
+_RESIDUAL_CONV = re.compile(r"block\.[234]\.conv2\.conv\.weight")
+_WAVE = re.compile(r"^decoder\.decoder\.6\.conv\.weight$")
+
+
+def random_weights(model: nn.Module, seed: int, dtype: torch.dtype) -> Weights:
+    """Return a state dict for `model`, which may be on the meta device."""
+    return {
+        name: _draw(name, tensor.shape, seed).to(dtype)
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _draw(name: str, shape: torch.Size, seed: int) -> Tensor:
+    if _ONES.search(name):
+        return torch.ones(shape)
+    digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+    mean, deviation = _moments(name, shape)
+    return torch.randn(shape, generator=generator).mul_(deviation).add_(mean)
+
+
+def _moments(name: str, shape: torch.Size) -> tuple[float, float]:
+    if _CODEBOOK.search(name):
+        return 0.0, 1.0
+    if _ATTENTION.search(name):
+        return 1.5, 0.1
+    if _NORM.search(name):
+        return 1.0, 0.1
+    if _SCALE.search(name):
+        return 0.3, 0.1
+    if _SNAKE.search(name):
+        return 0.0, 0.2
+    if _CODES.search(name):
+        return 0.0, 0.25  # a frame is the sum of 16 of them
+    if len(shape) == 1:
+        return 0.0, 0.02
+    return 0.0, _gain(name) / math.sqrt(_fan_in(name, shape))
+
+
+def _gain(name: str) -> float:
+    if _HEAD.search(name):
+        return 3.0
+    if _RESIDUAL_CONV.search(name):
+        return 0.3
+    return 0.05 if _WAVE.search(name) else 1.0
+
+
+def _fan_in(name: str, shape: torch.Size) -> int:
+    """Return how many products each output sums up.
+
+    A transposed convolution, [in, out, kernel], has one tap when it upsamples by its kernel
+    (`upsample`) and two when by half of it (`block`).
+    """
+    if _TRANSPOSED.search(name):
+        return shape[0] * (2 if "block" in name else 1)
+    return shape[1:].numel()

@@ -1,0 +1,60 @@
+"""Sets up the processor for inference, and counts its cores."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+TOPOLOGY = Path("/sys/devices/system/cpu")
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def set_up_cpu(threads: int | None = None) -> int:
+    """Set how this process computes on the CPU, and return its threads.
+
+    oneDNN on; `threads` for one operation, by default `physical_cores()`; operations one after
+    another; denormals, which are very slow, flushed to zero. A thread takes the last of these from
+    the one that starts it, so this comes before the engine's.
+    """
+    threads = threads or physical_cores()
+    torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
+    libraries = (torch.backends.mkl, torch.backends.mkldnn)
+    if not all(library.is_available() for library in libraries):
+        logger.warning("this build of torch lacks MKL or oneDNN: it will be slow on CPU")
+    torch.set_flush_denormal(True)
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError:  # allowed once, and before any parallel work
+            logger.debug("inter-op threads stay at %d", torch.get_num_interop_threads())
+    return threads
+
+
+def physical_cores() -> int:
+    """Return how many physical cores this process may use: affinity and container limits count."""
+    try:
+        allowed = os.sched_getaffinity(0)
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+    try:
+        siblings = {
+            (TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in allowed
+        }
+    except OSError:
+        return min(len(allowed), _container_limit())
+    return min(len(siblings), _container_limit())
+
+
+def _container_limit() -> int:
+    """Return the whole cores that the control group (version 2) grants, at least one."""
+    try:
+        quota, period = CPU_LIMIT.read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):  # no control group, or "max"
+        return os.cpu_count() or 1

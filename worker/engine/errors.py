@@ -1,0 +1,17 @@
+"""Everything the engine raises."""
+
+
+class EngineError(Exception):
+    """The root of the engine's errors."""
+
+
+class QueueFull(EngineError):
+    """Raised when more requests wait than the engine holds; submit again later."""
+
+
+class Closed(EngineError):
+    """Raised when the engine no longer takes requests."""
+
+
+class ModelUnavailable(EngineError):
+    """Raised when a checkpoint cannot be found, downloaded or loaded; says what to do."""

@@ -1,0 +1,120 @@
+"""What goes into the engine and what comes out; no torch here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 24_000
+FRAME_SAMPLES = 1_920
+
+Samples = NDArray[np.float32]
+Codes = NDArray[np.int64]
+
+
+class Task(StrEnum):
+    """What a model can do; each released checkpoint does exactly one."""
+
+    CUSTOM_VOICE = "custom_voice"
+    VOICE_DESIGN = "voice_design"
+    VOICE_CLONE = "voice_clone"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How codes are drawn, under the names of qwen-tts's generate arguments.
+
+    `None` means: what the checkpoint's `generation_config.json` says. A `seed` makes the codes
+    repeatable.
+    """
+
+    do_sample: bool | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    temperature: float | None = None
+    repetition_penalty: float | None = None
+    subtalker_dosample: bool | None = None
+    subtalker_top_k: int | None = None
+    subtalker_top_p: float | None = None
+    subtalker_temperature: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The recording that a cloned voice is taken from.
+
+    `samples` is float32 [n], mono, at `sample_rate` Hz. With `text`, its transcript, the model
+    continues the recording (in-context learning); without it only the speaker embedding
+    (x-vector) is used. `key` names the content: equal keys, equal voice clone prompts.
+    """
+
+    key: str
+    samples: Samples
+    sample_rate: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class SynthesisRequest:
+    """One text for one batch slot.
+
+    `max_frames` bounds the length, in codec frames of 80 ms. `on_frames` gets float32 samples as
+    they are made, on the engine's thread; `cancelled` ends the request at the next chance.
+    """
+
+    task: Task
+    text: str
+    max_frames: int
+    language: str = "auto"
+    speaker: str | None = None
+    instruct: str | None = None
+    reference: Reference | None = None
+    sampling: Sampling = Sampling()
+    on_frames: Callable[[Samples], None] | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where a request's time went, in seconds, and how many requests shared its batch."""
+
+    waiting_s: float
+    running_s: float
+    batch_size: int
+
+
+FinishReason = Literal["stop", "length"]
+
+
+class Utterance(NamedTuple):
+    """What a runner makes of one request; the fields are those of `Speech`."""
+
+    samples: Samples
+    codes: Codes
+    finish_reason: FinishReason
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """What a request became: `samples` float32 [n] at 24 kHz, `codes` int [frames, 16].
+
+    `finish_reason` is `stop` when the model ended the speech itself and `length` when it was cut
+    at `max_frames`.
+    """
+
+    samples: Samples
+    codes: Codes
+    finish_reason: FinishReason
+    timings: Timings
+
+    @property
+    def audio_s(self) -> float:
+        """The length in seconds."""
+        return len(self.samples) / SAMPLE_RATE

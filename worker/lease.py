@@ -1,0 +1,82 @@
+"""The worker's heartbeat: it keeps the leases, says that the worker lives, and reconciles."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+
+from shared.errors import Unavailable
+from shared.jobs import Claim
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.queue import announce
+from shared.roster import Roster
+
+BEAT_S = 2.0
+_log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """A thread that beats every `BEAT_S` seconds until it is stopped."""
+
+    def __init__(
+        self, *, worker: str, card: ModelCard, ledger: Ledger, roster: Roster, app: Celery
+    ) -> None:
+        self._worker = worker
+        self._card = card
+        self._ledger = ledger
+        self._roster = roster
+        self._app = app
+        self._held: dict[str, tuple[Claim, threading.Event]] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sign out and stop."""
+        self._stopping.set()
+        self._thread.join()
+
+    @contextmanager
+    def holding(self, claim: Claim) -> Iterator[threading.Event]:
+        """Keep a claim's lease; the event is set when the claim is lost."""
+        lost = threading.Event()
+        with self._lock:
+            self._held[claim.segment_id] = claim, lost
+        try:
+            yield lost
+        finally:
+            with self._lock:
+                del self._held[claim.segment_id]
+
+    def _loop(self) -> None:
+        while True:
+            try:
+                self._beat()
+            except Unavailable as error:
+                _log.warning("Heartbeat missed: %s", error)
+            if self._stopping.wait(BEAT_S):
+                break
+        self._sign_out()
+
+    def _beat(self) -> None:
+        self._roster.sign_in(self._worker, self._card)
+        with self._lock:
+            held = dict(self._held)
+        for segment in self._ledger.renew(claim for claim, _lost in held.values()):
+            held[segment][1].set()
+        announce(self._app, self._ledger.reconcile())
+
+    def _sign_out(self) -> None:
+        try:
+            self._roster.sign_out(self._worker, self._card)
+        except Unavailable as error:
+            _log.warning("Could not sign out: %s", error)

@@ -1,0 +1,53 @@
+"""From a model's name to what can be loaded, and from a loaded model to its card."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from shared.jobs import Task
+from shared.models import TINY, ModelCard, full_name, is_folder, model_id
+from worker.checkpoints import make_checkpoint
+from worker.engine.qwen import Qwen3TTSModel
+
+_TASKS = {
+    "custom_voice": Task.CUSTOM_VOICE,
+    "voice_design": Task.VOICE_DESIGN,
+    "base": Task.VOICE_CLONE,
+}
+_KINDS = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design", "Base": "base"}
+
+
+def locate(name: str) -> str:
+    """What to load for a model's name: a folder or a hub id.
+
+    The tiny models (random weights, for trying things out) are made on their first use.
+    """
+    source = full_name(name)
+    if source in TINY and not is_folder(source):
+        folder = cache_folder() / source
+        kind = _KINDS[source.removeprefix("tiny-")]
+        return str(folder if folder.exists() else make_checkpoint("tiny", kind, folder))
+    return str(Path(source).expanduser()) if is_folder(source) else source
+
+
+def cache_folder() -> Path:
+    """Where checkpoints that we make are kept: under `XDG_CACHE_HOME`."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "qwen-tts-queue" / "checkpoints"
+
+
+def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
+    """The card of a loaded model, under the id that `name` is served as."""
+    config = model.model
+    task = _TASKS[config.tts_model_type]
+    # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
+    deaf = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
+    return ModelCard(
+        id=model_id(name),
+        task=task,
+        size={"0b6": "0.6B", "1b7": "1.7B"}.get(config.tts_model_size, config.tts_model_size),
+        voices=tuple(sorted(model.get_supported_speakers() or ())),
+        languages=tuple(model.get_supported_languages() or ("auto",)),
+        instructions=task != Task.VOICE_CLONE and not deaf,
+    )

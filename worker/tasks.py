@@ -1,0 +1,127 @@
+"""From a Celery message to a committed result: translation between ledger and engine, no more."""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from threading import Event
+
+import soundfile
+
+from shared.errors import StaleClaim, Unavailable
+from shared.jobs import Claim, SegmentResult, StoredReference
+from shared.ledger import Ledger
+from shared.storage import Storage
+from shared.text import frame_bound
+from worker import audio
+from worker.engine.engine import Engine
+from worker.engine.errors import Closed, QueueFull
+from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.lease import Heartbeat
+
+_log = logging.getLogger(__name__)
+
+
+class SegmentTask:
+    """What a worker does with the id of a segment, or of a join.
+
+    A message that is repeated, late or wrong costs only a look at the ledger.
+    """
+
+    def __init__(
+        self, *, ledger: Ledger, storage: Storage, engine: Engine, heartbeat: Heartbeat
+    ) -> None:
+        self._ledger = ledger
+        self._storage = storage
+        self._engine = engine
+        self._heartbeat = heartbeat
+
+    def __call__(self, segment: str) -> None:
+        """Do the segment, and the join if it was the job's last."""
+        step: str | None = segment
+        while step is not None:
+            claim = self._ledger.claim(step)
+            step = self._attempt(claim) if claim is not None else None
+
+    def _attempt(self, claim: Claim) -> str | None:
+        """One attempt; whatever happens, the ledger knows what to do next."""
+        try:
+            with self._heartbeat.holding(claim) as lost:
+                return self._join(claim) if claim.is_join else self._speak(claim, lost)
+        except (StaleClaim, CancelledError):
+            _log.warning("Dropped %s: another attempt has taken over", claim.segment_id)
+        except (Unavailable, QueueFull, Closed) as error:
+            _log.warning("Handing %s back: %s", claim.segment_id, error)
+            # If the ledger is what is away, the lease runs out and the segment is found.
+            with suppress(StaleClaim, Unavailable):
+                self._ledger.release(claim)
+        except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
+            _log.exception("Segment %s failed", claim.segment_id)
+            with suppress(StaleClaim, Unavailable):
+                self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
+        return None
+
+    def _speak(self, claim: Claim, lost: Event) -> str | None:
+        began_s = time.monotonic()
+        speech = self._engine.submit(self._request(claim, lost)).result()
+        key = f"jobs/{claim.job_id}/segments/{claim.index}-{claim.epoch}.wav"
+        self._storage.put(key, audio.encode_wav(speech.samples))
+        join = self._ledger.commit(claim, _result(key, speech))
+        _log_speech(claim, speech, time.monotonic() - began_s)
+        return join
+
+    def _join(self, claim: Claim) -> str | None:
+        job = self._ledger.job(claim.job_id)
+        key = f"jobs/{job.id}/audio-{claim.epoch}.wav"
+        joined = audio.join(self._storage, [r.key for r in self._ledger.results(job)], key)
+        result = SegmentResult(key=key, samples=joined.samples)
+        self._ledger.commit(claim, result, size_bytes=joined.size_bytes)
+        _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
+        return None
+
+    def _request(self, claim: Claim, lost: Event) -> SynthesisRequest:
+        spec, sampling = claim.spec, claim.spec.sampling
+        tokens = sampling.max_new_tokens
+        return SynthesisRequest(
+            task=Task(spec.task),
+            text=claim.text,
+            # qwen-tts makes one frame less than it makes tokens.
+            max_frames=tokens - 1 if tokens else frame_bound(claim.text),
+            language=spec.language,
+            speaker=spec.voice,
+            instruct=spec.instructions,
+            reference=self._reference(spec.reference) if spec.reference else None,
+            sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
+            cancelled=lost,
+        )
+
+    def _reference(self, stored: StoredReference) -> Reference:
+        content = self._storage.get(stored.key)
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        key = f"{stored.key}:{stored.text}"
+        return Reference(key, samples.mean(axis=1), rate, stored.text)
+
+
+def _result(key: str, speech: Speech) -> SegmentResult:
+    return SegmentResult(
+        key=key,
+        samples=len(speech.samples),
+        truncated=speech.finish_reason == "length",
+        batch_size=speech.timings.batch_size,
+    )
+
+
+def _log_speech(claim: Claim, speech: Speech, wall_s: float) -> None:
+    _log.info(
+        "Generated audio job=%s segment=%d audio=%.2fs wall=%.2fs RTF=%.2f batch=%d finish=%s",
+        claim.job_id,
+        claim.index,
+        speech.audio_s,
+        wall_s,
+        wall_s / speech.audio_s,
+        speech.timings.batch_size,
+        speech.finish_reason,
+    )
