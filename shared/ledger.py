@@ -6,7 +6,7 @@ The keys are named in `lua/prelude.lua`. Redis keeps the time, so workers' clock
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
@@ -77,10 +77,12 @@ class Ledger:
             spec=SpeechSpec.model_validate_json(spec),
         )
 
-    def renew(self, claims: Iterable[Claim]) -> set[str]:
-        """Extend the leases of these claims; returns the segments that are no longer held."""
-        pairs = [part for claim in claims for part in (claim.segment_id, claim.epoch)]
-        return set(self._run("renew", self._lease_s, *pairs)) if pairs else set()
+    def renew(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Extend the leases of these claims; returns those that no longer hold."""
+        held = {(claim.segment_id, claim.epoch): claim for claim in claims}
+        pairs = [part for key in held for part in key]
+        lost = self._run("renew", self._lease_s, *pairs) if pairs else []
+        return [held[segment, int(epoch)] for segment, epoch in _pairs(lost)]
 
     def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> str | None:
         """Record a result, once; returns the id of the join when it was the job's last segment.
@@ -116,11 +118,12 @@ class Ledger:
     def reconcile(self, *, quiet_s: float = 10.0, limit: int = 1_000) -> list[tuple[str, str]]:
         """Take back overdue leases; returns (segment, model) of what must be announced again."""
         reply = self._run("reconcile", quiet_s, self._max_attempts, limit)
-        return list(zip(reply[::2], reply[1::2], strict=True))
+        return list(_pairs(reply))
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
-        fields = self._read(f"tts:job:{job_id}")
+        with redis_errors():
+            fields = cast(dict[str, str], self._redis.hgetall(f"tts:job:{job_id}"))
         if not fields:
             raise JobNotFound(f"no job {job_id!r}", param="job_id")
         fields.pop("model")
@@ -129,9 +132,12 @@ class Ledger:
 
     def results(self, job: Job) -> list[SegmentResult]:
         """The results of a job's segments, in order; all must be completed."""
-        hashes = [self._read(f"tts:segment:{segment_id(job.id, i)}") for i in range(job.total)]
-        return [SegmentResult(key=h["key"], samples=int(h["samples"])) for h in hashes]
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for index in range(job.total):
+                pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", "key", "samples")
+            rows = pipe.execute()
+        return [SegmentResult(key=key, samples=int(samples)) for key, samples in rows]
 
-    def _read(self, key: str) -> dict[str, str]:
-        with redis_errors():
-            return cast(dict[str, str], self._redis.hgetall(key))
+
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(flat[::2], flat[1::2], strict=True)

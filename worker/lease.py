@@ -31,7 +31,7 @@ class Heartbeat:
         self._ledger = ledger
         self._roster = roster
         self._app = app
-        self._held: dict[str, tuple[Claim, threading.Event]] = {}
+        self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
@@ -48,14 +48,15 @@ class Heartbeat:
     @contextmanager
     def holding(self, claim: Claim) -> Iterator[threading.Event]:
         """Keep a claim's lease; the event is set when the claim is lost."""
-        lost = threading.Event()
+        # By epoch: this process may take a segment again while a thread still has the old claim.
+        key, lost = (claim.segment_id, claim.epoch), threading.Event()
         with self._lock:
-            self._held[claim.segment_id] = claim, lost
+            self._held[key] = claim, lost
         try:
             yield lost
         finally:
             with self._lock:
-                del self._held[claim.segment_id]
+                del self._held[key]
 
     def _loop(self) -> None:
         while True:
@@ -63,6 +64,8 @@ class Heartbeat:
                 self._beat()
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
+            except Exception:  # noqa: BLE001 - without a heartbeat the worker loses its leases
+                _log.exception("Heartbeat failed; the next one may not")
             if self._stopping.wait(BEAT_S):
                 break
         self._sign_out()
@@ -71,8 +74,8 @@ class Heartbeat:
         self._roster.sign_in(self._worker, self._card)
         with self._lock:
             held = dict(self._held)
-        for segment in self._ledger.renew(claim for claim, _lost in held.values()):
-            held[segment][1].set()
+        for claim in self._ledger.renew(claim for claim, _lost in held.values()):
+            held[claim.segment_id, claim.epoch][1].set()
         announce(self._app, self._ledger.reconcile())
 
     def _sign_out(self) -> None:

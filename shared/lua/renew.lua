@@ -1,11 +1,12 @@
 -- ARGV: lease in seconds, then segment id and epoch of each claim.
--- After it: every claim that still holds has a fresh lease; returns the segments that do not.
+-- After it: every claim that still holds has a fresh lease; returns segment and epoch of the others.
 local lost = {}
 for i = 2, #ARGV, 2 do
   if holds(ARGV[i], ARGV[i + 1]) then
     redis.call('ZADD', LEASES, 'XX', now() + tonumber(ARGV[1]), ARGV[i])
   else
     lost[#lost + 1] = ARGV[i]
+    lost[#lost + 1] = ARGV[i + 1]
   end
 end
 return lost

@@ -35,10 +35,13 @@ Speak = Callable[..., tuple[Codes, list[np.ndarray]]]
 
 
 @pytest.fixture(scope="module")
-def model(tiny_checkpoint: Callable[[str], Path]) -> Qwen3TTSModel:
+def model(tiny_checkpoint: Callable[[str], Path]) -> Iterator[Qwen3TTSModel]:
     """Qwen-tts itself, no code of ours in between."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small a model only waits for a second one
     folder = str(tiny_checkpoint("custom_voice"))
-    return Qwen3TTSModel.from_pretrained(folder, dtype=torch.float32, device_map="cpu")
+    yield Qwen3TTSModel.from_pretrained(folder, dtype=torch.float32, device_map="cpu")
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +169,7 @@ def test_speech_is_neither_silent_nor_clipped_nor_stuck(
     for codes, samples in alone:
         assert 0.1 < np.abs(samples).max() < 0.95
         assert samples.std() > 0.02
-        assert len(codes.unique(dim=0)) == len(codes)
+        assert len({tuple(frame) for frame in codes.tolist()}) == len(codes)
 
 
 def test_each_text_and_each_speaker_sounds_different(
@@ -191,8 +194,8 @@ def test_greedy_codes_do_not_depend_on_the_batch(
 def test_sampled_speech_ends_by_itself_too(speak: Speak) -> None:
     torch.manual_seed(0)
     for non_streaming in (True, False):
-        codes, _ = speak(TEXTS, non_streaming_mode=non_streaming)
-        assert all(2 <= len(one) < 120 for one in codes)
+        codes, _ = speak(TEXTS[:4], non_streaming_mode=non_streaming)
+        assert all(2 <= len(one) < 100 for one in codes)
 
 
 def test_a_full_size_never_ends() -> None:

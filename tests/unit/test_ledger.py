@@ -82,7 +82,7 @@ def test_a_lease_that_ran_out_passes_on_and_fences_its_old_holder(
     ):
         with pytest.raises(StaleClaim):
             late()
-    assert ledger.renew([old]) == {"j:0"}
+    assert ledger.renew([old, new]) == [old]
     assert ledger.job("j").completed == 0
     assert ledger.commit(new, RESULT) == "j:join"
 
@@ -92,7 +92,7 @@ def test_renewing_keeps_a_lease(ledger: Ledger, spec: SpeechSpec) -> None:
     held = claim(ledger, "j:0")
     for _ in range(4):
         time.sleep(0.1)
-        assert ledger.renew([held]) == set()
+        assert ledger.renew([held]) == []
     assert ledger.claim("j:0") is None
 
 

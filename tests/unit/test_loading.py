@@ -80,7 +80,7 @@ def test_says_that_there_is_no_such_folder(source: str) -> None:
 
 
 def test_says_that_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match=r"is no checkpoint \(no config\.json\)"):
+    with pytest.raises(ModelUnavailable, match=r"has no config\.json, so it is no checkpoint"):
         load_model(str(tmp_path), threads=1)
 
 

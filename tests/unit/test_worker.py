@@ -1,0 +1,131 @@
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from client.redis_server import RedisServer
+from shared.jobs import Claim, SpeechSpec, Status
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.queue import make_app
+from shared.roster import Roster
+from worker import lease
+from worker.lease import Heartbeat
+
+
+@pytest.fixture
+def heartbeat(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    card: ModelCard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Heartbeat]:
+    monkeypatch.setattr(lease, "BEAT_S", 0.05)
+    app = make_app(redis_server.url)
+    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app)
+    heartbeat.start()
+    yield heartbeat
+    heartbeat.stop()
+    app.close()
+
+
+def claim(ledger: Ledger, segment: str) -> Claim:
+    held = ledger.claim(segment)
+    assert held is not None
+    return held
+
+
+def until(condition: object) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_claim_lives_as_long_as_it_is_held(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["one"])
+    held = claim(ledger, "j:0")
+    with heartbeat.holding(held) as lost:
+        time.sleep(0.5)
+        assert ledger.claim("j:0") is None
+        assert not lost.is_set()
+    until(lambda: ledger.claim("j:0"))
+
+
+def test_who_holds_a_lost_claim_is_told(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["one"])
+    old = claim(ledger, "j:0")
+    time.sleep(0.25)
+    new = claim(ledger, "j:0")
+    with heartbeat.holding(old) as old_lost, heartbeat.holding(new) as new_lost:
+        assert old_lost.wait(10)
+        assert not new_lost.is_set()
+
+
+@pytest.mark.usefixtures("heartbeat")
+def test_a_segment_without_a_worker_is_announced_again(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, ["one"])
+    claim(ledger, "j:0")
+    until(lambda: redis.llen(f"tts.{spec.model}") == 1)
+    assert claim(ledger, "j:0").attempt == 2
+
+
+def test_the_heart_beats_on_through_a_failure(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    redis.set("tts:leases", "not a sorted set")
+    time.sleep(0.3)
+    redis.delete("tts:leases")
+    ledger.admit("j", spec, ["one"])
+    held = claim(ledger, "j:0")
+    with heartbeat.holding(held):
+        time.sleep(0.5)
+        assert ledger.claim("j:0") is None
+    assert ledger.job("j").status == Status.IN_PROGRESS
+
+
+def test_a_worker_signs_in_and_out(
+    redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
+) -> None:
+    roster, app = Roster(redis), make_app(redis_server.url)
+    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=roster, app=app)
+    heartbeat.start()
+    until(lambda: roster.workers() == {"w"})
+    heartbeat.stop()
+    assert roster.workers() == set()
+    app.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_the_health_check_looks_for_a_worker_of_its_own_host(
+    redis: Redis, redis_server: RedisServer, card: ModelCard
+) -> None:
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "worker.health"],
+            env={"REDIS_URL": redis_server.url},
+            capture_output=True,
+            text=True,
+        )
+
+    Roster(redis).sign_in("elsewhere:1", card)
+    sick = check()
+    assert (sick.returncode, sick.stderr) == (
+        1,
+        "unhealthy: no worker of this host is signed in\n",
+    )
+    Roster(redis).sign_in(f"{socket.gethostname()}:1", card)
+    assert check().returncode == 0
