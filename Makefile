@@ -4,6 +4,9 @@ VENV   ?= .venv
 MODEL  ?= tiny
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+# Where torch comes from, if not from pip's default index (README: Settings).
+TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check format clean
@@ -17,8 +20,8 @@ $(READY): pyproject.toml
 	@echo "Installing into $(VENV); the first time this takes a few minutes…"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 …")'
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[api,worker,client,dev]'
+	@test -z "$(TORCH_INDEX)" || $(PIP) --index-url "$(TORCH_INDEX)" torch==2.13.0
+	@$(PIP) -e '.[api,worker,client,dev]'
 	@touch $@
 
 demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)

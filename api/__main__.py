@@ -9,7 +9,7 @@ import uvicorn
 
 from api.app import create_app
 from shared import logs
-from shared.errors import InvalidSetting, Unavailable
+from shared.errors import QueueError
 from shared.settings import Settings
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         app = create_app(settings)
-    except (InvalidSetting, Unavailable) as error:
+    except QueueError as error:
         sys.exit(f"error: {error}")
     logs.configure(settings.log_level)
     uvicorn.run(app, host=options.host, port=options.port, log_config=None)

@@ -10,83 +10,96 @@ from api.deps import Services
 from api.schemas import CustomVoice, JobRequest, VoiceClone
 from shared import text
 from shared.errors import InvalidRequest, Unavailable
-from shared.jobs import SpeechSpec, segment_id
+from shared.jobs import SpeechSpec
 from shared.models import ModelCard, full_name
-from shared.queue import announce
 from shared.roster import ServedModel
 
 
 def submit(request: JobRequest, services: Services) -> str:
-    """Check, admit and announce a job; returns its id.
+    """Check and admit a job; returns its id.
 
     Raises `InvalidRequest` before anything is queued, `Unavailable` if it cannot be queued now.
     """
-    card = _choose_model(request, services.roster.models())
+    spec = _fit(request, _candidates(request, services.roster.models()))
     texts = _segments(request, services)
-    spec = SpeechSpec(
+    if isinstance(request, VoiceClone):
+        stored = reference.store(request.reference, services)
+        spec = spec.model_copy(update={"reference": stored})
+    job_id = f"job_{uuid.uuid4().hex}"
+    services.ledger.admit(job_id, spec, texts)
+    return job_id
+
+
+def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:
+    """The named model, or all that can do the task, those with live workers first."""
+    if not served:
+        raise Unavailable("no worker has started yet; start one with `python -m worker`")
+    cards = [model.card for model in served]
+    if request.model is not None:
+        wanted = {request.model.lower(), full_name(request.model).lower()}
+        cards = [card for card in cards if card.id.lower() in wanted]
+        if not cards:
+            names = _list(model.card.id for model in served)
+            raise InvalidRequest(
+                f"no worker serves {request.model[:100]!r}; served here: {names}", param="model"
+            )
+    able = [card for card in cards if card.task == request.task]
+    if not able:
+        tasks = _list(card.task for card in cards)
+        whose = cards[0].id if request.model is not None else "the models served here"
+        raise InvalidRequest(f"{request.task} is not what {whose} can do: {tasks}", param="task")
+    return able
+
+
+def _fit(request: JobRequest, cards: list[ModelCard]) -> SpeechSpec:
+    """The job for the first model that can do all that is asked; else what the first one lacks."""
+    refusals = []
+    for card in cards:
+        try:
+            return _spec(request, card)
+        except InvalidRequest as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
+    voice = request.voice if isinstance(request, CustomVoice) else None
+    return SpeechSpec(
         task=card.task,
         model=card.id,
         language=_listed(request.language, card.languages, "language", card),
-        voice=_listed(request.voice, card.voices, "voice", card)
-        if isinstance(request, CustomVoice)
-        else None,
+        voice=voice and _listed(voice, card.voices, "voice", card),
         instructions=_instructions(request, card),
-        reference=reference.store(request.reference, services)
-        if isinstance(request, VoiceClone)
-        else None,
         seed=request.seed,
         sampling=request.sampling,
         metadata=request.metadata,
     )
-    job_id = f"job_{uuid.uuid4().hex}"
-    services.ledger.admit(job_id, spec, texts)
-    announce(services.celery, ((segment_id(job_id, i), card.id) for i in range(len(texts))))
-    return job_id
-
-
-def _choose_model(request: JobRequest, served: list[ServedModel]) -> ModelCard:
-    """The named model, or the first that can do the task."""
-    if not served:
-        raise Unavailable("no worker has started yet; start one with `python -m worker`")
-    able = [model.card for model in served if model.card.task == request.task]
-    if request.model is not None:
-        return _named(full_name(request.model), request, [model.card for model in served])
-    if not able:
-        raise InvalidRequest(
-            f"no worker serves {request.task}; served here: {_list(m.card.task for m in served)}",
-            param="task",
-        )
-    return able[0]
-
-
-def _named(name: str, request: JobRequest, cards: list[ModelCard]) -> ModelCard:
-    for card in cards:
-        if card.id.lower() == name.lower():
-            if card.task != request.task:
-                raise InvalidRequest(f"{card.id} does {card.task} only", param="task")
-            return card
-    raise InvalidRequest(
-        f"no worker serves {request.model!r}; served here: {_list(c.id for c in cards)}",
-        param="model",
-    )
 
 
 def _segments(request: JobRequest, services: Services) -> list[str]:
-    limit = services.settings.max_input_chars
-    if len(request.input) > limit:
+    settings = services.settings
+    length, most = len(request.input), settings.max_input_chars
+    if length > most:
         raise InvalidRequest(
-            f"the input has {len(request.input):,} characters; the most is {limit:,}", param="input"
+            f"the input has {length:,} characters; the most is {most:,}", param="input"
         )
     normal = text.normalise(request.input)
-    if not any(char.isalnum() for char in normal):
+    segments = text.split(normal, request.language.lower(), settings.max_segment_chars)
+    if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")
-    return text.split(normal, request.language.lower(), services.settings.max_segment_chars)
+    if len(segments) > settings.max_segments:
+        raise InvalidRequest(
+            f"the input falls into {len(segments):,} segments; the most is "
+            f"{settings.max_segments:,}: send it in parts, or with fewer paragraphs",
+            param="input",
+        )
+    return segments
 
 
 def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:
     if value.lower() not in allowed:
         raise InvalidRequest(
-            f"{card.id} has no {field} {value!r}; it has: {_list(allowed)}", param=field
+            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}", param=field
         )
     return value.lower()
 

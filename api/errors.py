@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -18,6 +17,7 @@ from shared.errors import (
     ObjectNotFound,
     QueueError,
     Unavailable,
+    UnsupportedMedia,
 )
 from shared.jobs import Task
 
@@ -26,13 +26,13 @@ STATUS = {
     JobNotFound: HTTPStatus.NOT_FOUND,
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
+    UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 HEADERS = {
     JobNotReady: {"x-should-retry": "false"},
     Unavailable: {"Retry-After": "5"},
 }
-_log = logging.getLogger(__name__)
 
 
 def response(
@@ -46,10 +46,9 @@ def response(
 
 def install(app: FastAPI) -> None:
     """Answer every error of the application in that shape."""
-    app.add_exception_handler(QueueError, _ours)  # type: ignore[arg-type]  # narrower than Exception
-    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
-    app.add_exception_handler(HTTPException, _http)  # type: ignore[arg-type]
-    app.add_exception_handler(Exception, _unexpected)
+    app.exception_handler(QueueError)(_ours)
+    app.exception_handler(RequestValidationError)(_invalid)
+    app.exception_handler(HTTPException)(_http)
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
@@ -84,11 +83,8 @@ def _code(kind: str) -> str:
 
 
 def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    # FastAPI's own 400 is a body that it could not read.
+    param = "body" if error.status_code == HTTPStatus.BAD_REQUEST else None
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return response(error.status_code, str(error.detail), code, None, **(error.headers or {}))
-
-
-def _unexpected(_request: Request, error: Exception) -> JSONResponse:
-    _log.error("Unexpected error", exc_info=error)
-    return response(500, "something went wrong on our side", "internal_error")
+    return response(error.status_code, str(error.detail), code, param, **(error.headers or {}))

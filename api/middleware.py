@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import uuid
 
@@ -10,11 +11,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 
+_log = logging.getLogger(__name__)
 _SAFE_ID = re.compile(r"[\w.-]{1,64}")
 
 
 class RequestId:
-    """Gives every answer an `x-request-id`, the client's own if it sent a plain one."""
+    """Gives every answer an `x-request-id`, the client's own if it sent a plain one.
+
+    An unexpected error ends here, so that its 500 has the id too, and the log with it.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,14 +29,24 @@ class RequestId:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         asked = Headers(scope=scope).get("x-request-id", "")
+        begun = False
         request_id = asked if _SAFE_ID.fullmatch(asked) else uuid.uuid4().hex
 
         async def send_with_id(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, send_with_id)
+        except Exception:
+            if begun:
+                raise
+            _log.exception("Request %s failed", request_id)
+            answer = errors.response(500, "something went wrong on our side", "internal_error")
+            await answer(scope, receive, send_with_id)
 
 
 class BodyLimit:

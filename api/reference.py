@@ -16,8 +16,10 @@ from shared.errors import InvalidRequest
 from shared.jobs import StoredReference
 
 MIN_S = 0.5
-SILENCE_PEAK = 1e-3
-_PARAM = "reference.audio"
+FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+MAX_CHANNELS = 2
+MIN_RATE, MAX_RATE = 8_000, 192_000
+SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
 
 
 def store(reference: Reference, services: Services) -> StoredReference:
@@ -38,27 +40,36 @@ def _decode(audio: str) -> bytes:
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
     except (binascii.Error, ValueError):
-        raise InvalidRequest(
-            "the reference is not base64: send the audio file's bytes in base64", param=_PARAM
-        ) from None
+        raise _bad("it is not base64") from None
 
 
 def _check(content: bytes, max_s: float) -> None:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
-            seconds = file.frames / file.samplerate
-            if not MIN_S <= seconds <= max_s:
-                raise InvalidRequest(
-                    f"the reference lasts {seconds:.1f} s; it must be {MIN_S} to {max_s:.0f} s, "
-                    "about 10 s is best",
-                    param=_PARAM,
-                )
-            # The header may lie; never read more than was allowed.
-            samples = file.read(int(max_s * file.samplerate), dtype="float32")
+            _check_header(file, max_s)
+            samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
     except soundfile.LibsndfileError as error:
-        raise InvalidRequest(
-            f"the reference cannot be read as audio ({error}); send wav, flac, ogg or mp3",
-            param=_PARAM,
-        ) from None
-    if not np.isfinite(samples).all() or np.abs(samples).max(initial=0.0) < SILENCE_PEAK:
-        raise InvalidRequest("the reference is silent or damaged", param=_PARAM)
+        raise _bad(f"it cannot be read as audio: {error.error_string}") from None
+    peak = np.abs(samples).max(initial=0.0)
+    if not SILENCE_PEAK <= peak <= LOUDEST_PEAK:  # a peak that is not a number is neither
+        raise _bad("it is silent or damaged")
+
+
+def _check_header(file: soundfile.SoundFile, max_s: float) -> None:
+    """Before anything is decoded: a small file may unpack to gigabytes."""
+    if file.format not in FORMATS:
+        raise _bad(f"it is {file.format_info}")
+    if file.channels > MAX_CHANNELS or not MIN_RATE <= file.samplerate <= MAX_RATE:
+        raise _bad(
+            f"it has {file.channels} channels at {file.samplerate:,} Hz; up to {MAX_CHANNELS} at "
+            f"{MIN_RATE:,} to {MAX_RATE:,} Hz can be used"
+        )
+    seconds = file.frames / file.samplerate
+    if not MIN_S <= seconds <= max_s:
+        raise _bad(f"it lasts {seconds:.2f} s; {MIN_S} to {max_s:.0f} s can be used, 10 s is best")
+
+
+def _bad(why: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"the reference is of no use: {why}. Send wav, flac, ogg or mp3", param="reference.audio"
+    )

@@ -27,7 +27,7 @@ class Model:
             voices=tuple(body.get("voices") or ()),
             languages=tuple(body.get("languages") or ()),
             instructions=bool(body.get("instructions")),
-            workers=body.get("workers", 0),
+            workers=int(body.get("workers", 0)),
         )
 
     def answers_to(self, name: str) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client import terminal
-from client.data_folder import default_data_folder
 from client.errors import NarrateError
+from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
 from client.say import say
 from client.status import status

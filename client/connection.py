@@ -59,7 +59,7 @@ class Connection:
             response.read()
         try:
             return response.json()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NarrateError(f"{self.base_url} answers, but is no narration server") from error
 
 

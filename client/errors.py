@@ -30,7 +30,7 @@ class RequestRefused(NarrateError):
         code: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        where = f" ({param})" if param else ""
+        where = f" ({param})" if param and not message.startswith(param) else ""
         super().__init__(f"the server refused: {message}{where}")
         self.message, self.status, self.param, self.code = message, status, param, code
         self.retry_after_s = retry_after_s

@@ -96,7 +96,9 @@ def _segments(body: Mapping[str, Any]) -> Segments:
 def _audio(body: Mapping[str, Any] | None) -> Audio | None:
     if body is None:
         return None
-    return Audio(body["seconds"], body["sample_rate"], body["bytes"], body["format"])
+    return Audio(
+        float(body["seconds"]), int(body["sample_rate"]), int(body["bytes"]), str(body["format"])
+    )
 
 
 def _synthesis(body: Mapping[str, Any]) -> Synthesis:

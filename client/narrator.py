@@ -63,8 +63,8 @@ class Narrator:
     ) -> Job:
         """Return the completed job; JobFailed if it ends otherwise.
 
-        Asks after `poll_s` seconds, then less and less often, down to every 2 s; `on_progress`
-        gets every answer.
+        Asks at once, again after `poll_s` seconds, then less and less often, down to every 2 s;
+        `on_progress` gets every answer.
         """
         while True:
             job = patiently(lambda: self.job(job_id), self.patience_s)

@@ -52,7 +52,8 @@ def fill_in(options: Options, models: Sequence[Model]) -> Options:
     name = options.get("model")
     named = [model for model in models if not name or model.answers_to(name)]
     if name and not named:
-        return options  # The server knows best how to refuse it.
+        served = ", ".join(model.id for model in models) or "no model"
+        raise NarrateError(f"no model {name} at the server; it has: {served}")
     task = options.get("task") or _served_task(options, named, by_name=bool(name))
     able = [model for model in named if model.task == task]
     if not able:

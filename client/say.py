@@ -21,7 +21,11 @@ def say(args: argparse.Namespace) -> int:
         return 2
     _check_writable(args.output)
     with Narrator(args.url) as narrator:
-        job = narrator.submit(text, **fill_in(_options(args), narrator.models()))
+        models = narrator.models()
+        job = narrator.submit(text, **fill_in(_options(args), models))
+        terminal.note(f"Job {job.id}")
+        if not any(model.workers for model in models if model.id == job.model):
+            terminal.note(f"No worker of {job.model} is alive; the job waits until one starts")
         try:
             with JobProgress() as progress:
                 job = narrator.wait(job.id, progress)
@@ -71,6 +75,8 @@ def _read_stdin() -> str:
 
 def _check_writable(path: Path) -> None:
     """Refuse an impossible output file now rather than after the whole synthesis."""
+    if path.suffix.lower() != ".wav":
+        raise NarrateError(f"cannot write {path}: the audio is WAV, so its name must end in .wav")
     if path.exists() and not path.is_file():
         raise NarrateError(f"cannot write {path}: not a regular file")
     if not path.parent.is_dir():

@@ -10,8 +10,8 @@ from typing import Self
 from client import terminal
 from client.catalogue import Model
 from client.errors import ChildExited
+from client.local.stack import POLL_S, Stack
 from client.narrator import DEFAULT_URL, Narrator
-from client.stack import POLL_S, Stack
 
 
 class StopRequest:
@@ -79,7 +79,8 @@ def _run(stack: Stack, stop_requested: StopRequest) -> None:
 
 def _parts(stack: Stack) -> str:
     workers = "a worker" if stack.workers == 1 else f"{stack.workers} workers"
-    return f"Redis, the API on {stack.url} and {workers} for {', '.join(stack.models)}"
+    each = " each" if len(stack.models) > 1 else ""
+    return f"Redis, the API on {stack.url} and {workers}{each} for {', '.join(stack.models)}"
 
 
 def _announce(url: str, models: Sequence[Model]) -> None:

@@ -20,6 +20,12 @@ class InvalidRequest(QueueError):
     code = "invalid_value"
 
 
+class UnsupportedMedia(QueueError):
+    """Raised when a body is not of the type that is read here."""
+
+    code = "unsupported_media_type"
+
+
 class JobNotFound(QueueError):
     """Raised when there is no job of that id."""
 

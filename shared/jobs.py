@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,28 +41,32 @@ class Task(StrEnum):
     VOICE_CLONE = "voice_clone"
 
 
-class Message(BaseModel):
-    """The base of everything that is stored or sent: frozen, and strict about its fields."""
+class Record(BaseModel):
+    """The base of what is stored: frozen; a field of another version's record is passed over."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 TopK = Annotated[int, Field(ge=1, le=3072)]
-TopP = Annotated[float, Field(gt=0, le=1)]
-Temperature = Annotated[float, Field(gt=0, le=10)]
+# Below these bounds the sums in float32 overflow or vanish, and the model draws nothing.
+TopP = Annotated[float, Field(ge=1e-4, le=1)]
+Temperature = Annotated[float, Field(ge=0.01, le=10)]
 
 
-class Sampling(Message):
+class Sampling(Record):
     """How speech codes are drawn, under the names of qwen-tts's own generate arguments.
 
-    What is left out is taken from the model's `generation_config.json`.
+    What is left out is taken from the model's `generation_config.json`. Clients write it too, so
+    an unknown field is an error.
     """
+
+    model_config = ConfigDict(extra="forbid")
 
     do_sample: bool | None = None
     top_k: TopK | None = None
     top_p: TopP | None = None
     temperature: Temperature | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
     subtalker_dosample: bool | None = None
     subtalker_top_k: TopK | None = None
     subtalker_top_p: TopP | None = None
@@ -70,14 +74,14 @@ class Sampling(Message):
     max_new_tokens: Annotated[int, Field(ge=3, le=8192)] | None = None
 
 
-class StoredReference(Message):
-    """A clone reference: a WAV in the storage, and what is said in it."""
+class StoredReference(Record):
+    """A clone reference: a sound file in the storage, and what is said in it."""
 
     key: str
     text: str | None = None
 
 
-class SpeechSpec(Message):
+class SpeechSpec(Record):
     """What all segments of a job share: everything but the text."""
 
     task: Task
@@ -91,7 +95,7 @@ class SpeechSpec(Message):
     metadata: dict[str, str] = {}
 
 
-class Claim(Message):
+class Claim(Record):
     """A worker's hold on one segment, or on a job's join, until its lease runs out.
 
     `epoch` is the fence: only the newest epoch can commit. `text` is empty for a join.
@@ -119,7 +123,7 @@ class Claim(Message):
         return self.segment_id.endswith(JOIN_SUFFIX)
 
 
-class SegmentResult(Message):
+class SegmentResult(Record):
     """What a worker made of a segment: where it lies and how it went."""
 
     key: str
@@ -128,7 +132,7 @@ class SegmentResult(Message):
     batch_size: int = 1
 
 
-class Job(Message):
+class Job(Record):
     """A job as the ledger holds it; times in Unix seconds."""
 
     id: str
@@ -148,6 +152,10 @@ class Job(Message):
     error_message: str | None = None
     batch_sizes: dict[int, int] = {}
 
+    def announcements(self) -> list[tuple[str, str]]:
+        """Each segment's id with the model that speaks it."""
+        return [(segment_id(self.id, index), self.spec.model) for index in range(self.total)]
+
     @property
     def audio_s(self) -> float:
         """Seconds of audio made so far."""
@@ -165,15 +173,3 @@ def segment_id(job_id: str, index: int) -> str:
 def job_of(segment: str) -> str:
     """The job that a segment or join id belongs to."""
     return segment.rsplit(":", 1)[0]
-
-
-def legal_transitions() -> dict[str, list[str]]:
-    """`TRANSITIONS` as plain data."""
-    return {str(old): sorted(str(new) for new in news) for old, news in TRANSITIONS.items()}
-
-
-def from_hash(fields: dict[str, str]) -> dict[str, Any]:
-    """The `batch_sizes` counters of a job's hash gathered into one field."""
-    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
-    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
-    return rest | {"batch_sizes": sizes}

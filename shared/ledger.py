@@ -1,6 +1,7 @@
 """The ledger: every job and segment, and each change of their state as one step in Redis.
 
-The keys are named in `lua/prelude.lua`. Redis keeps the time, so workers' clocks do not matter.
+The keys are named here and in `lua/prelude.lua`. Redis keeps the time: workers' clocks do not
+matter.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
 from shared.errors import InvalidRequest, JobNotFound, StaleClaim
 from shared.jobs import (
+    TRANSITIONS,
     Claim,
     Job,
     SegmentResult,
     SpeechSpec,
-    from_hash,
-    legal_transitions,
     segment_id,
 )
 
@@ -30,7 +31,7 @@ SCRIPTS = ("admit", "claim", "renew", "commit", "fail", "release", "reconcile")
 def _source(name: str) -> str:
     folder = files("shared") / "lua"
     prelude = (folder / "prelude.lua").read_text("utf-8")
-    table = json.dumps(legal_transitions())
+    table = json.dumps({old: sorted(news) for old, news in TRANSITIONS.items()})
     return prelude.replace("@TRANSITIONS@", table) + (folder / f"{name}.lua").read_text("utf-8")
 
 
@@ -40,7 +41,7 @@ class Ledger:
     Every method raises `Unavailable` while Redis is away.
     """
 
-    def __init__(self, redis: Redis, *, lease_s: float = 10.0, max_attempts: int = 3) -> None:
+    def __init__(self, redis: Redis, *, lease_s: float, max_attempts: int) -> None:
         self._redis = redis
         self._lease_s = lease_s
         self._max_attempts = max_attempts
@@ -65,17 +66,17 @@ class Ledger:
 
     def claim(self, segment: str) -> Claim | None:
         """Take a segment or join for one lease; None when it is done, unknown or held."""
-        reply = self._run("claim", segment, self._lease_s)
+        reply = self._run("claim", segment, self._lease_s, self._max_attempts)
         if reply is None:
             return None
         epoch, attempt, text, spec = reply
-        return Claim(
-            segment_id=segment,
-            epoch=epoch,
-            attempt=attempt,
-            text=text,
-            spec=SpeechSpec.model_validate_json(spec),
-        )
+        try:
+            read = SpeechSpec.model_validate_json(spec)
+        except ValidationError:
+            reason = "the job was written by another version, which this worker cannot read"
+            self._run("fail", segment, epoch, "unreadable_job", reason)
+            return None
+        return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
     def renew(self, claims: Iterable[Claim]) -> list[Claim]:
         """Extend the leases of these claims; returns those that no longer hold."""
@@ -128,7 +129,7 @@ class Ledger:
             raise JobNotFound(f"no job {job_id!r}", param="job_id")
         fields.pop("model")
         spec = SpeechSpec.model_validate_json(fields.pop("spec"))
-        return Job.model_validate({**from_hash(fields), "spec": spec})
+        return Job.model_validate({**_gather_batch_sizes(fields), "spec": spec})
 
     def results(self, job: Job) -> list[SegmentResult]:
         """The results of a job's segments, in order; all must be completed."""
@@ -137,6 +138,13 @@ class Ledger:
                 pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", "key", "samples")
             rows = pipe.execute()
         return [SegmentResult(key=key, samples=int(samples)) for key, samples in rows]
+
+
+def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:
+    """The counters `batch:N` of a job's hash as one field."""
+    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
+    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
+    return rest | {"batch_sizes": sizes}
 
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:

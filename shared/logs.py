@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-_OURS = ("api", "shared", "worker", "uvicorn.error")
+_OURS = ("api", "shared", "worker")
 
 
 def configure(level: str) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from shared.jobs import Task
+from shared.jobs import Record, Task
 
 DEFAULT_MODEL = "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
 RELEASED = tuple(
@@ -42,14 +39,12 @@ def is_folder(source: str) -> bool:
     return source.startswith(("/", "./", "../", "~")) or Path(source).expanduser().is_dir()
 
 
-class ModelCard(BaseModel):
+class ModelCard(Record):
     """What a worker tells the API of the model that it has loaded."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     task: Task
-    size: Literal["0.6B", "1.7B"] | str
+    size: str
     voices: tuple[str, ...]
     languages: tuple[str, ...]
     instructions: bool

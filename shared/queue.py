@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable
 
 from celery import Celery
-from kombu.exceptions import OperationalError
+from kombu.exceptions import KombuError
 
 SYNTHESISE = "worker.synthesise"
 _log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def make_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_pool_acquire_timeout=2,
+        broker_pool_limit=64,  # more than the API has threads, so that none waits for another
         broker_transport_options={
             "visibility_timeout": 30,
             "unacked_restore_interval": 2,
@@ -53,10 +54,10 @@ def make_app(redis_url: str) -> Celery:
 def announce(app: Celery, segments: Iterable[tuple[str, str]]) -> None:
     """Tell the workers of each (segment, model); a failure is logged, then repaired."""
     try:
-        with app.producer_pool.acquire(block=True, timeout=2) as producer:
+        with app.producer_or_acquire() as producer:
             for segment, model in segments:
                 app.send_task(
                     SYNTHESISE, args=(segment,), queue=queue_name(model), producer=producer
                 )
-    except (OperationalError, OSError) as error:
+    except (KombuError, OSError) as error:
         _log.warning("Could not announce segments now, workers will find them: %s", error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
@@ -12,6 +14,7 @@ from shared.models import ModelCard
 
 CARDS = "tts:models"
 PRESENCE_S = 10
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class Roster:
                 pipe.zcount(_presence(name), now, "+inf")
             counts = pipe.execute()
         served = [
-            ServedModel(ModelCard.model_validate_json(card), count)
-            for card, count in zip(cards.values(), counts, strict=True)
+            ServedModel(card, count)
+            for card, count in zip(map(_read, cards.values()), counts, strict=True)
+            if card is not None
         ]
         return sorted(served, key=lambda model: (model.workers == 0, model.card.id))
 
@@ -81,3 +85,12 @@ class Roster:
 
 def _presence(model: str) -> str:
     return f"tts:workers:{model}"
+
+
+def _read(card: str) -> ModelCard | None:
+    try:
+        return ModelCard.model_validate_json(card)
+    except ValidationError:
+        # A worker of another version left it; its next sign-in will write one that we can read.
+        _log.warning("Passed over a model card that cannot be read: %s", card)
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -24,7 +23,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern="^(rediss?|unix)://.")
     storage_url: str = Field(
         default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
-        pattern="^(file:///|memory:///|(s3|gs|az|https?)://.)",
+        pattern="^(file:///|(s3|gs|az|https?)://.)",
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -39,6 +38,7 @@ class Settings(BaseSettings):
     # API
     max_input_chars: int = Field(default=200_000, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
+    max_segments: int = Field(default=4_000, ge=1)
     max_body_bytes: int = Field(default=32 * 2**20, ge=1_024)
     max_reference_s: float = Field(default=60.0, gt=0)
 
@@ -58,5 +58,4 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]).upper()
-            value = os.environ.get(name, first.get("input"))
-            raise InvalidSetting(f"{name}={value!r}: {first['msg']}", param=name) from None
+            raise InvalidSetting(f"{name}={first['input']!r}: {first['msg']}", param=name) from None

@@ -22,6 +22,7 @@ _CODES = {
     "french": "fr",
     "russian": "ru",
 }
+WINDOW = 2_000
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2060\ufeff]")
 # Where an over-long sentence may be broken, the best places first.
 _BREAKS = (re.compile(r"(?<=[,;:—–、，；：])\s*(?!\d)"), re.compile(r"\s+"))
@@ -42,21 +43,38 @@ def split(text: str, language: str, limit: int) -> list[str]:
     """Split normalised text at sentence ends into segments of at most `limit` characters.
 
     Short sentences of a paragraph share a segment; one that is longer than `limit` is broken at
-    its commas, else at spaces, else at the limit.
+    its commas, else at spaces, else at the limit. What has no letter or digit, such as `* * *`
+    between chapters, is left out: there is nothing to speak in it.
     """
     return [
         segment
         for paragraph in text.split("\n\n")
         for segment in _pack(_sentences(paragraph, language, limit), limit)
+        if any(char.isalnum() for char in segment)
     ]
 
 
 def _sentences(paragraph: str, language: str, limit: int) -> Iterator[str]:
-    for sentence in sentencex.segment(_CODES.get(language, "en"), paragraph):
+    for sentence in _windowed(paragraph, _CODES.get(language, "en")):
         if len(sentence.rstrip()) <= limit:
             yield sentence
         else:
             yield from _pack(_pieces(sentence, limit), limit)
+
+
+def _windowed(paragraph: str, code: str) -> Iterator[str]:
+    """The sentences of a paragraph, found a window at a time: sentencex takes quadratic time.
+
+    The last sentence of a window may be cut, so that the next window begins with it.
+    """
+    start = 0
+    while start < len(paragraph):
+        window = paragraph[start : start + WINDOW]
+        sentences = sentencex.segment(code, window)
+        if len(sentences) > 1 and start + len(window) < len(paragraph):
+            sentences = sentences[:-1]
+        yield from sentences
+        start += sum(map(len, sentences))
 
 
 def _pieces(text: str, limit: int, breaks: tuple[re.Pattern[str], ...] = _BREAKS) -> Iterator[str]:

@@ -6,16 +6,15 @@ import argparse
 import sys
 
 from shared import logs
-from shared.errors import InvalidSetting, Unavailable
+from shared.errors import QueueError
 from shared.settings import Settings
-from worker.engine.errors import ModelUnavailable
 
 
 def main() -> None:
     """Run a worker; one sentence and exit code 1 if it cannot start."""
     try:
         settings = read_settings()
-    except InvalidSetting as error:
+    except QueueError as error:
         sys.exit(f"error: {error}")
     logs.configure(settings.log_level)
     # Only now: importing torch takes seconds, which --help and a wrong option should not.
@@ -23,7 +22,7 @@ def main() -> None:
 
     try:
         sys.exit(serve(settings))
-    except (ModelUnavailable, Unavailable) as error:
+    except QueueError as error:
         sys.exit(f"error: {error}")
 
 

@@ -18,9 +18,9 @@ from shared.settings import Settings
 from shared.storage import Storage
 from worker import models
 from worker.engine.engine import Engine
-from worker.engine.loading import load_model
 from worker.engine.runner import QwenRunner
 from worker.lease import Heartbeat
+from worker.loading import load_model
 from worker.tasks import SegmentTask
 
 
@@ -29,6 +29,7 @@ def serve(settings: Settings) -> int:
 
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
+    storage = Storage.open(settings.storage_url)
     model = load_model(
         models.locate(settings.model),
         device=settings.device,
@@ -52,7 +53,6 @@ def serve(settings: Settings) -> int:
         roster=Roster(redis),
         app=app,
     )
-    storage = Storage.open(settings.storage_url)
     task = SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
     app.task(name=SYNTHESISE)(task.__call__)
     heartbeat.start()

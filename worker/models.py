@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 from shared.jobs import Task
@@ -32,9 +33,9 @@ def locate(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where checkpoints that we make are kept: under `XDG_CACHE_HOME`."""
+    """Where checkpoints that we make are kept: under `XDG_CACHE_HOME`, anew for each version."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "qwen-tts-queue" / "checkpoints"
+    return Path(root) / "qwen-tts-queue" / version("qwen-tts-queue") / "checkpoints"
 
 
 def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:

@@ -43,11 +43,15 @@ class SegmentTask:
         """Do the segment, and the join if it was the job's last."""
         step: str | None = segment
         while step is not None:
-            claim = self._ledger.claim(step)
+            try:
+                claim = self._ledger.claim(step)
+            except Unavailable as error:
+                _log.warning("Left %s to be announced again: %s", step, error)
+                return
             step = self._attempt(claim) if claim is not None else None
 
     def _attempt(self, claim: Claim) -> str | None:
-        """One attempt; whatever happens, the ledger knows what to do next."""
+        """One attempt, whatever happens; returns the id of the step that follows, if any."""
         try:
             with self._heartbeat.holding(claim) as lost:
                 return self._join(claim) if claim.is_join else self._speak(claim, lost)
@@ -121,7 +125,7 @@ def _log_speech(claim: Claim, speech: Speech, wall_s: float) -> None:
         claim.index,
         speech.audio_s,
         wall_s,
-        wall_s / speech.audio_s,
+        wall_s / max(speech.audio_s, 0.08),  # never less than a frame
         speech.timings.batch_size,
         speech.finish_reason,
     )

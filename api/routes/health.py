@@ -18,6 +18,6 @@ async def alive() -> Health:
 
 @router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Redis is away"}})
 def ready(services: Use) -> Health:
-    """Return when Redis answers: from then on jobs can be submitted."""
+    """Return when Redis answers."""
     services.ledger.ping()
     return Health()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, BackgroundTasks, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.exceptions import HTTPException
 
 from api import admission
 from api.deps import Use
 from api.schemas import ErrorBody, JobObject, JobRequest
-from shared.errors import JobNotReady
+from shared.errors import JobNotReady, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
+from shared.queue import announce
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(max_length=128)]
@@ -29,15 +29,20 @@ def json_only(request: Request) -> None:
     """Refuse a body that does not say that it is JSON."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise HTTPException(415, "send the body as JSON, with Content-Type: application/json")
+        raise UnsupportedMedia("send the body as JSON: application/json", param="Content-Type")
 
 
 @router.post("", status_code=202, responses=REFUSALS, dependencies=[Depends(json_only)])
-def submit(body: JobRequest, response: Response, services: Use) -> JobObject:
+def submit(
+    body: JobRequest, response: Response, background: BackgroundTasks, services: Use
+) -> JobObject:
     """Accept a text for synthesis; poll the job at `Location`."""
-    job = JobObject.of(services.ledger.job(admission.submit(body, services)))
-    response.headers["Location"] = job.links.self
-    return job
+    job = services.ledger.job(admission.submit(body, services))
+    # The ledger has it: from here on the workers would find it even if nobody told them.
+    background.add_task(announce, services.celery, job.announcements())
+    accepted = JobObject.of(job)
+    response.headers["Location"] = accepted.links.self
+    return accepted
 
 
 @router.get("/{job_id}", responses=MISSING)

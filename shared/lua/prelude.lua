@@ -1,6 +1,6 @@
 -- Put in front of every script. LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = cjson.decode('@TRANSITIONS@')
-local QUEUED, LEASES, JOBS = 'tts:queued', 'tts:leases', 'tts:jobs'
+local LEASES, JOBS, QUEUES = 'tts:leases', 'tts:jobs', 'tts:queues'
 
 local function now()
   local time = redis.call('TIME')
@@ -24,10 +24,20 @@ local function move(key, to)
   return false
 end
 
--- Index a segment as waiting; the score is when it was last announced to the workers.
+local function model_of(segment) return redis.call('HGET', job_key(job_of(segment)), 'model') end
+local function queued_key(model) return 'tts:queued:' .. model end
+
+-- Index a segment as waiting for its model; the score is when it was last announced.
 local function enqueue(segment)
+  local model = model_of(segment)
   redis.call('ZREM', LEASES, segment)
-  redis.call('ZADD', QUEUED, now(), segment)
+  redis.call('SADD', QUEUES, model)
+  redis.call('ZADD', queued_key(model), now(), segment)
+end
+
+local function dequeue(segment)
+  redis.call('ZREM', LEASES, segment)
+  redis.call('ZREM', queued_key(model_of(segment)), segment)
 end
 
 local function create_segment(segment, text)
@@ -49,11 +59,23 @@ end
 
 local function fail_segment(segment, code, message)
   move(segment_key(segment), 'failed')
-  redis.call('ZREM', LEASES, segment)
-  redis.call('ZREM', QUEUED, segment)
+  dequeue(segment)
   local job = job_of(segment)
   redis.call('HINCRBY', job_key(job), 'failed', 1)
   if end_job(job, 'failed') then
     redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
   end
+end
+
+-- A lease ran out: the segment waits again, or fails after its last attempt. Whether it waits.
+local function take_back(segment, max_attempts)
+  local key = segment_key(segment)
+  if tonumber(redis.call('HGET', key, 'attempts')) >= max_attempts then
+    fail_segment(segment, 'worker_lost',
+      'the worker died or stalled in each of ' .. max_attempts .. ' attempts')
+    return false
+  end
+  move(key, 'queued')
+  enqueue(segment)
+  return true
 end

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from worker.engine.loading import load_model
 
 from client import Narrator
-from client.stack import Stack
+from client.local.stack import Stack
 from worker import models
 from worker.engine.qwen import Qwen3TTSModel
+from worker.loading import load_model
 
 MODELS = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
 
@@ -53,12 +52,3 @@ def direct() -> Callable[[str], Qwen3TTSModel]:
         return loaded[name]
 
     return load
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this id runs."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

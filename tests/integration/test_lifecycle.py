@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from audio_files import pcm
-from conftest import alive
+from processes import alive, wait_until
 
 from client import Narrator
-from client.redis_server import RedisServer
-from client.stack import Stack
+from client.local.redis_server import RedisServer
+from client.local.stack import Stack
+from shared.connection import connect
 
 pytestmark = pytest.mark.integration
 
@@ -34,8 +35,8 @@ def two_workers(tmp_path: Path) -> Iterator[Stack]:
 def test_a_job_outlives_the_worker_that_had_it(two_workers: Stack, tmp_path: Path) -> None:
     with Narrator(two_workers.url) as narrator:
         job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
-        while narrator.job(job.id).segments.completed == 0:
-            time.sleep(0.02)
+        wait_until(lambda: narrator.job(job.id).status == "in_progress")
+        time.sleep(0.5)  # some of its segments are being spoken now
         two_workers._workers[0].kill()
         done = narrator.wait(job.id)
         assert done.segments.completed == done.segments.total == 24
@@ -60,8 +61,10 @@ def run_worker(model: str, redis_url: str, folder: Path) -> subprocess.Completed
 
 @pytest.mark.parametrize("model", ["nobody/has-this-model", "./no/such/folder"])
 def test_a_worker_without_a_model_says_so_and_consumes_nothing(model: str, tmp_path: Path) -> None:
-    with RedisServer(tmp_path / "redis") as redis:
+    with RedisServer(tmp_path / "redis", log=tmp_path / "redis.log") as redis:
         ran = run_worker(model, redis.url, tmp_path)
+        with connect(redis.url) as connection:
+            assert connection.dbsize() == 0  # neither signed in nor bound to a queue
     assert ran.returncode == 1
     assert ran.stdout == ""
     *logged, said = ran.stderr.splitlines()
@@ -86,13 +89,13 @@ def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path:
     with log.open("wb") as output:
         up = subprocess.Popen([*command, "--data", tmp_path / "data"], stdout=output, stderr=output)
     try:
-        wait_for(lambda: b"Ready on" in log.read_bytes() or up.poll() is not None, 120)
+        wait_until(lambda: b"Ready on" in log.read_bytes() or up.poll() is not None, 120)
         assert up.poll() is None, log.read_text()
         children = child_pids(up.pid)
         assert len(children) == 3
         up.send_signal(end)
         assert up.wait(60) == (0 if end != signal.SIGKILL else -9), log.read_text()
-        wait_for(lambda: not any(map(alive, children)), 30)
+        wait_until(lambda: not any(map(alive, children)), 30)
     finally:
         up.kill()
     assert "Traceback" not in log.read_text()
@@ -100,11 +103,3 @@ def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path:
 
 def child_pids(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def wait_for(condition: object, seconds: float) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

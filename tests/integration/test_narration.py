@@ -18,8 +18,8 @@ from audio_files import Pcm, as_pcm, pcm, recording
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
 from client.job import Job
+from client.local.stack import Stack
 from client.request import Options
-from client.stack import Stack
 from shared.text import normalise, split
 from worker.engine.qwen import Qwen3TTSModel
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from redis import Redis
 
-from client.redis_server import RedisServer
+from client.local.redis_server import RedisServer
 from shared.connection import connect
 from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from api.app import create_app
-from client.redis_server import RedisServer
+from client.local.redis_server import RedisServer
 from shared.jobs import SegmentResult, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
@@ -43,10 +43,18 @@ def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClien
         yield client
 
 
-def recording(seconds: float, level: float = 0.5, rate: int = 24_000) -> str:
+def recording(
+    seconds: float,
+    level: float = 0.5,
+    rate: int = 24_000,
+    channels: int = 1,
+    kind: str = "WAV",
+    subtype: str | None = None,
+) -> str:
     file = io.BytesIO()
-    time_s = np.arange(int(seconds * rate)) / rate
-    soundfile.write(file, level * np.sin(2 * np.pi * 220 * time_s), rate, format="WAV")
+    tone = level * np.sin(2 * np.pi * 220 * np.arange(int(seconds * rate)) / rate)
+    samples = np.repeat(tone[:, None], channels, axis=1)
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -55,7 +63,7 @@ def clone(audio: str) -> dict[str, Any]:
 
 
 def queued(redis: Redis) -> int:
-    return int(redis.zcard("tts:queued")) + int(redis.zcard("tts:jobs"))
+    return int(redis.scard("tts:queues")) + int(redis.zcard("tts:jobs"))
 
 
 def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) -> None:
@@ -80,7 +88,7 @@ def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) ->
         ({"voice": None}, "voice", "string"),
         ({"language": "klingon"}, "language", "auto, chinese, english"),
         ({"model": "9B"}, "model", "tiny-CustomVoice"),
-        ({"model": "d"}, "task", "voice_design only"),
+        ({"model": "d"}, "task", "d can do: voice_design"),
         ({"input": ""}, "input", "at least 1"),
         ({"input": " \n\t"}, "input", "nothing to speak"),
         ({"input": "…!?"}, "input", "nothing to speak"),
@@ -116,9 +124,13 @@ def test_bad_input_names_its_field_and_queues_nothing(
         ("no base64!", "not base64"),
         (base64.b64encode(b"no audio at all").decode(), "cannot be read as audio"),
         (recording(1.0)[:40], "cannot be read as audio"),
-        (recording(0.1), "lasts 0.1 s"),
-        (recording(61.0, rate=8_000), "lasts 61.0 s"),
+        (recording(0.1), "lasts 0.10 s"),
+        (recording(61.0, rate=8_000), "lasts 61.00 s"),
         (recording(1.0, level=0.0), "silent"),
+        (recording(1.0, level=1e30, subtype="FLOAT"), "damaged"),
+        (recording(1.0, rate=4_000), "4,000 Hz"),
+        (recording(1.0, channels=3), "3 channels"),
+        (recording(1.0, kind="AIFF"), "AIFF"),
     ],
 )
 def test_a_broken_reference_is_refused(
@@ -146,13 +158,13 @@ def test_a_reference_is_stored_once_and_its_job_accepted(api: TestClient, tmp_pa
         (b"{", "application/json", 400, "body"),
         (b"", "application/json", 400, "body"),
         (b"[]", "application/json", 400, "body"),
-        (b'{"task": "custom_voice"}', "text/plain", 415, None),
-        (b"task=custom_voice", "application/x-www-form-urlencoded", 415, None),
+        (b'{"task": "custom_voice"}', "text/plain", 415, "Content-Type"),
+        (b"task=custom_voice", "application/x-www-form-urlencoded", 415, "Content-Type"),
         (b'"' + b"x" * 2_000_001 + b'"', "application/json", 413, "body"),
     ],
 )
 def test_a_body_that_is_no_request_is_refused(
-    api: TestClient, redis: Redis, body: bytes, content_type: str, status: int, param: str | None
+    api: TestClient, redis: Redis, body: bytes, content_type: str, status: int, param: str
 ) -> None:
     answer = api.post("/v1/jobs", content=body, headers={"content-type": content_type})
     assert answer.status_code == status
@@ -171,7 +183,7 @@ def test_a_large_body_without_a_length_is_refused(api: TestClient, redis: Redis)
 def test_surrogates_and_control_characters_do_not_break_it(api: TestClient) -> None:
     body = b'{"task": "custom_voice", "voice": "vivian", "input": "a\\ud800b\\u0000c"}'
     answer = api.post("/v1/jobs", content=body, headers={"content-type": "application/json"})
-    assert answer.status_code in (202, 400)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input")
 
 
 def test_names_of_voices_languages_and_models_ignore_case(api: TestClient) -> None:
@@ -192,7 +204,7 @@ def test_the_audio_of_a_finished_job_is_served(
     assert (early.status_code, early.headers["x-should-retry"]) == (409, "false")
     assert early.json()["error"]["code"] == "job_not_ready"
 
-    ledger = Ledger(redis)
+    ledger = Ledger(redis, lease_s=10, max_attempts=3)
     Storage.open(settings.storage_url).put("k", b"the audio")
     for segment in (f"{job['id']}:0", f"{job['id']}:join"):
         claim = ledger.claim(segment)
@@ -213,7 +225,7 @@ def test_the_audio_of_a_finished_job_is_served(
 
 def test_a_failed_job_says_why(api: TestClient, redis: Redis) -> None:
     job = api.post("/v1/jobs", json=GOOD).json()
-    ledger = Ledger(redis)
+    ledger = Ledger(redis, lease_s=10, max_attempts=3)
     claim = ledger.claim(f"{job['id']}:0")
     assert claim is not None
     ledger.fail(claim, "synthesis_failed", "no voice")
@@ -272,3 +284,83 @@ def test_health_tells_life_from_readiness(api: TestClient, settings: Settings) -
         for answer in (client.get("/readyz"), client.post("/v1/jobs", json=GOOD)):
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
             assert answer.json()["error"]["type"] == "server_error"
+
+
+def test_an_unexpected_error_is_a_500_with_its_id(
+    api: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(_self: Ledger, _job_id: str) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Ledger, "job", explode)
+    answer = api.get("/v1/jobs/j", headers={"x-request-id": "my-2"})
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "my-2")
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "secret" not in answer.text
+    assert "Request my-2 failed" in caplog.text
+    assert "secret" in caplog.text
+
+
+def test_the_description_names_no_answer_that_never_comes(api: TestClient) -> None:
+    description = api.get("/openapi.json")
+    assert "ValidationError" not in description.text
+    submit = description.json()["paths"]["/v1/jobs"]["post"]["responses"]
+    assert set(submit) == {"202", "400", "413", "415", "503"}
+
+
+def test_an_input_of_too_many_segments_is_refused(
+    settings: Settings, redis: Redis, card: ModelCard
+) -> None:
+    Roster(redis).sign_in("w1", card)
+    few = settings.model_copy(update={"max_segments": 3})
+    with TestClient(create_app(few)) as client:
+        answer = client.post("/v1/jobs", json=GOOD | {"input": "a\n\nb\n\nc\n\nd"})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "input")
+        assert client.post("/v1/jobs", json=GOOD | {"input": "a\n\nb\n\nc"}).status_code == 202
+    assert redis.llen(f"tts.{card.id}") == 3
+
+
+def test_the_model_that_can_do_what_is_asked_is_chosen(
+    api: TestClient, redis: Redis, card: ModelCard
+) -> None:
+    able = card.model_copy(update={"id": "zz", "instructions": True, "voices": ("sohee",)})
+    Roster(redis).sign_in("w4", able)
+    for change in ({"instructions": "softly", "voice": "sohee"}, {"voice": "sohee"}):
+        assert api.post("/v1/jobs", json=GOOD | change).json()["model"] == "zz"
+    assert api.post("/v1/jobs", json=GOOD).json()["model"] == "tiny-CustomVoice"
+
+
+def test_a_folder_named_like_a_released_model_can_be_asked_for(
+    api: TestClient, redis: Redis, card: ModelCard
+) -> None:
+    Roster(redis).sign_in("w4", card.model_copy(update={"id": "0.6B-CustomVoice"}))
+    job = api.post("/v1/jobs", json=GOOD | {"model": "0.6b-customvoice"}).json()
+    assert job["model"] == "0.6B-CustomVoice"
+
+
+def test_a_card_of_another_version_is_passed_over(api: TestClient, redis: Redis) -> None:
+    redis.hset("tts:models", "old", '{"id": "old"}')
+    redis.hset("tts:models", "new", '{"surprise": 1}')
+    assert api.post("/v1/jobs", json=GOOD).status_code == 202
+
+
+def test_a_recording_that_cancels_itself_out_is_silent(api: TestClient) -> None:
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 24_000)
+    soundfile.write(file, np.stack([noise, -noise], axis=1), 24_000, format="WAV", subtype="FLOAT")
+    answer = api.post("/v1/jobs", json=clone(base64.b64encode(file.getvalue()).decode()))
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "reference.audio")
+
+
+@pytest.mark.parametrize("field", ["temperature", "top_p", "repetition_penalty"])
+def test_sampling_that_would_draw_nothing_is_refused(api: TestClient, field: str) -> None:
+    answer = api.post("/v1/jobs", json=GOOD | {"sampling": {field: 5e-324}})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, f"sampling.{field}")
+
+
+def test_a_number_that_no_machine_can_read_is_a_bad_body(api: TestClient) -> None:
+    body = (
+        b'{"task": "custom_voice", "voice": "vivian", "input": "a", "seed": ' + b"9" * 5_000 + b"}"
+    )
+    answer = api.post("/v1/jobs", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "body")

@@ -421,7 +421,9 @@ def test_ctrl_c_leaves_the_job_running_and_says_its_id(server, tmp_path):
         text=True,
         env={**os.environ, "PYTHONSAFEPATH": "1"},
     )
-    assert "segments" in say.stderr.readline()
+    assert say.stderr.readline() == "Job job_1\n"
+    while "segments" not in say.stderr.readline():
+        assert say.poll() is None
     say.send_signal(signal.SIGINT)
     _, err = say.communicate(timeout=10)
     assert say.returncode == 1

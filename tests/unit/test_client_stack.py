@@ -9,16 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
+from processes import alive, wait_until
 
-from client import stack as stack_module
-from client.child import Child, stop
 from client.errors import ChildExited, StartFailed
-from client.ports import free_port
-from client.stack import Stack
+from client.local import stack as stack_module
+from client.local.child import Child, stop
+from client.local.ports import free_port
+from client.local.stack import Stack
 
 COMMON = """
 import os, pathlib, signal, sys, time
@@ -79,22 +78,6 @@ def pretended_children(tmp_path, monkeypatch):
 
 def make_stack(tmp_path, *models, **options):
     return Stack(models, data=tmp_path / "data", port=0, logs_to_files=True, **options)
-
-
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    # An orphan that has ended but that nobody has collected yet is not alive.
-    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-
-
-def wait_until(condition, within_s=10.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
 
 
 def narrate_up(tmp_path, *arguments):

@@ -104,6 +104,20 @@ def test_the_commands_are_understood(name: str) -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_every_step_is_one_of_those_that_are_tried_here(name: str) -> None:
+    tried = ("pip install", "useradd --uid 10001 --create-home tts && mkdir ")
+    assert [step for step in steps(name, "RUN") if not step.startswith(tried)] == []
+
+
+def test_the_pip_steps_of_the_worker_image_resolve() -> None:
+    """Without the index of the torch step: here it has to be the one that pip is set up for."""
+    for step in steps("Dockerfile.worker", "RUN")[:2]:
+        install = step.replace('--index-url "${TORCH_INDEX}"', "")
+        argv = [sys.executable, "-m", *shlex.split(install), "--dry-run", "--quiet"]
+        subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
+
+
 @pytest.mark.integration
 def test_the_api_image_installs_and_starts_from_what_is_copied(tmp_path: Path) -> None:
     """The image's own steps, in a folder and a virtual environment instead of a container."""

@@ -69,7 +69,7 @@ def test_requests_share_batches_and_get_their_own_speech(
 
 
 def test_a_full_batch_does_not_wait_for_more(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=2, collect_s=30)
+    engine = Engine(runner, slots=2, max_waiting=9, collect_s=30)
     began_s = time.monotonic()
     assert results([engine.submit(request(text)) for text in "ab"]) == ["a", "b"]
     assert time.monotonic() - began_s < 10
@@ -132,7 +132,7 @@ def test_a_full_queue_pushes_back(engine: Engine, runner: StubRunner) -> None:
 
 
 def test_closing_finishes_what_was_taken_and_takes_no_more(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=2, collect_s=30)
+    engine = Engine(runner, slots=2, max_waiting=9, collect_s=30)
     future = engine.submit(request("a"))
     engine.close()
     assert results([future]) == ["a"]
@@ -169,7 +169,7 @@ def test_the_scheduler_gives_nothing_once_closed_and_empty() -> None:
 
 
 def test_a_batch_waits_while_others_keep_coming_but_not_for_ever(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=64, collect_s=0.1)
+    engine = Engine(runner, slots=64, max_waiting=64, collect_s=0.1)
     futures = []
     for text in "abcdefghijklmnopqrst":
         futures.append(engine.submit(request(text)))

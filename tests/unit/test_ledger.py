@@ -114,7 +114,7 @@ def test_a_failed_segment_ends_its_job_and_the_others_are_not_begun(
     assert (job.status, job.failed) == (Status.FAILED, 1)
     assert (job.error_code, job.error_message) == ("synthesis_failed", "no voice")
     assert ledger.claim("j:1") is None
-    assert redis.zcard("tts:queued") == redis.zcard("tts:leases") == 0
+    assert redis.zcard(f"tts:queued:{spec.model}") == redis.zcard("tts:leases") == 0
 
 
 def test_a_segment_that_ends_after_its_job_failed_starts_no_join(
@@ -154,6 +154,15 @@ def test_reconciling_leaves_alone_what_still_has_messages(
     redis.lpush(f"tts.{spec.model}", "a message")
     time.sleep(0.05)
     assert ledger.reconcile(quiet_s=0.01) == []
+
+
+def test_a_lost_message_among_others_is_found_in_the_end(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, ["one", "two", "three"])
+    redis.lpush(f"tts.{spec.model}", "a message", "another")
+    time.sleep(0.05)
+    assert [segment for segment, _model in ledger.reconcile(quiet_s=0.01)] == ["j:0"]
 
 
 def test_reconciling_happens_once_for_all_workers(ledger: Ledger, spec: SpeechSpec) -> None:
@@ -219,7 +228,47 @@ def test_unknown_jobs_are_said_to_be_unknown(ledger: Ledger) -> None:
 
 
 def test_without_redis_every_call_says_so() -> None:
-    ledger = Ledger(connect("redis://127.0.0.1:1/0"))
+    ledger = Ledger(connect("redis://127.0.0.1:1/0"), lease_s=10, max_attempts=3)
     for call in (ledger.ping, lambda: ledger.claim("j:0"), lambda: ledger.job("j")):
         with pytest.raises(Unavailable, match="Redis does not answer"):
             call()
+
+
+def test_reconciling_one_model_does_not_wait_for_another(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("a", spec, ["one"] * 8)
+    redis.lpush(f"tts.{spec.model}", *["a message"] * 8)
+    ledger.admit("b", spec.model_copy(update={"model": "other"}), ["one"])
+    time.sleep(0.05)
+    assert ledger.reconcile(quiet_s=0.01, limit=5) == [("b:0", "other")]
+
+
+def test_what_is_left_of_a_deleted_job_stops_nothing(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    redis.zadd("tts:leases", {"gone:0": 1})
+    redis.sadd("tts:queues", spec.model)
+    redis.zadd(f"tts:queued:{spec.model}", {"gone:1": 1})
+    ledger.admit("j", spec, ["one"])
+    time.sleep(0.05)
+    assert ledger.reconcile(quiet_s=0.01) == [("j:0", spec.model)]
+    assert redis.zcard("tts:leases") == 0
+
+
+def test_a_claim_counts_the_attempts_too(ledger: Ledger, spec: SpeechSpec) -> None:
+    ledger.admit("j", spec, ["one"])
+    for _ in range(3):
+        claim(ledger, "j:0")
+        time.sleep(0.25)
+    assert ledger.claim("j:0") is None
+    assert ledger.job("j").error_code == "worker_lost"
+
+
+def test_a_job_that_cannot_be_read_fails_and_says_so(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, ["one"])
+    redis.hset("tts:job:j", "spec", '{"task": "sing", "model": "m"}')
+    assert ledger.claim("j:0") is None
+    assert redis.hget("tts:job:j", "error_code") == "unreadable_job"

@@ -5,9 +5,9 @@ import time
 import pytest
 import redis
 
-from client import redis_server
 from client.errors import ChildExited, StartFailed
-from client.redis_server import RedisServer, answers_ping
+from client.local import redis_server
+from client.local.redis_server import RedisServer, answers_ping
 
 
 def check_for(server, seconds):

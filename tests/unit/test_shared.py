@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.errors import InvalidSetting, ObjectNotFound, Unavailable
-from shared.jobs import SpeechSpec
+from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
 from shared.queue import announce, make_app
 from shared.roster import Roster
@@ -65,12 +65,14 @@ def test_an_unknown_setting_is_an_error() -> None:
         Settings.load(slot=3)
 
 
-def test_messages_are_frozen_and_strict(spec: SpeechSpec) -> None:
+def test_records_are_frozen_and_pass_over_what_newer_versions_add(spec: SpeechSpec) -> None:
     assert SpeechSpec.model_validate_json(spec.model_dump_json()) == spec
     with pytest.raises(ValidationError):
         spec.voice = "other"
+    newer = SpeechSpec.model_validate_json('{"task": "custom_voice", "model": "m", "odd": 1}')
+    assert newer == SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
     with pytest.raises(ValidationError):
-        SpeechSpec.model_validate_json('{"task": "custom_voice", "model": "m", "odd": 1}')
+        Sampling.model_validate_json('{"temperatur": 1}')
 
 
 @pytest.fixture(params=["file", "memory"])

@@ -1,10 +1,11 @@
 import unicodedata
 
 import pytest
+import sentencex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.text import frame_bound, normalise, split
+from shared.text import WINDOW, frame_bound, normalise, split
 
 WORDS = st.sampled_from(
     ["Hello", "Dr. Smith", "3.50", "yes,", "no.", "它们走了。", "\n\n", "x" * 40]
@@ -13,7 +14,7 @@ TEXTS = st.lists(WORDS, min_size=1, max_size=60).map(" ".join) | st.text(max_siz
 
 
 def letters(text: str) -> str:
-    return "".join(text.split())
+    return "".join(char for char in text if char.isalnum())
 
 
 def test_sentences_stay_whole_and_short_ones_share_a_segment() -> None:
@@ -26,6 +27,11 @@ def test_sentences_stay_whole_and_short_ones_share_a_segment() -> None:
 
 def test_paragraphs_are_never_joined() -> None:
     assert split("One.\n\nTwo.", "auto", 200) == ["One.", "Two."]
+
+
+def test_what_cannot_be_spoken_is_left_out() -> None:
+    assert split("One.\n\n* * *\n\n—", "auto", 200) == ["One."]
+    assert split("?!", "auto", 200) == []
 
 
 def test_a_long_sentence_breaks_at_its_commas() -> None:
@@ -52,6 +58,30 @@ def test_nothing_is_lost_added_or_reordered_and_the_limit_holds(text: str, limit
     assert letters("".join(segments)) == letters(normal)
     assert all(0 < len(segment) <= limit for segment in segments)
     assert all(segment == segment.strip() for segment in segments)
+
+
+@pytest.mark.parametrize("sentence", ["他走了。", "He left. ", "word ", "x"])
+def test_a_long_paragraph_is_read_about_once_in_short_windows(
+    sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sentencex takes quadratic time: 200,000 characters of Chinese at once are 35 s."""
+    windows: list[int] = []
+    segment = sentencex.segment
+
+    def spy(code: str, text: str) -> list[str]:
+        windows.append(len(text))
+        return list(segment(code, text))
+
+    monkeypatch.setattr(sentencex, "segment", spy)
+    long = sentence * (100_000 // len(sentence))
+    assert letters("".join(split(long, "auto", 240))) == letters(long)
+    assert max(windows) <= WINDOW
+    assert sum(windows) < 1.5 * len(long)
+
+
+def test_sentences_are_the_same_wherever_a_window_ends() -> None:
+    sentences = [f"Sentence number {n} is here." for n in range(300)]
+    assert split(" ".join(sentences), "english", 30) == sentences
 
 
 @given(TEXTS)

@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from processes import wait_until
 from redis import Redis
 
-from client.redis_server import RedisServer
+from client.local.redis_server import RedisServer
 from shared.jobs import Claim, SpeechSpec, Status
 from shared.ledger import Ledger
 from shared.models import ModelCard
@@ -41,14 +42,6 @@ def claim(ledger: Ledger, segment: str) -> Claim:
     return held
 
 
-def until(condition: object) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_claim_lives_as_long_as_it_is_held(
     heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
 ) -> None:
@@ -58,7 +51,7 @@ def test_a_claim_lives_as_long_as_it_is_held(
         time.sleep(0.5)
         assert ledger.claim("j:0") is None
         assert not lost.is_set()
-    until(lambda: ledger.claim("j:0"))
+    wait_until(lambda: ledger.claim("j:0"))
 
 
 def test_who_holds_a_lost_claim_is_told(
@@ -79,7 +72,7 @@ def test_a_segment_without_a_worker_is_announced_again(
 ) -> None:
     ledger.admit("j", spec, ["one"])
     claim(ledger, "j:0")
-    until(lambda: redis.llen(f"tts.{spec.model}") == 1)
+    wait_until(lambda: redis.llen(f"tts.{spec.model}") == 1)
     assert claim(ledger, "j:0").attempt == 2
 
 
@@ -103,7 +96,7 @@ def test_a_worker_signs_in_and_out(
     roster, app = Roster(redis), make_app(redis_server.url)
     heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=roster, app=app)
     heartbeat.start()
-    until(lambda: roster.workers() == {"w"})
+    wait_until(lambda: roster.workers() == {"w"})
     heartbeat.stop()
     assert roster.workers() == set()
     app.close()

@@ -29,9 +29,7 @@ class Engine:
     A batch begins when it is full or nobody has come for `collect_s`. At most `max_waiting` wait.
     """
 
-    def __init__(
-        self, runner: Runner, *, slots: int = 8, max_waiting: int = 256, collect_s: float = 0.02
-    ) -> None:
+    def __init__(self, runner: Runner, *, slots: int, max_waiting: int, collect_s: float) -> None:
         self._runner = runner
         self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting, collect_s=collect_s)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)

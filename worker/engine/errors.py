@@ -11,7 +11,3 @@ class QueueFull(EngineError):
 
 class Closed(EngineError):
     """Raised when the engine no longer takes requests."""
-
-
-class ModelUnavailable(EngineError):
-    """Raised when a checkpoint cannot be found, downloaded or loaded; says what to do."""

@@ -34,8 +34,9 @@ class QwenRunner:
     @torch.inference_mode()
     def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
         """Speak compatible requests as one batch, in their order."""
-        if requests[0].sampling.seed is not None:
-            torch.manual_seed(requests[0].sampling.seed)
+        seed = requests[0].sampling.seed
+        # Without a seed the stream must not go on from an earlier request's.
+        torch.manual_seed(seed) if seed is not None else torch.seed()
         samples = self._generate(list(requests))
         codes = self._codec.codes
         return [_cut(*row) for row in zip(requests, samples, codes, strict=True)]

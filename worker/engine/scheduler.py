@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worker.engine.errors import Closed, QueueFull
 from worker.engine.request import Speech, SynthesisRequest
@@ -95,6 +95,6 @@ def compatibility(request: SynthesisRequest) -> Hashable:
     must not depend on its company.
     """
     sampling = request.sampling
-    greedy = sampling.do_sample is False and sampling.subtalker_dosample is False
-    alone = id(request) if sampling.seed is not None and not greedy else None
-    return request.task, sampling, alone
+    if sampling.do_sample is False and sampling.subtalker_dosample is False:
+        return request.task, replace(sampling, seed=None)
+    return request.task, sampling, id(request) if sampling.seed is not None else None

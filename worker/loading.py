@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -19,13 +17,15 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 from huggingface_hub.utils.tqdm import disable_progress_bars
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from worker.engine.cpu import set_up_cpu
-from worker.engine.errors import ModelUnavailable
+from shared.models import is_folder
+from worker.cpu import set_up_cpu
 from worker.engine.qwen import Qwen3TTSModel
+from worker.errors import ModelUnavailable
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -41,40 +41,41 @@ def load_model(
 ) -> Qwen3TTSModel:
     """Load a checkpoint for inference: no gradients, evaluation mode, CPU threads set.
 
-    `source` is a folder or a Hugging Face id. `precision` is float32 or bfloat16; without it,
+    `source` is a folder or a Hugging Face id. `precision` is a key of `PRECISIONS`; without it,
     float32 on CPU and bfloat16 on CUDA. `threads` defaults to the physical cores that this process
     may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
-    `ModelUnavailable` when the checkpoint is missing or broken, and `ValueError` for an unknown
-    precision.
+    `ModelUnavailable` when the checkpoint is missing or broken.
     """
     precision = precision or ("bfloat16" if device.startswith("cuda") else "float32")
-    if precision not in PRECISIONS:
-        raise ValueError(f"unknown precision {precision!r}: choose {' or '.join(PRECISIONS)}")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelUnavailable(f"there is no {device} device here: use cpu")
     threads = set_up_cpu(threads)
-    logger.info("Loading %s (%s, %s, %d threads)…", source, device, precision, threads)
+    _log.info("Loading %s (%s, %s, %d threads)…", source, device, precision, threads)
     started = time.perf_counter()
     folder = find_checkpoint(source)
     stored = _check_folder(folder)
     model = _load(folder, device, PRECISIONS[precision])
     _freeze(model, stored, folder)
-    logger.info("Successfully loaded %s in %.1f s", source, time.perf_counter() - started)
+    _log.info("Successfully loaded %s in %.1f s", source, time.perf_counter() - started)
     return model
 
 
 def find_checkpoint(source: str) -> Path:
     """Return the folder of a checkpoint, downloaded when it is a Hugging Face id.
 
-    What starts with `.`, `/` or `~` and what is a folder here is a path, anything else an id.
     Raises `ModelUnavailable`.
     """
+    if not is_folder(source):
+        if "/" not in source:
+            raise ModelUnavailable(
+                f"there is no model {source!r}: use a short name such as 0.6B-CustomVoice or tiny,"
+                " a Hugging Face id (owner/name), or a local folder"
+            )
+        return _download(source)
     path = Path(source).expanduser()
-    if path.is_dir():
-        return path
-    if source.startswith((".", os.sep, "~")):
+    if not path.is_dir():
         raise ModelUnavailable(f"there is no folder {source!r}: check --model")
-    return _download(source)
+    return path
 
 
 def _download(repo: str) -> Path:
@@ -117,33 +118,23 @@ def _check_folder(folder: Path) -> set[str]:
     for name in ("speech_tokenizer/config.json", "generation_config.json"):
         if not (folder / name).is_file():
             raise ModelUnavailable(f"{folder} has no {name}: {_AGAIN}")
-    codec = set(_stored_tensors(folder / "speech_tokenizer"))
-    return {f"codec {name}" for name in codec} | set(_stored_tensors(folder))
+    codec = _stored_tensors(folder / "speech_tokenizer")
+    return {f"codec {name}" for name in codec} | _stored_tensors(folder)
 
 
-def _stored_tensors(folder: Path) -> Iterator[str]:
-    """Yield the tensor names from the headers of a folder's safetensors files.
-
-    Such a file is 8 bytes of header length, the header in JSON, and the tensors; see
-    https://huggingface.co/docs/safetensors.
-    """
+def _stored_tensors(folder: Path) -> set[str]:
+    """The tensor names in a folder's safetensors files, read from their headers."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelUnavailable(f"{folder} has no weights (model.safetensors): {_AGAIN}")
+    names: set[str] = set()
     for path in files:
         try:
-            with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                if length > path.stat().st_size:
-                    raise ValueError("the header is longer than the file")
-                tensors = json.loads(file.read(length))
-            tensors.pop("__metadata__", None)
-            end = max(tensor["data_offsets"][1] for tensor in tensors.values())
-            if path.stat().st_size != 8 + length + end:
-                raise ValueError("the size does not fit the header")
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            with safe_open(path, "pt") as tensors:
+                names |= set(tensors.keys())
+        except (OSError, SafetensorError) as error:
             raise ModelUnavailable(f"{path} is damaged or cut short: {_AGAIN}") from error
-        yield from tensors
+    return names
 
 
 def _load(folder: Path, device: str, dtype: torch.dtype) -> Qwen3TTSModel:

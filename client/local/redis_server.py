@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
-from client.child import Child, stop
 from client.errors import ChildExited, StartFailed
-from client.ports import free_port
+from client.local.child import Child, stop
+from client.local.ports import free_port
 
 START_TRIES = 3
 STOP_S = 10.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 TOPOLOGY = Path("/sys/devices/system/cpu")
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
@@ -25,14 +25,14 @@ def set_up_cpu(threads: int | None = None) -> int:
     torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
     libraries = (torch.backends.mkl, torch.backends.mkldnn)
     if not all(library.is_available() for library in libraries):
-        logger.warning("this build of torch lacks MKL or oneDNN: it will be slow on CPU")
+        _log.warning("this build of torch lacks MKL or oneDNN: it will be slow on CPU")
     torch.set_flush_denormal(True)
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:
         try:
             torch.set_num_interop_threads(1)
         except RuntimeError:  # allowed once, and before any parallel work
-            logger.debug("inter-op threads stay at %d", torch.get_num_interop_threads())
+            _log.debug("inter-op threads stay at %d", torch.get_num_interop_threads())
     return threads
 
 

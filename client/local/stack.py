@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from client.child import Child, stop
-from client.data_folder import FolderLock
 from client.errors import NarrateError, StartFailed
+from client.local.child import Child, stop
+from client.local.data_folder import FolderLock
+from client.local.ports import check_port, free_port
+from client.local.redis_server import RedisServer
 from client.narrator import Narrator
-from client.ports import check_port, free_port
-from client.redis_server import RedisServer
 
 WORKER_STOP_S = 40.0  # A worker finishes the segments in its batch.
 API_STOP_S = 10.0
@@ -93,6 +93,7 @@ class Stack:
     def _child(self, name: str, log: str, command: list[str]) -> Child:
         assert self._redis
         env = {
+            **self._share_of_the_cpus(),
             **os.environ,
             "REDIS_URL": self._redis.url,
             "STORAGE_URL": (self.data / "results").as_uri(),
@@ -101,6 +102,12 @@ class Stack:
         }
         path = self.logs / f"{log}.log" if self._logs_to_files else None
         return Child(name, command, env=env, log=path)
+
+    def _share_of_the_cpus(self) -> dict[str, str]:
+        """Alone, a worker takes all cores, as it does by default; several share them."""
+        workers = len(self.models) * self.workers
+        cpus = os.cpu_count() or 1
+        return {"THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
 
     def check(self) -> None:
         """Raise ChildExited if any process has ended."""

@@ -1,0 +1,186 @@
+"""A real ledger and storage, and an engine whose runner is a stub."""
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from redis import Redis
+
+from client.local.redis_server import RedisServer
+from shared.errors import Unavailable
+from shared.jobs import Claim, SegmentResult, SpeechSpec, Status
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.queue import make_app
+from shared.roster import Roster
+from shared.storage import Storage
+from worker.engine.engine import Engine
+from worker.engine.request import SynthesisRequest, Utterance
+from worker.lease import Heartbeat
+from worker.tasks import SegmentTask
+
+
+class StubRunner:
+    """Speaks a frame a character, of that character's code point; waits while `held`."""
+
+    def __init__(self) -> None:
+        self.requests: list[SynthesisRequest] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
+        self.requests += requests
+        assert self.go.wait(10)
+        return [self._speak(request.text) for request in requests]
+
+    def _speak(self, text: str) -> Utterance:
+        if text == "bad":
+            raise ValueError("no voice")
+        levels = np.array([ord(char) for char in text], dtype=np.float32) / 32_767
+        codes = np.zeros((len(text), 16), dtype=np.int64)
+        return Utterance(np.repeat(levels, 1_920), codes, "length")
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.open((tmp_path / "results").as_uri())
+
+
+@pytest.fixture
+def runner() -> StubRunner:
+    return StubRunner()
+
+
+@pytest.fixture
+def engine(runner: StubRunner) -> Iterator[Engine]:
+    engine = Engine(runner, slots=4, max_waiting=8, collect_s=0)
+    yield engine
+    runner.go.set()
+    engine.close()
+
+
+@pytest.fixture
+def task(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    storage: Storage,
+    engine: Engine,
+    card: ModelCard,
+) -> SegmentTask:
+    app = make_app(redis_server.url)
+    # Not started: a claim lasts as long as its lease.
+    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app)
+    return SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
+
+
+def test_segments_become_one_file_in_order(
+    task: SegmentTask, ledger: Ledger, storage: Storage, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["abc", "de"])
+    task("j:1")
+    task("j:0")
+    job = ledger.job("j")
+    assert (job.status, job.truncated, job.samples) == (Status.COMPLETED, 2, 5 * 1_920)
+    assert job.result_key is not None
+    content = storage.get(job.result_key)
+    assert len(content) == job.result_bytes
+    samples = np.frombuffer(content[-2 * job.samples :], dtype="<i2")
+    assert samples[::1_920].tolist() == [ord(char) for char in "abcde"]
+
+
+def test_the_request_is_what_the_job_says(
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+) -> None:
+    sampling = {"top_k": 7, "max_new_tokens": 40}
+    asked = spec.model_copy(
+        update={
+            "language": "german",
+            "instructions": "softly",
+            "seed": 5,
+            "sampling": spec.sampling.model_copy(update=sampling),
+        }
+    )
+    ledger.admit("j", asked, ["abc"])
+    task("j:0")
+    (request,) = runner.requests
+    assert (request.task, request.text, request.max_frames) == ("custom_voice", "abc", 39)
+    assert (request.language, request.speaker, request.instruct) == ("german", "vivian", "softly")
+    assert (request.sampling.top_k, request.sampling.seed) == (7, 5)
+
+
+def test_a_repeated_message_costs_no_synthesis(
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["abc"])
+    for _ in range(5):
+        task("j:0")
+    task("nothing:0")
+    assert len(runner.requests) == 1
+
+
+def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["bad"])
+    task("j:0")
+    job = ledger.job("j")
+    assert (job.status, job.error_code) == (Status.FAILED, "synthesis_failed")
+    assert job.error_message == "ValueError: no voice"
+
+
+def test_a_segment_is_handed_back_when_the_storage_is_away(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, tmp_path: Path
+) -> None:
+    ledger.admit("j", spec, ["abc"])
+    blocker = tmp_path / "results" / "jobs"
+    blocker.write_bytes(b"a file where a folder should be")
+    task("j:0")
+    assert ledger.job("j").completed == 0
+    blocker.unlink()
+    task("j:0")
+    assert ledger.job("j").status == Status.COMPLETED
+
+
+def test_a_segment_is_handed_back_when_the_engine_is_closed(
+    task: SegmentTask, ledger: Ledger, engine: Engine, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["abc"])
+    engine.close()
+    task("j:0")
+    again = ledger.claim("j:0")
+    assert again is not None
+    assert again.attempt == 1
+
+
+def test_a_result_that_comes_too_late_is_dropped(
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["abc", "de"])
+    runner.go.clear()
+    late = threading.Thread(target=task, args=("j:0",))
+    late.start()
+    while not runner.requests:
+        time.sleep(0.01)
+    time.sleep(0.25)  # the lease runs out
+    new = ledger.claim("j:0")
+    assert new is not None
+    ledger.commit(new, SegmentResult(key="new", samples=1))
+    runner.go.set()
+    late.join()
+    job = ledger.job("j")
+    assert (job.completed, job.samples, job.status) == (1, 1, Status.IN_PROGRESS)
+
+
+def test_while_redis_is_away_the_message_is_let_go(
+    task: SegmentTask, runner: StubRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_self: Ledger, _segment: str) -> Claim | None:
+        raise Unavailable("Redis does not answer")
+
+    monkeypatch.setattr(Ledger, "claim", away)
+    task("j:0")
+    assert runner.requests == []
