@@ -33,7 +33,6 @@ class Settings(BaseSettings):
     precision: Literal["float32", "bfloat16"] | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     slots: int = Field(default=16, ge=1, le=256)
-    collect_ms: int = Field(default=20, ge=0, le=10_000)
 
     # API
     max_input_chars: int = Field(default=200_000, ge=1)

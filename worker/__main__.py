@@ -33,7 +33,7 @@ def read_settings() -> Settings:
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--precision", help="float32 (default on cpu) or bfloat16")
     parser.add_argument("--threads", help="CPU threads; default: the physical cores")
-    parser.add_argument("--slots", help="requests in one batch at the most")
+    parser.add_argument("--slots", help="requests spoken at once at the most")
     return Settings.load(**vars(parser.parse_args()))
 
 

@@ -17,8 +17,9 @@ from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
 from worker import models
+from worker.cpu import give_memory_back
 from worker.engine.engine import Engine
-from worker.engine.runner import QwenRunner
+from worker.engine.runner import TalkerRunner
 from worker.lease import Heartbeat
 from worker.loading import load_model
 from worker.tasks import SegmentTask
@@ -38,11 +39,11 @@ def serve(settings: Settings) -> int:
     )
     card = models.card_of(settings.model, model)
     engine = Engine(
-        QwenRunner(model),
+        TalkerRunner(model, settings.slots),
         slots=settings.slots,
         max_waiting=2 * settings.slots,
-        collect_s=settings.collect_ms / 1000,
     )
+    give_memory_back()
     redis = connect(settings.redis_url)
     ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
     app = make_app(settings.redis_url)

@@ -103,9 +103,7 @@ def test_eight_jobs_at_once_share_batches_and_keep_their_own_audio(
         )
     for text, (_job, made) in zip(texts, done, strict=True):
         expected = directly(direct("tiny-CustomVoice"), "custom_voice", text=text, speaker="vivian")
-        # A batch's sums round differently in the last bits than those of a request alone.
-        assert len(made) == len(expected)
-        np.testing.assert_allclose(made.astype(int), expected.astype(int), atol=2)
+        np.testing.assert_array_equal(made, expected)
     assert len({made.tobytes() for _job, made in done}) == len(texts)
     sizes = [size for job, _made in done for size in job.synthesis.batch_sizes]
     assert max(sizes) > 1, sizes
@@ -121,12 +119,12 @@ def test_a_long_text_is_spoken_in_segments_and_joined_in_order(
     assert job.segments.total == job.segments.completed == len(parts) == 6
     model = direct("tiny-CustomVoice")
     expected = [directly(model, "custom_voice", text=part, speaker="vivian") for part in parts]
-    np.testing.assert_allclose(made.astype(int), np.concatenate(expected).astype(int), atol=2)
+    np.testing.assert_array_equal(made, np.concatenate(expected))
     assert sum(job.synthesis.batch_sizes.values()) == len(parts)
 
 
 def test_a_seed_makes_sampling_repeatable_whatever_else_runs(
-    narrator: Narrator, direct: Direct, tmp_path: Path
+    narrator: Narrator, tmp_path: Path
 ) -> None:
     sampled = {"max_new_tokens": 30, "temperature": 0.8, "top_k": 40}
 
@@ -135,18 +133,10 @@ def test_a_seed_makes_sampling_repeatable_whatever_else_runs(
 
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(spoken, range(4), (1, 1, 2, None)))
-    torch.manual_seed(1)
-    expected = directly(
-        direct("tiny-CustomVoice"),
-        "custom_voice",
-        text=TEXT,
-        speaker="vivian",
-        **(sampled | {"do_sample": True, "subtalker_dosample": True}),
-    )
-    np.testing.assert_array_equal(done[0], expected)
-    np.testing.assert_array_equal(done[1], expected)
-    assert not np.array_equal(done[2], expected)
-    assert not np.array_equal(done[3], expected)
+    np.testing.assert_array_equal(done[0], done[1])
+    np.testing.assert_array_equal(done[0], spoken(4, 1))
+    assert not np.array_equal(done[2], done[0])
+    assert not np.array_equal(done[3], done[0])
 
 
 def test_a_speech_that_reaches_its_bound_is_reported(narrator: Narrator, tmp_path: Path) -> None:

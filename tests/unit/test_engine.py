@@ -1,45 +1,22 @@
+import itertools
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, Future, wait
+from collections.abc import Iterator
+from concurrent.futures import CancelledError, Future
 
-import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stub_runner import StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull
-from worker.engine.request import Sampling, Speech, SynthesisRequest, Task, Utterance
+from worker.engine.request import Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
 
-GREEDY = Sampling(do_sample=False, subtalker_dosample=False)
 
-
-class StubRunner:
-    """Speaks each text as as many frames as it has characters; "bad" texts break their batch."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[str]] = []
-        self.free = threading.Event()
-        self.free.set()
-
-    def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
-        self.free.wait(10)
-        self.batches.append([request.text for request in requests])
-        if "bad" in self.batches[-1]:
-            raise ValueError("cannot speak that")
-        return [speak(request.text) for request in requests]
-
-
-def speak(text: str) -> Utterance:
-    frames = len(text)
-    codes = np.full((frames, 16), ord(text[0]), dtype=np.int64)
-    return Utterance(np.zeros(frames * 1_920, dtype=np.float32), codes, "stop")
-
-
-def request(
-    text: str, sampling: Sampling = GREEDY, task: Task = Task.CUSTOM_VOICE
-) -> SynthesisRequest:
-    return SynthesisRequest(task=task, text=text, max_frames=100, sampling=sampling)
+def request(text: str, max_frames: int = 100) -> SynthesisRequest:
+    return SynthesisRequest(task=Task.CUSTOM_VOICE, text=text, max_frames=max_frames)
 
 
 @pytest.fixture
@@ -49,133 +26,149 @@ def runner() -> StubRunner:
 
 @pytest.fixture
 def engine(runner: StubRunner) -> Iterator[Engine]:
-    engine = Engine(runner, slots=4, max_waiting=6, collect_s=0.05)
+    engine = Engine(runner, slots=4, max_waiting=6)
     yield engine
-    runner.free.set()
+    runner.go.set()
     engine.close()
 
 
-def results(futures: list[Future[Speech]]) -> list[str]:
-    return [chr(future.result(10).codes[0, 0]) for future in futures]
+def said(future: Future[Speech]) -> str:
+    return "".join(chr(code) for code in future.result(10).codes[:, 0])
 
 
-def test_requests_share_batches_and_get_their_own_speech(
-    engine: Engine, runner: StubRunner
-) -> None:
-    futures = [engine.submit(request(text)) for text in "abcdef"]
-    assert results(futures) == list("abcdef")
-    assert runner.batches == [["a", "b", "c", "d"], ["e", "f"]]
-    assert [future.result().timings.batch_size for future in futures] == [4, 4, 4, 4, 2, 2]
-
-
-def test_a_full_batch_does_not_wait_for_more(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=2, max_waiting=9, collect_s=30)
-    began_s = time.monotonic()
-    assert results([engine.submit(request(text)) for text in "ab"]) == ["a", "b"]
-    assert time.monotonic() - began_s < 10
+def test_requests_join_and_leave_between_steps(runner: StubRunner) -> None:
+    runner.go.clear()
+    engine = Engine(runner, slots=3, max_waiting=9)
+    texts = ["abcdefgh", "ij", "k", "lmn", "o"]
+    futures = [engine.submit(request(text)) for text in texts]
+    runner.go.set()
+    assert [said(future) for future in futures] == texts
     engine.close()
+    assert max(map(len, runner.seen)) == 3
+    # The long one ran all along, and the waiting ones took the rows that came free.
+    assert sum("abcdefgh" in rows for rows in runner.seen) == 8
+    assert len(runner.seen) < sum(map(len, texts))
 
 
-def test_only_compatible_requests_share_a_batch(engine: Engine, runner: StubRunner) -> None:
-    warm = Sampling(temperature=0.5)
-    futures = [
-        engine.submit(request("a")),
-        engine.submit(request("b", warm)),
-        engine.submit(request("c")),
-        engine.submit(request("d", task=Task.VOICE_DESIGN)),
-        engine.submit(request("e", warm)),
-    ]
-    assert results(futures) == list("abcde")
-    assert runner.batches == [["a", "c"], ["b", "e"], ["d"]]
+def test_newcomers_are_admitted_one_a_step_while_others_run(runner: StubRunner) -> None:
+    runner.go.clear()
+    engine = Engine(runner, slots=8, max_waiting=9)
+    futures = [engine.submit(request("a" * 20))]
+    while not runner.rows:
+        time.sleep(0.001)
+    futures += [engine.submit(request("b" * 5)) for _ in range(4)]
+    runner.go.set()
+    for future in futures:
+        future.result(10)
+    engine.close()
+    counts = [len(rows) for rows in runner.seen]
+    assert max(after - before for before, after in itertools.pairwise(counts)) <= 1
+    assert futures[0].result().timings.batch_size > 1
 
 
-def test_a_seeded_request_that_samples_runs_alone(engine: Engine, runner: StubRunner) -> None:
-    seeded = Sampling(seed=1)
-    greedy = Sampling(do_sample=False, subtalker_dosample=False, seed=1)
-    futures = [engine.submit(request(text, seeded)) for text in "ab"]
-    futures += [engine.submit(request(text, greedy)) for text in "cd"]
-    wait(futures, 10)
-    assert runner.batches == [["a"], ["b"], ["c", "d"]]
+def test_a_speech_is_cut_at_its_bound_and_says_so(engine: Engine) -> None:
+    speech = engine.submit(request("abcdef", max_frames=3)).result(10)
+    assert (len(speech.codes), speech.finish_reason) == (3, "length")
+    assert len(speech.samples) == 3 * 1_920
+    assert engine.submit(request("abc", max_frames=3)).result(10).finish_reason == "stop"
 
 
 def test_a_bad_request_fails_alone(engine: Engine) -> None:
-    futures = [engine.submit(request(text)) for text in ("a", "bad", "c")]
-    with pytest.raises(ValueError, match="cannot speak"):
+    futures = [engine.submit(request(text)) for text in ("abc", "bad", "def")]
+    with pytest.raises(ValueError, match="no voice"):
         futures[1].result(10)
-    assert results([futures[0], futures[2]]) == ["a", "c"]
-    assert results([engine.submit(request("d"))]) == ["d"]
+    assert [said(futures[0]), said(futures[2])] == ["abc", "def"]
+
+
+def test_a_step_that_fails_fails_its_requests_and_the_engine_goes_on(
+    engine: Engine, runner: StubRunner
+) -> None:
+    runner.go.clear()
+    futures = [engine.submit(request(text)) for text in ("abc", "bomb")]
+    runner.go.set()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        futures[1].result(10)
+    assert said(engine.submit(request("def"))) == "def"
 
 
 def test_a_request_cancelled_in_time_never_runs(engine: Engine, runner: StubRunner) -> None:
-    runner.free.clear()
-    futures = [engine.submit(request("a", Sampling(seed=1)))]
-    doomed = request("b")
+    runner.go.clear()
+    futures = [engine.submit(request("abc")) for _ in range(4)]
+    while len(runner.rows) < 1:
+        time.sleep(0.001)
+    doomed = request("never")
     future = engine.submit(doomed)
     doomed.cancelled.set()
-    runner.free.set()
+    runner.go.set()
     with pytest.raises(CancelledError):
         future.result(10)
-    assert results(futures) == ["a"]
-    assert ["b"] not in runner.batches
+    assert [said(other) for other in futures] == ["abc"] * 4
+    assert doomed not in runner.admitted
+
+
+def test_a_running_request_that_is_cancelled_frees_its_row(
+    engine: Engine, runner: StubRunner
+) -> None:
+    runner.go.clear()
+    long = request("a" * 90)
+    future = engine.submit(long)
+    while not runner.rows:
+        time.sleep(0.001)
+    long.cancelled.set()
+    runner.go.set()
+    assert len(future.result(10).codes) < 90
+    assert runner.rows == []
 
 
 def test_a_full_queue_pushes_back(engine: Engine, runner: StubRunner) -> None:
-    runner.free.clear()
-    first = engine.submit(request("x", Sampling(seed=1)))
-    while not first.running():
+    runner.go.clear()
+    futures = [engine.submit(request("a"))]
+    while not runner.rows:
         time.sleep(0.001)
-    futures = [engine.submit(request(text)) for text in "abcdef"]
+    futures += [engine.submit(request("b")) for _ in range(6)]
     with pytest.raises(QueueFull):
-        engine.submit(request("g"))
-    runner.free.set()
-    assert results(futures) == list("abcdef")
+        engine.submit(request("c"))
+    runner.go.set()
+    assert [said(future) for future in futures] == ["a"] + ["b"] * 6
 
 
 def test_closing_finishes_what_was_taken_and_takes_no_more(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=2, max_waiting=9, collect_s=30)
-    future = engine.submit(request("a"))
+    engine = Engine(runner, slots=2, max_waiting=9)
+    futures = [engine.submit(request(text)) for text in ("abc", "de", "f")]
     engine.close()
-    assert results([future]) == ["a"]
+    assert [said(future) for future in futures] == ["abc", "de", "f"]
     with pytest.raises(Closed):
-        engine.submit(request("b"))
-
-
-def test_on_frames_gets_the_samples(engine: Engine) -> None:
-    heard: list[int] = []
-    spoken = SynthesisRequest(
-        task=Task.CUSTOM_VOICE, text="abc", max_frames=9, on_frames=lambda s: heard.append(len(s))
-    )
-    engine.submit(spoken).result(10)
-    assert heard == [3 * 1_920]
+        engine.submit(request("g"))
+    assert not [t for t in threading.enumerate() if t.name.startswith(("engine", "codec"))]
 
 
 def test_a_callback_that_fails_fails_its_request_only(engine: Engine) -> None:
-    def explode(_samples: object) -> None:
+    heard: list[int] = []
+
+    def listen(samples: object) -> None:
+        heard.append(len(samples))  # type: ignore[arg-type]
         raise OSError("nobody listens")
 
-    spoken = SynthesisRequest(
-        task=Task.CUSTOM_VOICE, text="a", max_frames=9, sampling=GREEDY, on_frames=explode
-    )
+    spoken = SynthesisRequest(task=Task.CUSTOM_VOICE, text="abc", max_frames=9, on_frames=listen)
     futures = [engine.submit(spoken), engine.submit(request("b"))]
     with pytest.raises(OSError, match="nobody listens"):
         futures[0].result(10)
-    assert results([futures[1], engine.submit(request("c"))]) == ["b", "c"]
+    assert said(futures[1]) == "b"
+    assert heard == [3 * 1_920]
 
 
-def test_the_scheduler_gives_nothing_once_closed_and_empty() -> None:
-    scheduler = Scheduler(slots=1, max_waiting=1, collect_s=0)
-    scheduler.close()
-    assert scheduler.next_batch() == []
-
-
-def test_a_batch_waits_while_others_keep_coming_but_not_for_ever(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=64, max_waiting=64, collect_s=0.1)
-    futures = []
-    for text in "abcdefghijklmnopqrst":
-        futures.append(engine.submit(request(text)))
-        time.sleep(0.07)
-    assert results(futures) == list("abcdefghijklmnopqrst")
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 5))
+def test_whatever_the_lengths_each_gets_its_own(lengths: list[int], slots: int) -> None:
+    runner = StubRunner()
+    engine = Engine(runner, slots=slots, max_waiting=30)
+    texts = [chr(97 + i % 26) * length for i, length in enumerate(lengths)]
+    futures = [engine.submit(request(text)) for text in texts]
+    assert [said(future) for future in futures] == texts
     engine.close()
-    sizes = [len(batch) for batch in runner.batches]
-    assert sum(sizes) == 20
-    assert 5 < sizes[0] < 20
+    assert max(map(len, runner.seen)) <= slots
+
+
+def test_the_scheduler_has_no_work_once_closed_and_empty() -> None:
+    scheduler = Scheduler(slots=1, max_waiting=1)
+    scheduler.close()
+    assert not scheduler.wait_for_work()

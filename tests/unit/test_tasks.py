@@ -2,12 +2,13 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from redis import Redis
+from stub_runner import StubRunner
 
 from client.local.redis_server import RedisServer
 from shared.errors import Unavailable
@@ -18,30 +19,8 @@ from shared.queue import make_app
 from shared.roster import Roster
 from shared.storage import Storage
 from worker.engine.engine import Engine
-from worker.engine.request import SynthesisRequest, Utterance
 from worker.lease import Heartbeat
 from worker.tasks import SegmentTask
-
-
-class StubRunner:
-    """Speaks a frame a character, of that character's code point; waits while `held`."""
-
-    def __init__(self) -> None:
-        self.requests: list[SynthesisRequest] = []
-        self.go = threading.Event()
-        self.go.set()
-
-    def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
-        self.requests += requests
-        assert self.go.wait(10)
-        return [self._speak(request.text) for request in requests]
-
-    def _speak(self, text: str) -> Utterance:
-        if text == "bad":
-            raise ValueError("no voice")
-        levels = np.array([ord(char) for char in text], dtype=np.float32) / 32_767
-        codes = np.zeros((len(text), 16), dtype=np.int64)
-        return Utterance(np.repeat(levels, 1_920), codes, "length")
 
 
 @pytest.fixture
@@ -56,7 +35,7 @@ def runner() -> StubRunner:
 
 @pytest.fixture
 def engine(runner: StubRunner) -> Iterator[Engine]:
-    engine = Engine(runner, slots=4, max_waiting=8, collect_s=0)
+    engine = Engine(runner, slots=4, max_waiting=8)
     yield engine
     runner.go.set()
     engine.close()
@@ -84,7 +63,7 @@ def test_segments_become_one_file_in_order(
     task("j:1")
     task("j:0")
     job = ledger.job("j")
-    assert (job.status, job.truncated, job.samples) == (Status.COMPLETED, 2, 5 * 1_920)
+    assert (job.status, job.truncated, job.samples) == (Status.COMPLETED, 0, 5 * 1_920)
     assert job.result_key is not None
     content = storage.get(job.result_key)
     assert len(content) == job.result_bytes
@@ -106,7 +85,7 @@ def test_the_request_is_what_the_job_says(
     )
     ledger.admit("j", asked, ["abc"])
     task("j:0")
-    (request,) = runner.requests
+    (request,) = runner.admitted
     assert (request.task, request.text, request.max_frames) == ("custom_voice", "abc", 39)
     assert (request.language, request.speaker, request.instruct) == ("german", "vivian", "softly")
     assert (request.sampling.top_k, request.sampling.seed) == (7, 5)
@@ -119,7 +98,7 @@ def test_a_repeated_message_costs_no_synthesis(
     for _ in range(5):
         task("j:0")
     task("nothing:0")
-    assert len(runner.requests) == 1
+    assert len(runner.admitted) == 1
 
 
 def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
@@ -163,7 +142,7 @@ def test_a_result_that_comes_too_late_is_dropped(
     runner.go.clear()
     late = threading.Thread(target=task, args=("j:0",))
     late.start()
-    while not runner.requests:
+    while not runner.rows:
         time.sleep(0.01)
     time.sleep(0.25)  # the lease runs out
     new = ledger.claim("j:0")
@@ -183,4 +162,4 @@ def test_while_redis_is_away_the_message_is_let_go(
 
     monkeypatch.setattr(Ledger, "claim", away)
     task("j:0")
-    assert runner.requests == []
+    assert runner.admitted == []

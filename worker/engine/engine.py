@@ -1,45 +1,84 @@
-"""The engine: a thread that runs what the scheduler decides."""
+"""The engine: a thread that loops over what the scheduler decides and the runner computes."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
-from worker.engine.request import Speech, SynthesisRequest, Timings, Utterance
-from worker.engine.scheduler import Scheduler, Waiting
+from worker.engine.request import (
+    Codes,
+    FinishReason,
+    Samples,
+    Speech,
+    SynthesisRequest,
+    Timings,
+)
+from worker.engine.scheduler import Entry, Scheduler
 
 _log = logging.getLogger(__name__)
+
+
+class Utterance(Protocol):
+    """What a row became."""
+
+    @property
+    def codes(self) -> Codes:
+        """The frames made [frames, 16]."""
+        ...
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why they ended."""
+        ...
+
+    def decode(self) -> Samples:
+        """Turn the codes into samples float32 [n]; called from the codec's thread."""
+        ...
 
 
 class Runner(Protocol):
     """Computes; the engine's thread is the only one that calls it."""
 
-    def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
-        """Speak compatible requests as one batch, in their order."""
+    def admit(self, request: SynthesisRequest) -> None:
+        """Prefill a request into the next row."""
+        ...
+
+    def step(self) -> list[int]:
+        """Make one frame of every row; returns the rows that have ended, the last one first."""
+        ...
+
+    def remove(self, row: int) -> Utterance:
+        """Free a row, which the last row then takes."""
+        ...
+
+    def clear(self) -> None:
+        """Forget every row."""
         ...
 
 
 class Engine:
-    """Speech for requests, in batches of up to `slots`; `submit` may be called from any thread.
+    """Speech for requests by continuous batching; `submit` may be called from any thread.
 
-    A batch begins when it is full or nobody has come for `collect_s`. At most `max_waiting` wait.
+    Up to `slots` requests are spoken at once; others join between two frames. At most
+    `max_waiting` wait. Codes become samples on a thread of their own, beside the next frames.
     """
 
-    def __init__(self, runner: Runner, *, slots: int, max_waiting: int, collect_s: float) -> None:
+    def __init__(self, runner: Runner, *, slots: int, max_waiting: int) -> None:
         self._runner = runner
-        self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting, collect_s=collect_s)
+        self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting)
+        self._codec = ThreadPoolExecutor(1, thread_name_prefix="codec")
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
 
     def submit(self, request: SynthesisRequest) -> Future[Speech]:
         """Queue a request for synthesis.
 
-        The future raises what went wrong with this request alone, and is cancelled if the request
-        was cancelled before it ran. Raises `QueueFull` or `Closed`.
+        The future raises what went wrong, and is cancelled if the request was cancelled before it
+        ran; one that is cancelled later ends with the frames it has, as `length`. Raises
+        `QueueFull` or `Closed`.
         """
         return self._scheduler.add(request)
 
@@ -47,45 +86,52 @@ class Engine:
         """Finish what was submitted, then stop."""
         self._scheduler.close()
         self._thread.join()
+        self._codec.shutdown()
 
     def _loop(self) -> None:
-        while batch := self._scheduler.next_batch():
-            self._run([waiting for waiting in batch if _starts(waiting)])
+        while self._scheduler.wait_for_work():
+            for entry in self._scheduler.next_admissions():
+                self._admit(entry)
+            if self._scheduler.running:
+                self._step()
 
-    def _run(self, batch: list[Waiting]) -> None:
-        if not batch:
-            return
-        began_s = time.monotonic()
+    def _admit(self, entry: Entry) -> None:
         try:
-            utterances = self._runner.run([waiting.request for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - the loop must outlive any request
-            self._fail(batch, error)
+            self._runner.admit(entry.request)
+        except Exception as error:  # noqa: BLE001 - a bad request fails alone
+            entry.future.set_exception(error)
+        else:
+            self._scheduler.begin(entry)
+
+    def _step(self) -> None:
+        try:
+            ended = self._runner.step()
+        except Exception as error:  # noqa: BLE001 - the loop must outlive any step
+            _log.exception("A step failed; its %d requests fail", len(self._scheduler.running))
+            self._runner.clear()
+            for entry in self._scheduler.end_all():
+                entry.future.set_exception(error)
             return
-        for waiting, utterance in zip(batch, utterances, strict=True):
-            timings = Timings(began_s - waiting.since_s, time.monotonic() - began_s, len(batch))
-            _finish(waiting, Speech(*utterance, timings=timings))
-
-    def _fail(self, batch: list[Waiting], error: Exception) -> None:
-        """A batch that fails is run again one by one, so that only the bad request fails."""
-        if len(batch) == 1:
-            batch[0].future.set_exception(error)
-            return
-        _log.exception("A batch of %d failed; running each request alone", len(batch))
-        for waiting in batch:
-            self._run([waiting])
+        for row in ended:
+            self._codec.submit(_finish, self._scheduler.end(row), self._runner.remove(row))
 
 
-def _starts(waiting: Waiting) -> bool:
-    if waiting.request.cancelled.is_set():
-        waiting.future.cancel()
-    return waiting.future.set_running_or_notify_cancel()
-
-
-def _finish(waiting: Waiting, speech: Speech) -> None:
+def _finish(entry: Entry, utterance: Utterance) -> None:
     try:
-        if waiting.request.on_frames is not None:
-            waiting.request.on_frames(speech.samples)
-    except Exception as error:  # noqa: BLE001 - the callback is the caller's, its error too
-        waiting.future.set_exception(error)
+        samples = utterance.decode()
+        if entry.request.on_frames is not None:
+            entry.request.on_frames(samples)
+    except Exception as error:  # noqa: BLE001 - a bad request fails alone
+        entry.future.set_exception(error)
     else:
-        waiting.future.set_result(speech)
+        entry.future.set_result(
+            Speech(samples, utterance.codes, utterance.finish_reason, _timings(entry))
+        )
+
+
+def _timings(entry: Entry) -> Timings:
+    return Timings(
+        waiting_s=entry.admitted_s - entry.submitted_s,
+        running_s=time.monotonic() - entry.admitted_s,
+        batch_size=entry.batch_size,
+    )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +83,7 @@ class SynthesisRequest:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where a request's time went, in seconds, and how many requests shared its batch."""
+    """Where a request's time went, in seconds, and the most requests that shared its steps."""
 
     waiting_s: float
     running_s: float
@@ -91,14 +91,6 @@ class Timings:
 
 
 FinishReason = Literal["stop", "length"]
-
-
-class Utterance(NamedTuple):
-    """What a runner makes of one request; the fields are those of `Speech`."""
-
-    samples: Samples
-    codes: Codes
-    finish_reason: FinishReason
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,118 +1,125 @@
-"""Runs a batch of requests through qwen-tts, whole."""
+"""Computes: prefills requests into rows and makes one frame of all rows at a time."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import torch
+from torch import Tensor
 
-from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
-from worker.engine.request import (
-    FRAME_SAMPLES,
-    Reference,
-    Samples,
-    SynthesisRequest,
-    Task,
-    Utterance,
-)
+from worker.engine.clone_prompts import ClonePrompts
+from worker.engine.decoder import Decoder, Span, causal_mask
+from worker.engine.kv_cache import KVCache
+from worker.engine.linear import Linear
+from worker.engine.predictor import CodePredictor
+from worker.engine.prompt import PromptBuilder
+from worker.engine.qwen import Qwen3TTSModel
+from worker.engine.request import SynthesisRequest
+from worker.engine.rows import Row, Rows
+from worker.engine.sampler import penalise
+from worker.engine.utterance import Utterance
 
-CLONE_PROMPTS = 64
+FIRST_POSITIONS = 256
+MIN_FRAMES = 2
+# The last 1,024 codes are marks, not speech; of them only the end may be drawn.
+MARKS = 1_024
 
 
-class QwenRunner:
-    """A qwen-tts model behind the engine's `Runner` interface; keeps recent voice clone prompts."""
+class TalkerRunner:
+    """A loaded model that speaks up to `slots` requests at once, in rows 0 to n - 1.
 
-    def __init__(self, model: Qwen3TTSModel) -> None:
-        self._model = model
-        self._codec = _CodecTap(model.model.speech_tokenizer)
-        model.model.speech_tokenizer = self._codec
-        self._prompts: OrderedDict[str, VoiceClonePromptItem] = OrderedDict()
+    It takes the model's weights over: they are laid out anew, and the old ones are let go, so
+    that qwen-tts's own generate calls no longer work on this model.
+    """
+
+    def __init__(self, model: Qwen3TTSModel, slots: int) -> None:
+        talker = model.model.talker
+        config = talker.config
+        self._defaults = model.generate_defaults
+        self._codec = model.model.speech_tokenizer
+        self._talker = Decoder(talker.model, config)
+        self._head = Linear(talker.codec_head)
+        self._codes: Tensor = talker.get_input_embeddings().weight.detach()
+        self._predictor = CodePredictor(talker.code_predictor, slots)
+        self._prompts = PromptBuilder(model)
+        self._clones = ClonePrompts(model)
+        self._cache = KVCache.allocate(
+            config.num_hidden_layers,
+            slots,
+            config.num_key_value_heads,
+            FIRST_POSITIONS,
+            config.head_dim,
+            self._codes,
+        )
+        self._end: int = config.codec_eos_token_id
+        self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
+        self._never[-MARKS:] = True
+        self._never[self._end] = False
+        self._rows = Rows(config.vocab_size, self._codes)
+        del talker.model.layers, talker.codec_head
+        del talker.code_predictor.model.layers, talker.code_predictor.lm_head
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[SynthesisRequest]) -> list[Utterance]:
-        """Speak compatible requests as one batch, in their order."""
-        seed = requests[0].sampling.seed
-        # Without a seed the stream must not go on from an earlier request's.
-        torch.manual_seed(seed) if seed is not None else torch.seed()
-        samples = self._generate(list(requests))
-        codes = self._codec.codes
-        return [_cut(*row) for row in zip(requests, samples, codes, strict=True)]
+    def admit(self, request: SynthesisRequest) -> None:
+        """Prefill a request into the next row."""
+        clone = self._clones.get(request.reference) if request.reference is not None else None
+        prompt = self._prompts.build(request, clone)
+        length, row = len(prompt.embeds), len(self._rows)
+        self._make_room(length + request.max_frames)
+        positions = torch.arange(length, device=self._codes.device)[None]
+        cos, sin = self._talker.rotary(positions, self._codes.dtype)
+        span = Span(cos, sin, 0, causal_mask(length, self._codes), length, row)
+        hidden = self._talker(prompt.embeds[None], span, self._cache)[:, -1]
+        self._rows.add(Row(request, prompt, self._defaults), hidden, length)
+        self._choose_first_codes(slice(row, row + 1))
 
-    def _generate(self, requests: list[SynthesisRequest]) -> list[Samples]:
-        """One qwen-tts call; float32 [n] for each request."""
-        options = _options(requests)
-        match requests[0].task:
-            case Task.CUSTOM_VOICE:
-                options["speaker"] = [request.speaker for request in requests]
-                options["instruct"] = [request.instruct or "" for request in requests]
-                generate = self._model.generate_custom_voice
-            case Task.VOICE_DESIGN:
-                options["instruct"] = [request.instruct or "" for request in requests]
-                generate = self._model.generate_voice_design
-            case Task.VOICE_CLONE:
-                references = [r.reference for r in requests if r.reference is not None]
-                options["voice_clone_prompt"] = [self._prompt(ref) for ref in references]
-                generate = self._model.generate_voice_clone
-        samples: list[Samples] = generate(**options)[0]
-        return samples
+    @torch.inference_mode()
+    def step(self) -> list[int]:
+        """Make one frame of every row; returns the rows that have ended, the last one first."""
+        rows = self._rows
+        uniform = rows.draw_uniform()
+        first, text = self._codes[rows.first_codes], rows.text()
+        others, embedded = self._predictor(rows.hidden, first, rows.predictor_choices, uniform)
+        rows.append_frame(torch.cat([rows.first_codes[:, None], others], dim=1))
+        rows.hidden = self._advance(first + embedded + text)
+        self._choose_first_codes(slice(0, len(rows)))
+        return rows.ended(self._end)
 
-    def _prompt(self, reference: Reference) -> VoiceClonePromptItem:
-        """Encode a reference once; the most recent ones are kept."""
-        if reference.key not in self._prompts:
-            (self._prompts[reference.key],) = self._model.create_voice_clone_prompt(
-                (reference.samples, reference.sample_rate),
-                ref_text=reference.text,
-                x_vector_only_mode=reference.text is None,
-            )
-        self._prompts.move_to_end(reference.key)
-        while len(self._prompts) > CLONE_PROMPTS:
-            self._prompts.popitem(last=False)
-        return self._prompts[reference.key]
+    @torch.inference_mode()
+    def remove(self, row: int) -> Utterance:
+        """Free a row, which the last row then takes; returns what it became."""
+        last = len(self._rows) - 1
+        if row != last:
+            self._cache.move(last, row, int(self._rows.lengths[last]))
+        return Utterance(self._rows.remove(row), self._codec)
 
+    def clear(self) -> None:
+        """Forget every row."""
+        self._rows.clear()
 
-class _CodecTap:
-    """The speech tokenizer, remembering the codes that it last decoded.
+    def _advance(self, x: Tensor) -> Tensor:
+        """One talker step: [rows, hidden] to [rows, hidden]."""
+        start = self._rows.lengths
+        positions = int(start.max()) + 1
+        cos, sin = self._talker.rotary(start[:, None], x.dtype)
+        ahead = torch.arange(positions, device=x.device) > start[:, None]
+        mask = torch.zeros(ahead.shape, dtype=x.dtype, device=x.device)
+        mask.masked_fill_(ahead, -torch.inf)
+        span = Span(cos, sin, start, mask[:, None, None], positions)
+        hidden = self._talker(x[:, None], span, self._cache)[:, -1]
+        self._rows.lengths = start + 1
+        return hidden
 
-    qwen-tts's public calls return only audio; this is where its codes pass.
-    """
+    def _choose_first_codes(self, own: slice) -> None:
+        """Draw the next first code of these rows."""
+        rows = self._rows
+        logits = self._head(rows.hidden[own]).float()
+        logits = penalise(logits, rows.seen[own], rows.penalties[own])
+        logits.masked_fill_(self._never, -torch.inf)
+        logits[:, self._end].masked_fill_(rows.young(own, MIN_FRAMES), -torch.inf)
+        choices = rows.talker_choices(own)
+        codes = choices.draw(logits, rows.next_uniform[own])
+        rows.first_codes[own] = codes
+        rows.seen[own] = rows.seen[own].scatter(1, codes[:, None], value=True)
 
-    def __init__(self, codec: Any) -> None:
-        self._codec = codec
-        self.codes: list[torch.Tensor] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._codec, name)
-
-    def decode(self, encoded: list[dict[str, torch.Tensor]]) -> Any:
-        self.codes = [item["audio_codes"] for item in encoded]
-        return self._codec.decode(encoded)
-
-
-def _options(requests: list[SynthesisRequest]) -> dict[str, Any]:
-    """The arguments that every kind of qwen-tts call takes; None falls back to its defaults."""
-    sampling = {k: v for k, v in vars(requests[0].sampling).items() if k != "seed"}
-    return {
-        **sampling,
-        "text": [request.text for request in requests],
-        "language": [request.language for request in requests],
-        # qwen-tts makes one frame less than it makes tokens.
-        "max_new_tokens": max(request.max_frames for request in requests) + 1,
-    }
-
-
-def _cut(request: SynthesisRequest, samples: Samples, codes: torch.Tensor) -> Utterance:
-    """Cut a row to its own bound: a batch runs to the longest one's.
-
-    The codec is causal, so the samples that stay are those of the frames that stay. A speech that
-    ends by itself just at the bound counts as cut: qwen-tts does not tell the two apart.
-    """
-    frames = min(len(samples) // FRAME_SAMPLES, request.max_frames)
-    own = codes[-(len(samples) // FRAME_SAMPLES) :][:frames]  # a clone's reference comes first
-    return Utterance(
-        np.ascontiguousarray(samples[: frames * FRAME_SAMPLES], dtype=np.float32),
-        own.cpu().numpy(),
-        "length" if frames == request.max_frames else "stop",
-    )
+    def _make_room(self, positions: int) -> None:
+        if positions > self._cache.positions:
+            self._cache = self._cache.grown(2 * positions, len(self._rows))

@@ -1,43 +1,46 @@
-"""Which of the waiting requests run next, together; no torch here."""
+"""Which requests run: waiting ones get rows between steps, ended ones leave; no torch here."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from worker.engine.errors import Closed, QueueFull
 from worker.engine.request import Speech, SynthesisRequest
 
-MOST_PAUSES = 10
 
+@dataclass(eq=False)
+class Entry:
+    """A request, the future that its caller holds, and how it went so far (monotonic seconds).
 
-@dataclass(frozen=True, eq=False)
-class Waiting:
-    """A request, the future that its caller holds, and since when it waits (monotonic seconds)."""
+    `batch_size` is the most requests that it ever shared a step with, itself included.
+    """
 
     request: SynthesisRequest
     future: Future[Speech] = field(default_factory=Future)
-    since_s: float = field(default_factory=time.monotonic)
+    submitted_s: float = field(default_factory=time.monotonic)
+    admitted_s: float = 0.0
+    batch_size: int = 1
 
 
 class Scheduler:
-    """A bounded queue that gives out batches of at most `slots` compatible requests.
+    """A bounded queue of waiting requests, and the running ones by row.
 
-    The oldest request decides what a batch is. A batch that is not full begins when nobody has
-    joined the queue for `collect_s` seconds, at the latest after `MOST_PAUSES` times as long.
+    Up to `slots` run at once. While any run, at most `prefills` are admitted between two steps, so
+    that newcomers never hold the running ones up for long.
     """
 
-    def __init__(self, *, slots: int, max_waiting: int, collect_s: float) -> None:
+    def __init__(self, *, slots: int, max_waiting: int, prefills: int = 1) -> None:
         self._slots = slots
         self._max_waiting = max_waiting
-        self._collect_s = collect_s
-        self._waiting: deque[Waiting] = deque()
+        self._prefills = prefills
+        self._waiting: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self.running: list[Entry] = []
 
     def add(self, request: SynthesisRequest) -> Future[Speech]:
         """Queue a request; raises `QueueFull` or `Closed`."""
@@ -46,55 +49,55 @@ class Scheduler:
                 raise Closed("the engine is shutting down")
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFull(f"{self._max_waiting} requests are waiting already")
-            waiting = Waiting(request)
-            self._waiting.append(waiting)
+            entry = Entry(request)
+            self._waiting.append(entry)
             self._changed.notify_all()
-            return waiting.future
+            return entry.future
 
-    def next_batch(self) -> list[Waiting]:
-        """Wait for work and take a batch; empty only when closed and drained."""
+    def wait_for_work(self) -> bool:
+        """Return when there is something to do; False once closed and drained."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._closed)
-            if not self._waiting:
-                return []
-            while not (self._closed or self._batch_is_full()):
-                if (wait_s := self._begins_s() - time.monotonic()) <= 0:
-                    break
-                self._changed.wait(wait_s)
-            return self._take()
+            self._changed.wait_for(lambda: self._waiting or self.running or self._closed)
+            return bool(self._waiting or self.running)
+
+    def next_admissions(self) -> list[Entry]:
+        """Take the requests to prefill before the next step; cancelled ones end here."""
+        with self._changed:
+            room = self._slots - len(self.running)
+            most = min(room, self._prefills) if self.running else room
+            taken: list[Entry] = []
+            while self._waiting and len(taken) < most:
+                entry = self._waiting.popleft()
+                if _starts(entry):
+                    taken.append(entry)
+            return taken
+
+    def begin(self, entry: Entry) -> None:
+        """Note that a request has been prefilled into the next row."""
+        entry.admitted_s = time.monotonic()
+        self.running.append(entry)
+        for one in self.running:
+            one.batch_size = max(one.batch_size, len(self.running))
+
+    def end(self, row: int) -> Entry:
+        """Free a row, which the last row then takes, as in the runner."""
+        entry, self.running[row] = self.running[row], self.running[-1]
+        self.running.pop()
+        return entry
+
+    def end_all(self) -> list[Entry]:
+        """Free every row."""
+        ended, self.running = self.running, []
+        return ended
 
     def close(self) -> None:
-        """Take no more requests; what waits is still given out."""
+        """Take no more requests; what waits still runs."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def _begins_s(self) -> float:
-        """When the next batch begins, full or not (monotonic seconds)."""
-        oldest, newest = self._waiting[0].since_s, self._waiting[-1].since_s
-        return min(newest + self._collect_s, oldest + MOST_PAUSES * self._collect_s)
 
-    def _batch_is_full(self) -> bool:
-        return len(self._matching()) >= self._slots
-
-    def _take(self) -> list[Waiting]:
-        batch = self._matching()[: self._slots]
-        for waiting in batch:
-            self._waiting.remove(waiting)
-        return batch
-
-    def _matching(self) -> list[Waiting]:
-        key = compatibility(self._waiting[0].request)
-        return [w for w in self._waiting if compatibility(w.request) == key]
-
-
-def compatibility(request: SynthesisRequest) -> Hashable:
-    """Requests with equal keys can share a batch.
-
-    A batch draws from one random stream, so a seeded request that samples runs alone: its codes
-    must not depend on its company.
-    """
-    sampling = request.sampling
-    if sampling.do_sample is False and sampling.subtalker_dosample is False:
-        return request.task, replace(sampling, seed=None)
-    return request.task, sampling, id(request) if sampling.seed is not None else None
+def _starts(entry: Entry) -> bool:
+    if entry.request.cancelled.is_set():
+        entry.future.cancel()
+    return entry.future.set_running_or_notify_cancel()

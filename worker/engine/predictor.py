@@ -1,0 +1,74 @@
+"""The code predictor: the other 15 codes of a frame, for a whole batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.decoder import Decoder, Span, causal_mask
+from worker.engine.kv_cache import KVCache
+from worker.engine.linear import Linear
+from worker.engine.sampler import Choices
+
+
+class CodePredictor:
+    """A small transformer that starts anew for each frame: 2 inputs, then 14 times one code."""
+
+    def __init__(self, module: Any, slots: int) -> None:
+        config = module.config
+        self._decoder = Decoder(module.model, config)
+        self._heads = [Linear(head) for head in module.lm_head]
+        self._embeddings: list[Tensor] = [
+            table.weight.detach() for table in module.model.codec_embedding
+        ]
+        projection = module.small_to_mtp_projection
+        self._project = Linear(projection) if hasattr(projection, "weight") else _same
+        like = self._embeddings[0]
+        self._cache = KVCache.allocate(
+            config.num_hidden_layers,
+            slots,
+            config.num_key_value_heads,
+            config.num_code_groups,
+            config.head_dim,
+            like,
+        )
+        positions = torch.arange(config.num_code_groups, device=like.device)[None]
+        self._cos, self._sin = self._decoder.rotary(positions, like.dtype)
+        self._mask = causal_mask(2, like)
+
+    def __call__(
+        self, hidden: Tensor, first: Tensor, choices: Choices, uniform: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Predict the codes that follow a frame's first.
+
+        `hidden` is the talker's last state and `first` the first code's embedding, both
+        [rows, hidden]; `uniform` [rows, 15] decides the draws. Returns the codes [rows, 15] and the
+        sum of their embeddings [rows, hidden].
+        """
+        x = self._forward(torch.stack([hidden, first], dim=1), 0)
+        codes, embedded = [], torch.zeros_like(first)
+        for i, (head, table) in enumerate(zip(self._heads, self._embeddings, strict=True)):
+            code = choices.draw(head(x), uniform[:, i])
+            own = table[code]
+            codes.append(code)
+            embedded = embedded + own
+            if i + 1 < len(self._heads):
+                x = self._forward(own[:, None], i + 2)
+        return torch.stack(codes, dim=1), embedded
+
+    def _forward(self, x: Tensor, start: int) -> Tensor:
+        end = start + x.shape[1]
+        span = Span(
+            self._cos[:, :, start:end],
+            self._sin[:, :, start:end],
+            start,
+            self._mask if x.shape[1] > 1 else None,
+            end,
+        )
+        return self._decoder(self._project(x), span, self._cache)[:, -1]
+
+
+def _same(x: Tensor) -> Tensor:
+    return x

@@ -1,0 +1,128 @@
+"""From a request to what the talker reads: embeddings, as qwen-tts builds them.
+
+The layout is that of `Qwen3TTSForConditionalGeneration.generate` in qwen-tts 0.1.1: instructions,
+role, language tag and speaker, then text and codes, added up position by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
+from worker.engine.request import SynthesisRequest, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """`embeds` [positions, hidden] to prefill; `trailing` [n, hidden] is added frame by frame.
+
+    After the last row of `trailing` comes `pad` [hidden], for ever. `reference_codes` [frames, 16]
+    go before the speech when it is decoded.
+    """
+
+    embeds: Tensor
+    trailing: Tensor
+    pad: Tensor
+    reference_codes: Tensor | None = None
+
+
+class PromptBuilder:
+    """Builds prompts with a loaded model's own embeddings and tokenizer."""
+
+    def __init__(self, model: Qwen3TTSModel) -> None:
+        self._model = model
+        self._talker = model.model.talker
+        self._config = model.model.config
+        self._codes = model.model.config.talker_config
+
+    def build(self, request: SynthesisRequest, clone: VoiceClonePromptItem | None) -> Prompt:
+        """Build the prompt of one request; voice cloning reads its text as a stream."""
+        ids = self._config
+        marks = self._text([ids.tts_bos_token_id, ids.tts_eos_token_id, ids.tts_pad_token_id])
+        bos, end, pad = marks[:1], marks[1:2], marks[2:]
+        text = self._tokens(f"{_said(request.text)}<|im_start|>assistant\n")
+        role, spoken = text[:3], text[3:-5]
+        codes = self._opening_codes(request, clone)
+        lead = torch.cat([pad.expand(len(codes) - 2, -1), bos]) + codes[:-1]
+        reference = clone.ref_code if clone is not None and clone.icl_mode else None
+        if clone is not None and reference is not None:
+            said = self._tokens(_said(clone.ref_text or ""))[3:-2]
+            body, trailing = self._continue(said + spoken, reference, end, pad)
+        elif clone is not None:
+            body = self._text(spoken[:1]) + codes[-1:]
+            trailing = torch.cat([self._text(spoken[1:]), end])
+        else:
+            written = torch.cat([self._text(spoken), end]) + self._code(self._codes.codec_pad_id)
+            body, trailing = torch.cat([written, pad + codes[-1:]]), pad
+        embeds = torch.cat([self._instructions(request), self._text(role), lead, body])
+        return Prompt(embeds, trailing, pad[0], reference)
+
+    def _continue(
+        self, text: list[int], codes: Tensor, end: Tensor, pad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """In-context learning: the reference's codes beside its text and ours."""
+        spoken = torch.cat([self._text(text), end])
+        heard = torch.cat([self._code(self._codes.codec_bos_id), self.frames(codes)])
+        if len(spoken) > len(heard):
+            return spoken[: len(heard)] + heard, spoken[len(heard) :]
+        silent = pad.expand(len(heard) - len(spoken), -1)
+        return torch.cat([spoken, silent]) + heard, pad
+
+    def frames(self, codes: Tensor) -> Tensor:
+        """Embed frames [n, 16] as the sum of their codes' embeddings [n, hidden]."""
+        predictor = self._talker.code_predictor.get_input_embeddings()
+        tables = [self._talker.get_input_embeddings(), *predictor]
+        return torch.stack([table(codes[:, i]) for i, table in enumerate(tables)]).sum(0)
+
+    def _opening_codes(
+        self, request: SynthesisRequest, clone: VoiceClonePromptItem | None
+    ) -> Tensor:
+        """Language tag, speaker, pad and begin: [4 to 7, hidden]."""
+        ids, language = self._codes, self._language(request)
+        if language is None:
+            tag = [ids.codec_nothink_id, ids.codec_think_bos_id, ids.codec_think_eos_id]
+        else:
+            tag = [ids.codec_think_id, ids.codec_think_bos_id, language, ids.codec_think_eos_id]
+        speaker = []
+        if clone is not None:
+            speaker = [clone.ref_spk_embedding.to(self._talker.dtype).view(1, -1)]
+        elif request.speaker:
+            speaker = [self._code(ids.spk_id[request.speaker.lower()])]
+        return torch.cat(
+            [self._code(*tag), *speaker, self._code(ids.codec_pad_id, ids.codec_bos_id)]
+        )
+
+    def _language(self, request: SynthesisRequest) -> int | None:
+        language, ids = request.language.lower(), self._codes
+        if request.speaker and language in ("chinese", "auto"):
+            dialect = ids.spk_is_dialect[request.speaker.lower()]
+            if dialect:
+                return int(ids.codec_language_id[dialect])
+        return None if language == "auto" else int(ids.codec_language_id[language])
+
+    def _instructions(self, request: SynthesisRequest) -> Tensor:
+        # qwen-tts drops the instructions of the 0.6B custom voice model.
+        deaf = request.task is Task.CUSTOM_VOICE and self._config.tts_model_size == "0b6"
+        if not request.instruct or deaf:
+            return self._text([])
+        return self._text(self._tokens(f"<|im_start|>user\n{request.instruct}<|im_end|>\n"))
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self._model.processor.tokenizer(text)["input_ids"])
+
+    def _text(self, tokens: list[int]) -> Tensor:
+        ids = torch.tensor(tokens, dtype=torch.long, device=self._talker.device)
+        embedded: Tensor = self._talker.text_projection(self._talker.get_text_embeddings()(ids))
+        return embedded
+
+    def _code(self, *ids: int) -> Tensor:
+        codes = torch.tensor(ids, dtype=torch.long, device=self._talker.device)
+        embedded: Tensor = self._talker.get_input_embeddings()(codes)
+        return embedded
+
+
+def _said(text: str) -> str:
+    return f"<|im_start|>assistant\n{text}<|im_end|>\n"

@@ -1,0 +1,171 @@
+"""What the runner knows of each running request, a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worker.engine.prompt import Prompt
+from worker.engine.request import Codes, FinishReason, SynthesisRequest
+from worker.engine.sampler import Choice, Choices
+
+# qwen-tts's own defaults, for a checkpoint whose generation_config.json is silent.
+DEFAULTS: Mapping[str, Any] = {
+    "do_sample": True,
+    "top_k": 50,
+    "top_p": 1.0,
+    "temperature": 0.9,
+    "repetition_penalty": 1.05,
+    "subtalker_dosample": True,
+    "subtalker_top_k": 50,
+    "subtalker_top_p": 1.0,
+    "subtalker_temperature": 0.9,
+}
+DRAWS = 16
+
+
+class Row:
+    """One running request: its prompt, its frames so far, and its own random stream."""
+
+    def __init__(
+        self, request: SynthesisRequest, prompt: Prompt, defaults: Mapping[str, Any]
+    ) -> None:
+        given = {k: v for k, v in vars(request.sampling).items() if v is not None}
+        use = {**DEFAULTS, **defaults, **given}
+        self.request, self.prompt = request, prompt
+        self.talker = Choice(not use["do_sample"], use["temperature"], use["top_k"], use["top_p"])
+        self.predictor = Choice(
+            not use["subtalker_dosample"],
+            use["subtalker_temperature"],
+            use["subtalker_top_k"],
+            use["subtalker_top_p"],
+        )
+        self.penalty: float = use["repetition_penalty"]
+        self.frames: list[list[int]] = []
+        self.finish_reason: FinishReason = "length"
+        self._random = torch.Generator()
+        if request.sampling.seed is None:
+            self._random.seed()
+        else:
+            self._random.manual_seed(request.sampling.seed)
+
+    @property
+    def codes(self) -> Codes:
+        """The frames so far [frames, 16]."""
+        return np.array(self.frames, dtype=np.int64).reshape(-1, 16)
+
+    def draw(self, count: int) -> Tensor:
+        """The next `count` numbers in [0, 1) of this row's stream."""
+        return torch.rand(count, generator=self._random)
+
+    def text(self) -> Tensor:
+        """What is added to the next frame's embedding: [hidden]."""
+        trailing, frame = self.prompt.trailing, len(self.frames)
+        return trailing[frame] if frame < len(trailing) else self.prompt.pad
+
+
+class Rows:
+    """All running requests, and their state as tensors of a row each.
+
+    `hidden` [rows, hidden] is the talker's last state, `lengths` how many positions are in the
+    cache, `first_codes` the codes that begin the next frame, `seen` [rows, codes] marks those drawn
+    before.
+    """
+
+    _TENSORS = ("hidden", "lengths", "first_codes", "seen", "penalties", "next_uniform")
+
+    def __init__(self, vocabulary: int, like: Tensor) -> None:
+        self._vocabulary, self._like = vocabulary, like
+        self.clear()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def clear(self) -> None:
+        """Forget every row."""
+        device = self._like.device
+        self._rows: list[Row] = []
+        self.hidden = self._like.new_zeros(0, self._like.shape[1])
+        self.lengths = torch.zeros(0, dtype=torch.long, device=device)
+        self.first_codes = torch.zeros(0, dtype=torch.long, device=device)
+        self.seen = torch.zeros(0, self._vocabulary, dtype=torch.bool, device=device)
+        self.penalties = torch.ones(0, 1, device=device)
+        self.next_uniform = torch.zeros(0, device=device)
+        self._rows_changed()
+
+    def add(self, row: Row, hidden: Tensor, length: int) -> None:
+        """Add a prefilled request: its state `hidden` [1, hidden] after `length` positions."""
+        device = self._like.device
+        self._rows.append(row)
+        new = {
+            "hidden": hidden,
+            "lengths": torch.tensor([length], device=device),
+            "first_codes": torch.zeros(1, dtype=torch.long, device=device),
+            "seen": torch.zeros(1, self._vocabulary, dtype=torch.bool, device=device),
+            "penalties": torch.tensor([[row.penalty]], device=device),
+            "next_uniform": row.draw(1).to(device),
+        }
+        for name in self._TENSORS:
+            setattr(self, name, torch.cat([getattr(self, name), new[name]]))
+        self._rows_changed()
+
+    def remove(self, index: int) -> Row:
+        """Remove a row; the last one takes its place."""
+        keep = list(range(len(self)))
+        keep[index] = keep[-1]
+        keep.pop()
+        for name in self._TENSORS:
+            setattr(self, name, getattr(self, name)[keep])
+        row = self._rows[index]
+        self._rows[index] = self._rows[-1]
+        self._rows.pop()
+        self._rows_changed()
+        return row
+
+    def draw_uniform(self) -> Tensor:
+        """Draw this frame's numbers [rows, 15], and the one for the code that follows it."""
+        drawn = torch.stack([row.draw(DRAWS) for row in self._rows]).to(self._like.device)
+        self.next_uniform = drawn[:, -1]
+        return drawn[:, :-1]
+
+    def text(self) -> Tensor:
+        """What is added to each row's next frame: [rows, hidden]."""
+        return torch.stack([row.text() for row in self._rows])
+
+    def append_frame(self, codes: Tensor) -> None:
+        """Keep a frame's codes [rows, 16]."""
+        for row, frame in zip(self._rows, codes.tolist(), strict=True):
+            row.frames.append(frame)
+
+    def young(self, own: slice, frames: int) -> Tensor:
+        """Which of these rows have fewer than `frames` frames: [rows]."""
+        counts = [len(row.frames) < frames for row in self._rows[own]]
+        return torch.tensor(counts, device=self._like.device)
+
+    def talker_choices(self, own: slice) -> Choices:
+        """How these rows draw first codes."""
+        if len(self._rows[own]) == len(self):
+            return self._talker_choices
+        return self._choices([row.talker for row in self._rows[own]])
+
+    def ended(self, end: int) -> list[int]:
+        """The rows that said `end`, reached their bound or were cancelled, the last one first."""
+        ended = []
+        for index, code in enumerate(self.first_codes.tolist()):
+            row = self._rows[index]
+            row.finish_reason = "stop" if code == end else "length"
+            full = len(row.frames) >= row.request.max_frames
+            if code == end or full or row.request.cancelled.is_set():
+                ended.append(index)
+        return ended[::-1]
+
+    def _rows_changed(self) -> None:
+        self._talker_choices = self._choices([row.talker for row in self._rows])
+        self.predictor_choices = self._choices([row.predictor for row in self._rows])
+
+    def _choices(self, rows: list[Choice]) -> Choices:
+        return Choices(rows, self._like.device)

@@ -1,0 +1,69 @@
+"""Draws codes for a whole batch, each row with its own parameters and random stream.
+
+The order is that of the transformers processors: repetition penalty, temperature, top-k, top-p.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How one row draws: greedy, or sampling with these parameters."""
+
+    greedy: bool
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+
+
+class Choices:
+    """The choices of all rows as tensors [rows, 1], made anew only when the rows change."""
+
+    def __init__(self, rows: list[Choice], device: torch.device) -> None:
+        def column(values: list[float]) -> Tensor:
+            return torch.tensor(values, device=device)[:, None]
+
+        self._all_greedy = all(row.greedy for row in rows)
+        self._greedy = torch.tensor([row.greedy for row in rows], device=device)
+        self._temperature = column([row.temperature for row in rows])
+        self._top_k = torch.tensor([row.top_k for row in rows], device=device)[:, None]
+        self._top_p = column([row.top_p for row in rows])
+        self._nucleus = any(row.top_p < 1 and not row.greedy for row in rows)
+
+    def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
+        """Choose a code [rows] from logits [rows, codes], by one number in [0, 1) for each row."""
+        best = logits.argmax(-1)
+        if self._all_greedy:
+            return best
+        cumulative = self.probabilities(logits).cumsum(-1)
+        # The sum may miss 1 by rounding; scaled, the draw stays inside it.
+        drawn = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)
+        return torch.where(self._greedy, best, drawn[:, 0].clamp(max=logits.shape[-1] - 1))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """The distribution [rows, codes] that sampling rows draw from, float32."""
+        scores = logits.float() / self._temperature
+        ordered = scores.sort(-1, descending=True).values
+        count = self._top_k.clamp(max=scores.shape[-1])
+        worst = ordered.gather(-1, (count - 1).clamp(min=0))
+        scores = scores.masked_fill((scores < worst) & (count > 0), -torch.inf)
+        return self._keep_nucleus(scores).softmax(-1) if self._nucleus else scores.softmax(-1)
+
+    def _keep_nucleus(self, scores: Tensor) -> Tensor:
+        """Drop the least likely codes whose probabilities sum up to at most 1 - top_p."""
+        ordered, order = scores.sort(-1)
+        drop = ordered.softmax(-1).cumsum(-1) <= 1 - self._top_p
+        drop[:, -1] = False
+        drop &= self._top_p < 1
+        return scores.masked_fill(drop.scatter(-1, order, drop), -torch.inf)
+
+
+def penalise(logits: Tensor, seen: Tensor, penalty: Tensor) -> Tensor:
+    """Make the codes marked in `seen` [rows, codes] less likely by `penalty` [rows, 1]."""
+    weaker = torch.where(logits < 0, logits * penalty, logits / penalty)
+    return torch.where(seen, weaker, logits)
