@@ -13,12 +13,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from worker.engine import runner as runner_module
+from worker.engine.errors import EngineError
 from worker.engine.linear import Linear
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.utterance import Utterance
 from worker.loading import load_model
 
+Checkpoint = Callable[[str], Path]
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
 MOST = 22
 KINDS = ("custom_voice", "voice_design", "base")
@@ -101,7 +104,7 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def bench(tiny_checkpoint: Callable[[str], Path]) -> Callable[[str], Bench]:
+def bench(tiny_checkpoint: Checkpoint) -> Callable[[str], Bench]:
     @cache
     def build(kind: str) -> Bench:
         model = load_model(str(tiny_checkpoint(kind)), threads=1)
@@ -208,20 +211,29 @@ def test_without_a_seed_every_speech_is_another(bench: Callable[[str], Bench]) -
     assert not np.array_equal(first.codes, second.codes)
 
 
-def test_the_cache_grows_with_what_is_asked(bench: Callable[[str], Bench]) -> None:
-    runner, expected, _samples = bench("custom_voice")
-    short = CASES["custom_voice"][0].request
-    long = SynthesisRequest(
-        task=Task.CUSTOM_VOICE,
-        text="It goes on and on. " * 20,
-        max_frames=5,
-        speaker="ryan",
-        sampling=Sampling(**GREEDY),
+def test_a_request_that_overflows_fails_and_leaves_nothing_behind(
+    bench: Callable[[str], Bench],
+) -> None:
+    runner, expected, _samples = bench("base")
+    loud = Reference("loud", np.full(40_000, 1e38, dtype=np.float32), 24_000)
+    broken = SynthesisRequest(
+        task=Task.VOICE_CLONE, text="Never to be heard. " * 9, max_frames=9, reference=loud
     )
-    made = run(runner, [short, long, short], 3)
-    np.testing.assert_array_equal(made[0].codes, expected[0])
-    np.testing.assert_array_equal(made[2].codes, expected[0])
-    assert len(made[1].codes) == 5
+    with pytest.raises(EngineError, match="overflow"):
+        runner.admit(broken)
+    for case, codes in zip(CASES["base"], expected, strict=True):
+        np.testing.assert_array_equal(run(runner, [case.request], 1)[0].codes, codes)
+
+
+def test_the_cache_grows_and_keeps_what_it_has(
+    bench: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Checkpoint
+) -> None:
+    monkeypatch.setattr(runner_module, "FIRST_POSITIONS", 20)
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    runner, expected = TalkerRunner(model, SLOTS), bench("custom_voice").expected
+    requests = [case.request for case in CASES["custom_voice"]]
+    for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
+        np.testing.assert_array_equal(utterance.codes, codes)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

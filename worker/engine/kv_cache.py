@@ -39,6 +39,11 @@ class KVCache:
             new[:, :rows, :, :old] = full[:, :rows]
         return cache
 
+    def clear(self, row: int) -> None:
+        """Fill a row with zeros."""
+        self.keys[:, row] = 0
+        self.values[:, row] = 0
+
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy the first `positions` of one row over another."""
         for cache in (self.keys, self.values):

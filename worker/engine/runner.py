@@ -7,6 +7,7 @@ from torch import Tensor
 
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
+from worker.engine.errors import EngineError
 from worker.engine.kv_cache import KVCache
 from worker.engine.linear import Linear
 from worker.engine.predictor import CodePredictor
@@ -59,15 +60,18 @@ class TalkerRunner:
 
     @torch.inference_mode()
     def admit(self, request: SynthesisRequest) -> None:
-        """Prefill a request into the next row."""
+        """Prefill a request into the next row; raises `EngineError` if the model cannot read it."""
         clone = self._clones.get(request.reference) if request.reference is not None else None
         prompt = self._prompts.build(request, clone)
         length, row = len(prompt.embeds), len(self._rows)
-        self._make_room(length + request.max_frames)
+        self._make_room(length)
         positions = torch.arange(length, device=self._codes.device)[None]
         cos, sin = self._talker.rotary(positions, self._codes.dtype)
         span = Span(cos, sin, 0, causal_mask(length, self._codes), length, row)
         hidden = self._talker(prompt.embeds[None], span, self._cache)[:, -1]
+        if not hidden.isfinite().all():
+            self._cache.clear(row)  # what is masked must be finite too
+            raise EngineError("the model's numbers overflow on this request")
         self._rows.add(Row(request, prompt, self._defaults), hidden, length)
         self._choose_first_codes(slice(row, row + 1))
 
@@ -99,6 +103,7 @@ class TalkerRunner:
         """One talker step: [rows, hidden] to [rows, hidden]."""
         start = self._rows.lengths
         positions = int(start.max()) + 1
+        self._make_room(positions)
         cos, sin = self._talker.rotary(start[:, None], x.dtype)
         ahead = torch.arange(positions, device=x.device) > start[:, None]
         mask = torch.zeros(ahead.shape, dtype=x.dtype, device=x.device)
@@ -121,5 +126,7 @@ class TalkerRunner:
         rows.seen[own] = rows.seen[own].scatter(1, codes[:, None], value=True)
 
     def _make_room(self, positions: int) -> None:
+        """Grow by half at least: what a request may come to need is far more than most ever do."""
         if positions > self._cache.positions:
-            self._cache = self._cache.grown(2 * positions, len(self._rows))
+            room = max(positions, 3 * self._cache.positions // 2)
+            self._cache = self._cache.grown(room, len(self._rows))
