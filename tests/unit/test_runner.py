@@ -167,7 +167,7 @@ def test_alone_the_codes_and_samples_are_those_of_qwen_tts(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=25, suppress_health_check=FIXTURES)
+@settings(deadline=None, max_examples=12, suppress_health_check=FIXTURES)
 @given(data=st.data())
 def test_in_any_company_the_codes_are_the_same(
     bench: Callable[[str], Bench], kind: str, data: st.DataObject
@@ -181,7 +181,7 @@ def test_in_any_company_the_codes_are_the_same(
         np.testing.assert_array_equal(utterance.codes, expected[number])
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=FIXTURES)
+@settings(deadline=None, max_examples=8, suppress_health_check=FIXTURES)
 @given(
     seeds=st.lists(st.integers(0, 3), min_size=1, max_size=6),
     every=st.integers(1, 4),
