@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from celery import Celery
@@ -21,16 +23,27 @@ _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread that beats every `BEAT_S` seconds until it is stopped."""
+    """A thread that beats every `BEAT_S` seconds until it is stopped.
+
+    When `is_alive` says that the engine is gone, it ends the process as SIGTERM does.
+    """
 
     def __init__(
-        self, *, worker: str, card: ModelCard, ledger: Ledger, roster: Roster, app: Celery
+        self,
+        *,
+        worker: str,
+        card: ModelCard,
+        ledger: Ledger,
+        roster: Roster,
+        app: Celery,
+        is_alive: Callable[[], bool],
     ) -> None:
         self._worker = worker
         self._card = card
         self._ledger = ledger
         self._roster = roster
         self._app = app
+        self._is_alive = is_alive
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -60,6 +73,10 @@ class Heartbeat:
 
     def _loop(self) -> None:
         while True:
+            if not self._is_alive():
+                _log.critical("The engine is gone; this worker stops")
+                os.kill(os.getpid(), signal.SIGTERM)
+                break
             try:
                 self._beat()
             except Unavailable as error:

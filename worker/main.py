@@ -53,12 +53,14 @@ def serve(settings: Settings) -> int:
         ledger=ledger,
         roster=Roster(redis),
         app=app,
+        is_alive=lambda: engine.is_alive,
     )
     task = SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
     app.task(name=SYNTHESISE)(task.__call__)
     heartbeat.start()
     try:
-        return consume(app, queue_name(card.id), threads=settings.slots)
+        # Twice the slots: the next requests are at hand while the last ones are decoded and stored.
+        return consume(app, queue_name(card.id), threads=2 * settings.slots)
     finally:
         heartbeat.stop()
         engine.close()
@@ -67,7 +69,7 @@ def serve(settings: Settings) -> int:
 def consume(app: Celery, queue: str, *, threads: int) -> int:
     """Consume one queue until SIGTERM; returns the exit code.
 
-    The threads pool has a thread for each batch slot: each waits on the engine for its request.
+    The threads pool has a thread for each request in the engine, which waits for it.
     """
     # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")

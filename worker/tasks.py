@@ -18,7 +18,7 @@ from shared.storage import Storage
 from shared.text import frame_bound
 from worker import audio
 from worker.engine.engine import Engine
-from worker.engine.errors import Closed, QueueFull
+from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
 from worker.lease import Heartbeat
 
@@ -57,6 +57,9 @@ class SegmentTask:
                 return self._join(claim) if claim.is_join else self._speak(claim, lost)
         except (StaleClaim, CancelledError):
             _log.warning("Dropped %s: another attempt has taken over", claim.segment_id)
+        except StepFailed as error:
+            # Perhaps a neighbour's fault: the lease runs out, and the attempt counts.
+            _log.warning("Leaving %s to another attempt: %s", claim.segment_id, error)
         except (Unavailable, QueueFull, Closed) as error:
             _log.warning("Handing %s back: %s", claim.segment_id, error)
             # If the ledger is what is away, the lease runs out and the segment is found.
@@ -105,7 +108,7 @@ class SegmentTask:
     def _reference(self, stored: StoredReference) -> Reference:
         content = self._storage.get(stored.key)
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        key = f"{stored.key}:{stored.text}"
+        key = f"{stored.key}:{stored.text!r}"
         return Reference(key, samples.mean(axis=1), rate, stored.text)
 
 

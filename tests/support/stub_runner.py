@@ -27,7 +27,8 @@ class StubUtterance:
 class StubRunner:
     """Obeys `Runner`. The text "bad" cannot be admitted; a step over "bomb" fails.
 
-    `seen` has the texts of each step's rows. Steps wait while `go` is not set.
+    Removing the row of "wreck" breaks the runner itself. `seen` has the texts of each step's rows.
+    Steps wait while `go` is not set.
     """
 
     def __init__(self) -> None:
@@ -59,6 +60,8 @@ class StubRunner:
         return len(row.text) >= row.request.max_frames or row.request.cancelled.is_set()
 
     def remove(self, row: int) -> StubUtterance:
+        if self.rows[row].request.text == "wreck":
+            raise IndexError("the rows are in disorder")
         removed, self.rows[row] = self.rows[row], self.rows[-1]
         self.rows.pop()
         return removed

@@ -2,7 +2,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stub_runner import StubRunner
 
 from worker.engine.engine import Engine
-from worker.engine.errors import Closed, QueueFull
+from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
 
@@ -86,7 +86,7 @@ def test_a_step_that_fails_fails_its_requests_and_the_engine_goes_on(
     runner.go.clear()
     futures = [engine.submit(request(text)) for text in ("abc", "bomb")]
     runner.go.set()
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(StepFailed, match="RuntimeError: out of memory"):
         futures[1].result(10)
     assert said(engine.submit(request("def"))) == "def"
 
@@ -116,8 +116,25 @@ def test_a_running_request_that_is_cancelled_frees_its_row(
         time.sleep(0.001)
     long.cancelled.set()
     runner.go.set()
-    assert len(future.result(10).codes) < 90
+    with pytest.raises(CancelledError):
+        future.result(10)
     assert runner.rows == []
+
+
+def test_an_engine_that_breaks_fails_all_it_has_and_takes_no_more(
+    engine: Engine, runner: StubRunner
+) -> None:
+    runner.go.clear()
+    futures = [engine.submit(request(text)) for text in ("a" * 50, "b" * 50, "wreck", "d", "e")]
+    runner.go.set()
+    for future in futures[:3]:
+        with pytest.raises(StepFailed, match="in disorder"):
+            future.result(10)
+    wait(futures, 10)
+    while engine.is_alive:
+        time.sleep(0.001)
+    with pytest.raises(Closed):
+        engine.submit(request("f"))
 
 
 def test_a_full_queue_pushes_back(engine: Engine, runner: StubRunner) -> None:

@@ -225,6 +225,22 @@ def test_a_request_that_overflows_fails_and_leaves_nothing_behind(
         np.testing.assert_array_equal(run(runner, [case.request], 1)[0].codes, codes)
 
 
+def test_a_request_that_cannot_be_admitted_leaves_no_row(
+    bench: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, expected, _samples = bench("custom_voice")
+
+    def explode(_self: TalkerRunner, _own: slice) -> None:
+        raise MemoryError
+
+    cases = CASES["custom_voice"]
+    with monkeypatch.context() as patch:
+        patch.setattr(TalkerRunner, "_choose_first_codes", explode)
+        with pytest.raises(MemoryError):
+            runner.admit(cases[0].request)
+    np.testing.assert_array_equal(run(runner, [cases[1].request], 1)[0].codes, expected[1])
+
+
 def test_the_cache_grows_and_keeps_what_it_has(
     bench: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Checkpoint
 ) -> None:

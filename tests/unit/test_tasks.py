@@ -52,7 +52,9 @@ def task(
 ) -> SegmentTask:
     app = make_app(redis_server.url)
     # Not started: a claim lasts as long as its lease.
-    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app)
+    heartbeat = Heartbeat(
+        worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app, is_alive=lambda: True
+    )
     return SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
 
 
@@ -133,6 +135,18 @@ def test_a_segment_is_handed_back_when_the_engine_is_closed(
     again = ledger.claim("j:0")
     assert again is not None
     assert again.attempt == 1
+
+
+def test_a_segment_of_a_step_that_failed_gets_another_attempt(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["bomb"])
+    task("j:0")
+    assert ledger.job("j").status == Status.IN_PROGRESS
+    time.sleep(0.25)
+    again = ledger.claim("j:0")
+    assert again is not None
+    assert again.attempt == 2
 
 
 def test_a_result_that_comes_too_late_is_dropped(

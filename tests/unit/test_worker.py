@@ -1,3 +1,4 @@
+import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +30,9 @@ def heartbeat(
 ) -> Iterator[Heartbeat]:
     monkeypatch.setattr(lease, "BEAT_S", 0.05)
     app = make_app(redis_server.url)
-    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app)
+    heartbeat = Heartbeat(
+        worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app, is_alive=lambda: True
+    )
     heartbeat.start()
     yield heartbeat
     heartbeat.stop()
@@ -94,13 +97,37 @@ def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
     roster, app = Roster(redis), make_app(redis_server.url)
-    heartbeat = Heartbeat(worker="w", card=card, ledger=ledger, roster=roster, app=app)
+    heartbeat = Heartbeat(
+        worker="w", card=card, ledger=ledger, roster=roster, app=app, is_alive=lambda: True
+    )
     heartbeat.start()
     wait_until(lambda: roster.workers() == {"w"})
     heartbeat.stop()
     assert roster.workers() == set()
     app.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_worker_whose_engine_is_gone_ends_itself(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    card: ModelCard,
+) -> None:
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    roster, app = Roster(redis), make_app(redis_server.url)
+    heartbeat = Heartbeat(
+        worker="w", card=card, ledger=ledger, roster=roster, app=app, is_alive=lambda: False
+    )
+    heartbeat.start()
+    try:
+        wait_until(asked.is_set)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    heartbeat.stop()
+    assert roster.workers() == set()
+    app.close()
 
 
 def test_the_health_check_looks_for_a_worker_of_its_own_host(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Protocol
 
+from worker.engine.errors import StepFailed
 from worker.engine.request import (
     Codes,
     FinishReason,
@@ -76,9 +77,8 @@ class Engine:
     def submit(self, request: SynthesisRequest) -> Future[Speech]:
         """Queue a request for synthesis.
 
-        The future raises what went wrong, and is cancelled if the request was cancelled before it
-        ran; one that is cancelled later ends with the frames it has, as `length`. Raises
-        `QueueFull` or `Closed`.
+        The future raises what went wrong with this request, `StepFailed` if it shared a step that
+        failed, and `CancelledError` if it was cancelled. Raises `QueueFull` or `Closed`.
         """
         return self._scheduler.add(request)
 
@@ -88,12 +88,21 @@ class Engine:
         self._thread.join()
         self._codec.shutdown()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether requests are still spoken; False after `close`, and after an error of our own."""
+        return self._thread.is_alive()
+
     def _loop(self) -> None:
-        while self._scheduler.wait_for_work():
-            for entry in self._scheduler.next_admissions():
-                self._admit(entry)
-            if self._scheduler.running:
-                self._step()
+        try:
+            while self._scheduler.wait_for_work():
+                for entry in self._scheduler.next_admissions():
+                    self._admit(entry)
+                if self._scheduler.running:
+                    self._step()
+        except BaseException as error:  # noqa: BLE001 - nobody may wait for an engine that is gone
+            _log.critical("The engine stops", exc_info=error)
+            _fail(self._scheduler.abort(), error)
 
     def _admit(self, entry: Entry) -> None:
         try:
@@ -108,15 +117,26 @@ class Engine:
             ended = self._runner.step()
         except Exception as error:  # noqa: BLE001 - the loop must outlive any step
             _log.exception("A step failed; its %d requests fail", len(self._scheduler.running))
+            _fail(self._scheduler.end_all(), error)
             self._runner.clear()
-            for entry in self._scheduler.end_all():
-                entry.future.set_exception(error)
             return
         for row in ended:
-            self._codec.submit(_finish, self._scheduler.end(row), self._runner.remove(row))
+            utterance = self._runner.remove(row)
+            self._codec.submit(_finish, self._scheduler.end(row), utterance)
+
+
+def _fail(entries: list[Entry], error: BaseException) -> None:
+    failure = StepFailed(f"{type(error).__name__}: {error}")
+    failure.__cause__ = error
+    for entry in entries:
+        if not entry.future.done():
+            entry.future.set_exception(failure)
 
 
 def _finish(entry: Entry, utterance: Utterance) -> None:
+    if entry.request.cancelled.is_set():
+        entry.future.set_exception(CancelledError())
+        return
     try:
         samples = utterance.decode()
         if entry.request.on_frames is not None:

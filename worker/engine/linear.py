@@ -35,9 +35,9 @@ class Linear:
 
 def can_pack(weight: Tensor) -> bool:
     """Whether torch can lay this weight out; the operations are private and may go away."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype in (torch.float32, torch.bfloat16)
-        and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    ops = torch.ops.mkldnn
+    able = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
+    there = hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")
+    if not (able and there):
+        return False
+    return weight.dtype is torch.float32 or bool(ops._is_mkldnn_bf16_supported())

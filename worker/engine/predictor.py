@@ -45,18 +45,19 @@ class CodePredictor:
 
         `hidden` is the talker's last state and `first` the first code's embedding, both
         [rows, hidden]; `uniform` [rows, 15] decides the draws. Returns the codes [rows, 15] and the
-        sum of their embeddings [rows, hidden].
+        sum of all 16 embeddings [rows, hidden].
         """
         x = self._forward(torch.stack([hidden, first], dim=1), 0)
-        codes, embedded = [], torch.zeros_like(first)
+        codes, embedded = [], [first]
         for i, (head, table) in enumerate(zip(self._heads, self._embeddings, strict=True)):
             code = choices.draw(head(x), uniform[:, i])
             own = table[code]
             codes.append(code)
-            embedded = embedded + own
+            embedded.append(own)
             if i + 1 < len(self._heads):
                 x = self._forward(own[:, None], i + 2)
-        return torch.stack(codes, dim=1), embedded
+        # Summed at once: one by one, bfloat16 would round 15 times.
+        return torch.stack(codes, dim=1), torch.stack(embedded, dim=1).sum(1)
 
     def _forward(self, x: Tensor, start: int) -> Tensor:
         end = start + x.shape[1]

@@ -65,13 +65,13 @@ class PromptBuilder:
     ) -> tuple[Tensor, Tensor]:
         """In-context learning: the reference's codes beside its text and ours."""
         spoken = torch.cat([self._text(text), end])
-        heard = torch.cat([self._code(self._codes.codec_bos_id), self.frames(codes)])
+        heard = torch.cat([self._code(self._codes.codec_bos_id), self._frames(codes)])
         if len(spoken) > len(heard):
             return spoken[: len(heard)] + heard, spoken[len(heard) :]
         silent = pad.expand(len(heard) - len(spoken), -1)
         return torch.cat([spoken, silent]) + heard, pad
 
-    def frames(self, codes: Tensor) -> Tensor:
+    def _frames(self, codes: Tensor) -> Tensor:
         """Embed frames [n, 16] as the sum of their codes' embeddings [n, hidden]."""
         predictor = self._talker.code_predictor.get_input_embeddings()
         tables = [self._talker.get_input_embeddings(), *predictor]

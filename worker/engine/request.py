@@ -65,8 +65,8 @@ class Reference:
 class SynthesisRequest:
     """One text for one batch slot.
 
-    `max_frames` bounds the length, in codec frames of 80 ms. `on_frames` gets float32 samples as
-    they are made, on the engine's thread; `cancelled` ends the request at the next chance.
+    `max_frames` bounds the length, in codec frames of 80 ms. `on_frames` gets the float32 samples
+    on the codec's thread, for now all at once; `cancelled` ends the request at the next frame.
     """
 
     task: Task

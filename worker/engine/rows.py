@@ -34,8 +34,9 @@ class Row:
     def __init__(
         self, request: SynthesisRequest, prompt: Prompt, defaults: Mapping[str, Any]
     ) -> None:
-        given = {k: v for k, v in vars(request.sampling).items() if v is not None}
-        use = {**DEFAULTS, **defaults, **given}
+        use = dict(DEFAULTS)
+        for source in (defaults, vars(request.sampling)):
+            use |= {name: value for name, value in source.items() if value is not None}
         self.request, self.prompt = request, prompt
         self.talker = Choice(not use["do_sample"], use["temperature"], use["top_k"], use["top_p"])
         self.predictor = Choice(
@@ -113,6 +114,13 @@ class Rows:
             setattr(self, name, torch.cat([getattr(self, name), new[name]]))
         self._rows_changed()
 
+    def truncate(self, count: int) -> None:
+        """Keep the first `count` rows, whatever state the others are in."""
+        del self._rows[count:]
+        for name in self._TENSORS:
+            setattr(self, name, getattr(self, name)[:count])
+        self._rows_changed()
+
     def remove(self, index: int) -> Row:
         """Remove a row; the last one takes its place."""
         keep = list(range(len(self)))
@@ -157,9 +165,9 @@ class Rows:
         ended = []
         for index, code in enumerate(self.first_codes.tolist()):
             row = self._rows[index]
-            row.finish_reason = "stop" if code == end else "length"
             full = len(row.frames) >= row.request.max_frames
             if code == end or full or row.request.cancelled.is_set():
+                row.finish_reason = "stop" if code == end else "length"
                 ended.append(index)
         return ended[::-1]
 

@@ -72,8 +72,12 @@ class TalkerRunner:
         if not hidden.isfinite().all():
             self._cache.clear(row)  # what is masked must be finite too
             raise EngineError("the model's numbers overflow on this request")
-        self._rows.add(Row(request, prompt, self._defaults), hidden, length)
-        self._choose_first_codes(slice(row, row + 1))
+        try:
+            self._rows.add(Row(request, prompt, self._defaults), hidden, length)
+            self._choose_first_codes(slice(row, row + 1))
+        except BaseException:
+            self._rows.truncate(row)  # a row that nobody knows would be taken for the next one
+            raise
 
     @torch.inference_mode()
     def step(self) -> list[int]:
@@ -83,7 +87,7 @@ class TalkerRunner:
         first, text = self._codes[rows.first_codes], rows.text()
         others, embedded = self._predictor(rows.hidden, first, rows.predictor_choices, uniform)
         rows.append_frame(torch.cat([rows.first_codes[:, None], others], dim=1))
-        rows.hidden = self._advance(first + embedded + text)
+        rows.hidden = self._advance(embedded + text)
         self._choose_first_codes(slice(0, len(rows)))
         return rows.ended(self._end)
 
@@ -123,7 +127,7 @@ class TalkerRunner:
         choices = rows.talker_choices(own)
         codes = choices.draw(logits, rows.next_uniform[own])
         rows.first_codes[own] = codes
-        rows.seen[own] = rows.seen[own].scatter(1, codes[:, None], value=True)
+        rows.seen[own].scatter_(1, codes[:, None], value=True)
 
     def _make_room(self, positions: int) -> None:
         """Grow by half at least: what a request may come to need is far more than most ever do."""

@@ -33,6 +33,7 @@ class Choices:
         self._temperature = column([row.temperature for row in rows])
         self._top_k = torch.tensor([row.top_k for row in rows], device=device)[:, None]
         self._top_p = column([row.top_p for row in rows])
+        self._most = max((row.top_k for row in rows), default=0)
         self._nucleus = any(row.top_p < 1 and not row.greedy for row in rows)
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
@@ -48,10 +49,11 @@ class Choices:
     def probabilities(self, logits: Tensor) -> Tensor:
         """The distribution [rows, codes] that sampling rows draw from, float32."""
         scores = logits.float() / self._temperature
-        ordered = scores.sort(-1, descending=True).values
-        count = self._top_k.clamp(max=scores.shape[-1])
-        worst = ordered.gather(-1, (count - 1).clamp(min=0))
-        scores = scores.masked_fill((scores < worst) & (count > 0), -torch.inf)
+        if self._most:
+            count = self._top_k.clamp(max=scores.shape[-1])
+            best = scores.topk(min(self._most, scores.shape[-1])).values
+            worst = best.gather(-1, (count - 1).clamp(min=0))
+            scores = scores.masked_fill((scores < worst) & (count > 0), -torch.inf)
         return self._keep_nucleus(scores).softmax(-1) if self._nucleus else scores.softmax(-1)
 
     def _keep_nucleus(self, scores: Tensor) -> Tensor:

@@ -90,6 +90,14 @@ class Scheduler:
         ended, self.running = self.running, []
         return ended
 
+    def abort(self) -> list[Entry]:
+        """Take no more requests and give up all that wait or run."""
+        with self._changed:
+            self._closed = True
+            waiting = [entry for entry in self._waiting if _starts(entry)]
+            self._waiting.clear()
+            return [*self.end_all(), *waiting]
+
     def close(self) -> None:
         """Take no more requests; what waits still runs."""
         with self._changed:
