@@ -1,4 +1,4 @@
-"""A real Redis for the unit tests, empty for each of them."""
+"""A real Redis, empty for each unit test, and an engine without a model."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
+from stub_runner import StubRunner
 
 from client.local.redis_server import RedisServer
 from shared.connection import connect
 from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
+from worker.engine.engine import Engine
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +51,16 @@ def card() -> ModelCard:
 @pytest.fixture
 def spec(card: ModelCard) -> SpeechSpec:
     return SpeechSpec(task=card.task, model=card.id, voice="vivian")
+
+
+@pytest.fixture
+def runner() -> StubRunner:
+    return StubRunner()
+
+
+@pytest.fixture
+def engine(runner: StubRunner) -> Iterator[Engine]:
+    engine = Engine(runner, slots=4, max_waiting=6)
+    yield engine
+    runner.go.set()
+    engine.close()

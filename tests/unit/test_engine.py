@@ -1,7 +1,6 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, wait
 
 import pytest
@@ -11,25 +10,12 @@ from stub_runner import StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Speech, SynthesisRequest, Task
+from worker.engine.request import Samples, Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
 
 
 def request(text: str, max_frames: int = 100) -> SynthesisRequest:
     return SynthesisRequest(task=Task.CUSTOM_VOICE, text=text, max_frames=max_frames)
-
-
-@pytest.fixture
-def runner() -> StubRunner:
-    return StubRunner()
-
-
-@pytest.fixture
-def engine(runner: StubRunner) -> Iterator[Engine]:
-    engine = Engine(runner, slots=4, max_waiting=6)
-    yield engine
-    runner.go.set()
-    engine.close()
 
 
 def said(future: Future[Speech]) -> str:
@@ -162,8 +148,8 @@ def test_closing_finishes_what_was_taken_and_takes_no_more(runner: StubRunner) -
 def test_a_callback_that_fails_fails_its_request_only(engine: Engine) -> None:
     heard: list[int] = []
 
-    def listen(samples: object) -> None:
-        heard.append(len(samples))  # type: ignore[arg-type]
+    def listen(samples: Samples) -> None:
+        heard.append(len(samples))
         raise OSError("nobody listens")
 
     spoken = SynthesisRequest(task=Task.CUSTOM_VOICE, text="abc", max_frames=9, on_frames=listen)

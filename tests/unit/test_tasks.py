@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +25,6 @@ from worker.tasks import SegmentTask
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
     return Storage.open((tmp_path / "results").as_uri())
-
-
-@pytest.fixture
-def runner() -> StubRunner:
-    return StubRunner()
-
-
-@pytest.fixture
-def engine(runner: StubRunner) -> Iterator[Engine]:
-    engine = Engine(runner, slots=4, max_waiting=8)
-    yield engine
-    runner.go.set()
-    engine.close()
 
 
 @pytest.fixture

@@ -55,7 +55,6 @@ class Decoder:
         self._layers = [_Layer(layer, config) for layer in module.layers]
         self._norm = Norm(module.norm)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
-        self.config = config
 
     def rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosine and sine for positions [rows, length]: [rows, 1, length, head size]."""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 24_000
-FRAME_SAMPLES = 1_920
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.int64]
