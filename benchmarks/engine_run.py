@@ -8,21 +8,24 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
+from worker.engine.aside import aside
+from worker.engine.assemble import assemble
+from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
-from worker.engine.request import Codes, Sampling, Speech, SynthesisRequest, Task
-from worker.engine.runner import TalkerRunner
+from worker.engine.precision import Precision
+from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisRequest, Task
 from worker.loading import load_model
 
 TEXT = "The lamp was lit, and nobody spoke for quite a while."
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
 FRAME_S = 0.08
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass
@@ -34,34 +37,32 @@ class Timed:
     seen: list[Any] = field(default_factory=list)
 
     def __call__(self, *args: Any) -> Any:
-        """Call, and remember the arguments."""
+        """Call, and remember the last argument."""
         began_s = time.perf_counter()
         try:
             return self.call(*args)
         finally:
             self.seconds += time.perf_counter() - began_s
-            self.seen.append(args)
+            self.seen = [args[-1]]
 
 
 def main() -> None:
     """Measure one system at one precision with `slots` requests at once."""
     folder, system, precision, slots, frames = sys.argv[1:]
-    began_s = time.perf_counter()
-    model = load_model(folder, precision=precision)
-    codec = Timed(model.model.speech_tokenizer.decode)
-    model.model.speech_tokenizer.decode = codec
     run = ours if system == "ours" else qwen_tts
-    row = run(model, codec, int(slots), int(frames), began_s)
+    row = run(folder, precision, int(slots), int(frames))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     named = {"system": system, "precision": precision, "slots": int(slots)}
     sys.stdout.write(json.dumps({**named, **row, "peak_rss_bytes": peak}))
 
 
-def qwen_tts(
-    model: Any, codec: Timed, slots: int, frames: int, began_s: float
-) -> dict[str, float | str]:
+def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
     """One qwen-tts call over all requests; the first sound comes with the last."""
+    began_s = time.perf_counter()
+    model = load_model(folder, dtype=DTYPES[precision])
     load_s = time.perf_counter() - began_s
+    codec = Timed(model.model.speech_tokenizer.decode)
+    model.model.speech_tokenizer.decode = codec
 
     def speak(count: int, tokens: int) -> None:
         options = {"speaker": "ryan", "language": "english", "max_new_tokens": tokens, **GREEDY}
@@ -69,37 +70,49 @@ def qwen_tts(
             model.generate_custom_voice([TEXT] * count, **options)
 
     speak(1, 4)  # what is set up at the first call is not counted
+    resident = resident_bytes()
     codec.seconds = 0.0
     began_s = time.perf_counter()
     speak(slots, frames + 1)
     wall_s = time.perf_counter() - began_s
-    codes = codec.seen[-1][0][0]["audio_codes"].numpy()
-    return figures(codes, slots, wall_s, codec.seconds, ttfa_s=wall_s, load_s=load_s)
+    codes = codec.seen[0][0]["audio_codes"].numpy()
+    told = {"ttfa_s": wall_s, "load_s": load_s, "resident_bytes": resident}
+    return told | figures(codes, slots, wall_s, codec.seconds)
 
 
-def ours(
-    model: Any, codec: Timed, slots: int, frames: int, began_s: float
-) -> dict[str, float | str]:
+def ours(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
     """All requests submitted at once; the codec's seconds run beside the frames."""
-    engine = Engine(TalkerRunner(model, slots), slots=slots, max_waiting=slots)
+    codec = Timed(Codec.decode)
+    Codec.decode = lambda *args: codec(*args)  # type: ignore[method-assign]
+    began_s = time.perf_counter()
+    model = aside(lambda: load_model(folder))
+    engine = assemble(model, precision=Precision(precision), slots=slots, max_waiting=slots)
     load_s = time.perf_counter() - began_s
     engine.submit(request(3)).result()
+    resident = resident_bytes()
     codec.seconds = 0.0
     began_s = time.perf_counter()
-    first: list[float] = []
-    futures: list[Future[Speech]] = [engine.submit(request(frames)) for _ in range(slots)]
-    for future in futures:
-        future.add_done_callback(lambda _: first.append(time.perf_counter() - began_s))
-    speeches = [future.result() for future in futures]
+    speeches, ttfa_s = speak(engine, slots, frames)
     wall_s = time.perf_counter() - began_s
     engine.close()
     assert len({speech.codes.tobytes() for speech in speeches}) == 1
-    return figures(
-        speeches[0].codes, slots, wall_s, codec.seconds, ttfa_s=min(first), load_s=load_s
-    )
+    told = {"ttfa_s": ttfa_s, "load_s": load_s, "resident_bytes": resident}
+    return told | figures(speeches[0].codes, slots, wall_s, codec.seconds)
 
 
-def request(frames: int) -> SynthesisRequest:
+def speak(engine: Engine, count: int, frames: int) -> tuple[list[Speech], float]:
+    """Speak the same request several times at once; returns when the first sound came."""
+    began_s = time.perf_counter()
+    heard: list[float] = []
+
+    def listen(_: Samples) -> None:
+        heard.append(time.perf_counter() - began_s)
+
+    futures = [engine.submit(request(frames, listen)) for _ in range(count)]
+    return [future.result() for future in futures], min(heard)
+
+
+def request(frames: int, listen: Callable[[Samples], None] | None = None) -> SynthesisRequest:
     """The request of every row."""
     return SynthesisRequest(
         task=Task.CUSTOM_VOICE,
@@ -108,12 +121,11 @@ def request(frames: int) -> SynthesisRequest:
         speaker="ryan",
         language="english",
         sampling=Sampling(**GREEDY),
+        on_frames=listen,
     )
 
 
-def figures(
-    codes: Codes, slots: int, wall_s: float, codec_s: float, *, ttfa_s: float, load_s: float
-) -> dict[str, float | str]:
+def figures(codes: Codes, slots: int, wall_s: float, codec_s: float) -> dict[str, Any]:
     """What is reported; RTF is seconds ÷ seconds of audio, and wall = language model + codec."""
     audio_s = slots * len(codes) * FRAME_S
     return {
@@ -121,10 +133,14 @@ def figures(
         "lm_rtf": (wall_s - codec_s) / audio_s,
         "codec_rtf": codec_s / audio_s,
         "rtf": wall_s / audio_s,
-        "ttfa_s": ttfa_s,
-        "load_s": load_s,
         "codes_sha256": hashlib.sha256(np.ascontiguousarray(codes).tobytes()).hexdigest(),
     }
+
+
+def resident_bytes() -> int:
+    """What the process holds in memory now, files that it has mapped included."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

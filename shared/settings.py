@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     # Worker
     model: str = DEFAULT_MODEL
     device: Literal["cpu", "cuda"] = "cpu"
-    precision: Literal["float32", "bfloat16"] | None = None
+    precision: Literal["float32", "bfloat16", "int8"] | None = None
     threads: int | None = Field(default=None, ge=1, le=1024)
     slots: int = Field(default=16, ge=1, le=256)
 

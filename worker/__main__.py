@@ -31,7 +31,7 @@ def read_settings() -> Settings:
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
     parser.add_argument("--model", help="hub id, short name (1.7B-Base, tiny) or local folder")
     parser.add_argument("--device", help="cpu (default) or cuda")
-    parser.add_argument("--precision", help="float32 (default on cpu) or bfloat16")
+    parser.add_argument("--precision", help="float32 (default on cpu), bfloat16 or int8")
     parser.add_argument("--threads", help="CPU threads; default: the physical cores")
     parser.add_argument("--slots", help="requests spoken at once at the most")
     return Settings.load(**vars(parser.parse_args()))

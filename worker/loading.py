@@ -27,8 +27,6 @@ from worker.errors import ModelUnavailable
 
 _log = logging.getLogger(__name__)
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
 _AGAIN = "copy or download it again"
 
 
@@ -36,26 +34,27 @@ def load_model(
     source: str,
     *,
     device: str = "cpu",
-    precision: str | None = None,
+    dtype: torch.dtype | None = None,
     threads: int | None = None,
 ) -> Qwen3TTSModel:
     """Load a checkpoint for inference: no gradients, evaluation mode, CPU threads set.
 
-    `source` is a folder or a Hugging Face id. `precision` is a key of `PRECISIONS`; without it,
-    float32 on CPU and bfloat16 on CUDA. `threads` defaults to the physical cores that this process
-    may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
+    `source` is a folder or a Hugging Face id. Without a `dtype` the weights are what is stored: on
+    a CPU they stay in the file, mapped into memory. `threads` defaults to the physical cores that
+    this process may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
     `ModelUnavailable` when the checkpoint is missing or broken.
     """
-    precision = precision or ("bfloat16" if device.startswith("cuda") else "float32")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelUnavailable(f"there is no {device} device here: use cpu")
     threads = set_up_cpu(threads)
-    _log.info("Loading %s (%s, %s, %d threads)…", source, device, precision, threads)
+    _log.info("Loading %s (%s, %d threads)…", source, device, threads)
     started = time.perf_counter()
     folder = find_checkpoint(source)
     stored = _check_folder(folder)
-    model = _load(folder, device, PRECISIONS[precision])
+    model = _load(folder, device, dtype)
     _freeze(model, stored, folder)
+    if device == "cpu" and dtype is None:
+        _map_alone(model.model.talker.model.text_embedding, folder)
     _log.info("Successfully loaded %s in %.1f s", source, time.perf_counter() - started)
     return model
 
@@ -137,14 +136,23 @@ def _stored_tensors(folder: Path) -> set[str]:
     return names
 
 
-def _load(folder: Path, device: str, dtype: torch.dtype) -> Qwen3TTSModel:
+def _load(folder: Path, device: str, dtype: torch.dtype | None) -> Qwen3TTSModel:
     try:
-        return Qwen3TTSModel.from_pretrained(str(folder), dtype=dtype, device_map=device)
+        return Qwen3TTSModel.from_pretrained(str(folder), dtype=dtype or "auto", device_map=device)
     except torch.OutOfMemoryError as error:
         raise ModelUnavailable(f"{device} has too little memory for {folder}") from error
     except Exception as error:  # whatever a broken checkpoint makes the libraries raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelUnavailable(f"{folder} cannot be loaded ({reason[0]}): {_AGAIN}") from error
+
+
+def _map_alone(embedding: nn.Module, folder: Path) -> None:
+    """Map a table that is only looked up by itself, so that all others can be unmapped."""
+    name = "talker.model.text_embedding.weight"
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as tensors:
+            if name in tensors.keys():  # noqa: SIM118 - not a dictionary
+                embedding.weight.data = tensors.get_tensor(name)
 
 
 def _freeze(model: Qwen3TTSModel, stored: set[str], folder: Path) -> None:

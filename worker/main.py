@@ -18,8 +18,9 @@ from shared.settings import Settings
 from shared.storage import Storage
 from worker import models
 from worker.cpu import give_memory_back
-from worker.engine.engine import Engine
-from worker.engine.runner import TalkerRunner
+from worker.engine.aside import aside
+from worker.engine.assemble import assemble
+from worker.engine.precision import Precision
 from worker.lease import Heartbeat
 from worker.loading import load_model
 from worker.tasks import SegmentTask
@@ -31,15 +32,14 @@ def serve(settings: Settings) -> int:
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
     storage = Storage.open(settings.storage_url)
-    model = load_model(
-        models.locate(settings.model),
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
+    source = models.locate(settings.model)
+    model = aside(
+        lambda: load_model(source, device=settings.device, threads=settings.threads),
     )
     card = models.card_of(settings.model, model)
-    engine = Engine(
-        TalkerRunner(model, settings.slots),
+    engine = assemble(
+        model,
+        precision=Precision(settings.precision or Precision.default_on(settings.device)),
         slots=settings.slots,
         max_waiting=2 * settings.slots,
     )

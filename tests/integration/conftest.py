@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from client import Narrator
 from client.local.stack import Stack
@@ -48,7 +49,7 @@ def direct() -> Callable[[str], Qwen3TTSModel]:
 
     def load(name: str) -> Qwen3TTSModel:
         if name not in loaded:
-            loaded[name] = load_model(models.locate(name), threads=1)
+            loaded[name] = load_model(models.locate(name), dtype=torch.float32, threads=1)
         return loaded[name]
 
     return load

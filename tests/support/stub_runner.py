@@ -1,12 +1,13 @@
-"""A runner without a model: it speaks a frame a character, of that character's code point."""
+"""A runner and a codec without a model: a frame a character, of that character's code point."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 
-from worker.engine.request import Codes, FinishReason, Samples, SynthesisRequest
+from worker.engine.request import Codes, FinishReason, Reference, Samples, SynthesisRequest
 
 
 class StubUtterance:
@@ -16,16 +17,41 @@ class StubUtterance:
         self.finish_reason: FinishReason = "length"
 
     @property
-    def codes(self) -> Codes:
-        return np.array([[ord(char)] * 16 for char in self.text], dtype=np.int64).reshape(-1, 16)
+    def frames(self) -> list[list[int]]:
+        return [[ord(char)] * 16 for char in self.text]
 
-    def decode(self) -> Samples:
-        levels = np.array([ord(char) for char in self.text], dtype=np.float32) / 32_767
-        return np.repeat(levels, 1_920)
+    @property
+    def codes(self) -> Codes:
+        return np.array(self.frames, dtype=np.int64).reshape(-1, 16)
+
+    @property
+    def reference_codes(self) -> None:
+        return None
+
+
+class StubCodec:
+    """Obeys `Codec`. A frame is 1,920 samples of its first code; it cannot decode a "~"."""
+
+    chunk = 4
+
+    def __init__(self) -> None:
+        self.decoded: list[Codes] = []
+
+    def begin(self, _reference: Reference | None, _codes: Codes | None) -> list[int]:
+        return []
+
+    def decode(self, streams: Sequence[list[int]], codes: Codes) -> Samples:
+        assert codes.shape == (len(streams), self.chunk, 16)
+        self.decoded.append(codes)
+        if (codes == ord("~")).any():
+            raise RuntimeError("no such sound")
+        return np.repeat(codes[:, :, 0].astype(np.float32) / 32_767, 1_920, axis=1)
 
 
 class StubRunner:
     """Obeys `Runner`. The text "bad" cannot be admitted; a step over "bomb" fails.
+
+    A text is prefilled in one part more than it has "+".
 
     Removing the row of "wreck" breaks the runner itself. `seen` has the texts of each step's rows.
     Steps wait while `go` is not set.
@@ -37,12 +63,28 @@ class StubRunner:
         self.seen: list[list[str]] = []
         self.go = threading.Event()
         self.go.set()
+        self.joining: StubUtterance | None = None
+        self.parts = 0
 
-    def admit(self, request: SynthesisRequest) -> None:
+    def prepare(self, request: SynthesisRequest) -> None:
+        if request.text == "deaf":
+            raise ValueError("nothing to hear")
+
+    def admit(self, request: SynthesisRequest) -> StubUtterance:
         self.admitted.append(request)
         if request.text == "bad":
             raise ValueError("no voice")
-        self.rows.append(StubUtterance(request))
+        self.joining, self.parts = StubUtterance(request), 1 + request.text.count("+")
+        return self.joining
+
+    def prefill(self) -> bool:
+        assert self.joining is not None
+        self.parts -= 1
+        if self.parts:
+            return False
+        self.rows.append(self.joining)
+        self.joining = None
+        return True
 
     def step(self) -> list[int]:
         assert self.go.wait(10)
@@ -59,12 +101,11 @@ class StubRunner:
             return True
         return len(row.text) >= row.request.max_frames or row.request.cancelled.is_set()
 
-    def remove(self, row: int) -> StubUtterance:
+    def remove(self, row: int) -> None:
         if self.rows[row].request.text == "wreck":
             raise IndexError("the rows are in disorder")
-        removed, self.rows[row] = self.rows[row], self.rows[-1]
+        self.rows[row] = self.rows[-1]
         self.rows.pop()
-        return removed
 
     def clear(self) -> None:
         self.rows = []

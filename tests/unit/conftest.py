@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from redis import Redis
-from stub_runner import StubRunner
+from stub_runner import StubCodec, StubRunner
 
 from client.local.redis_server import RedisServer
 from shared.connection import connect
@@ -60,7 +60,7 @@ def runner() -> StubRunner:
 
 @pytest.fixture
 def engine(runner: StubRunner) -> Iterator[Engine]:
-    engine = Engine(runner, slots=4, max_waiting=6)
+    engine = Engine(runner, StubCodec(), slots=4, max_waiting=6)
     yield engine
     runner.go.set()
     engine.close()

@@ -6,7 +6,7 @@ from concurrent.futures import CancelledError, Future, wait
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stub_runner import StubRunner
+from stub_runner import StubCodec, StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
@@ -24,7 +24,7 @@ def said(future: Future[Speech]) -> str:
 
 def test_requests_join_and_leave_between_steps(runner: StubRunner) -> None:
     runner.go.clear()
-    engine = Engine(runner, slots=3, max_waiting=9)
+    engine = Engine(runner, StubCodec(), slots=3, max_waiting=9)
     texts = ["abcdefgh", "ij", "k", "lmn", "o"]
     futures = [engine.submit(request(text)) for text in texts]
     runner.go.set()
@@ -38,7 +38,7 @@ def test_requests_join_and_leave_between_steps(runner: StubRunner) -> None:
 
 def test_newcomers_are_admitted_one_a_step_while_others_run(runner: StubRunner) -> None:
     runner.go.clear()
-    engine = Engine(runner, slots=8, max_waiting=9)
+    engine = Engine(runner, StubCodec(), slots=8, max_waiting=9)
     futures = [engine.submit(request("a" * 20))]
     while not runner.rows:
         time.sleep(0.001)
@@ -136,7 +136,7 @@ def test_a_full_queue_pushes_back(engine: Engine, runner: StubRunner) -> None:
 
 
 def test_closing_finishes_what_was_taken_and_takes_no_more(runner: StubRunner) -> None:
-    engine = Engine(runner, slots=2, max_waiting=9)
+    engine = Engine(runner, StubCodec(), slots=2, max_waiting=9)
     futures = [engine.submit(request(text)) for text in ("abc", "de", "f")]
     engine.close()
     assert [said(future) for future in futures] == ["abc", "de", "f"]
@@ -160,10 +160,81 @@ def test_a_callback_that_fails_fails_its_request_only(engine: Engine) -> None:
     assert heard == [3 * 1_920]
 
 
+def test_sound_comes_while_the_rest_is_spoken(engine: Engine, runner: StubRunner) -> None:
+    runner.go.clear()
+    heard: list[tuple[int, int]] = []
+
+    def listen(samples: Samples) -> None:
+        heard.append((len(samples) // 1_920, len(runner.rows[0].text) if runner.rows else 0))
+
+    spoken = SynthesisRequest(
+        task=Task.CUSTOM_VOICE, text="abcdefghij", max_frames=99, on_frames=listen
+    )
+    future = engine.submit(spoken)
+    runner.go.set()
+    speech = future.result(10)
+    assert [count for count, _ in heard] == [4, 4, 2]
+    assert heard[0][1] == 4  # no more was spoken yet
+    assert len(speech.samples) == 10 * 1_920
+    assert [round(level * 32_767) for level in speech.samples[::1_920]] == list(b"abcdefghij")
+
+
+def test_the_codec_keeps_up_and_takes_no_more_than_its_share(runner: StubRunner) -> None:
+    runner.go.clear()
+    codec = StubCodec()
+    engine = Engine(runner, codec, slots=8, max_waiting=9)
+    futures = [engine.submit(request("a" * 40)) for _ in range(8)]
+    runner.go.set()
+    for future in futures:
+        future.result(10)
+    engine.close()
+    assert max(len(codes) for codes in codec.decoded) <= 1 + 8 // 4
+    assert sum(len(codes) for codes in codec.decoded) == 8 * 10
+
+
+def test_what_the_codec_cannot_decode_fails_and_the_engine_goes_on(engine: Engine) -> None:
+    with pytest.raises(StepFailed, match="RuntimeError: no such sound"):
+        engine.submit(request("ab~")).result(10)
+    assert said(engine.submit(request("def"))) == "def"
+
+
+def test_what_cannot_be_prepared_fails_alone(engine: Engine) -> None:
+    futures = [engine.submit(request(text)) for text in ("abc", "deaf")]
+    with pytest.raises(ValueError, match="nothing to hear"):
+        futures[1].result(10)
+    assert said(futures[0]) == "abc"
+
+
+def test_a_long_prompt_is_read_between_the_steps_of_others(
+    engine: Engine, runner: StubRunner
+) -> None:
+    runner.go.clear()
+    first = engine.submit(request("a" * 12))
+    while not runner.rows:
+        time.sleep(0.001)
+    second = engine.submit(request("b+++++"))
+    runner.go.set()
+    assert (said(first), said(second)) == ("a" * 12, "b+++++")
+    alone = next(i for i, rows in enumerate(runner.seen) if len(rows) == 2)
+    assert alone >= 5  # one step for each part
+
+
+def test_a_prompt_that_is_half_read_when_the_others_end_is_still_spoken(
+    engine: Engine, runner: StubRunner
+) -> None:
+    runner.go.clear()
+    first = engine.submit(request("a"))
+    while not runner.rows:
+        time.sleep(0.001)
+    second = engine.submit(request("b+++++++"))
+    runner.go.set()
+    assert (said(first), said(second)) == ("a", "b+++++++")
+
+
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=30), st.integers(1, 5))
 def test_whatever_the_lengths_each_gets_its_own(lengths: list[int], slots: int) -> None:
     runner = StubRunner()
-    engine = Engine(runner, slots=slots, max_waiting=30)
+    engine = Engine(runner, StubCodec(), slots=slots, max_waiting=30)
     texts = [chr(97 + i % 26) * length for i, length in enumerate(lengths)]
     futures = [engine.submit(request(text)) for text in texts]
     assert [said(future) for future in futures] == texts

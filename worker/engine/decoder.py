@@ -14,21 +14,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.kv_cache import KVCache
-from worker.engine.linear import Linear
+from worker.engine.linear import linear
+from worker.engine.precision import Precision
 
 
 class Norm:
-    """Root mean square norm, in float32 whatever the input."""
+    """Root mean square norm of the last dimension."""
 
-    def __init__(self, module: Any) -> None:
-        self._weight: Tensor = module.weight.detach()
+    def __init__(self, module: Any, dtype: torch.dtype) -> None:
+        self._weight: Tensor = module.weight.detach().to(dtype, copy=True)
         self._eps: float = module.variance_epsilon
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Normalise the last dimension."""
-        wide = x.float()
-        wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + self._eps)
-        return self._weight * wide.to(x.dtype)
+        """Normalise [..., n]."""
+        return F.rms_norm(x, self._weight.shape, self._weight, self._eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +36,7 @@ class Span:
 
     `cos` and `sin` [rows, 1, length, head size] are the rotary embedding of the inputs, which begin
     at position `start`, one for all rows or [rows]. `mask` [rows, 1, length, positions] is added to
-    the scores; `positions` is how far back the pass can look, `row` its first row.
+    the scores; `positions` is how far back the pass can look. `rows` are the cache's rows.
     """
 
     cos: Tensor
@@ -45,22 +44,23 @@ class Span:
     start: int | Tensor
     mask: Tensor | None
     positions: int
-    row: int = 0
+    rows: slice
 
 
 class Decoder:
     """Layers and final norm of a qwen-tts transformer, sharing its weights' numbers."""
 
-    def __init__(self, module: Any, config: Any) -> None:
-        self._layers = [_Layer(layer, config) for layer in module.layers]
-        self._norm = Norm(module.norm)
+    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
+        self._layers = [_Layer(layer, config, precision) for layer in module.layers]
+        self._norm = Norm(module.norm, precision.dtype)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
+        self._dtype = precision.dtype
 
-    def rotary(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Cosine and sine for positions [rows, length]: [rows, 1, length, head size]."""
+    def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosine and signed sine for positions [rows, length]: [rows, 1, length, head size]."""
         angles = positions[:, None, :, None].float() * self._inv_freq
-        angles = torch.cat([angles, angles], dim=-1)
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        cos, sin = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
+        return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
     def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
@@ -70,15 +70,17 @@ class Decoder:
 
 
 class _Layer:
-    def __init__(self, module: Any, config: Any) -> None:
-        attention, mlp = module.self_attn, module.mlp
-        self._before = Norm(module.input_layernorm)
-        self._after = Norm(module.post_attention_layernorm)
-        self._query_norm, self._key_norm = Norm(attention.q_norm), Norm(attention.k_norm)
-        self._qkv = Linear(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = Linear(attention.o_proj)
-        self._gate_up = Linear(mlp.gate_proj, mlp.up_proj)
-        self._down = Linear(mlp.down_proj)
+    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
+        attention, mlp, dtype = module.self_attn, module.mlp, precision.dtype
+        self._before = Norm(module.input_layernorm, dtype)
+        self._after = Norm(module.post_attention_layernorm, dtype)
+        self._query_norm = Norm(attention.q_norm, dtype)
+        self._key_norm = Norm(attention.k_norm, dtype)
+        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._qkv = linear(*inputs, precision=precision)
+        self._out = linear(attention.o_proj, precision=precision)
+        self._gate_up = linear(mlp.gate_proj, mlp.up_proj, precision=precision)
+        self._down = linear(mlp.down_proj, precision=precision)
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._scale = attention.head_dim**-0.5
@@ -93,41 +95,48 @@ class _Layer:
         sizes = [self._heads, self._kv_heads, self._kv_heads]
         heads = self._qkv(x).view(rows, length, sum(sizes), -1).transpose(1, 2)
         query, key, value = torch.split(heads, sizes, dim=1)
-        query = _rotate(self._query_norm(query), span)
+        query = _rotate(self._query_norm(query), span).to(keys.dtype)
         key = _rotate(self._key_norm(key), span)
-        own = slice(span.row, span.row + rows)
-        _write(keys[own], key, span.start)
-        _write(values[own], value, span.start)
-        keys, values = keys[own, :, : span.positions], values[own, :, : span.positions]
-        mixed = self._mix(query, keys, values, span)
-        return mixed.transpose(1, 2).reshape(rows, length, -1)
+        keys, values = keys[span.rows], values[span.rows]
+        _write(keys, values, key.to(keys.dtype), value.to(keys.dtype), span.start)
+        keys, values = keys[:, :, : span.positions], values[:, :, : span.positions]
+        return self._mix(query, keys, values, span).to(x.dtype).reshape(rows, length, -1)
 
     def _mix(self, query: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
-        """Grouped attention: the queries that share a key head are rows of one product."""
-        rows, _, length, size = query.shape
+        """Grouped attention: the queries that share a key head are columns of one product."""
+        rows, heads, length, size = query.shape
         grouped = query.reshape(rows, self._kv_heads, -1, size)
-        scores = (grouped @ keys.transpose(-1, -2)) * self._scale
+        scores = (keys @ grouped.transpose(-1, -2)).transpose(-1, -2) * self._scale
         if span.mask is not None:
-            scores = scores.view(rows, self._heads, length, -1) + span.mask
+            scores = scores.reshape(rows, heads, length, -1) + span.mask
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        weights = weights.view(rows, self._kv_heads, -1, span.positions)
-        mixed: Tensor = weights @ values
-        return mixed.view(rows, self._heads, length, size)
+        mixed = _weigh(weights.view(rows, self._kv_heads, -1, span.positions), values)
+        return mixed.reshape(rows, heads, length, size).transpose(1, 2)
 
 
 def _rotate(x: Tensor, span: Span) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * span.cos + torch.cat([-second, first], dim=-1) * span.sin
+    return torch.addcmul(x * span.cos, x.roll(x.shape[-1] // 2, -1), span.sin)
 
 
-def _write(cache: Tensor, new: Tensor, start: int | Tensor) -> None:
-    """Write [rows, heads, length, size] at position `start`, or each row at its own."""
+def _weigh(weights: Tensor, values: Tensor) -> Tensor:
+    """`weights @ values`, with the cache on the left where it is laid out for that."""
+    if values.stride(-1) == 1:
+        return weights @ values
+    return (values.transpose(-1, -2) @ weights.transpose(-1, -2)).transpose(-1, -2)
+
+
+def _write(keys: Tensor, values: Tensor, key: Tensor, value: Tensor, start: int | Tensor) -> None:
+    """Write [rows, heads, length, size] at position `start`, or one position a row at its own."""
     if isinstance(start, int):
-        cache[:, :, start : start + new.shape[2]] = new
+        keys[:, :, start : start + key.shape[2]] = key
+        values[:, :, start : start + key.shape[2]] = value
     else:
-        cache[torch.arange(len(new), device=new.device), :, start] = new[:, :, 0]
+        every = torch.arange(len(start), device=start.device)
+        keys[every, :, start] = key[:, :, 0]
+        values[every, :, start] = value[:, :, 0]
 
 
-def causal_mask(length: int, like: Tensor) -> Tensor:
-    """Minus infinity above the diagonal: [1, 1, length, length]."""
-    return torch.full((1, 1, length, length), -torch.inf).triu(1).to(like)
+def causal_mask(length: int, start: int, like: Tensor) -> Tensor:
+    """Minus infinity ahead of each position from `start` on: [1, 1, length, start + length]."""
+    shape = (1, 1, length, start + length)
+    return torch.full(shape, -torch.inf, dtype=like.dtype, device=like.device).triu(start + 1)

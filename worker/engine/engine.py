@@ -4,54 +4,36 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Protocol
 
-from worker.engine.errors import StepFailed
-from worker.engine.request import (
-    Codes,
-    FinishReason,
-    Samples,
-    Speech,
-    SynthesisRequest,
-    Timings,
-)
-from worker.engine.scheduler import Entry, Scheduler
+from worker.engine.output import Codec, Output, fail
+from worker.engine.request import Speech, SynthesisRequest
+from worker.engine.scheduler import Scheduler, Utterance
 
 _log = logging.getLogger(__name__)
 
 
-class Utterance(Protocol):
-    """What a row became."""
-
-    @property
-    def codes(self) -> Codes:
-        """The frames made [frames, 16]."""
-        ...
-
-    @property
-    def finish_reason(self) -> FinishReason:
-        """Why they ended."""
-        ...
-
-    def decode(self) -> Samples:
-        """Turn the codes into samples float32 [n]; called from the codec's thread."""
-        ...
-
-
 class Runner(Protocol):
-    """Computes; the engine's thread is the only one that calls it."""
+    """Computes; the engine's thread calls it, and nobody else but for `prepare`."""
 
-    def admit(self, request: SynthesisRequest) -> None:
-        """Prefill a request into the next row."""
+    def prepare(self, request: SynthesisRequest) -> None:
+        """Do what is slow and needs no rows, such as reading a reference; from any thread."""
+        ...
+
+    def admit(self, request: SynthesisRequest) -> Utterance:
+        """Take a request on, to be prefilled next."""
+        ...
+
+    def prefill(self) -> bool:
+        """Read a part of the admitted request's prompt; True once it is in the next row."""
         ...
 
     def step(self) -> list[int]:
         """Make one frame of every row; returns the rows that have ended, the last one first."""
         ...
 
-    def remove(self, row: int) -> Utterance:
+    def remove(self, row: int) -> None:
         """Free a row, which the last row then takes."""
         ...
 
@@ -64,13 +46,14 @@ class Engine:
     """Speech for requests by continuous batching; `submit` may be called from any thread.
 
     Up to `slots` requests are spoken at once; others join between two frames. At most
-    `max_waiting` wait. Codes become samples on a thread of their own, beside the next frames.
+    `max_waiting` wait. Frames become samples on the same thread, some between every two steps: two
+    threads that both want all cores take twice as long as one that does the work of both.
     """
 
-    def __init__(self, runner: Runner, *, slots: int, max_waiting: int) -> None:
+    def __init__(self, runner: Runner, codec: Codec, *, slots: int, max_waiting: int) -> None:
         self._runner = runner
         self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting)
-        self._codec = ThreadPoolExecutor(1, thread_name_prefix="codec")
+        self._output = Output(codec)
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
 
@@ -80,13 +63,18 @@ class Engine:
         The future raises what went wrong with this request, `StepFailed` if it shared a step that
         failed, and `CancelledError` if it was cancelled. Raises `QueueFull` or `Closed`.
         """
+        try:
+            self._runner.prepare(request)
+        except Exception as error:  # noqa: BLE001 - whatever a bad request makes the model raise
+            failed: Future[Speech] = Future()
+            failed.set_exception(error)
+            return failed
         return self._scheduler.add(request)
 
     def close(self) -> None:
         """Finish what was submitted, then stop."""
         self._scheduler.close()
         self._thread.join()
-        self._codec.shutdown()
 
     @property
     def is_alive(self) -> bool:
@@ -95,63 +83,45 @@ class Engine:
 
     def _loop(self) -> None:
         try:
-            while self._scheduler.wait_for_work():
-                for entry in self._scheduler.next_admissions():
-                    self._admit(entry)
+            while self._output.is_behind or self._scheduler.wait_for_work():
+                self._join()
                 if self._scheduler.running:
                     self._step()
+                # As many as a step brings, and one more: so the codec keeps up, but no faster.
+                self._output.work(1 + len(self._scheduler.running) // self._output.chunk)
         except BaseException as error:  # noqa: BLE001 - nobody may wait for an engine that is gone
             _log.critical("The engine stops", exc_info=error)
-            _fail(self._scheduler.abort(), error)
+            for entry in (*self._scheduler.abort(), *self._output.abort()):
+                fail(entry, error)
 
-    def _admit(self, entry: Entry) -> None:
-        try:
-            self._runner.admit(entry.request)
-        except Exception as error:  # noqa: BLE001 - a bad request fails alone
-            entry.future.set_exception(error)
-        else:
-            self._scheduler.begin(entry)
+    def _join(self) -> None:
+        """Prefill newcomers: a part of one while others run, else all that there is room for."""
+        alone = not self._scheduler.running
+        while entry := self._scheduler.next_admission():
+            try:
+                if entry.utterance is None:
+                    entry.utterance = self._runner.admit(entry.request)
+                if self._runner.prefill():
+                    self._scheduler.begin()
+            except Exception as error:  # noqa: BLE001 - a bad request fails alone
+                self._scheduler.refuse()
+                entry.future.set_exception(error)
+            else:
+                if not alone:
+                    return
 
     def _step(self) -> None:
         try:
             ended = self._runner.step()
         except Exception as error:  # noqa: BLE001 - the loop must outlive any step
             _log.exception("A step failed; its %d requests fail", len(self._scheduler.running))
-            _fail(self._scheduler.end_all(), error)
+            for entry in self._scheduler.end_all():
+                fail(entry, error)
             self._runner.clear()
             return
         for row in ended:
-            utterance = self._runner.remove(row)
-            self._codec.submit(_finish, self._scheduler.end(row), utterance)
-
-
-def _fail(entries: list[Entry], error: BaseException) -> None:
-    failure = StepFailed(f"{type(error).__name__}: {error}")
-    failure.__cause__ = error
-    for entry in entries:
-        if not entry.future.done():
-            entry.future.set_exception(failure)
-
-
-def _finish(entry: Entry, utterance: Utterance) -> None:
-    if entry.request.cancelled.is_set():
-        entry.future.set_exception(CancelledError())
-        return
-    try:
-        samples = utterance.decode()
-        if entry.request.on_frames is not None:
-            entry.request.on_frames(samples)
-    except Exception as error:  # noqa: BLE001 - a bad request fails alone
-        entry.future.set_exception(error)
-    else:
-        entry.future.set_result(
-            Speech(samples, utterance.codes, utterance.finish_reason, _timings(entry))
-        )
-
-
-def _timings(entry: Entry) -> Timings:
-    return Timings(
-        waiting_s=entry.admitted_s - entry.submitted_s,
-        running_s=time.monotonic() - entry.admitted_s,
-        batch_size=entry.batch_size,
-    )
+            self._runner.remove(row)
+            self._output.take(self._scheduler.running[row], last=True)
+            self._scheduler.end(row)
+        for entry in self._scheduler.running:
+            self._output.take(entry)

@@ -1,36 +1,105 @@
-"""Matrix products with weights laid out for the processor; the one place for private torch ops."""
+"""Matrix products with weights laid out for the processor; the one place for private torch ops.
+
+Each private operation has a public one beside it that gives the same numbers, slower, for a torch
+without the former.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.engine.precision import Precision
 
-class Linear:
-    """`x @ weight.T + bias` for one or several `nn.Linear` modules, side by side.
+Product = Callable[[Tensor], Tensor]
 
-    On the CPU the weights are kept as oneDNN lays them out: for 2 to 32 rows of float32 that is up
-    to 2.5 times as fast as `F.linear`, which goes through MKL, and gives the same numbers.
-    """
+# Symmetric: -127 to 127; the operation moves activations up by 128, to unsigned numbers.
+LARGEST, ZERO = 127, 128
 
-    def __init__(self, *modules: Any) -> None:
-        weight = torch.cat([module.weight.detach() for module in modules])
-        biases = [module.bias for module in modules]
-        self._bias = None if biases[0] is None else torch.cat([b.detach() for b in biases])
-        self.is_packed = can_pack(weight)
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight) if self.is_packed else weight
+
+def linear(*modules: Any, precision: Precision) -> Product:
+    """`x @ weight.T + bias` for one or several `nn.Linear` modules, side by side."""
+    biases = [module.bias for module in modules]
+    return product(
+        torch.cat([module.weight.detach() for module in modules]),
+        None if biases[0] is None else torch.cat([bias.detach() for bias in biases]),
+        precision,
+    )
+
+
+def product(weight: Tensor, bias: Tensor | None, precision: Precision) -> Product:
+    """`x @ weight.T + bias` with a weight [out, in] of any dtype, which is not kept."""
+    if bias is not None:
+        bias = bias.to(precision.dtype, copy=True)
+    if precision is Precision.INT8:
+        return Int8(weight, bias)
+    weight = weight.to(precision.dtype)
+    return Packed(weight, bias) if can_pack(weight) else Plain(weight.clone(), bias)
+
+
+class Plain:
+    """The public product: for devices other than the CPU, and where packing is not possible."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight, self._bias = weight, bias
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply [..., in] to [..., out]."""
-        if not self.is_packed:
-            return F.linear(x, self._weight, self._bias)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
+        return F.linear(x, self._weight, self._bias)
+
+
+class Packed:
+    """Float weights as oneDNN lays them out.
+
+    For 2 to 32 rows of float32 that is up to 2.5 times as fast as `F.linear`, which goes through
+    MKL, and gives the same numbers.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight)
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply [..., in] to [..., out]."""
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(
             x, self._weight, self._bias, "none", [], ""
         )
-        return product
+        return result
+
+
+class Int8:
+    """Weights in int8 with a scale for each output, activations in int8 with one for each row.
+
+    A row's scale comes from the row alone, so that its result does not depend on its neighbours.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
+        weight = weight.float()
+        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
+        whole = (weight * (LARGEST / scale)[:, None]).round().to(torch.int8)
+        self._scale = scale / LARGEST
+        self._bias = bias
+        self.is_packed = can_multiply_int8()
+        self._weight = _pack_int8(whole, self._scale) if self.is_packed else whole
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply float32 [..., in] to [..., out]."""
+        largest = x.abs().amax(-1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
+        product = self._multiply(x / largest).mul_(largest)
+        return product if self._bias is None else product.add_(self._bias)
+
+    def _multiply(self, x: Tensor) -> Tensor:
+        """Multiply numbers from -1 to 1."""
+        if not self.is_packed:
+            whole = (x * LARGEST).round_()
+            return F.linear(whole, self._weight.float()).mul_(self._scale / LARGEST)
+        return _multiply_int8(x, self._weight)
 
 
 def can_pack(weight: Tensor) -> bool:
@@ -41,3 +110,80 @@ def can_pack(weight: Tensor) -> bool:
     if not (able and there):
         return False
     return weight.dtype is torch.float32 or bool(ops._is_mkldnn_bf16_supported())
+
+
+@cache
+def can_multiply_int8() -> bool:
+    """Whether torch has the products, and the processor the instructions that make them exact.
+
+    Without VNNI pairs of products are added up in 16 bits, where large ones are cut.
+    """
+    weight, scale = torch.full((16, 64), LARGEST, dtype=torch.int8), torch.ones(16)
+    try:
+        result = _multiply_int8(torch.ones(2, 64), _pack_int8(weight, scale))
+    except (AttributeError, RuntimeError):  # not in this torch, or not for this processor
+        return False
+    return bool((result == 64 * LARGEST).all())
+
+
+def _pack_int8(weight: Tensor, scale: Tensor) -> Any:
+    zeros = torch.zeros(len(scale), dtype=torch.long)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*quantized tensor creation functions")
+        tensor = torch._make_per_channel_quantized_tensor(weight, scale.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(tensor, None)
+
+
+def _multiply_int8(x: Tensor, weight: Any) -> Tensor:
+    """Round numbers from -1 to 1 to 127ths, and multiply them in int8."""
+    multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
+    result: Tensor = multiply(x, 1 / LARGEST, ZERO, weight)
+    return result
+
+
+def convolution(module: Any, precision: Precision, time: int) -> Product:
+    """An `nn.Conv1d` without padding, on [rows, time, channels] instead of channels first.
+
+    `time` is the usual length of its output: the layout is chosen for that, and any other takes
+    longer.
+    """
+    weight = module.weight.detach().to(precision.dtype)
+    bias = module.bias.detach().to(precision.dtype, copy=True)
+    if can_pack(weight) and module.groups == 1:
+        return PackedConvolution(weight, bias, module.dilation[0], time)
+    return PlainConvolution(weight, bias, module.dilation[0], module.groups)
+
+
+class PlainConvolution:
+    """The public convolution."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, groups: int) -> None:
+        self._weight = weight[:, :, None].clone(memory_format=torch.channels_last)
+        self._bias, self._dilation, self._groups = bias, dilation, groups
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve [rows, time, in] to [rows, time - what the kernel overlaps, out]."""
+        image = x.transpose(1, 2)[:, :, None]
+        result = F.conv2d(
+            image, self._weight, self._bias, dilation=(1, self._dilation), groups=self._groups
+        )
+        return result[:, :, 0].transpose(1, 2)
+
+
+class PackedConvolution:
+    """Weights as oneDNN lays them out: the public operation does that anew at every call."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> None:
+        weight = weight[:, :, None].contiguous(memory_format=torch.channels_last)
+        self._options = ([0, 0], [1, 1], [1, dilation], 1)
+        shape = [1, weight.shape[1], 1, time + (weight.shape[-1] - 1) * dilation]
+        self._weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self._options, shape)
+        self._bias = bias
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve [rows, time, in] to [rows, time - what the kernel overlaps, out]."""
+        image = x.transpose(1, 2)[:, :, None]
+        result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            image, self._weight, self._bias, *self._options, "none", [], None
+        )
+        return result[:, :, 0].transpose(1, 2)

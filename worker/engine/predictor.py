@@ -9,34 +9,39 @@ from torch import Tensor
 
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.kv_cache import KVCache
-from worker.engine.linear import Linear
+from worker.engine.linear import linear
+from worker.engine.precision import Precision
 from worker.engine.sampler import Choices
 
 
 class CodePredictor:
     """A small transformer that starts anew for each frame: 2 inputs, then 14 times one code."""
 
-    def __init__(self, module: Any, slots: int) -> None:
+    def __init__(self, module: Any, slots: int, precision: Precision) -> None:
         config = module.config
-        self._decoder = Decoder(module.model, config)
-        self._heads = [Linear(head) for head in module.lm_head]
+        self._decoder = Decoder(module.model, config, precision)
+        self._heads = [linear(head, precision=precision) for head in module.lm_head]
         self._embeddings: list[Tensor] = [
-            table.weight.detach() for table in module.model.codec_embedding
+            table.weight.detach().to(precision.dtype, copy=True)
+            for table in module.model.codec_embedding
         ]
         projection = module.small_to_mtp_projection
-        self._project = Linear(projection) if hasattr(projection, "weight") else _same
+        self._project = (
+            linear(projection, precision=precision) if hasattr(projection, "weight") else _same
+        )
         like = self._embeddings[0]
-        self._cache = KVCache.allocate(
+        self._cache = KVCache(
             config.num_hidden_layers,
             slots,
             config.num_key_value_heads,
-            config.num_code_groups,
             config.head_dim,
             like,
+            long=False,
         )
+        self._cache.fit(config.num_code_groups, 0)
         positions = torch.arange(config.num_code_groups, device=like.device)[None]
-        self._cos, self._sin = self._decoder.rotary(positions, like.dtype)
-        self._mask = causal_mask(2, like)
+        self._cos, self._sin = self._decoder.rotary(positions)
+        self._mask = causal_mask(2, 0, like)
 
     def __call__(
         self, hidden: Tensor, first: Tensor, choices: Choices, uniform: Tensor
@@ -67,6 +72,7 @@ class CodePredictor:
             start,
             self._mask if x.shape[1] > 1 else None,
             end,
+            slice(0, len(x)),
         )
         return self._decoder(self._project(x), span, self._cache)[:, -1]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.request import SynthesisRequest, Task
@@ -30,13 +31,18 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Builds prompts with a loaded model's own embeddings and tokenizer."""
+    """Builds prompts with a loaded model's own embeddings and tokenizer, in float32 or bfloat16.
 
-    def __init__(self, model: Qwen3TTSModel) -> None:
+    The text's table, a third of the weights, stays what and where it is; rows of it are read.
+    """
+
+    def __init__(self, model: Qwen3TTSModel, dtype: torch.dtype) -> None:
         self._model = model
         self._talker = model.model.talker
         self._config = model.model.config
         self._codes = model.model.config.talker_config
+        self._dtype = dtype
+        self._table: Tensor = self._talker.get_text_embeddings().weight.detach()
 
     def build(self, request: SynthesisRequest, clone: VoiceClonePromptItem | None) -> Prompt:
         """Build the prompt of one request; voice cloning reads its text as a stream."""
@@ -88,7 +94,7 @@ class PromptBuilder:
             tag = [ids.codec_think_id, ids.codec_think_bos_id, language, ids.codec_think_eos_id]
         speaker = []
         if clone is not None:
-            speaker = [clone.ref_spk_embedding.to(self._talker.dtype).view(1, -1)]
+            speaker = [clone.ref_spk_embedding.to(self._dtype).view(1, -1)]
         elif request.speaker:
             speaker = [self._code(ids.spk_id[request.speaker.lower()])]
         return torch.cat(
@@ -115,7 +121,8 @@ class PromptBuilder:
 
     def _text(self, tokens: list[int]) -> Tensor:
         ids = torch.tensor(tokens, dtype=torch.long, device=self._talker.device)
-        embedded: Tensor = self._talker.text_projection(self._talker.get_text_embeddings()(ids))
+        rows = F.embedding(ids, self._table).to(self._dtype)
+        embedded: Tensor = self._talker.text_projection(rows)
         return embedded
 
     def _code(self, *ids: int) -> Tensor:

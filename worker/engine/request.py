@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAMPLE_RATE = 24_000
+# Codes of a frame, in every model of the family.
+CODE_GROUPS = 16
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.int64]
@@ -65,7 +67,8 @@ class SynthesisRequest:
     """One text for one batch slot.
 
     `max_frames` bounds the length, in codec frames of 80 ms. `on_frames` gets the float32 samples
-    on the codec's thread, for now all at once; `cancelled` ends the request at the next frame.
+    as they come, a few frames at a time, on the codec's thread, which must not be held up.
+    `cancelled` ends the request at the next frame.
     """
 
     task: Task

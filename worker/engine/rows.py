@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.prompt import Prompt
-from worker.engine.request import Codes, FinishReason, SynthesisRequest
+from worker.engine.request import CODE_GROUPS, Codes, FinishReason, SynthesisRequest
 from worker.engine.sampler import Choice, Choices
 
 # qwen-tts's own defaults, for a checkpoint whose generation_config.json is silent.
@@ -25,7 +25,6 @@ DEFAULTS: Mapping[str, Any] = {
     "subtalker_top_p": 1.0,
     "subtalker_temperature": 0.9,
 }
-DRAWS = 16
 
 
 class Row:
@@ -57,7 +56,13 @@ class Row:
     @property
     def codes(self) -> Codes:
         """The frames so far [frames, 16]."""
-        return np.array(self.frames, dtype=np.int64).reshape(-1, 16)
+        return np.array(self.frames, dtype=np.int64).reshape(-1, CODE_GROUPS)
+
+    @property
+    def reference_codes(self) -> Codes | None:
+        """The frames of the recording that the speech goes on from [frames, 16]."""
+        codes = self.prompt.reference_codes
+        return None if codes is None else codes.cpu().numpy()
 
     def draw(self, count: int) -> Tensor:
         """The next `count` numbers in [0, 1) of this row's stream."""
@@ -136,7 +141,7 @@ class Rows:
 
     def draw_uniform(self) -> Tensor:
         """Draw this frame's numbers [rows, 15], and the one for the code that follows it."""
-        drawn = torch.stack([row.draw(DRAWS) for row in self._rows]).to(self._like.device)
+        drawn = torch.stack([row.draw(CODE_GROUPS) for row in self._rows]).to(self._like.device)
         self.next_uniform = drawn[:, -1]
         return drawn[:, :-1]
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from worker.engine.aside import aside
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
 from worker.engine.kv_cache import KVCache
-from worker.engine.linear import Linear
+from worker.engine.linear import linear
+from worker.engine.precision import Precision
 from worker.engine.predictor import CodePredictor
 from worker.engine.prompt import PromptBuilder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import SynthesisRequest
 from worker.engine.rows import Row, Rows
 from worker.engine.sampler import penalise
-from worker.engine.utterance import Utterance
 
-FIRST_POSITIONS = 256
+# Positions of a prompt that are read between two steps: they take about as long as a step.
+PREFILL = 128
+# The row of the cache where prompts are read; those that speak come after it.
+SPARE = 0
 MIN_FRAMES = 2
 # The last 1,024 codes are marks, not speech; of them only the end may be drawn.
 MARKS = 1_024
+
+
+@dataclass(eq=False)
+class _Joining:
+    """A request whose prompt is being read; `read` positions are in the cache's spare row."""
+
+    row: Row
+    read: int = 0
 
 
 class TalkerRunner:
@@ -31,52 +45,87 @@ class TalkerRunner:
     that qwen-tts's own generate calls no longer work on this model.
     """
 
-    def __init__(self, model: Qwen3TTSModel, slots: int) -> None:
+    def __init__(
+        self, model: Qwen3TTSModel, slots: int, precision: Precision = Precision.FLOAT32
+    ) -> None:
         talker = model.model.talker
         config = talker.config
         self._defaults = model.generate_defaults
-        self._codec = model.model.speech_tokenizer
-        self._talker = Decoder(talker.model, config)
-        self._head = Linear(talker.codec_head)
-        self._codes: Tensor = talker.get_input_embeddings().weight.detach()
-        self._predictor = CodePredictor(talker.code_predictor, slots)
-        self._prompts = PromptBuilder(model)
+        self._talker = Decoder(talker.model, config, precision)
+        self._head = linear(talker.codec_head, precision=precision)
+        self._codes: Tensor = (
+            talker.get_input_embeddings().weight.detach().to(precision.dtype, copy=True)
+        )
+        self._predictor = CodePredictor(talker.code_predictor, slots, precision)
+        self._prompts = PromptBuilder(model, precision.dtype)
         self._clones = ClonePrompts(model)
-        self._cache = KVCache.allocate(
+        self._cache = KVCache(
             config.num_hidden_layers,
-            slots,
+            SPARE + 1 + slots,
             config.num_key_value_heads,
-            FIRST_POSITIONS,
             config.head_dim,
-            self._codes,
+            self._codes.float() if self._codes.device.type == "cpu" else self._codes,
+            long=True,
         )
         self._end: int = config.codec_eos_token_id
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
         self._never[-MARKS:] = True
         self._never[self._end] = False
         self._rows = Rows(config.vocab_size, self._codes)
-        del talker.model.layers, talker.codec_head
+        self._joining: _Joining | None = None
+        del talker.model.layers, talker.model.text_embedding, talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
+        for left in model.model.parameters():
+            left.data = left.detach().to(precision.dtype, copy=True)
+
+    def prepare(self, request: SynthesisRequest) -> None:
+        """Read a request's reference, which takes seconds; from any thread."""
+        if request.reference is not None:
+            reference = request.reference
+            aside(lambda: self._clones.get(reference))
 
     @torch.inference_mode()
-    def admit(self, request: SynthesisRequest) -> None:
-        """Prefill a request into the next row; raises `EngineError` if the model cannot read it."""
+    def admit(self, request: SynthesisRequest) -> Row:
+        """Take a request on, to be prefilled next; raises `EngineError` if it is not to be read."""
         clone = self._clones.get(request.reference) if request.reference is not None else None
-        prompt = self._prompts.build(request, clone)
-        length, row = len(prompt.embeds), len(self._rows)
-        self._make_room(length)
-        positions = torch.arange(length, device=self._codes.device)[None]
-        cos, sin = self._talker.rotary(positions, self._codes.dtype)
-        span = Span(cos, sin, 0, causal_mask(length, self._codes), length, row)
-        hidden = self._talker(prompt.embeds[None], span, self._cache)[:, -1]
+        row = Row(request, self._prompts.build(request, clone), self._defaults)
+        self._joining = _Joining(row)
+        return row
+
+    @torch.inference_mode()
+    def prefill(self) -> bool:
+        """Read the next positions of the admitted request, in the spare row.
+
+        True once all are read and the request is in the next row. Raises `EngineError` if the model
+        cannot read it.
+        """
+        joining = self._joining
+        assert joining is not None
+        start, embeds = joining.read, joining.row.prompt.embeds
+        part = embeds[start : start + PREFILL]
+        joining.read = end = start + len(part)
+        self._make_room(end)
+        cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
+        mask = causal_mask(len(part), start, self._cache.keys[0])
+        span = Span(cos, sin, start, mask, end, slice(SPARE, SPARE + 1))
+        hidden = self._talker(part[None], span, self._cache)[:, -1]
         if not hidden.isfinite().all():
-            self._cache.clear(row)  # what is masked must be finite too
+            self._cache.clear(SPARE)  # what is masked must be finite too
             raise EngineError("the model's numbers overflow on this request")
+        if end < len(embeds):
+            return False
+        self._add(joining.row, hidden, end)
+        return True
+
+    def _add(self, row: Row, hidden: Tensor, length: int) -> None:
+        index = len(self._rows)
+        self._cache.move(SPARE, SPARE + 1 + index, length)
+        self._joining = None
         try:
-            self._rows.add(Row(request, prompt, self._defaults), hidden, length)
-            self._choose_first_codes(slice(row, row + 1))
+            self._rows.add(row, hidden, length)
+            self._choose_first_codes(slice(index, index + 1))
         except BaseException:
-            self._rows.truncate(row)  # a row that nobody knows would be taken for the next one
+            self._rows.truncate(index)  # a row that nobody knows would be taken for the next one
             raise
 
     @torch.inference_mode()
@@ -92,12 +141,12 @@ class TalkerRunner:
         return rows.ended(self._end)
 
     @torch.inference_mode()
-    def remove(self, row: int) -> Utterance:
-        """Free a row, which the last row then takes; returns what it became."""
+    def remove(self, row: int) -> None:
+        """Free a row, which the last row then takes."""
         last = len(self._rows) - 1
         if row != last:
-            self._cache.move(last, row, int(self._rows.lengths[last]))
-        return Utterance(self._rows.remove(row), self._codec)
+            self._cache.move(SPARE + 1 + last, SPARE + 1 + row, int(self._rows.lengths[last]))
+        self._rows.remove(row)
 
     def clear(self) -> None:
         """Forget every row."""
@@ -108,11 +157,13 @@ class TalkerRunner:
         start = self._rows.lengths
         positions = int(start.max()) + 1
         self._make_room(positions)
-        cos, sin = self._talker.rotary(start[:, None], x.dtype)
+        cos, sin = self._talker.rotary(start[:, None])
         ahead = torch.arange(positions, device=x.device) > start[:, None]
-        mask = torch.zeros(ahead.shape, dtype=x.dtype, device=x.device)
+        mask = torch.zeros(ahead.shape, dtype=self._cache.keys[0].dtype, device=x.device)
         mask.masked_fill_(ahead, -torch.inf)
-        span = Span(cos, sin, start, mask[:, None, None], positions)
+        span = Span(
+            cos, sin, start, mask[:, None, None], positions, slice(SPARE + 1, SPARE + 1 + len(x))
+        )
         hidden = self._talker(x[:, None], span, self._cache)[:, -1]
         self._rows.lengths = start + 1
         return hidden
@@ -130,7 +181,5 @@ class TalkerRunner:
         rows.seen[own].scatter_(1, codes[:, None], value=True)
 
     def _make_room(self, positions: int) -> None:
-        """Grow by half at least: what a request may come to need is far more than most ever do."""
-        if positions > self._cache.positions:
-            room = max(positions, 3 * self._cache.positions // 2)
-            self._cache = self._cache.grown(room, len(self._rows))
+        longest = int(self._rows.lengths.max()) if len(self._rows) else 0
+        self._cache.fit(max(positions, longest), SPARE + 1 + len(self._rows))

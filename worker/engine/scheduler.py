@@ -7,16 +7,42 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from worker.engine.errors import Closed, QueueFull
-from worker.engine.request import Speech, SynthesisRequest
+from worker.engine.request import Codes, FinishReason, Speech, SynthesisRequest
+
+
+class Utterance(Protocol):
+    """What a row has said so far."""
+
+    @property
+    def frames(self) -> list[list[int]]:
+        """The frames so far, 16 codes each."""
+        ...
+
+    @property
+    def codes(self) -> Codes:
+        """The same as an array [frames, 16]."""
+        ...
+
+    @property
+    def reference_codes(self) -> Codes | None:
+        """The frames of the recording that it goes on from."""
+        ...
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Why it ended."""
+        ...
 
 
 @dataclass(eq=False)
 class Entry:
     """A request, the future that its caller holds, and how it went so far (monotonic seconds).
 
-    `batch_size` is the most requests that it ever shared a step with, itself included.
+    `batch_size` is the most requests that it ever shared a step with, itself included. `utterance`
+    is there once it is admitted; `taken` of its frames are with the codec.
     """
 
     request: SynthesisRequest
@@ -24,22 +50,23 @@ class Entry:
     submitted_s: float = field(default_factory=time.monotonic)
     admitted_s: float = 0.0
     batch_size: int = 1
+    utterance: Utterance | None = None
+    taken: int = 0
 
 
 class Scheduler:
-    """A bounded queue of waiting requests, and the running ones by row.
+    """A bounded queue of waiting requests, the one that joins, and the running ones by row.
 
-    Up to `slots` run at once. While any run, at most `prefills` are admitted between two steps, so
-    that newcomers never hold the running ones up for long.
+    Up to `slots` run at once.
     """
 
-    def __init__(self, *, slots: int, max_waiting: int, prefills: int = 1) -> None:
+    def __init__(self, *, slots: int, max_waiting: int) -> None:
         self._slots = slots
         self._max_waiting = max_waiting
-        self._prefills = prefills
         self._waiting: deque[Entry] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._joining: Entry | None = None
         self.running: list[Entry] = []
 
     def add(self, request: SynthesisRequest) -> Future[Speech]:
@@ -57,27 +84,33 @@ class Scheduler:
     def wait_for_work(self) -> bool:
         """Return when there is something to do; False once closed and drained."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self.running or self._closed)
-            return bool(self._waiting or self.running)
+            self._changed.wait_for(lambda: self._has_work() or self._closed)
+            return self._has_work()
 
-    def next_admissions(self) -> list[Entry]:
-        """Take the requests to prefill before the next step; cancelled ones end here."""
+    def next_admission(self) -> Entry | None:
+        """The request that is joining, or the next one if there is a row for it.
+
+        Requests that were cancelled while they waited end here.
+        """
         with self._changed:
-            room = self._slots - len(self.running)
-            most = min(room, self._prefills) if self.running else room
-            taken: list[Entry] = []
-            while self._waiting and len(taken) < most:
+            room = len(self.running) < self._slots
+            while self._joining is None and self._waiting and room:
                 entry = self._waiting.popleft()
-                if _starts(entry):
-                    taken.append(entry)
-            return taken
+                self._joining = entry if _starts(entry) else None
+            return self._joining
 
-    def begin(self, entry: Entry) -> None:
-        """Note that a request has been prefilled into the next row."""
+    def begin(self) -> None:
+        """Note that the joining request is in the next row."""
+        entry, self._joining = self._joining, None
+        assert entry is not None
         entry.admitted_s = time.monotonic()
         self.running.append(entry)
         for one in self.running:
             one.batch_size = max(one.batch_size, len(self.running))
+
+    def refuse(self) -> None:
+        """Note that the joining request cannot run."""
+        self._joining = None
 
     def end(self, row: int) -> Entry:
         """Free a row, which the last row then takes, as in the runner."""
@@ -96,13 +129,17 @@ class Scheduler:
             self._closed = True
             waiting = [entry for entry in self._waiting if _starts(entry)]
             self._waiting.clear()
-            return [*self.end_all(), *waiting]
+            joining = [self._joining] if self._joining else []
+            return [*self.end_all(), *joining, *waiting]
 
     def close(self) -> None:
         """Take no more requests; what waits still runs."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._joining or self.running)
 
 
 def _starts(entry: Entry) -> bool:

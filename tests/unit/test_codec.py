@@ -1,0 +1,100 @@
+"""The codec gives the samples of qwen-tts's, however a speech is cut up and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.engine.codec.codec import CHUNK, Codec
+from worker.engine.codec.stream import Stream
+from worker.engine.precision import Precision
+from worker.engine.request import Reference
+from worker.loading import load_model
+
+Checkpoint = Callable[[str], Path]
+FRAME = 1_920
+CODES = np.random.default_rng(0).integers(0, 256, (3, 90, 16))
+
+
+@pytest.fixture(scope="module")
+def decoder(tiny_checkpoint: Checkpoint) -> Any:
+    model = load_model(str(tiny_checkpoint("base")), threads=1)
+    return model.model.speech_tokenizer.model.decoder
+
+
+@pytest.fixture(scope="module")
+def codec(decoder: Any) -> Codec:
+    return Codec(decoder, Precision.FLOAT32)
+
+
+@pytest.fixture(scope="module")
+def whole(decoder: Any) -> np.ndarray:
+    """What qwen-tts makes of each row in one pass [rows, samples]; longer than its window of 72."""
+    with torch.inference_mode():
+        decoded: torch.Tensor = decoder(torch.from_numpy(CODES).transpose(1, 2))
+    return decoded[:, 0].numpy()
+
+
+@settings(deadline=None, max_examples=15)
+@given(sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8))
+def test_cut_anywhere_the_samples_are_those_of_one_pass(
+    codec: Codec, whole: np.ndarray, sizes: list[int]
+) -> None:
+    stream, made, at = Stream(), [], 0
+    while at < 90:
+        size = sizes[len(made) % len(sizes)]
+        made.append(codec.decode([stream], CODES[:1, at : at + size])[0])
+        at += size
+    np.testing.assert_allclose(np.concatenate(made), whole[0], atol=2e-5)
+
+
+def test_side_by_side_each_stream_goes_on_from_where_it_is(codec: Codec, whole: np.ndarray) -> None:
+    streams = [Stream() for _ in range(3)]
+    codec.decode(streams[:1], CODES[:1, :CHUNK])
+    codec.decode(streams[:1], CODES[:1, CHUNK : 2 * CHUNK])
+    codec.decode(streams[1:2], CODES[1:2, :CHUNK])
+    starts = [2 * CHUNK, CHUNK, 0]
+    codes = np.stack([CODES[row, start : start + CHUNK] for row, start in enumerate(starts)])
+    made = codec.decode(streams, codes)
+    for row, start in enumerate(starts):
+        expected = whole[row, start * FRAME : (start + CHUNK) * FRAME]
+        np.testing.assert_allclose(made[row], expected, atol=2e-5)
+
+
+def test_a_speech_goes_on_from_its_reference_which_is_read_once(
+    codec: Codec, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = Reference("heard", np.zeros(9, dtype=np.float32), 24_000, "said")
+    heard, spoken = CODES[0, :50], CODES[0, 50:54]
+    first = codec.begin(reference, heard)
+    monkeypatch.setattr(Codec, "_read", None)
+    for stream in (first, codec.begin(reference, heard)):
+        made = codec.decode([stream], spoken[None])[0]
+        np.testing.assert_allclose(made, whole[0, 50 * FRAME : 54 * FRAME], atol=2e-5)
+
+
+def test_a_chunk_that_fails_changes_no_stream(
+    codec: Codec, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Stream()
+    codec.decode([stream], CODES[:1, :CHUNK])
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "_layers", [*codec._layers, None])
+        with pytest.raises(TypeError):
+            codec.decode([stream], CODES[:1, CHUNK : 2 * CHUNK])
+    made = codec.decode([stream], CODES[:1, CHUNK : 2 * CHUNK])[0]
+    np.testing.assert_allclose(made, whole[0, CHUNK * FRAME : 2 * CHUNK * FRAME], atol=2e-5)
+
+
+def test_bfloat16_sounds_much_the_same(decoder: Any, whole: np.ndarray) -> None:
+    made = Codec(decoder, Precision.BFLOAT16).decode([Stream()], CODES[:1])[0]
+    error = np.linalg.norm(made - whole[0]) / np.linalg.norm(whole[0])
+    assert 0 < error < 0.1
+    assert np.abs(made).max() <= 1

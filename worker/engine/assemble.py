@@ -1,0 +1,29 @@
+"""From a loaded qwen-tts model to an engine that has taken its weights over."""
+
+from __future__ import annotations
+
+from worker.engine.aside import aside
+from worker.engine.codec.codec import Codec
+from worker.engine.engine import Engine
+from worker.engine.precision import Precision
+from worker.engine.qwen import Qwen3TTSModel
+from worker.engine.runner import TalkerRunner
+
+
+def assemble(model: Qwen3TTSModel, *, precision: Precision, slots: int, max_waiting: int) -> Engine:
+    """Build the engine of a model, whose weights are laid out anew and then let go.
+
+    What remains in the model is what reads text and references.
+    """
+    runner, codec = aside(lambda: _take_over(model, precision, slots))
+    return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
+
+
+def _take_over(
+    model: Qwen3TTSModel, precision: Precision, slots: int
+) -> tuple[TalkerRunner, Codec]:
+    tokenizer = model.model.speech_tokenizer.model
+    codec = Codec(tokenizer.decoder, precision.of_codec)
+    del tokenizer.decoder
+    tokenizer.encoder.float()
+    return TalkerRunner(model, slots, precision), codec

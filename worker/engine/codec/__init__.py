@@ -1,0 +1,1 @@
+"""The codec: frames of codes to sound, chunk by chunk."""

@@ -1,0 +1,120 @@
+"""The codec's decoder: frames of 16 codes to 24 kHz, in chunks with exact carried state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake, Upsample
+from worker.engine.codec.stream import Batch, Stream
+from worker.engine.codec.transformer import Transformer
+from worker.engine.precision import Precision
+from worker.engine.recent import Recent
+from worker.engine.request import Codes, Reference, Samples
+
+# Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
+# sound, and enough for its arithmetic.
+CHUNK = 4
+# References that are remembered.
+MOST = 64
+
+
+class Codec:
+    """The decoder of a qwen-tts speech tokenizer, whose layers are all causal.
+
+    However a speech is cut into chunks, and whatever is decoded beside it, its samples are those of
+    one pass over the whole of it. (qwen-tts itself begins anew every 300 frames, with 25 frames of
+    context; up to there its samples are the same.)
+    """
+
+    chunk = CHUNK
+
+    def __init__(self, decoder: Any, precision: Precision) -> None:
+        time = CHUNK
+        self._device = decoder.quantizer.rvq_first.output_proj.weight.device
+        self._begun: Recent[Stream] = Recent(MOST)
+        self._books = _Codebooks(decoder.quantizer, precision)
+        self._enter = CausalConv(decoder.pre_conv, precision, time)
+        self._transformer = Transformer(decoder.pre_transformer, precision)
+        self._layers: list[Any] = []
+        for stretch, mix in decoder.upsample:
+            time *= self._add_upsample(stretch, precision)
+            self._layers.append(ConvNeXt(mix, precision, time))
+        first, *blocks, snake, last = decoder.decoder
+        self._layers.append(CausalConv(first, precision, time))
+        for activate, stretch, *units in (block.block for block in blocks):
+            self._layers.append(Snake(activate, precision))
+            time *= self._add_upsample(stretch, precision)
+            self._layers += [ResidualUnit(unit, precision, time) for unit in units]
+        self._layers += [Snake(snake, precision), CausalConv(last, precision, time)]
+
+    def _add_upsample(self, module: Any, precision: Precision) -> int:
+        layer = Upsample(module, precision)
+        self._layers.append(layer)
+        return layer.stride
+
+    def begin(self, reference: Reference | None, codes: Codes | None) -> Stream:
+        """A stream for a new speech; a clone's goes on from its reference's codes [frames, 16].
+
+        A reference is decoded once: what comes after it begins with a copy of what it left.
+        """
+        if reference is None or codes is None:
+            return Stream()
+        return self._begun.get(reference.key, lambda: self._read(codes)).fork()
+
+    @torch.inference_mode()
+    def decode(self, streams: Sequence[Stream], codes: Codes) -> Samples:
+        """Decode the next frames [streams, frames, 16] of each stream, best `CHUNK` of them.
+
+        Returns float32 [streams, frames * 1,920], at most 1 in magnitude.
+        """
+        batch = Batch(streams)
+        x = self._books(torch.from_numpy(codes).to(self._device))
+        x = self._transformer(self._enter(x, batch), batch)
+        for layer in self._layers:
+            x = layer(x, batch)
+        batch.advance(codes.shape[1])
+        samples: Samples = x.squeeze(-1).float().clamp_(-1, 1).cpu().numpy()
+        return samples
+
+    def _read(self, codes: Codes) -> Stream:
+        stream = Stream()
+        for start in range(0, len(codes), CHUNK):
+            self.decode([stream], codes[None, start : start + CHUNK])
+        return stream
+
+
+class _Codebooks:
+    """The embeddings of the codes: the first one's, and the sum of the others', projected."""
+
+    def __init__(self, quantizer: Any, precision: Precision) -> None:
+        parts = (quantizer.rvq_first, quantizer.rvq_rest)
+        self._parts = [_tables(part.vq.layers).to(precision.dtype) for part in parts]
+        self._projections = [
+            part.output_proj.weight.detach().squeeze(-1).to(precision.dtype, copy=True)
+            for part in parts
+        ]
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        """Embed [rows, frames, 16] as [rows, frames, width]."""
+        sums, first = [], 0
+        for tables, projection in zip(self._parts, self._projections, strict=True):
+            own = codes[..., first : first + len(tables)]
+            first += len(tables)
+            embedded = torch.stack(
+                [F.embedding(own[..., i], table) for i, table in enumerate(tables)]
+            )
+            sums.append(F.linear(embedded.sum(0), projection))
+        return sums[0] + sums[1]
+
+
+def _tables(layers: Any) -> Tensor:
+    """The embeddings of several codebooks: [books, codes, width]."""
+    books = [layer._codebook for layer in layers]
+    sums = torch.stack([book.embedding_sum.detach() for book in books])
+    counts = torch.stack([book.cluster_usage.detach() for book in books])
+    return sums / counts.clamp(min=books[0].epsilon)[..., None]

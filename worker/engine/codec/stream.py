@@ -1,0 +1,54 @@
+"""What the codec remembers of a speech between two chunks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class Stream:
+    """The end of every causal layer's input so far, and how many frames went through."""
+
+    frames: int = 0
+    pasts: dict[object, Tensor] = field(default_factory=dict)
+
+    def fork(self) -> Stream:
+        """Another speech with the same beginning."""
+        return Stream(self.frames, dict(self.pasts))
+
+
+class Batch:
+    """Streams that are decoded side by side; they change all at once, when a chunk is done."""
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+        self._ends: list[tuple[object, Tensor]] = []
+
+    def extend(self, layer: object, x: Tensor, size: int) -> Tensor:
+        """Put the `size` last inputs of a layer before its new ones [rows, n, ...].
+
+        Returns [rows, size + n, ...]. Before the beginning of a speech there are zeros, which is
+        how the layers are padded.
+        """
+        nothing = x.new_zeros(size, *x.shape[2:])
+        pasts = [stream.pasts.get(layer, nothing) for stream in self._streams]
+        whole = torch.cat([torch.stack(pasts), x], dim=1)
+        self._ends.append((layer, whole[:, -size:].clone()))
+        return whole
+
+    def positions(self, count: int) -> Tensor:
+        """The numbers of each stream's next `count` frames: [rows, count]."""
+        starts = torch.tensor([stream.frames for stream in self._streams])
+        return starts[:, None] + torch.arange(count)
+
+    def advance(self, count: int) -> None:
+        """Note that the next `count` frames of each stream are done."""
+        for layer, ends in self._ends:
+            for stream, end in zip(self._streams, ends, strict=True):
+                stream.pasts[layer] = end
+        for stream in self._streams:
+            stream.frames += count

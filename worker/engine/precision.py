@@ -1,0 +1,30 @@
+"""The precisions that a model can be computed in."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import torch
+
+
+class Precision(StrEnum):
+    """How weights are held and multiplied; int8 is weights and products, between them float32."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    INT8 = "int8"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the language model computes in between its products."""
+        return torch.bfloat16 if self is Precision.BFLOAT16 else torch.float32
+
+    @property
+    def of_codec(self) -> Precision:
+        """What the codec computes in: its convolutions have no int8."""
+        return Precision.BFLOAT16 if self is Precision.INT8 else self
+
+    @classmethod
+    def default_on(cls, device: str) -> Precision:
+        """float32 on CPU, where it gives the codes of qwen-tts; bfloat16 on CUDA."""
+        return cls.BFLOAT16 if device.startswith("cuda") else cls.FLOAT32

@@ -1,0 +1,45 @@
+"""What was made last, kept for the next time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from threading import Lock
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The `most` values that were asked for last, by key; may be used from any thread."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._values: OrderedDict[Hashable, Future[T]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return the value of a key, making it if it is not there.
+
+        Who asks for a value that is being made waits for it; nobody waits for another value.
+        """
+        with self._lock:
+            future = self._values.get(key)
+            is_new = future is None
+            if future is None:
+                future = self._values[key] = Future()
+            self._values.move_to_end(key)
+            while len(self._values) > self._most:
+                self._values.popitem(last=False)
+        if is_new:
+            self._make(key, future, make)
+        return future.result()
+
+    def _make(self, key: Hashable, future: Future[T], make: Callable[[], T]) -> None:
+        try:
+            future.set_result(make())
+        except BaseException as error:  # noqa: BLE001 - raised again by `result`
+            future.set_exception(error)
+            with self._lock:
+                self._values.pop(key, None)
