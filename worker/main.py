@@ -17,7 +17,7 @@ from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
 from worker import models
-from worker.cpu import give_memory_back
+from worker.cpu import give_memory_back, set_up_cpu
 from worker.engine.aside import aside
 from worker.engine.assemble import assemble
 from worker.engine.precision import Precision
@@ -32,6 +32,7 @@ def serve(settings: Settings) -> int:
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
     storage = Storage.open(settings.storage_url)
+    set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
     source = models.locate(settings.model)
     model = aside(
         lambda: load_model(source, device=settings.device, threads=settings.threads),

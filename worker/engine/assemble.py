@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from worker.engine.aside import aside
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
@@ -25,5 +27,8 @@ def _take_over(
     tokenizer = model.model.speech_tokenizer.model
     codec = Codec(tokenizer.decoder, precision.of_codec)
     del tokenizer.decoder
-    tokenizer.encoder.float()
+    if model.model.tts_model_type != "base":
+        del tokenizer.encoder  # only clones have something to read
+    for left in tokenizer.parameters():
+        left.data = left.detach().to(torch.float32, copy=True)
     return TalkerRunner(model, slots, precision), codec

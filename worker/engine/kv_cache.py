@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Room is made and given up in steps of this many positions: 5 seconds of speech.
-STEP = 64
+# Room is made and given up in steps of this many positions, 20 seconds of speech: making it anew
+# takes as long as a few frames do.
+STEP = 256
 
 
 class KVCache:
@@ -19,9 +20,17 @@ class KVCache:
     """
 
     def __init__(
-        self, layers: int, slots: int, heads: int, size: int, like: Tensor, *, long: bool
+        self,
+        layers: int,
+        slots: int,
+        heads: int,
+        size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        long: bool,
     ) -> None:
-        self._like, self._long = like, long
+        self._dtype, self._device, self._long = dtype, device, long
         self.keys = [self._zeros(slots, heads, 0, size) for _ in range(layers)]
         self.values = [self._values(slots, heads, 0, size) for _ in range(layers)]
 
@@ -64,4 +73,4 @@ class KVCache:
         return self._zeros(slots, heads, size, positions).transpose(2, 3)
 
     def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self._like.dtype, device=self._like.device)
+        return torch.zeros(shape, dtype=self._dtype, device=self._device)

@@ -17,31 +17,29 @@ from worker.engine.sampler import Choices
 class CodePredictor:
     """A small transformer that starts anew for each frame: 2 inputs, then 14 times one code."""
 
-    def __init__(self, module: Any, slots: int, precision: Precision) -> None:
+    def __init__(self, module: Any, tables: list[Tensor], slots: int, precision: Precision) -> None:
         config = module.config
         self._decoder = Decoder(module.model, config, precision)
         self._heads = [linear(head, precision=precision) for head in module.lm_head]
-        self._embeddings: list[Tensor] = [
-            table.weight.detach().to(precision.dtype, copy=True)
-            for table in module.model.codec_embedding
-        ]
+        self._embeddings = tables
         projection = module.small_to_mtp_projection
         self._project = (
             linear(projection, precision=precision) if hasattr(projection, "weight") else _same
         )
-        like = self._embeddings[0]
+        device = tables[0].device
         self._cache = KVCache(
             config.num_hidden_layers,
             slots,
             config.num_key_value_heads,
             config.head_dim,
-            like,
+            precision.dtype,
+            device,
             long=False,
         )
         self._cache.fit(config.num_code_groups, 0)
-        positions = torch.arange(config.num_code_groups, device=like.device)[None]
+        positions = torch.arange(config.num_code_groups, device=device)[None]
         self._cos, self._sin = self._decoder.rotary(positions)
-        self._mask = causal_mask(2, 0, like)
+        self._mask = causal_mask(2, 0, self._cache.keys[0])
 
     def __call__(
         self, hidden: Tensor, first: Tensor, choices: Choices, uniform: Tensor
@@ -56,7 +54,7 @@ class CodePredictor:
         codes, embedded = [], [first]
         for i, (head, table) in enumerate(zip(self._heads, self._embeddings, strict=True)):
             code = choices.draw(head(x), uniform[:, i])
-            own = table[code]
+            own = table[code].to(x.dtype)
             codes.append(code)
             embedded.append(own)
             if i + 1 < len(self._heads):

@@ -31,18 +31,19 @@ class Prompt:
 
 
 class PromptBuilder:
-    """Builds prompts with a loaded model's own embeddings and tokenizer, in float32 or bfloat16.
+    """Builds prompts with a loaded model's own embeddings and tokenizer.
 
-    The text's table, a third of the weights, stays what and where it is; rows of it are read.
+    `tables` embed each of a frame's 16 codes. The table of text, a third of all weights, stays what
+    and where it is; rows of it are read.
     """
 
-    def __init__(self, model: Qwen3TTSModel, dtype: torch.dtype) -> None:
+    def __init__(self, model: Qwen3TTSModel, tables: list[Tensor], dtype: torch.dtype) -> None:
         self._model = model
         self._talker = model.model.talker
         self._config = model.model.config
         self._codes = model.model.config.talker_config
-        self._dtype = dtype
-        self._table: Tensor = self._talker.get_text_embeddings().weight.detach()
+        self._dtype, self._tables = dtype, tables
+        self._text_table: Tensor = self._talker.get_text_embeddings().weight.detach()
 
     def build(self, request: SynthesisRequest, clone: VoiceClonePromptItem | None) -> Prompt:
         """Build the prompt of one request; voice cloning reads its text as a stream."""
@@ -79,9 +80,8 @@ class PromptBuilder:
 
     def _frames(self, codes: Tensor) -> Tensor:
         """Embed frames [n, 16] as the sum of their codes' embeddings [n, hidden]."""
-        predictor = self._talker.code_predictor.get_input_embeddings()
-        tables = [self._talker.get_input_embeddings(), *predictor]
-        return torch.stack([table(codes[:, i]) for i, table in enumerate(tables)]).sum(0)
+        own = [F.embedding(codes[:, i], table) for i, table in enumerate(self._tables)]
+        return torch.stack(own).to(self._dtype).sum(0)
 
     def _opening_codes(
         self, request: SynthesisRequest, clone: VoiceClonePromptItem | None
@@ -121,14 +121,13 @@ class PromptBuilder:
 
     def _text(self, tokens: list[int]) -> Tensor:
         ids = torch.tensor(tokens, dtype=torch.long, device=self._talker.device)
-        rows = F.embedding(ids, self._table).to(self._dtype)
+        rows = F.embedding(ids, self._text_table).to(self._dtype)
         embedded: Tensor = self._talker.text_projection(rows)
         return embedded
 
     def _code(self, *ids: int) -> Tensor:
         codes = torch.tensor(ids, dtype=torch.long, device=self._talker.device)
-        embedded: Tensor = self._talker.get_input_embeddings()(codes)
-        return embedded
+        return F.embedding(codes, self._tables[0]).to(self._dtype)
 
 
 def _said(text: str) -> str:

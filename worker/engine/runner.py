@@ -51,30 +51,33 @@ class TalkerRunner:
         talker = model.model.talker
         config = talker.config
         self._defaults = model.generate_defaults
+        embeddings = [talker.get_input_embeddings(), *talker.code_predictor.get_input_embeddings()]
+        # They are only looked up: as they are stored, and shared by all who read them.
+        tables: list[Tensor] = [one.weight.detach().clone() for one in embeddings]
+        self._codes = tables[0]
         self._talker = Decoder(talker.model, config, precision)
         self._head = linear(talker.codec_head, precision=precision)
-        self._codes: Tensor = (
-            talker.get_input_embeddings().weight.detach().to(precision.dtype, copy=True)
-        )
-        self._predictor = CodePredictor(talker.code_predictor, slots, precision)
-        self._prompts = PromptBuilder(model, precision.dtype)
+        self._predictor = CodePredictor(talker.code_predictor, tables[1:], slots, precision)
+        self._prompts = PromptBuilder(model, tables, precision.dtype)
         self._clones = ClonePrompts(model)
         self._cache = KVCache(
             config.num_hidden_layers,
             SPARE + 1 + slots,
             config.num_key_value_heads,
             config.head_dim,
-            self._codes.float() if self._codes.device.type == "cpu" else self._codes,
+            torch.float32 if self._codes.device.type == "cpu" else precision.dtype,
+            self._codes.device,
             long=True,
         )
         self._end: int = config.codec_eos_token_id
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
         self._never[-MARKS:] = True
         self._never[self._end] = False
-        self._rows = Rows(config.vocab_size, self._codes)
+        self._rows = Rows(config.vocab_size, self._codes[:0].to(precision.dtype))
         self._joining: _Joining | None = None
         del talker.model.layers, talker.model.text_embedding, talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
+        del talker.model.codec_embedding, talker.code_predictor.model.codec_embedding
         for left in model.model.parameters():
             left.data = left.detach().to(precision.dtype, copy=True)
 
@@ -133,7 +136,8 @@ class TalkerRunner:
         """Make one frame of every row; returns the rows that have ended, the last one first."""
         rows = self._rows
         uniform = rows.draw_uniform()
-        first, text = self._codes[rows.first_codes], rows.text()
+        text = rows.text()
+        first = self._codes[rows.first_codes].to(text.dtype)
         others, embedded = self._predictor(rows.hidden, first, rows.predictor_choices, uniform)
         rows.append_frame(torch.cat([rows.first_codes[:, None], others], dim=1))
         rows.hidden = self._advance(embedded + text)

@@ -92,7 +92,10 @@ class ConvNeXt:
     def __init__(self, module: Any, precision: Precision, time: int) -> None:
         self._conv = CausalConv(module.dwconv, precision, time)
         dtype, norm = precision.dtype, module.norm
-        self._norm = norm.weight.detach().to(dtype, copy=True), norm.bias.detach().to(dtype)
+        self._norm = (
+            norm.weight.detach().to(dtype, copy=True),
+            norm.bias.detach().to(dtype, copy=True),
+        )
         self._eps: float = norm.eps
         self._widen = linear(module.pwconv1, precision=precision)
         self._narrow = linear(module.pwconv2, precision=precision)
