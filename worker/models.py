@@ -29,7 +29,7 @@ def locate(name: str) -> str:
         folder = cache_folder() / source
         kind = _KINDS[source.removeprefix("tiny-")]
         return str(folder if folder.exists() else make_checkpoint("tiny", kind, folder))
-    return str(Path(source).expanduser()) if is_folder(source) else source
+    return str(Path(source).expanduser().absolute()) if is_folder(source) else source
 
 
 def cache_folder() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,7 @@ class Rows:
 
     def __init__(self, vocabulary: int, like: Tensor) -> None:
         self._vocabulary, self._like = vocabulary, like
+        self.choose: Callable[[list[Choice], torch.device], Choices] = Choices
         self.clear()
 
     def __len__(self) -> int:
@@ -181,4 +182,4 @@ class Rows:
         self.predictor_choices = self._choices([row.predictor for row in self._rows])
 
     def _choices(self, rows: list[Choice]) -> Choices:
-        return Choices(rows, self._like.device)
+        return self.choose(rows, self._like.device)

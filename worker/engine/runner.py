@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +22,7 @@ from worker.engine.prompt import PromptBuilder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import SynthesisRequest
 from worker.engine.rows import Row, Rows
-from worker.engine.sampler import penalise
+from worker.engine.sampler import Choice, Choices, penalise
 
 # Positions of a prompt that are read between two steps: they take about as long as a step.
 PREFILL = 128
@@ -151,6 +154,15 @@ class TalkerRunner:
         if row != last:
             self._cache.move(SPARE + 1 + last, SPARE + 1 + row, int(self._rows.lengths[last]))
         self._rows.remove(row)
+
+    @contextmanager
+    def choosing(self, choose: Callable[[list[Choice], torch.device], Any]) -> Iterator[None]:
+        """Draw all codes by something else than `Choices` for a while."""
+        self._rows.choose = choose
+        try:
+            yield
+        finally:
+            self._rows.choose = Choices
 
     def clear(self) -> None:
         """Forget every row."""

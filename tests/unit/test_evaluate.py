@@ -1,0 +1,61 @@
+"""Teacher forcing tells how far a precision is from float32."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from worker.engine.precision import Precision
+from worker.engine.request import Sampling, SynthesisRequest, Task
+from worker.engine.runner import TalkerRunner
+from worker.engine.teacher import teach
+from worker.evaluate import evaluate, main
+from worker.loading import load_model
+
+Checkpoint = Callable[[str], Path]
+ASKED = SynthesisRequest(task=Task.CUSTOM_VOICE, text="Hi there.", max_frames=6, speaker="ryan")
+
+
+def test_float32_agrees_with_itself_and_with_the_runner(tiny_checkpoint: Checkpoint) -> None:
+    folder = str(tiny_checkpoint("custom_voice"))
+    (first,) = teach(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [None])
+    (again,) = teach(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [first.codes])
+    assert again.wishes == first.codes == again.codes
+    torch.testing.assert_close(again.logits, first.logits)
+    greedy = Sampling(do_sample=False, subtalker_dosample=False)
+    runner = TalkerRunner(load_model(folder, threads=1), 1)
+    row = runner.admit(SynthesisRequest(**{**vars(ASKED), "sampling": greedy}))
+    assert runner.prefill()
+    while not runner.step():
+        pass
+    assert row.codes.flatten().tolist() == first.codes
+
+
+def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpoint) -> None:
+    codes = [number % 7 for number in range(6 * 16)]
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    (lesson,) = teach(model, Precision.FLOAT32, [ASKED], [codes])
+    assert lesson.codes == codes
+    assert lesson.wishes != codes
+
+
+@pytest.mark.parametrize("kind", ["custom_voice", "voice_design", "base"])
+def test_the_table_has_a_line_for_each_precision(tiny_checkpoint: Checkpoint, kind: str) -> None:
+    lines = list(evaluate(str(tiny_checkpoint(kind)), 8, ["Good morning."], None))
+    table = [line.replace(" %", "").replace(" dB", "").split() for line in lines[1:]]
+    assert [row[0] for row in table] == list(Precision)
+    assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact"]
+    (*_, bfloat16, quality), (*_, int8, same) = table[1][1:], table[2][1:]
+    assert 0 < float(bfloat16) < float(int8) < 0.2
+    assert 20 < float(quality) == float(same) < 60  # int8 has the codec of bfloat16
+    assert all(50 < float(cell) <= 100 for row in table for cell in row[1:3])
+
+
+def test_a_model_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--model", "./nowhere"])
+    with pytest.raises(SystemExit, match=r"^error: there is no folder '/.*/nowhere'"):
+        main()

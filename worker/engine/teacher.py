@@ -1,0 +1,77 @@
+"""Speaks given codes and listens to what the model would rather have said (teacher forcing)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.precision import Precision
+from worker.engine.qwen import Qwen3TTSModel
+from worker.engine.request import CODE_GROUPS, SynthesisRequest
+from worker.engine.runner import TalkerRunner
+from worker.engine.sampler import Choice
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What was said, `codes` [frames * 16], and the scores behind it, `logits` of each code."""
+
+    codes: list[int]
+    logits: list[Tensor]
+
+    @property
+    def wishes(self) -> list[int]:
+        """The codes that the scores themselves would have chosen."""
+        return [int(logits.argmax()) for logits in self.logits]
+
+
+class _Script:
+    """Stands in for `Choices`: says what is written, or what scores best where nothing is."""
+
+    def __init__(self, codes: Sequence[int] | None) -> None:
+        self._codes = codes
+        self.lesson = Lesson([], [])
+
+    def __call__(self, _rows: list[Choice], _device: torch.device) -> _Script:
+        return self
+
+    def draw(self, logits: Tensor, _uniform: Tensor) -> Tensor:
+        number = len(self.lesson.codes)
+        own = int(logits.argmax())
+        # The code after the last frame is drawn, too, but never said.
+        said = self._codes[number] if self._codes and number < len(self._codes) else own
+        self.lesson.codes.append(said)
+        self.lesson.logits.append(logits[0].float().cpu())
+        return torch.tensor([said], device=logits.device)
+
+
+def teach(
+    model: Qwen3TTSModel,
+    precision: Precision,
+    requests: Sequence[SynthesisRequest],
+    codes: Sequence[Sequence[int] | None],
+) -> list[Lesson]:
+    """Speak each request alone, up to its `max_frames`, with its codes or, without any, greedily.
+
+    The model is used up.
+    """
+    runner = TalkerRunner(model, 1, precision)
+    return [_speak(runner, *pair) for pair in zip(requests, codes, strict=True)]
+
+
+def _speak(runner: TalkerRunner, request: SynthesisRequest, codes: Sequence[int] | None) -> Lesson:
+    script = _Script(codes)
+    with runner.choosing(script):
+        runner.admit(request)
+        while not runner.prefill():
+            pass
+        ended: list[int] = []
+        while not ended:
+            ended = runner.step()
+        runner.remove(0)
+    frames = len(script.lesson.codes) // CODE_GROUPS
+    whole = frames * CODE_GROUPS
+    return Lesson(script.lesson.codes[:whole], script.lesson.logits[:whole])

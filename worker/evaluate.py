@@ -1,0 +1,136 @@
+"""`python -m worker.evaluate --model DIR`: how far each precision is from float32 on your weights.
+
+float32 speaks some sentences greedily; each precision is then given those codes one after another
+and asked which it would have chosen (teacher forcing), so that one difference does not lead to
+others. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from shared.errors import QueueError
+from shared.jobs import Task as JobTask
+from worker import models
+from worker.engine.codec.codec import Codec
+from worker.engine.codec.stream import Stream
+from worker.engine.precision import Precision
+from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
+from worker.engine.teacher import Lesson, teach
+from worker.loading import load_model
+
+TEXTS = (
+    "The lamp was lit, and nobody spoke for quite a while.",
+    "On 14 March the ferry left at half past six, as it always had.",
+    "Really? I never thought that anyone would ask me that.",
+)
+COLUMNS = "{:<10} {:>12} {:>12} {:>13} {:>11}"
+
+
+def main() -> None:
+    """Print the table; one sentence and exit code 1 if the model cannot be loaded."""
+    args = _arguments()
+    try:
+        source = models.locate(args.model)
+        table = evaluate(source, args.frames, args.text or TEXTS, args.reference)
+        for line in table:
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+    except (QueueError, soundfile.LibsndfileError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker.evaluate", description=__doc__)
+    parser.add_argument("--model", required=True, help="hub id, short name or local folder")
+    parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
+    parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
+    parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
+    return parser.parse_args()
+
+
+def evaluate(
+    source: str, frames: int, texts: Iterable[str], reference: Path | None
+) -> Iterable[str]:
+    """The lines of the table, as they are measured."""
+    asked = _requests(source, frames, texts, reference)
+    spoken = teach(load_model(source), Precision.FLOAT32, asked, [None] * len(asked))
+    codes = [lesson.codes for lesson in spoken]
+    sounds = _sounds(source, Precision.FLOAT32, codes)
+    yield COLUMNS.format("precision", "first codes", "other codes", "logit error", "codec SNR")
+    yield COLUMNS.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
+    for precision in (Precision.BFLOAT16, Precision.INT8):
+        heard = teach(load_model(source), precision, asked, codes)
+        first, others, error = _compare(spoken, heard)
+        snr = _snr(sounds, _sounds(source, precision.of_codec, codes))
+        cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
+        yield COLUMNS.format(precision, *(cell.replace("%", " %") for cell in cells))
+
+
+def _requests(
+    source: str, frames: int, texts: Iterable[str], reference: Path | None
+) -> list[SynthesisRequest]:
+    card = models.card_of(source, load_model(source))
+    task = Task(card.task)
+    voice = Reference("reference", *_recording(reference)) if task is Task.VOICE_CLONE else None
+    return [
+        SynthesisRequest(
+            task=task,
+            text=text,
+            max_frames=frames,
+            speaker=card.voices[0] if card.task == JobTask.CUSTOM_VOICE else None,
+            instruct="A calm voice." if card.task == JobTask.VOICE_DESIGN else None,
+            reference=voice,
+        )
+        for text in texts
+    ]
+
+
+def _recording(path: Path | None) -> tuple[np.ndarray, int]:
+    """A recording's samples and rate; without one, three seconds of a hum."""
+    if path is None:
+        hum = 0.3 * np.sin(np.arange(72_000) * 0.05)
+        return hum.astype(np.float32), 24_000
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    return samples.mean(axis=1), rate
+
+
+def _compare(spoken: list[Lesson], heard: list[Lesson]) -> tuple[float, float, float]:
+    """How often first and other codes agree, and the error of the scores ÷ their spread."""
+    same = [
+        wish == code
+        for one, other in zip(spoken, heard, strict=True)
+        for wish, code in zip(other.wishes, one.codes, strict=True)
+    ]
+    agreement = np.array(same).reshape(-1, CODE_GROUPS)
+    errors, spreads = [], []
+    for one, other in zip(spoken, heard, strict=True):
+        for expected, found in zip(one.logits, other.logits, strict=True):
+            allowed = expected.isfinite()
+            errors.append((found - expected)[allowed].pow(2).mean())
+            spreads.append(expected[allowed].var())
+    error = torch.stack(errors).sum().div(torch.stack(spreads).sum()).sqrt()
+    return agreement[:, 0].mean(), agreement[:, 1:].mean(), float(error)
+
+
+def _sounds(source: str, precision: Precision, codes: list[list[int]]) -> list[np.ndarray]:
+    codec = Codec(load_model(source).model.speech_tokenizer.model.decoder, precision)
+    frames = [np.array(one, dtype=np.int64).reshape(1, -1, CODE_GROUPS) for one in codes]
+    return [codec.decode([Stream()], one)[0] for one in frames]
+
+
+def _snr(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
+    """Signal to noise in dB."""
+    signal, noise = np.concatenate(expected), np.concatenate(found) - np.concatenate(expected)
+    return float(20 * np.log10(np.linalg.norm(signal) / np.linalg.norm(noise)))
+
+
+if __name__ == "__main__":
+    main()
