@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidSetting
@@ -44,6 +44,13 @@ class Settings(BaseSettings):
     # Ledger
     lease_s: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
+
+    @field_validator("precision")
+    @classmethod
+    def _int8_is_for_the_cpu(cls, precision: str | None, info: ValidationInfo) -> str | None:
+        if precision == "int8" and info.data.get("device") == "cuda":
+            raise ValueError("int8 is for the CPU: use bfloat16 with DEVICE=cuda")
+        return precision
 
     @classmethod
     def load(cls, **changes: Any) -> Self:

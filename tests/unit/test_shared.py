@@ -60,6 +60,12 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         Settings.load()
 
 
+def test_int8_is_refused_where_it_cannot_run() -> None:
+    assert Settings.load(precision="int8").precision == "int8"
+    with pytest.raises(InvalidSetting, match=r"PRECISION='int8'.*use bfloat16 with DEVICE=cuda"):
+        Settings.load(device="cuda", precision="int8")
+
+
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(InvalidSetting, match="SLOT="):
         Settings.load(slot=3)
