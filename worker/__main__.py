@@ -32,6 +32,12 @@ def read_settings() -> Settings:
     parser.add_argument("--model", help="hub id, short name (1.7B-Base, tiny) or local folder")
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--precision", help="float32 (default on cpu), bfloat16 or int8")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="compile parts for this processor at the start; needs a C++ compiler",
+    )
     parser.add_argument("--threads", help="CPU threads; default: the physical cores")
     parser.add_argument("--slots", help="requests spoken at once at the most")
     return Settings.load(**vars(parser.parse_args()))

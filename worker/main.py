@@ -43,6 +43,7 @@ def serve(settings: Settings) -> int:
         precision=Precision(settings.precision or Precision.default_on(settings.device)),
         slots=settings.slots,
         max_waiting=2 * settings.slots,
+        compiled=settings.compile,
     )
     give_memory_back()
     redis = connect(settings.redis_url)

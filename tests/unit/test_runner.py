@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.engine import kv_cache
 from worker.engine import runner as runner_module
+from worker.engine.decoder import Decoder
 from worker.engine.errors import EngineError
+from worker.engine.fused.decoder import FusedDecoder
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
@@ -26,6 +28,8 @@ GREEDY = {"do_sample": False, "subtalker_dosample": False}
 MOST = 22
 KINDS = ("custom_voice", "voice_design", "base")
 SLOTS = 4
+COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+DECODERS = [Decoder, pytest.param(FusedDecoder, marks=COMPILER)]
 FIXTURES = [HealthCheck.function_scoped_fixture]
 
 
@@ -103,13 +107,16 @@ class Bench(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def bench(tiny_checkpoint: Checkpoint) -> Callable[[str], Bench]:
+def bench(tiny_checkpoint: Checkpoint) -> Callable[..., Bench]:
     @cache
-    def build(kind: str) -> Bench:
-        folder = str(tiny_checkpoint(kind))
-        plain = load_model(folder, dtype=torch.float32, threads=1)
-        codes = [directly(plain, kind, case) for case in CASES[kind]]
-        return Bench(TalkerRunner(load_model(folder, threads=1), SLOTS), codes)
+    def expected(kind: str) -> list[Codes]:
+        plain = load_model(str(tiny_checkpoint(kind)), dtype=torch.float32, threads=1)
+        return [directly(plain, kind, case) for case in CASES[kind]]
+
+    @cache
+    def build(kind: str, decoder: type[Decoder] = Decoder) -> Bench:
+        model = load_model(str(tiny_checkpoint(kind)), threads=1)
+        return Bench(TalkerRunner(model, SLOTS, decoder=decoder), expected(kind))
 
     return build
 
@@ -159,9 +166,12 @@ def admit(runner: TalkerRunner, request: SynthesisRequest) -> Row:
     return row
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_alone_the_codes_are_those_of_qwen_tts(bench: Callable[[str], Bench], kind: str) -> None:
-    runner, expected = bench(kind)
+def test_alone_the_codes_are_those_of_qwen_tts(
+    bench: Callable[..., Bench], kind: str, decoder: type[Decoder]
+) -> None:
+    runner, expected = bench(kind, decoder)
     for case, codes in zip(CASES[kind], expected, strict=True):
         (utterance,) = run(runner, [case.request], 1)
         np.testing.assert_array_equal(utterance.codes, codes)
@@ -169,13 +179,14 @@ def test_alone_the_codes_are_those_of_qwen_tts(bench: Callable[[str], Bench], ki
         assert utterance.finish_reason == "stop" or len(codes) == MOST
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=12, suppress_health_check=FIXTURES)
 @given(data=st.data())
 def test_in_any_company_the_codes_are_the_same(
-    bench: Callable[[str], Bench], kind: str, data: st.DataObject
+    bench: Callable[..., Bench], kind: str, decoder: type[Decoder], data: st.DataObject
 ) -> None:
-    runner, expected = bench(kind)
+    runner, expected = bench(kind, decoder)
     numbers = st.lists(st.integers(0, len(expected) - 1), min_size=1, max_size=7)
     order = data.draw(numbers)
     every = data.draw(st.integers(1, 5))
@@ -190,7 +201,7 @@ def test_in_any_company_the_codes_are_the_same(
     every=st.integers(1, 4),
 )
 def test_a_seed_decides_the_codes_whatever_the_company(
-    bench: Callable[[str], Bench], seeds: list[int], every: int
+    bench: Callable[..., Bench], seeds: list[int], every: int
 ) -> None:
     runner = bench("custom_voice").runner
 
@@ -205,7 +216,7 @@ def test_a_seed_decides_the_codes_whatever_the_company(
         np.testing.assert_array_equal(utterance.codes, alone[seed])
 
 
-def test_without_a_seed_every_speech_is_another(bench: Callable[[str], Bench]) -> None:
+def test_without_a_seed_every_speech_is_another(bench: Callable[..., Bench]) -> None:
     runner = bench("custom_voice").runner
     request = SynthesisRequest(
         task=Task.CUSTOM_VOICE, text="Hello.", max_frames=8, speaker="ryan", sampling=Sampling()
@@ -215,7 +226,7 @@ def test_without_a_seed_every_speech_is_another(bench: Callable[[str], Bench]) -
 
 
 def test_a_request_that_overflows_fails_and_leaves_nothing_behind(
-    bench: Callable[[str], Bench],
+    bench: Callable[..., Bench],
 ) -> None:
     runner, expected = bench("base")
     loud = Reference("loud", np.full(40_000, 1e38, dtype=np.float32), 24_000)
@@ -229,7 +240,7 @@ def test_a_request_that_overflows_fails_and_leaves_nothing_behind(
 
 
 def test_a_request_that_cannot_be_admitted_leaves_no_row(
-    bench: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner, expected = bench("custom_voice")
 
@@ -245,11 +256,13 @@ def test_a_request_that_cannot_be_admitted_leaves_no_row(
 
 
 def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
-    bench: Callable[[str], Bench], monkeypatch: pytest.MonkeyPatch
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kv_cache, "STEP", 8)
-    monkeypatch.setattr(runner_module, "PREFILL", 5)
     runner, expected = bench("custom_voice")
+    monkeypatch.setattr(runner._cache, "_step", 8)
+    monkeypatch.setattr(runner_module, "PREFILL", 5)
+    monkeypatch.setattr(runner_module, "GROWING", 1)
+    monkeypatch.setattr(runner_module, "AHEAD", 2)
     requests = [case.request for case in CASES["custom_voice"]]
     for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
         np.testing.assert_array_equal(utterance.codes, codes)

@@ -5,56 +5,58 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Room is made and given up in steps of this many positions, 20 seconds of speech: making it anew
-# takes as long as a few frames do.
+# Room is made and given up in steps of this many positions, 20 seconds of speech.
 STEP = 256
 
 
 class KVCache:
-    """`keys[layer]` and `values[layer]` [slots, heads, positions, size].
+    """`keys[layer]` and `values[layer]` [slots, heads, positions, size]; `shape` is all but that.
 
     The first n rows are in use, so that a batch is a view and nothing is copied in a step. What
-    nobody has written is zero. A `long` cache has the positions of its values side by side in
-    memory: both products of attention can then have the cache on their left. On a CPU that is three
-    times as fast as with the few queries of a head there, but slower for 16 positions.
+    nobody has written is zero. If `transposed`, the positions of values are side by side in memory.
+    Room grows by `step` positions, in each layer for itself.
     """
 
     def __init__(
         self,
         layers: int,
-        slots: int,
-        heads: int,
-        size: int,
+        shape: tuple[int, int, int],
         dtype: torch.dtype,
         device: torch.device,
         *,
-        long: bool,
+        step: int,
+        transposed: bool,
     ) -> None:
-        self._dtype, self._device, self._long = dtype, device, long
-        self.keys = [self._zeros(slots, heads, 0, size) for _ in range(layers)]
-        self.values = [self._values(slots, heads, 0, size) for _ in range(layers)]
+        self._shape, self._dtype, self._device = shape, dtype, device
+        self._step, self._transposed = step, transposed
+        self.keys = [self._zeros(0) for _ in range(layers)]
+        self.values = [self._zeros(0, transposed=transposed) for _ in range(layers)]
 
     @property
     def positions(self) -> int:
         """How many positions each row has room for."""
-        return self.keys[0].shape[2]
+        return min(keys.shape[2] for keys in self.keys)
 
-    def fit(self, positions: int, rows: int) -> None:
-        """Make room for `positions`, or give room up; keeps what is in the first `rows` rows.
+    def fit(self, positions: int, rows: int, most: int | None = None) -> None:
+        """Make room for `positions`, or give room up, in at most `most` layers.
 
-        Layer by layer, so that hardly more memory is needed than before and after.
+        Keeps what is in the first `rows` rows. Making all layers anew takes as long as some frames.
         """
-        room = -(-positions // STEP) * STEP if self._long else positions
-        if room == self.positions or room < self.positions < 2 * room:
-            return
-        kept = min(room, self.positions)
-        for layer, old in enumerate(self.keys):
-            slots, heads, _, size = old.shape
-            self.keys[layer] = self._zeros(slots, heads, room, size)
-            self.keys[layer][:rows, :, :kept] = old[:rows, :, :kept]
-        for layer, old in enumerate(self.values):
-            self.values[layer] = self._values(slots, heads, room, size)
-            self.values[layer][:rows, :, :kept] = old[:rows, :, :kept]
+        room = -(-positions // self._step) * self._step
+        unfit = [
+            layer
+            for layer, keys in enumerate(self.keys)
+            if keys.shape[2] < room or keys.shape[2] >= max(1, 2 * room)
+        ]
+        for layer in unfit[:most]:
+            self._refit(layer, room, rows)
+
+    def _refit(self, layer: int, room: int, rows: int) -> None:
+        for tensors, transposed in ((self.keys, False), (self.values, self._transposed)):
+            old, new = tensors[layer], self._zeros(room, transposed=transposed)
+            kept = min(room, old.shape[2])
+            new[:rows, :, :kept] = old[:rows, :, :kept]
+            tensors[layer] = new
 
     def clear(self, row: int) -> None:
         """Fill a row with zeros."""
@@ -63,14 +65,11 @@ class KVCache:
 
     def move(self, source: int, target: int, positions: int) -> None:
         """Copy the first `positions` of one row over another."""
-        for keys, values in zip(self.keys, self.values, strict=True):
-            keys[target, :, :positions] = keys[source, :, :positions]
-            values[target, :, :positions] = values[source, :, :positions]
+        for tensor in (*self.keys, *self.values):
+            tensor[target, :, :positions] = tensor[source, :, :positions]
 
-    def _values(self, slots: int, heads: int, positions: int, size: int) -> Tensor:
-        if not self._long:
-            return self._zeros(slots, heads, positions, size)
-        return self._zeros(slots, heads, size, positions).transpose(2, 3)
-
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=self._dtype, device=self._device)
+    def _zeros(self, positions: int, *, transposed: bool = False) -> Tensor:
+        slots, heads, size = self._shape
+        sides = (size, positions) if transposed else (positions, size)
+        zeros = torch.zeros(slots, heads, *sides, dtype=self._dtype, device=self._device)
+        return zeros.transpose(2, 3) if transposed else zeros

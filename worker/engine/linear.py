@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,10 +17,22 @@ from torch.nn import functional as F
 
 from worker.engine.precision import Precision
 
-Product = Callable[[Tensor], Tensor]
+Convolution = Callable[[Tensor], Tensor]
 
 # Symmetric: -127 to 127; the operation moves activations up by 128, to unsigned numbers.
 LARGEST, ZERO = 127, 128
+
+
+class Product(Protocol):
+    """A matrix product with weights that it holds."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply [..., in] to [..., out], and add the bias."""
+        ...
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """The same without a bias; int8 takes numbers from -1 to 1 here."""
+        ...
 
 
 def linear(*modules: Any, precision: Precision) -> Product:
@@ -53,6 +65,10 @@ class Plain:
         """Multiply [..., in] to [..., out]."""
         return F.linear(x, self._weight, self._bias)
 
+    def multiply(self, x: Tensor) -> Tensor:
+        """Multiply without the bias."""
+        return F.linear(x, self._weight)
+
 
 class Packed:
     """Float weights as oneDNN lays them out.
@@ -67,9 +83,15 @@ class Packed:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply [..., in] to [..., out]."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(
-            x, self._weight, self._bias, "none", [], ""
-        )
+        return self._compute(x, self._bias)
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """Multiply without the bias."""
+        return self._compute(x, None)
+
+    def _compute(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        multiply = torch.ops.mkldnn._linear_pointwise
+        result: Tensor = multiply(x, self._weight, bias, "none", [], "")
         return result
 
 
@@ -91,11 +113,11 @@ class Int8:
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply float32 [..., in] to [..., out]."""
         largest = x.abs().amax(-1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
-        product = self._multiply(x / largest).mul_(largest)
+        product = self.multiply(x / largest).mul_(largest)
         return product if self._bias is None else product.add_(self._bias)
 
-    def _multiply(self, x: Tensor) -> Tensor:
-        """Multiply numbers from -1 to 1."""
+    def multiply(self, x: Tensor) -> Tensor:
+        """Multiply numbers from -1 to 1, without the bias."""
         if not self.is_packed:
             whole = (x * LARGEST).round_()
             return F.linear(whole, self._weight.float()).mul_(self._scale / LARGEST)
@@ -141,7 +163,7 @@ def _multiply_int8(x: Tensor, weight: Any) -> Tensor:
     return result
 
 
-def convolution(module: Any, precision: Precision, time: int) -> Product:
+def convolution(module: Any, precision: Precision, time: int) -> Convolution:
     """An `nn.Conv1d` without padding, on [rows, time, channels] instead of channels first.
 
     `time` is the usual length of its output: the layout is chosen for that, and any other takes

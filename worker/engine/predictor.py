@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from worker.engine.decoder import Decoder, Span, causal_mask
-from worker.engine.kv_cache import KVCache
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.sampler import Choices
@@ -17,9 +16,16 @@ from worker.engine.sampler import Choices
 class CodePredictor:
     """A small transformer that starts anew for each frame: 2 inputs, then 14 times one code."""
 
-    def __init__(self, module: Any, tables: list[Tensor], slots: int, precision: Precision) -> None:
+    def __init__(
+        self,
+        module: Any,
+        tables: list[Tensor],
+        slots: int,
+        precision: Precision,
+        decoder: type[Decoder] = Decoder,
+    ) -> None:
         config = module.config
-        self._decoder = Decoder(module.model, config, precision)
+        self._decoder = decoder(module.model, config, precision)
         self._heads = [linear(head, precision=precision) for head in module.lm_head]
         self._embeddings = tables
         projection = module.small_to_mtp_projection
@@ -27,15 +33,7 @@ class CodePredictor:
             linear(projection, precision=precision) if hasattr(projection, "weight") else _same
         )
         device = tables[0].device
-        self._cache = KVCache(
-            config.num_hidden_layers,
-            slots,
-            config.num_key_value_heads,
-            config.head_dim,
-            precision.dtype,
-            device,
-            long=False,
-        )
+        self._cache = self._decoder.new_cache(slots, long=False)
         self._cache.fit(config.num_code_groups, 0)
         positions = torch.arange(config.num_code_groups, device=device)[None]
         self._cos, self._sin = self._decoder.rotary(positions)

@@ -14,7 +14,6 @@ from worker.engine.aside import aside
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
-from worker.engine.kv_cache import KVCache
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.predictor import CodePredictor
@@ -26,6 +25,8 @@ from worker.engine.sampler import Choice, Choices, penalise
 
 # Positions of a prompt that are read between two steps: they take about as long as a step.
 PREFILL = 128
+# So many layers of the cache grow at a time, and so many positions before they have to.
+GROWING, AHEAD = 2, 16
 # The row of the cache where prompts are read; those that speak come after it.
 SPARE = 0
 MIN_FRAMES = 2
@@ -49,7 +50,11 @@ class TalkerRunner:
     """
 
     def __init__(
-        self, model: Qwen3TTSModel, slots: int, precision: Precision = Precision.FLOAT32
+        self,
+        model: Qwen3TTSModel,
+        slots: int,
+        precision: Precision = Precision.FLOAT32,
+        decoder: type[Decoder] = Decoder,
     ) -> None:
         talker = model.model.talker
         config = talker.config
@@ -58,20 +63,14 @@ class TalkerRunner:
         # They are only looked up: as they are stored, and shared by all who read them.
         tables: list[Tensor] = [one.weight.detach().clone() for one in embeddings]
         self._codes = tables[0]
-        self._talker = Decoder(talker.model, config, precision)
+        self._talker = decoder(talker.model, config, precision)
         self._head = linear(talker.codec_head, precision=precision)
-        self._predictor = CodePredictor(talker.code_predictor, tables[1:], slots, precision)
+        self._predictor = CodePredictor(
+            talker.code_predictor, tables[1:], slots, precision, decoder
+        )
         self._prompts = PromptBuilder(model, tables, precision.dtype)
         self._clones = ClonePrompts(model)
-        self._cache = KVCache(
-            config.num_hidden_layers,
-            SPARE + 1 + slots,
-            config.num_key_value_heads,
-            config.head_dim,
-            torch.float32 if self._codes.device.type == "cpu" else precision.dtype,
-            self._codes.device,
-            long=True,
-        )
+        self._cache = self._talker.new_cache(SPARE + 1 + slots, long=True)
         self._end: int = config.codec_eos_token_id
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
         self._never[-MARKS:] = True
@@ -102,21 +101,24 @@ class TalkerRunner:
     def prefill(self) -> bool:
         """Read the next positions of the admitted request, in the spare row.
 
-        True once all are read and the request is in the next row. Raises `EngineError` if the model
-        cannot read it.
+        True once all are read and the request is in the next row; room for a long one is made
+        first, which takes some calls while others speak. Raises `EngineError` if the model cannot
+        read it.
         """
         joining = self._joining
         assert joining is not None
         start, embeds = joining.read, joining.row.prompt.embeds
+        if not self._make_room():
+            return False
         part = embeds[start : start + PREFILL]
         joining.read = end = start + len(part)
-        self._make_room(end)
         cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
         mask = causal_mask(len(part), start, self._cache.keys[0])
         span = Span(cos, sin, start, mask, end, slice(SPARE, SPARE + 1))
         hidden = self._talker(part[None], span, self._cache)[:, -1]
         if not hidden.isfinite().all():
             self._cache.clear(SPARE)  # what is masked must be finite too
+            self._joining = None
             raise EngineError("the model's numbers overflow on this request")
         if end < len(embeds):
             return False
@@ -170,9 +172,9 @@ class TalkerRunner:
 
     def _advance(self, x: Tensor) -> Tensor:
         """One talker step: [rows, hidden] to [rows, hidden]."""
+        self._make_room()
         start = self._rows.lengths
         positions = int(start.max()) + 1
-        self._make_room(positions)
         cos, sin = self._talker.rotary(start[:, None])
         ahead = torch.arange(positions, device=x.device) > start[:, None]
         mask = torch.zeros(ahead.shape, dtype=self._cache.keys[0].dtype, device=x.device)
@@ -196,6 +198,16 @@ class TalkerRunner:
         rows.first_codes[own] = codes
         rows.seen[own].scatter_(1, codes[:, None], value=True)
 
-    def _make_room(self, positions: int) -> None:
-        longest = int(self._rows.lengths.max()) if len(self._rows) else 0
-        self._cache.fit(max(positions, longest), SPARE + 1 + len(self._rows))
+    def _make_room(self) -> bool:
+        """Make room for the next frame, and for the joining prompt; False if that has to wait.
+
+        While others speak, some layers at a time: early enough for all to be ready in time.
+        """
+        cache, rows = self._cache, SPARE + 1 + len(self._rows)
+        prompt = len(self._joining.row.prompt.embeds) if self._joining is not None else 0
+        frame = int(self._rows.lengths.max()) + 1 if len(self._rows) else 0
+        wanted = max(prompt, frame + AHEAD)
+        cache.fit(wanted, rows, GROWING if frame else None)
+        if cache.positions < frame:
+            cache.fit(wanted, rows)
+        return cache.positions >= prompt

@@ -1,0 +1,151 @@
+"""The compiled kernels give the numbers of the operations that they stand for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.engine.assemble import choose_decoder
+from worker.engine.decoder import Decoder, Norm
+from worker.engine.fused.build import build
+from worker.engine.fused.decoder import FusedDecoder
+from worker.engine.fused.kernels import Kernels, Scaled, Tokens
+from worker.engine.precision import Precision
+from worker.engine.runner import TalkerRunner
+from worker.loading import load_model
+
+Checkpoint = Callable[[str], Path]
+HEAD, HEADS, GROUPS = 16, 4, 2
+TYPES = {
+    Precision.FLOAT32: (torch.float32, torch.float32),
+    Precision.BFLOAT16: (torch.bfloat16, torch.bfloat16),
+    Precision.INT8: (torch.float32, torch.bfloat16),
+}
+TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+
+
+@pytest.fixture(params=list(Precision))
+def precision(request: pytest.FixtureRequest) -> Precision:
+    torch.manual_seed(0)
+    return Precision(request.param)
+
+
+@pytest.fixture
+def kernels(precision: Precision) -> Kernels:
+    return Kernels(build(HEAD, *TYPES[precision]), HEAD, scaled=precision is Precision.INT8)
+
+
+def a_norm(size: int, dtype: torch.dtype) -> Norm:
+    return Norm(SimpleNamespace(weight=torch.rand(size) + 0.5, variance_epsilon=1e-6), dtype)
+
+
+def whole(x: Scaled) -> Tensor:
+    values = x.values.float()
+    if x.scale is None:
+        return values
+    torch.testing.assert_close(values.abs().amax(1), torch.ones(len(values)))
+    return values * x.scale[:, None]
+
+
+def some(precision: Precision, *shape: int) -> Scaled:
+    values = torch.randn(shape).to(precision.dtype)
+    return Scaled(values, torch.rand(shape[0]) + 0.5 if precision is Precision.INT8 else None)
+
+
+def times(x: Scaled) -> Tensor:
+    return x.values.float() * (1 if x.scale is None else x.scale[:, None])
+
+
+def assert_close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
+    allowed = TOLERANCE[dtype] * float(expected.abs().max())
+    torch.testing.assert_close(found.float(), expected.float(), rtol=0, atol=allowed)
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_norm_adds_and_normalises(kernels: Kernels, precision: Precision, rows: int) -> None:
+    x, add = some(precision, rows, 72).values, some(precision, rows, 72)
+    expected = x.float() + times(add)
+    norm = a_norm(72, precision.dtype)
+    found = whole(kernels.norm(x, add, norm))
+    assert_close(x, expected, precision.dtype)
+    normed = F.rms_norm(expected, (72,), norm.weight.float(), norm.eps)
+    assert_close(found, normed, precision.dtype)
+
+
+def test_a_gate_lets_through_what_silu_opens(kernels: Kernels, precision: Precision) -> None:
+    x = some(precision, 5, 2 * 72)
+    x.values[0, :72] *= 100  # far out, too
+    gate, up = times(x).chunk(2, dim=1)
+    assert_close(whole(kernels.gate(x)), F.silu(gate) * up, precision.dtype)
+
+
+def test_attention_looks_back_in_its_own_row(kernels: Kernels, precision: Precision) -> None:
+    """Two rows of the cache, one with two new tokens after three, the other with its first."""
+    dtype, cached = TYPES[precision]
+    norms = a_norm(HEAD, dtype), a_norm(HEAD, dtype)
+    keys, values = (torch.randn(4, GROUPS, 7, HEAD).to(cached) for _ in range(2))
+    row, position = torch.tensor([2, 2, 0]), torch.tensor([3, 4, 0])
+    angles = torch.randn(3, HEAD // 2).repeat(1, 2)
+    sign = torch.tensor([-1.0] * (HEAD // 2) + [1.0] * (HEAD // 2))
+    tokens = Tokens(angles.cos(), angles.sin() * sign, row, position)
+    x = some(precision, 3, (HEADS + 2 * GROUPS) * HEAD)
+    before = keys.clone(), values.clone()
+    found = whole(kernels.attend(x, norms, tokens, keys, values))
+
+    heads = times(x).view(3, HEADS + 2 * GROUPS, HEAD)
+    queries, own, said = heads.split([HEADS, GROUPS, GROUPS], dim=1)
+    queries, own = (
+        rotated(one, norm, tokens) for one, norm in zip((queries, own), norms, strict=True)
+    )
+    expected_keys, expected_values = before
+    expected_keys[row, :, position] = own.to(cached)
+    expected_values[row, :, position] = said.to(cached)
+    assert_close(keys, expected_keys, cached)
+    assert_close(values, expected_values, cached)
+    for token in range(3):
+        seen = slice(0, int(position[token]) + 1)
+        own_keys = expected_keys[row[token], :, seen].float().repeat_interleave(HEADS // GROUPS, 0)
+        own_values = expected_values[row[token], :, seen].float()
+        own_values = own_values.repeat_interleave(HEADS // GROUPS, 0)
+        weights = (own_keys @ queries[token][:, :, None] / math.sqrt(HEAD)).softmax(1)
+        expected = (weights.transpose(1, 2) @ own_values).flatten()
+        assert_close(found[token], expected, cached)
+
+
+def rotated(x: Tensor, norm: Norm, tokens: Tokens) -> Tensor:
+    x = F.rms_norm(x, (HEAD,), norm.weight.float(), norm.eps)
+    return x * tokens.cos[:, None] + x.roll(HEAD // 2, -1) * tokens.sin[:, None]
+
+
+def test_what_is_not_a_number_is_not_lost(kernels: Kernels, precision: Precision) -> None:
+    x = some(precision, 2, 72).values
+    x[1, 5] = torch.nan
+    result = kernels.norm(x, None, a_norm(72, precision.dtype))
+    rows = result.values.float() if result.scale is None else result.scale[:, None]
+    assert rows[0].isfinite().all()
+    assert rows[1].isnan().any()
+
+
+def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
+    tiny_checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    build.cache_clear()
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setenv("PATH", "")
+        assert choose_decoder(model, Precision.INT8) is Decoder
+    assert "install g++" in caplog.text
+    assert choose_decoder(model, Precision.INT8) is FusedDecoder
+    TalkerRunner(model, 1, Precision.INT8, FusedDecoder)

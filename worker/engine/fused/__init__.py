@@ -1,0 +1,1 @@
+"""Decoder layers whose passes between the products are compiled for this processor, at start."""

@@ -1,0 +1,218 @@
+// What lies between the matrix products of a decoder layer: each function is one walk over its
+// data, in place of ten to twenty operations of torch.
+//
+// All arrays are dense and row by row. ACTIVATION is what the products read and write, CACHE what
+// keys and values are kept in, HEAD the size of an attention head; sums are always float.
+//
+// Where `scale` is given, a row is left divided by its largest magnitude, which goes there: the
+// products in int8 need that. Their result is multiplied by it again where `by` is given.
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+struct bfloat16 {
+    uint16_t bits;
+};
+
+inline uint32_t bits_of(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+inline float float_of(uint32_t bits) {
+    float x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+inline float read(float x) { return x; }
+inline float read(bfloat16 x) { return float_of(uint32_t(x.bits) << 16); }
+
+inline void write(float& to, float x) { to = x; }
+inline void write(bfloat16& to, float x) {
+    uint32_t bits = bits_of(x);
+    uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    to.bits = uint16_t(x == x ? nearest : 0x7fc0);
+}
+
+// Cephes' polynomial, to 2 units in the last place; it vectorises, which the library's does not.
+inline float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float whole = std::floor(x * 1.44269504f + 0.5f);
+    x = x - whole * 0.693359375f + whole * 2.12194440e-4f;
+    float sum = 1.9875691e-4f;
+    sum = sum * x + 1.3981999e-3f;
+    sum = sum * x + 8.3334519e-3f;
+    sum = sum * x + 4.1665796e-2f;
+    sum = sum * x + 1.6666666e-1f;
+    sum = sum * x + 0.5f;
+    sum = sum * x * x + x + 1.0f;
+    return sum * float_of(uint32_t(int32_t(whole) + 127) << 23);
+}
+
+// Compared as integers, not-a-number is the largest of all, and so is not lost.
+inline float largest(const float* x, long n) {
+    uint32_t top = 0;
+#pragma omp simd reduction(max : top)
+    for (long i = 0; i < n; i++) {
+        uint32_t bits = bits_of(x[i]) & 0x7fffffff;
+        top = bits > top ? bits : top;
+    }
+    float found = float_of(top);
+    return found < 1e-30f ? 1e-30f : found;
+}
+
+// Hands a row on: divided by its largest, or as it is.
+template <typename T>
+inline void hand_on(const float* x, long n, T* to, float* scale) {
+    float by = 1.0f;
+    if (scale) {
+        *scale = largest(x, n);
+        by = 1.0f / *scale;
+    }
+#pragma omp simd
+    for (long i = 0; i < n; i++) write(to[i], x[i] * by);
+}
+
+template <typename T>
+inline void rotated_norm(const T* x, float by, const T* weight, float eps, const float* cos,
+                         const float* sin, float* to) {
+    float head[HEAD], sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (long i = 0; i < HEAD; i++) {
+        head[i] = read(x[i]) * by;
+        sum += head[i] * head[i];
+    }
+    float root = 1.0f / std::sqrt(sum / HEAD + eps);
+#pragma omp simd
+    for (long i = 0; i < HEAD; i++) head[i] *= root * read(weight[i]);
+#pragma omp simd
+    for (long i = 0; i < HEAD / 2; i++) {
+        to[i] = head[i] * cos[i] + head[i + HEAD / 2] * sin[i];
+        to[i + HEAD / 2] = head[i + HEAD / 2] * cos[i + HEAD / 2] + head[i] * sin[i + HEAD / 2];
+    }
+}
+
+// One query over `count` keys and values; `weights` has room for as many.
+template <typename C>
+inline void attend_head(const float* query, const C* keys, const C* values, long count,
+                        float* weights, float* to) {
+    float top = -INFINITY, total = 0;
+    for (long p = 0; p < count; p++) {
+        float sum = 0;
+#pragma omp simd reduction(+ : sum)
+        for (long i = 0; i < HEAD; i++) sum += query[i] * read(keys[p * HEAD + i]);
+        weights[p] = sum;
+        top = sum > top ? sum : top;
+    }
+#pragma omp simd reduction(+ : total)
+    for (long p = 0; p < count; p++) {
+        weights[p] = exponential(weights[p] - top);
+        total += weights[p];
+    }
+    float mixed[HEAD] = {};
+    for (long p = 0; p < count; p++) {
+        float weight = weights[p];
+#pragma omp simd
+        for (long i = 0; i < HEAD; i++) mixed[i] += weight * read(values[p * HEAD + i]);
+    }
+#pragma omp simd
+    for (long i = 0; i < HEAD; i++) to[i] = mixed[i] / total;
+}
+
+}  // namespace
+
+extern "C" {
+
+// x += add, and the root mean square norm of that: [rows, n].
+void norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const float* by,
+          const ACTIVATION* weight, float eps, ACTIVATION* to, float* scale) {
+#pragma omp parallel for if (rows > 2)
+    for (long r = 0; r < rows; r++) {
+        ACTIVATION* own = x + r * n;
+        float sum = 0, factor = by ? by[r] : 1.0f;
+        if (add) {
+#pragma omp simd
+            for (long i = 0; i < n; i++) write(own[i], read(own[i]) + read(add[r * n + i]) * factor);
+        }
+#pragma omp simd reduction(+ : sum)
+        for (long i = 0; i < n; i++) sum += read(own[i]) * read(own[i]);
+        float root = 1.0f / std::sqrt(sum / n + eps);
+        std::vector<float> normed(n);
+#pragma omp simd
+        for (long i = 0; i < n; i++) normed[i] = read(own[i]) * root * read(weight[i]);
+        hand_on(normed.data(), n, to + r * n, scale ? scale + r : nullptr);
+    }
+}
+
+// silu(gate) * up: [rows, 2 n] to [rows, n].
+void gate(long rows, long n, const ACTIVATION* x, const float* by, ACTIVATION* to, float* scale) {
+#pragma omp parallel for if (rows > 1)
+    for (long r = 0; r < rows; r++) {
+        const ACTIVATION* own = x + 2 * r * n;
+        float factor = by ? by[r] : 1.0f;
+        std::vector<float> gated(n);
+#pragma omp simd
+        for (long i = 0; i < n; i++) {
+            float open = read(own[i]) * factor;
+            gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]) * factor;
+        }
+        hand_on(gated.data(), n, to + r * n, scale ? scale + r : nullptr);
+    }
+}
+
+// Attention of each token, at its position in its row of the cache: writes keys and values, then
+// looks back from there. `x` is [tokens, (heads + 2 groups) HEAD]: queries, keys and values; `cos`
+// and `sin` [tokens, HEAD]; the cache [rows, groups, room, HEAD]; the result [tokens, heads HEAD].
+void attend(long tokens, long heads, long groups, const ACTIVATION* x, const float* by,
+            const ACTIVATION* query_weight, const ACTIVATION* key_weight, float eps,
+            const float* cos, const float* sin, CACHE* keys, CACHE* values, long room,
+            const int64_t* row, const int64_t* position, ACTIVATION* to, float* scale) {
+    const long width = (heads + 2 * groups) * HEAD, shared = heads / groups;
+    std::vector<float> mixed(tokens * heads * HEAD);
+#pragma omp parallel if (tokens * groups > 1)
+    {
+#pragma omp for collapse(2)
+        for (long t = 0; t < tokens; t++) {
+            for (long g = 0; g < groups; g++) {
+                const ACTIVATION* key = x + t * width + (heads + g) * HEAD;
+                const ACTIVATION* value = key + groups * HEAD;
+                const long at = ((row[t] * groups + g) * room + position[t]) * HEAD;
+                float turned[HEAD], factor = by ? by[t] : 1.0f;
+                rotated_norm(key, factor, key_weight, eps, cos + t * HEAD, sin + t * HEAD, turned);
+#pragma omp simd
+                for (long i = 0; i < HEAD; i++) write(keys[at + i], turned[i]);
+#pragma omp simd
+                for (long i = 0; i < HEAD; i++) write(values[at + i], read(value[i]) * factor);
+            }
+        }
+        std::vector<float> weights(room);
+#pragma omp for collapse(2) schedule(dynamic)
+        for (long t = 0; t < tokens; t++) {
+            for (long g = 0; g < groups; g++) {
+                const long from = (row[t] * groups + g) * room * HEAD;
+                for (long h = g * shared; h < (g + 1) * shared; h++) {
+                    float query[HEAD];
+                    rotated_norm(x + t * width + h * HEAD, by ? by[t] : 1.0f, query_weight, eps,
+                                 cos + t * HEAD, sin + t * HEAD, query);
+                    for (long i = 0; i < HEAD; i++) query[i] /= std::sqrt(float(HEAD));
+                    attend_head(query, keys + from, values + from, position[t] + 1, weights.data(),
+                                mixed.data() + (t * heads + h) * HEAD);
+                }
+            }
+        }
+#pragma omp for
+        for (long t = 0; t < tokens; t++) {
+            hand_on(mixed.data() + t * heads * HEAD, heads * HEAD, to + t * heads * HEAD,
+                    scale ? scale + t : nullptr);
+        }
+    }
+}
+
+}  // extern "C"
