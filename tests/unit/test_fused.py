@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.assemble import choose_decoder
-from worker.engine.decoder import Decoder, Norm
+from worker.engine.assemble import PLAIN, compile_parts
+from worker.engine.codec.layers import Snake
+from worker.engine.decoder import Norm
 from worker.engine.fused.build import build
 from worker.engine.fused.decoder import FusedDecoder
 from worker.engine.fused.kernels import Kernels, Scaled, Tokens
+from worker.engine.fused.snake import FusedSnake
 from worker.engine.precision import Precision
-from worker.engine.runner import TalkerRunner
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -42,7 +43,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 
 @pytest.fixture
 def kernels(precision: Precision) -> Kernels:
-    return Kernels(build(HEAD, *TYPES[precision]), HEAD, scaled=precision is Precision.INT8)
+    return Kernels(HEAD, *TYPES[precision], scaled=precision is Precision.INT8)
 
 
 def a_norm(size: int, dtype: torch.dtype) -> Norm:
@@ -127,6 +128,16 @@ def rotated(x: Tensor, norm: Norm, tokens: Tokens) -> Tensor:
     return x * tokens.cos[:, None] + x.roll(HEAD // 2, -1) * tokens.sin[:, None]
 
 
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.BFLOAT16], indirect=True)
+def test_a_snake_is_the_plain_one(precision: Precision) -> None:
+    module = SimpleNamespace(alpha=torch.randn(72), beta=torch.randn(72), no_div_by_zero=1e-9)
+    x = torch.randn(2, 5, 72) * torch.tensor([1.0, 100.0])[:, None, None]
+    expected = Snake(module, Precision.FLOAT32)(x.to(precision.dtype).float())
+    found = FusedSnake(module, precision)(x.to(precision.dtype))
+    allowed = TOLERANCE[precision.dtype] * 3
+    torch.testing.assert_close(found.float(), expected, rtol=allowed, atol=allowed)
+
+
 def test_what_is_not_a_number_is_not_lost(kernels: Kernels, precision: Precision) -> None:
     x = some(precision, 2, 72).values
     x[1, 5] = torch.nan
@@ -145,7 +156,6 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     build.cache_clear()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
-        assert choose_decoder(model, Precision.INT8) is Decoder
-    assert "install g++" in caplog.text
-    assert choose_decoder(model, Precision.INT8) is FusedDecoder
-    TalkerRunner(model, 1, Precision.INT8, FusedDecoder)
+        assert compile_parts(model, Precision.INT8) is PLAIN
+    assert "COMPILE=1 has no effect: there is no C++ compiler: install g++" in caplog.text
+    assert compile_parts(model, Precision.INT8) == (FusedDecoder, FusedSnake)

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import NamedTuple
 
 import torch
 
 from worker.engine.aside import aside
 from worker.engine.codec.codec import Codec
+from worker.engine.codec.layers import Snake
 from worker.engine.decoder import Decoder
 from worker.engine.engine import Engine
 from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.decoder import FusedDecoder
+from worker.engine.fused.decoder import FusedDecoder, prepare_decoder
+from worker.engine.fused.snake import FusedSnake, prepare_snake
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.runner import TalkerRunner
 
 _log = logging.getLogger(__name__)
+
+
+class Parts(NamedTuple):
+    """What there is in a compiled form, too."""
+
+    decoder: type[Decoder]
+    activation: type[Snake]
+
+
+PLAIN = Parts(Decoder, Snake)
 
 
 def assemble(
@@ -33,31 +46,34 @@ def assemble(
     What remains in the model is what reads text and references. `compiled` is a wish: without a
     compiler all works as it does without that, and the log says so.
     """
-    decoder = choose_decoder(model, precision) if compiled else Decoder
-    runner, codec = aside(lambda: _take_over(model, precision, slots, decoder))
+    parts = compile_parts(model, precision) if compiled else PLAIN
+    runner, codec = aside(lambda: _take_over(model, precision, slots, parts))
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
-def choose_decoder(model: Qwen3TTSModel, precision: Precision) -> type[Decoder]:
-    """The compiled decoder, or the plain one where that cannot be."""
+def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
+    """The compiled parts, or the plain ones where that cannot be."""
     began_s = time.monotonic()
     try:
-        FusedDecoder.prepare(model.model.talker.config, precision, model.device)
+        if model.device.type != "cpu":
+            raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
+        prepare_decoder(model.model.talker.config, precision)
+        prepare_snake(precision.of_codec)
     except CannotCompile as error:
-        _log.warning("Not compiled, so slower: %s", error)
-        return Decoder
+        _log.warning("COMPILE=1 has no effect: %s", error)
+        return PLAIN
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
-    return FusedDecoder
+    return Parts(FusedDecoder, FusedSnake)
 
 
 def _take_over(
-    model: Qwen3TTSModel, precision: Precision, slots: int, decoder: type[Decoder]
+    model: Qwen3TTSModel, precision: Precision, slots: int, parts: Parts
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model
-    codec = Codec(tokenizer.decoder, precision.of_codec)
+    codec = Codec(tokenizer.decoder, precision.of_codec, parts.activation)
     del tokenizer.decoder
     if model.model.tts_model_type != "base":
         del tokenizer.encoder  # only clones have something to read
     for left in tokenizer.parameters():
         left.data = left.detach().to(torch.float32, copy=True)
-    return TalkerRunner(model, slots, precision, decoder), codec
+    return TalkerRunner(model, slots, precision, parts.decoder), codec

@@ -33,7 +33,7 @@ class Codec:
 
     chunk = CHUNK
 
-    def __init__(self, decoder: Any, precision: Precision) -> None:
+    def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
         time = CHUNK
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
         self._begun: Recent[Stream] = Recent(MOST)
@@ -47,10 +47,10 @@ class Codec:
         first, *blocks, snake, last = decoder.decoder
         self._layers.append(CausalConv(first, precision, time))
         for activate, stretch, *units in (block.block for block in blocks):
-            self._layers.append(Snake(activate, precision))
+            self._layers.append(activation(activate, precision))
             time *= self._add_upsample(stretch, precision)
-            self._layers += [ResidualUnit(unit, precision, time) for unit in units]
-        self._layers += [Snake(snake, precision), CausalConv(last, precision, time)]
+            self._layers += [ResidualUnit(unit, precision, time, activation) for unit in units]
+        self._layers += [activation(snake, precision), CausalConv(last, precision, time)]
 
     def _add_upsample(self, module: Any, precision: Precision) -> int:
         layer = Upsample(module, precision)

@@ -73,8 +73,10 @@ class Snake:
 class ResidualUnit:
     """Snake, dilated convolution, Snake, pointwise convolution, and the input again."""
 
-    def __init__(self, module: Any, precision: Precision, time: int) -> None:
-        self._act1, self._act2 = Snake(module.act1, precision), Snake(module.act2, precision)
+    def __init__(
+        self, module: Any, precision: Precision, time: int, activation: type[Snake] = Snake
+    ) -> None:
+        self._act1, self._act2 = (activation(one, precision) for one in (module.act1, module.act2))
         self._conv = CausalConv(module.conv1, precision, time)
         pointwise = module.conv2.conv
         self._mix = product(

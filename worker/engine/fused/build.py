@@ -1,10 +1,9 @@
-"""Compiles `kernels.cpp` for this processor and one kind of model; it takes about a second."""
+"""Compiles a C++ file of this folder for this processor; it takes about a second."""
 
 from __future__ import annotations
 
 import ctypes
 import subprocess
-from ctypes import c_float, c_long, c_void_p
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,24 +12,20 @@ import torch
 
 from worker.engine.errors import EngineError
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
-# No errno and no floating point traps, or loops with roots and comparisons are not vectorised.
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+FOLDER = Path(__file__).parent
+FLAGS = (
+    "-std=c++17",
+    "-O3",
+    "-march=native",
+    # Some compilers know no more than 128 bits of a processor that is newer than they are.
+    "-mprefer-vector-width=256",
+    # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
+    "-fno-math-errno",
+    "-fno-trapping-math",
+)
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY = ("-fopenmp", "-shared", "-fPIC")
-TYPES = {torch.float32: "float", torch.bfloat16: "bfloat16"}
-ARGUMENTS = {
-    "norm": [*[c_long] * 2, *[c_void_p] * 4, c_float, *[c_void_p] * 2],
-    "gate": [*[c_long] * 2, *[c_void_p] * 4],
-    "attend": [
-        *[c_long] * 3,
-        *[c_void_p] * 4,
-        c_float,
-        *[c_void_p] * 4,
-        c_long,
-        *[c_void_p] * 4,
-    ],
-}
+TYPES: dict[object, str] = {torch.float32: "float", torch.bfloat16: "bfloat16"}
 
 
 class CannotCompile(EngineError):
@@ -38,18 +33,13 @@ class CannotCompile(EngineError):
 
 
 @cache
-def build(head: int, activation: torch.dtype, cache: torch.dtype) -> ctypes.CDLL:
-    """The kernels for heads of this size and these types; raises `CannotCompile`."""
-    defined = {"HEAD": head, "ACTIVATION": TYPES[activation], "CACHE": TYPES[cache]}
+def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
+    """The library of `name`.cpp with these macros defined; raises `CannotCompile`."""
+    macros = [f"-D{key}={TYPES.get(value, value)}" for key, value in defined.items()]
     with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
-        target = Path(folder) / "kernels.so"
-        options = [f"-D{name}={value}" for name, value in defined.items()]
-        _compile([*FLAGS, *LIBRARY, *options, str(SOURCE), "-o", str(target)])
-        library = ctypes.CDLL(str(target))  # it stays when the file goes
-    for name, types in ARGUMENTS.items():
-        function = getattr(library, name)
-        function.argtypes, function.restype = types, None
-    return library
+        target = Path(folder) / f"{name}.so"
+        _compile([*FLAGS, *LIBRARY, *macros, str(FOLDER / f"{name}.cpp"), "-o", str(target)])
+        return ctypes.CDLL(str(target))  # it stays when the file goes
 
 
 def _compile(arguments: list[str]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.decoder import Decoder, Layer, Span
-from worker.engine.fused.build import CannotCompile, build
+from worker.engine.fused.build import CannotCompile
 from worker.engine.fused.kernels import Kernels, Scaled, Tokens
 from worker.engine.kv_cache import KVCache
 from worker.engine.linear import Product
@@ -25,20 +25,7 @@ class FusedDecoder(Decoder):
     def __init__(self, module: Any, config: Any, precision: Precision) -> None:
         super().__init__(module, config, precision)
         self._cache_dtype = _cache_dtype(precision)
-        self._kernels = Kernels(
-            build(config.head_dim, precision.dtype, self._cache_dtype),
-            config.head_dim,
-            scaled=precision is Precision.INT8,
-        )
-
-    @staticmethod
-    def prepare(config: Any, precision: Precision, device: torch.device) -> None:
-        """Compile what a model needs; raises `CannotCompile`."""
-        if device.type != "cpu":
-            raise CannotCompile(f"there are kernels for the CPU, not for {device.type}")
-        if config.attention_bias:
-            raise CannotCompile("there are no kernels for attention with biases")
-        build(config.head_dim, precision.dtype, _cache_dtype(precision))
+        self._kernels = prepare_decoder(config, precision)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -69,6 +56,14 @@ class FusedDecoder(Decoder):
         mixed = kernels.attend(heads, (layer.query_norm, layer.key_norm), tokens, keys, values)
         normed = kernels.norm(x, _multiply(layer.out, mixed), layer.after)
         return _multiply(layer.down, kernels.gate(_multiply(layer.gate_up, normed)))
+
+
+def prepare_decoder(config: Any, precision: Precision) -> Kernels:
+    """Compile what a transformer of this configuration needs; raises `CannotCompile`."""
+    if config.attention_bias:
+        raise CannotCompile("there are no kernels for attention with biases")
+    scaled = precision is Precision.INT8
+    return Kernels(config.head_dim, precision.dtype, _cache_dtype(precision), scaled=scaled)
 
 
 def _cache_dtype(precision: Precision) -> torch.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import CDLL
+from ctypes import c_float, c_long, c_void_p
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.decoder import Norm
+from worker.engine.fused.build import build
 
 
 class Scaled(NamedTuple):
@@ -35,24 +36,33 @@ class Tokens:
 class Kernels:
     """What lies between the products of a decoder layer, for dense tensors on the CPU.
 
-    With `scaled`, each row of a result is divided by its largest magnitude.
+    With `scaled`, each row of a result is divided by its largest magnitude. May raise
+    `CannotCompile`.
     """
 
-    def __init__(self, library: CDLL, head: int, *, scaled: bool) -> None:
-        self._library, self._head, self._scaled = library, head, scaled
+    def __init__(
+        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, scaled: bool
+    ) -> None:
+        library = build("decoder", HEAD=head, ACTIVATION=dtype, CACHE=cache_dtype)
+        self._norm, self._gate, self._attend = library.norm, library.gate, library.attend
+        tensors = [c_void_p] * 4
+        self._norm.argtypes = [c_long, c_long, *tensors, c_float, c_void_p, c_void_p]
+        self._gate.argtypes = [c_long, c_long, *tensors]
+        self._attend.argtypes = [*[c_long] * 3, *tensors, c_float, *tensors, c_long, *tensors]
+        self._head, self._scaled = head, scaled
 
     def norm(self, x: Tensor, add: Scaled | None, norm: Norm) -> Scaled:
         """Add to `x` [rows, n] in place, and normalise the sum."""
         result = self._result(len(x), x)
         added = (None, None) if add is None else (_at(add.values), _at(add.scale))
-        self._library.norm(*x.shape, _at(x), *added, _at(norm.weight), norm.eps, *map(_at, result))
+        self._norm(*x.shape, _at(x), *added, _at(norm.weight), norm.eps, *map(_at, result))
         return result
 
     def gate(self, x: Scaled) -> Scaled:
         """`silu(gate) * up` of [rows, 2 n]: the gates, then what they let through."""
         rows, width = x.values.shape
         result = self._result(rows, x.values, width // 2)
-        self._library.gate(rows, width // 2, *map(_at, (*x, *result)))
+        self._gate(rows, width // 2, *map(_at, (*x, *result)))
         return result
 
     def attend(
@@ -73,7 +83,7 @@ class Kernels:
         heads = width // self._head - 2 * groups
         result = self._result(count, x.values, heads * self._head)
         queries, own = norms
-        self._library.attend(
+        self._attend(
             *(count, heads, groups, *map(_at, x)),
             *(_at(queries.weight), _at(own.weight), own.eps, _at(tokens.cos), _at(tokens.sin)),
             *(_at(keys), _at(values), room, _at(tokens.row), _at(tokens.position)),

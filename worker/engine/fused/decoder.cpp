@@ -2,43 +2,16 @@
 // data, in place of ten to twenty operations of torch.
 //
 // All arrays are dense and row by row. ACTIVATION is what the products read and write, CACHE what
-// keys and values are kept in, HEAD the size of an attention head; sums are always float.
+// keys and values are kept in, HEAD the size of an attention head.
 //
 // Where `scale` is given, a row is left divided by its largest magnitude, which goes there: the
 // products in int8 need that. Their result is multiplied by it again where `by` is given.
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <vector>
 
+#include "numbers.h"
+
 namespace {
-
-struct bfloat16 {
-    uint16_t bits;
-};
-
-inline uint32_t bits_of(float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-inline float float_of(uint32_t bits) {
-    float x;
-    std::memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-inline float read(float x) { return x; }
-inline float read(bfloat16 x) { return float_of(uint32_t(x.bits) << 16); }
-
-inline void write(float& to, float x) { to = x; }
-inline void write(bfloat16& to, float x) {
-    uint32_t bits = bits_of(x);
-    uint32_t nearest = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-    to.bits = uint16_t(x == x ? nearest : 0x7fc0);
-}
 
 // Cephes' polynomial, to 2 units in the last place; it vectorises, which the library's does not.
 inline float exponential(float x) {
