@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,6 +78,13 @@ def clone(text: str, said: str | None, language: str) -> Case:
     return Case(request, {"text": text, "language": language, **heard})
 
 
+def turned(case: Case) -> Case:
+    """The same, with the text read the other way: beside the speech, or before it."""
+    streams = case.request.task is not Task.VOICE_CLONE
+    request = replace(case.request, streams_text=streams)
+    return Case(request, {**case.direct, "non_streaming_mode": not streams})
+
+
 CASES = {
     "custom_voice": [
         custom("Hello there.", "ryan", "english"),
@@ -84,17 +92,21 @@ CASES = {
         custom("今天天气很好。", "eric", "chinese"),
         custom("Ça va? Oui, et toi?", "dylan", "auto", "In a whisper"),
         custom("😀 1, 2, 3", "serena", "german"),
+        turned(custom("Hello there.", "ryan", "english")),
     ],
     "voice_design": [
         design("Hello there.", "An old man", "english"),
         design("Hi.", "", "auto"),
         design("Доброе утро.", "A child, laughing", "russian"),
+        turned(design("Hello there.", "An old man", "english")),
     ],
     "base": [
         clone("Hello there.", "This is what is said in it.", "english"),
         clone("Hi.", None, "auto"),
         clone("Good morning to you all.", None, "german"),
         clone("今天。", "Somebody says a great deal more than was recorded here", "auto"),
+        turned(clone("Hello there.", "This is what is said in it.", "english")),
+        turned(clone("Hi.", None, "auto")),
     ],
 }
 

@@ -7,11 +7,14 @@ role, language tag and speaker, then text and codes, added up position by positi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.engine.linear import linear
+from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.request import SynthesisRequest, Task
 
@@ -37,46 +40,46 @@ class PromptBuilder:
     and where it is; rows of it are read.
     """
 
-    def __init__(self, model: Qwen3TTSModel, tables: list[Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, model: Qwen3TTSModel, tables: list[Tensor], precision: Precision) -> None:
         self._model = model
-        self._talker = model.model.talker
-        self._config = model.model.config
-        self._codes = model.model.config.talker_config
-        self._dtype, self._tables = dtype, tables
-        self._text_table: Tensor = self._talker.get_text_embeddings().weight.detach()
+        self._config = ids = model.model.config
+        self._codes = ids.talker_config
+        self._dtype, self._tables = precision.dtype, tables
+        talker = model.model.talker
+        self._text_table: Tensor = talker.get_text_embeddings().weight.detach()
+        self._project = _Projection(talker.text_projection, precision)
+        marks = self._text([ids.tts_bos_token_id, ids.tts_eos_token_id, ids.tts_pad_token_id])
+        self._begin, self._end, self._pad = marks[:1], marks[1:2], marks[2:]
 
     def build(self, request: SynthesisRequest, clone: VoiceClonePromptItem | None) -> Prompt:
-        """Build the prompt of one request; voice cloning reads its text as a stream."""
-        ids = self._config
-        marks = self._text([ids.tts_bos_token_id, ids.tts_eos_token_id, ids.tts_pad_token_id])
-        bos, end, pad = marks[:1], marks[1:2], marks[2:]
+        """Build the prompt of one request."""
         text = self._tokens(f"{_said(request.text)}<|im_start|>assistant\n")
         role, spoken = text[:3], text[3:-5]
         codes = self._opening_codes(request, clone)
-        lead = torch.cat([pad.expand(len(codes) - 2, -1), bos]) + codes[:-1]
+        lead = torch.cat([self._pad.expand(len(codes) - 2, -1), self._begin]) + codes[:-1]
         reference = clone.ref_code if clone is not None and clone.icl_mode else None
+        heard = codes[-1:]
         if clone is not None and reference is not None:
-            said = self._tokens(_said(clone.ref_text or ""))[3:-2]
-            body, trailing = self._continue(said + spoken, reference, end, pad)
-        elif clone is not None:
-            body = self._text(spoken[:1]) + codes[-1:]
-            trailing = torch.cat([self._text(spoken[1:]), end])
-        else:
-            written = torch.cat([self._text(spoken), end]) + self._code(self._codes.codec_pad_id)
-            body, trailing = torch.cat([written, pad + codes[-1:]]), pad
+            # In-context learning: the reference's text and codes go before ours.
+            spoken = self._tokens(_said(clone.ref_text or ""))[3:-2] + spoken
+            heard = torch.cat([heard, self._frames(reference)])
+        written = torch.cat([self._text(spoken), self._end])
+        streams = clone is not None if request.streams_text is None else request.streams_text
+        body, trailing = (self._beside if streams else self._before)(written, heard)
         embeds = torch.cat([self._instructions(request), self._text(role), lead, body])
-        return Prompt(embeds, trailing, pad[0], reference)
+        return Prompt(embeds, trailing, self._pad[0], reference)
 
-    def _continue(
-        self, text: list[int], codes: Tensor, end: Tensor, pad: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """In-context learning: the reference's codes beside its text and ours."""
-        spoken = torch.cat([self._text(text), end])
-        heard = torch.cat([self._code(self._codes.codec_bos_id), self._frames(codes)])
-        if len(spoken) > len(heard):
-            return spoken[: len(heard)] + heard, spoken[len(heard) :]
-        silent = pad.expand(len(heard) - len(spoken), -1)
-        return torch.cat([spoken, silent]) + heard, pad
+    def _before(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """All of the text, then the codes; nothing trails."""
+        silent = self._code(self._codes.codec_pad_id)
+        return torch.cat([text + silent, self._pad + heard]), self._pad
+
+    def _beside(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+        """A token of text with each code; the rest of it trails."""
+        if len(text) > len(heard):
+            return text[: len(heard)] + heard, text[len(heard) :]
+        silent = self._pad.expand(len(heard) - len(text), -1)
+        return torch.cat([text, silent]) + heard, self._pad
 
     def _frames(self, codes: Tensor) -> Tensor:
         """Embed frames [n, 16] as the sum of their codes' embeddings [n, hidden]."""
@@ -113,21 +116,32 @@ class PromptBuilder:
         # qwen-tts drops the instructions of the 0.6B custom voice model.
         deaf = request.task is Task.CUSTOM_VOICE and self._config.tts_model_size == "0b6"
         if not request.instruct or deaf:
-            return self._text([])
+            return self._pad[:0]
         return self._text(self._tokens(f"<|im_start|>user\n{request.instruct}<|im_end|>\n"))
 
     def _tokens(self, text: str) -> list[int]:
         return list(self._model.processor.tokenizer(text)["input_ids"])
 
     def _text(self, tokens: list[int]) -> Tensor:
-        ids = torch.tensor(tokens, dtype=torch.long, device=self._talker.device)
-        rows = F.embedding(ids, self._text_table).to(self._dtype)
-        embedded: Tensor = self._talker.text_projection(rows)
-        return embedded
+        ids = torch.tensor(tokens, dtype=torch.long, device=self._text_table.device)
+        return self._project(F.embedding(ids, self._text_table).to(self._dtype))
 
     def _code(self, *ids: int) -> Tensor:
-        codes = torch.tensor(ids, dtype=torch.long, device=self._talker.device)
+        codes = torch.tensor(ids, dtype=torch.long, device=self._text_table.device)
         return F.embedding(codes, self._tables[0]).to(self._dtype)
+
+
+class _Projection:
+    """From what a text is embedded in to the talker's width."""
+
+    def __init__(self, module: Any, precision: Precision) -> None:
+        self._widen = linear(module.linear_fc1, precision=precision)
+        self._narrow = linear(module.linear_fc2, precision=precision)
+        self._activate = module.act_fn
+
+    def __call__(self, x: Tensor) -> Tensor:
+        wide: Tensor = self._activate(self._widen(x))
+        return self._narrow(wide)
 
 
 def _said(text: str) -> str:

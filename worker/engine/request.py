@@ -68,7 +68,8 @@ class SynthesisRequest:
 
     `max_frames` bounds the length, in codec frames of 80 ms. `on_frames` gets the float32 samples
     as they come, a few frames at a time, on the codec's thread, which must not be held up.
-    `cancelled` ends the request at the next frame.
+    `cancelled` ends the request at the next frame. `streams_text` is whether the model reads the
+    text while it speaks instead of before; by default, as in qwen-tts, it does for clones only.
     """
 
     task: Task
@@ -79,6 +80,7 @@ class SynthesisRequest:
     instruct: str | None = None
     reference: Reference | None = None
     sampling: Sampling = Sampling()
+    streams_text: bool | None = None
     on_frames: Callable[[Samples], None] | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 

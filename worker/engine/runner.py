@@ -68,7 +68,7 @@ class TalkerRunner:
         self._predictor = CodePredictor(
             talker.code_predictor, tables[1:], slots, precision, decoder
         )
-        self._prompts = PromptBuilder(model, tables, precision.dtype)
+        self._prompts = PromptBuilder(model, tables, precision)
         self._clones = ClonePrompts(model)
         self._cache = self._talker.new_cache(SPARE + 1 + slots, long=True)
         self._end: int = config.codec_eos_token_id
@@ -77,7 +77,8 @@ class TalkerRunner:
         self._never[self._end] = False
         self._rows = Rows(config.vocab_size, self._codes[:0].to(precision.dtype))
         self._joining: _Joining | None = None
-        del talker.model.layers, talker.model.text_embedding, talker.codec_head
+        del talker.model.layers, talker.model.text_embedding, talker.text_projection
+        del talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
         del talker.model.codec_embedding, talker.code_predictor.model.codec_embedding
         for left in model.model.parameters():
