@@ -9,15 +9,18 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.engine.aside import aside
-from worker.engine.assemble import assemble
+from worker.engine.assemble import PLAIN, assemble, compile_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
@@ -25,9 +28,12 @@ from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisReq
 from worker.engine.runner import TalkerRunner
 from worker.loading import load_model
 
-TEXT = "The lamp was lit, and nobody spoke for quite a while."
+# As many tokens of the checkpoint's byte-level tokenizer as the released one makes of 5 seconds.
+TEXT = "The lamp is lit."
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
 FRAME_S = 0.08
+# Requests for each slot of the mixed load.
+QUEUE = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -52,7 +58,7 @@ class Timed:
 def main() -> None:
     """Measure one system at one precision with `slots` requests at once."""
     folder, system, precision, slots, frames = sys.argv[1:]
-    run = {"ours": ours, "mixed": mixed}.get(system, qwen_tts)
+    run = {"ours": ours, "uncompiled": uncompiled, "mixed": mixed}.get(system, qwen_tts)
     row = run(folder, precision, int(slots), int(frames))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     named = {"system": system, "precision": precision, "slots": int(slots)}
@@ -84,73 +90,125 @@ def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, 
     return told | figures(codes, slots, wall_s, codec.seconds)
 
 
-def ours(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
-    """All requests submitted at once; the codec's seconds run beside the frames."""
+def uncompiled(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
+    """As `ours`, with COMPILE=0."""
+    return ours(folder, precision, slots, frames, compiled=False)
+
+
+def ours(
+    folder: str, precision: str, slots: int, frames: int, *, compiled: bool = True
+) -> dict[str, Any]:
+    """All requests submitted at once."""
     codec = Timed(Codec.decode)
-    Codec.decode = lambda *args: codec(*args)  # type: ignore[method-assign]
-    engine, told = start(folder, precision, slots)
-    engine.submit(request(3)).result()
-    codec.seconds = 0.0
-    began_s = time.perf_counter()
-    speeches, ttfa_s = speak(engine, slots, frames)
-    wall_s = time.perf_counter() - began_s
-    engine.close()
+    with patch.object(Codec, "decode", lambda *args: codec(*args)):
+        engine, told = start(folder, precision, slots, compiled=compiled)
+        engine.submit(request(3)).result()
+        codec.seconds = 0.0
+        began_s = time.perf_counter()
+        speeches, ttfa_s = speak(engine, slots, frames)
+        wall_s = time.perf_counter() - began_s
+        engine.close()
     assert len({speech.codes.tobytes() for speech in speeches}) == 1
     told |= {"ttfa_s": ttfa_s}
     return told | figures(speeches[0].codes, slots, wall_s, codec.seconds)
 
 
-def start(folder: str, precision: str, slots: int) -> tuple[Engine, dict[str, Any]]:
+def start(
+    folder: str, precision: str, slots: int, *, compiled: bool
+) -> tuple[Engine, dict[str, Any]]:
     """An engine as a worker starts it, how long that took, and the memory that it added."""
     before = resident_bytes()
     began_s = time.perf_counter()
     set_up_cpu()
     model = aside(lambda: load_model(folder))
-    engine = assemble(model, precision=Precision(precision), slots=slots, max_waiting=64)
+    at, kind = time.perf_counter(), Precision(precision)
+    if compiled and compile_parts(model, kind) is PLAIN:
+        sys.exit("There is no C++ compiler here: install g++.")
+    compile_s = time.perf_counter() - at if compiled else 0.0
+    engine = assemble(
+        model, precision=kind, slots=slots, max_waiting=QUEUE * slots, compiled=compiled
+    )
     load_s = time.perf_counter() - began_s
     give_memory_back()
-    return engine, {"load_s": load_s, "weights_bytes": resident_bytes() - before}
+    told = {"load_s": load_s, "compile_s": compile_s, "weights_bytes": resident_bytes() - before}
+    return engine, told
 
 
-def mixed(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
+@dataclass
+class Steps:
+    """When steps ended, how many frames each made, and how many requests had joined by then."""
+
+    ends_s: list[float] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    joined: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch every runner for a while."""
+        step, admit, admitted = TalkerRunner.step, TalkerRunner.admit, itertools.count(1)
+        count = 0
+
+        def admitting(runner: TalkerRunner, asked: SynthesisRequest) -> Any:
+            nonlocal count
+            count = next(admitted)
+            return admit(runner, asked)
+
+        def stepping(runner: TalkerRunner) -> Any:
+            rows = len(runner)
+            ended = step(runner)
+            self.ends_s.append(time.perf_counter())
+            self.rows.append(rows)
+            self.joined.append(count)
+            return ended
+
+        with (
+            patch.object(TalkerRunner, "step", stepping),
+            patch.object(TalkerRunner, "admit", admitting),
+        ):
+            yield
+
+    def between(self, slots: int, joined: int) -> tuple[float, list[float]]:
+        """From the first step of all slots to the last before so many had joined.
+
+        Returns frames a second and the seconds of each step.
+        """
+        first = self.rows.index(slots)
+        last = bisect_left(self.joined, joined)
+        times = self.ends_s[first:last]
+        waits = [after - before for before, after in itertools.pairwise(times)]
+        return sum(self.rows[first + 1 : last]) / sum(waits), waits
+
+
+def mixed(folder: str, precision: str, slots: int, _frames: int) -> dict[str, Any]:
     """Requests of 1 to 20 seconds that come at random, against slots that are always full.
 
-    `of_steady` compares frames a second; `longest_wait` is the longest time from one step to the
-    next, in median steps of full slots.
+    As long as requests are waiting, so without the end, when slots stay empty. `of_steady` compares
+    frames a second; `longest_wait` is the longest time from one step to the next, in median steps
+    of full slots.
     """
-    steps = Timed(TalkerRunner.step)
-    ends: list[float] = []
-
-    def step(runner: TalkerRunner) -> Any:
-        try:
-            return steps(runner)
-        finally:
-            ends.append(time.perf_counter())
-
-    TalkerRunner.step = step  # type: ignore[method-assign]
-    engine, told = start(folder, precision, slots)
-    began_s = time.perf_counter()
-    speak(engine, slots, frames)
-    steady = slots * frames / (time.perf_counter() - began_s)
-    waits = [after - before for before, after in itertools.pairwise(ends)]
-    usual_s = statistics.median(waits)
-    ends.clear()
     random.seed(0)
-    lengths = [random.randint(12, 250) for _ in range(2 * slots)]
+    lengths = [random.randint(12, 250) for _ in range(QUEUE * slots)]
+    usual = round(statistics.mean(lengths))
+    steady, loaded = Steps(), Steps()
+    with steady.watched():
+        engine, told = start(folder, precision, slots, compiled=True)
+        speak(engine, slots, usual)
+    full, waits = steady.between(slots, slots + 1)
     began_s = time.perf_counter()
-    futures = []
-    for length in lengths:
-        futures.append(engine.submit(request(length)))
-        # Faster than they are spoken, so that the slots stay full until the last have come.
-        time.sleep(random.expovariate(2 * steady / statistics.mean(lengths)))
-    speeches = [future.result() for future in futures]
+    with loaded.watched():
+        futures = []
+        for length in lengths:
+            futures.append(engine.submit(request(length)))
+            # Twice as fast as they are spoken, so that some are always waiting.
+            time.sleep(random.expovariate(2 * full / usual))
+        speeches = [future.result() for future in futures]
     wall_s = time.perf_counter() - began_s
     engine.close()
     made = sum(len(speech.codes) for speech in speeches)
-    longest = max(after - before for before, after in itertools.pairwise(ends))
+    busy, mixed_waits = loaded.between(slots, len(lengths))
     told |= {
-        "of_steady": made / wall_s / steady,
-        "longest_wait": longest / usual_s,
+        "of_steady": busy / full,
+        "longest_wait": max(mixed_waits) / statistics.median(waits),
         "ttfa_s": None,
     }
     return told | figures(speeches[0].codes, 1, wall_s * len(speeches[0].codes) / made, 0.0)

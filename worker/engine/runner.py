@@ -84,6 +84,10 @@ class TalkerRunner:
         for left in model.model.parameters():
             left.data = left.detach().to(precision.dtype, copy=True)
 
+    def __len__(self) -> int:
+        """How many requests it speaks."""
+        return len(self._rows)
+
     def prepare(self, request: SynthesisRequest) -> None:
         """Read a request's reference, which takes seconds; from any thread."""
         if request.reference is not None:
