@@ -6,7 +6,9 @@ embedding equal, so that it is the plain one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.kv_cache import STEP, KVCache
-from worker.engine.linear import linear
+from worker.engine.linear import Product, linear
 from worker.engine.precision import Precision
 
 
@@ -51,12 +53,16 @@ class Decoder:
     """Layers and final norm of a qwen-tts transformer, sharing its weights' numbers."""
 
     def __init__(self, module: Any, config: Any, precision: Precision) -> None:
-        self._layers = [Layer(layer, config, precision) for layer in module.layers]
+        make = partial(self._product, precision=precision)
+        self._layers = [Layer(layer, config, precision.dtype, make) for layer in module.layers]
         self._norm = Norm(module.norm, precision.dtype)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
         self._dtype = precision.dtype
         self._kv_heads: int = config.num_key_value_heads
         self._head: int = config.head_dim
+
+    def _product(self, *modules: Any, precision: Precision) -> Product:
+        return linear(*modules, precision=precision)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache of this decoder's shape, for speech or for the codes of one frame.
@@ -97,17 +103,18 @@ class Decoder:
 class Layer:
     """One layer's weights, and what qwen-tts does with them."""
 
-    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
-        attention, mlp, dtype = module.self_attn, module.mlp, precision.dtype
+    def __init__(
+        self, module: Any, config: Any, dtype: torch.dtype, make: Callable[..., Product]
+    ) -> None:
+        attention, mlp = module.self_attn, module.mlp
         self.before = Norm(module.input_layernorm, dtype)
         self.after = Norm(module.post_attention_layernorm, dtype)
         self.query_norm = Norm(attention.q_norm, dtype)
         self.key_norm = Norm(attention.k_norm, dtype)
-        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self.qkv = linear(*inputs, precision=precision)
-        self.out = linear(attention.o_proj, precision=precision)
-        self.gate_up = linear(mlp.gate_proj, mlp.up_proj, precision=precision)
-        self.down = linear(mlp.down_proj, precision=precision)
+        self.qkv = make(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.out = make(attention.o_proj)
+        self.gate_up = make(mlp.gate_proj, mlp.up_proj)
+        self.down = make(mlp.down_proj)
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._scale = attention.head_dim**-0.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,22 +17,11 @@ from torch.nn import functional as F
 
 from worker.engine.precision import Precision
 
-Convolution = Callable[[Tensor], Tensor]
+# Of rows [..., in], as a rule a tensor, with weights that it holds: a tensor [..., out].
+Product = Callable[[Any], Tensor]
 
 # Symmetric: -127 to 127; the operation moves activations up by 128, to unsigned numbers.
 LARGEST, ZERO = 127, 128
-
-
-class Product(Protocol):
-    """A matrix product with weights that it holds."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Multiply [..., in] to [..., out], and add the bias."""
-        ...
-
-    def multiply(self, x: Tensor) -> Tensor:
-        """The same without a bias; int8 takes numbers from -1 to 1 here."""
-        ...
 
 
 def linear(*modules: Any, precision: Precision) -> Product:
@@ -65,10 +54,6 @@ class Plain:
         """Multiply [..., in] to [..., out]."""
         return F.linear(x, self._weight, self._bias)
 
-    def multiply(self, x: Tensor) -> Tensor:
-        """Multiply without the bias."""
-        return F.linear(x, self._weight)
-
 
 class Packed:
     """Float weights as oneDNN lays them out.
@@ -83,15 +68,8 @@ class Packed:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply [..., in] to [..., out]."""
-        return self._compute(x, self._bias)
-
-    def multiply(self, x: Tensor) -> Tensor:
-        """Multiply without the bias."""
-        return self._compute(x, None)
-
-    def _compute(self, x: Tensor, bias: Tensor | None) -> Tensor:
         multiply = torch.ops.mkldnn._linear_pointwise
-        result: Tensor = multiply(x, self._weight, bias, "none", [], "")
+        result: Tensor = multiply(x, self._weight, self._bias, "none", [], "")
         return result
 
 
@@ -102,10 +80,7 @@ class Int8:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
-        weight = weight.float()
-        scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
-        whole = (weight * (LARGEST / scale)[:, None]).round().to(torch.int8)
-        self._scale = scale / LARGEST
+        whole, self._scale = quantise(weight)
         self._bias = bias
         self.is_packed = can_multiply_int8()
         self._weight = _pack_int8(whole, self._scale) if self.is_packed else whole
@@ -113,15 +88,22 @@ class Int8:
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply float32 [..., in] to [..., out]."""
         largest = x.abs().amax(-1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
-        product = self.multiply(x / largest).mul_(largest)
+        product = self._multiply(x / largest).mul_(largest)
         return product if self._bias is None else product.add_(self._bias)
 
-    def multiply(self, x: Tensor) -> Tensor:
-        """Multiply numbers from -1 to 1, without the bias."""
+    def _multiply(self, x: Tensor) -> Tensor:
+        """Multiply numbers from -1 to 1."""
         if not self.is_packed:
             whole = (x * LARGEST).round_()
             return F.linear(whole, self._weight.float()).mul_(self._scale / LARGEST)
         return _multiply_int8(x, self._weight)
+
+
+def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight [out, in] as int8 numbers, and what each output's are to be multiplied by [out]."""
+    weight = weight.float()
+    scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
+    return (weight * (LARGEST / scale)[:, None]).round().to(torch.int8), scale / LARGEST
 
 
 def can_pack(weight: Tensor) -> bool:
@@ -163,7 +145,7 @@ def _multiply_int8(x: Tensor, weight: Any) -> Tensor:
     return result
 
 
-def convolution(module: Any, precision: Precision, time: int) -> Convolution:
+def convolution(module: Any, precision: Precision, time: int) -> Product:
     """An `nn.Conv1d` without padding, on [rows, time, channels] instead of channels first.
 
     `time` is the usual length of its output: the layout is chosen for that, and any other takes

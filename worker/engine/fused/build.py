@@ -25,7 +25,11 @@ FLAGS = (
 )
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY = ("-fopenmp", "-shared", "-fPIC")
-TYPES: dict[object, str] = {torch.float32: "float", torch.bfloat16: "bfloat16"}
+TYPES: dict[object, str] = {
+    torch.float32: "float",
+    torch.bfloat16: "bfloat16",
+    torch.uint8: "uint8_t",
+}
 
 
 class CannotCompile(EngineError):

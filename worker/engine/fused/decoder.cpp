@@ -1,11 +1,11 @@
 // What lies between the matrix products of a decoder layer: each function is one walk over its
 // data, in place of ten to twenty operations of torch.
 //
-// All arrays are dense and row by row. ACTIVATION is what the products read and write, CACHE what
-// keys and values are kept in, HEAD the size of an attention head.
+// All arrays are dense and row by row. ACTIVATION is what products give, READ what they read, CACHE
+// what keys and values are kept in, HEAD the size of an attention head.
 //
-// Where `scale` is given, a row is left divided by its largest magnitude, which goes there: the
-// products in int8 need that. Their result is multiplied by it again where `by` is given.
+// Products in int8 read whole numbers: a row divided by its scale, which is its largest magnitude
+// over 127, plus 128.
 
 #include <vector>
 
@@ -41,25 +41,27 @@ inline float largest(const float* x, long n) {
     return found < 1e-30f ? 1e-30f : found;
 }
 
-// Hands a row on: divided by its largest, or as it is.
+// Hands a row on to a product.
 template <typename T>
-inline void hand_on(const float* x, long n, T* to, float* scale) {
-    float by = 1.0f;
-    if (scale) {
-        *scale = largest(x, n);
-        by = 1.0f / *scale;
-    }
+inline void hand_on(const float* x, long n, T* to, float*) {
 #pragma omp simd
-    for (long i = 0; i < n; i++) write(to[i], x[i] * by);
+    for (long i = 0; i < n; i++) write(to[i], x[i]);
+}
+
+inline void hand_on(const float* x, long n, uint8_t* to, float* scale) {
+    *scale = largest(x, n) / 127.0f;
+    float by = 1.0f / *scale;
+#pragma omp simd
+    for (long i = 0; i < n; i++) to[i] = uint8_t(int32_t(x[i] * by + 128.5f));
 }
 
 template <typename T>
-inline void rotated_norm(const T* x, float by, const T* weight, float eps, const float* cos,
-                         const float* sin, float* to) {
+inline void rotated_norm(const T* x, const T* weight, float eps, const float* cos, const float* sin,
+                         float* to) {
     float head[HEAD], sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (long i = 0; i < HEAD; i++) {
-        head[i] = read(x[i]) * by;
+        head[i] = read(x[i]);
         sum += head[i] * head[i];
     }
     float root = 1.0f / std::sqrt(sum / HEAD + eps);
@@ -99,20 +101,16 @@ inline void attend_head(const float* query, const C* keys, const C* values, long
     for (long i = 0; i < HEAD; i++) to[i] = mixed[i] / total;
 }
 
-}  // namespace
-
-extern "C" {
-
-// x += add, and the root mean square norm of that: [rows, n].
-void norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const float* by,
-          const ACTIVATION* weight, float eps, ACTIVATION* to, float* scale) {
+template <typename T>
+inline void add_and_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
+                         const ACTIVATION* weight, float eps, T* to, float* scale) {
 #pragma omp parallel for if (rows > 2)
     for (long r = 0; r < rows; r++) {
         ACTIVATION* own = x + r * n;
-        float sum = 0, factor = by ? by[r] : 1.0f;
+        float sum = 0;
         if (add) {
 #pragma omp simd
-            for (long i = 0; i < n; i++) write(own[i], read(own[i]) + read(add[r * n + i]) * factor);
+            for (long i = 0; i < n; i++) write(own[i], read(own[i]) + read(add[r * n + i]));
         }
 #pragma omp simd reduction(+ : sum)
         for (long i = 0; i < n; i++) sum += read(own[i]) * read(own[i]);
@@ -120,33 +118,48 @@ void norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const float* 
         std::vector<float> normed(n);
 #pragma omp simd
         for (long i = 0; i < n; i++) normed[i] = read(own[i]) * root * read(weight[i]);
-        hand_on(normed.data(), n, to + r * n, scale ? scale + r : nullptr);
+        hand_on(normed.data(), n, to + r * n, scale + r);
     }
 }
 
+}  // namespace
+
+extern "C" {
+
+// x += add, and the root mean square norm of that: [rows, n].
+void norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
+          float eps, READ* to, float* scale) {
+    add_and_norm(rows, n, x, add, weight, eps, to, scale);
+}
+
+// The same for a result that no product of a layer reads.
+void last_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
+               float eps, ACTIVATION* to) {
+    add_and_norm(rows, n, x, add, weight, eps, to, nullptr);
+}
+
 // silu(gate) * up: [rows, 2 n] to [rows, n].
-void gate(long rows, long n, const ACTIVATION* x, const float* by, ACTIVATION* to, float* scale) {
+void gate(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
 #pragma omp parallel for if (rows > 1)
     for (long r = 0; r < rows; r++) {
         const ACTIVATION* own = x + 2 * r * n;
-        float factor = by ? by[r] : 1.0f;
         std::vector<float> gated(n);
 #pragma omp simd
         for (long i = 0; i < n; i++) {
-            float open = read(own[i]) * factor;
-            gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]) * factor;
+            float open = read(own[i]);
+            gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]);
         }
-        hand_on(gated.data(), n, to + r * n, scale ? scale + r : nullptr);
+        hand_on(gated.data(), n, to + r * n, scale + r);
     }
 }
 
 // Attention of each token, at its position in its row of the cache: writes keys and values, then
 // looks back from there. `x` is [tokens, (heads + 2 groups) HEAD]: queries, keys and values; `cos`
 // and `sin` [tokens, HEAD]; the cache [rows, groups, room, HEAD]; the result [tokens, heads HEAD].
-void attend(long tokens, long heads, long groups, const ACTIVATION* x, const float* by,
+void attend(long tokens, long heads, long groups, const ACTIVATION* x,
             const ACTIVATION* query_weight, const ACTIVATION* key_weight, float eps,
             const float* cos, const float* sin, CACHE* keys, CACHE* values, long room,
-            const int64_t* row, const int64_t* position, ACTIVATION* to, float* scale) {
+            const int64_t* row, const int64_t* position, READ* to, float* scale) {
     const long width = (heads + 2 * groups) * HEAD, shared = heads / groups;
     std::vector<float> mixed(tokens * heads * HEAD);
 #pragma omp parallel if (tokens * groups > 1)
@@ -157,12 +170,12 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x, const flo
                 const ACTIVATION* key = x + t * width + (heads + g) * HEAD;
                 const ACTIVATION* value = key + groups * HEAD;
                 const long at = ((row[t] * groups + g) * room + position[t]) * HEAD;
-                float turned[HEAD], factor = by ? by[t] : 1.0f;
-                rotated_norm(key, factor, key_weight, eps, cos + t * HEAD, sin + t * HEAD, turned);
+                float turned[HEAD];
+                rotated_norm(key, key_weight, eps, cos + t * HEAD, sin + t * HEAD, turned);
 #pragma omp simd
                 for (long i = 0; i < HEAD; i++) write(keys[at + i], turned[i]);
 #pragma omp simd
-                for (long i = 0; i < HEAD; i++) write(values[at + i], read(value[i]) * factor);
+                for (long i = 0; i < HEAD; i++) write(values[at + i], read(value[i]));
             }
         }
         std::vector<float> weights(room);
@@ -172,8 +185,8 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x, const flo
                 const long from = (row[t] * groups + g) * room * HEAD;
                 for (long h = g * shared; h < (g + 1) * shared; h++) {
                     float query[HEAD];
-                    rotated_norm(x + t * width + h * HEAD, by ? by[t] : 1.0f, query_weight, eps,
-                                 cos + t * HEAD, sin + t * HEAD, query);
+                    rotated_norm(x + t * width + h * HEAD, query_weight, eps, cos + t * HEAD,
+                                 sin + t * HEAD, query);
                     for (long i = 0; i < HEAD; i++) query[i] /= std::sqrt(float(HEAD));
                     attend_head(query, keys + from, values + from, position[t] + 1, weights.data(),
                                 mixed.data() + (t * heads + h) * HEAD);
@@ -183,7 +196,7 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x, const flo
 #pragma omp for
         for (long t = 0; t < tokens; t++) {
             hand_on(mixed.data() + t * heads * HEAD, heads * HEAD, to + t * heads * HEAD,
-                    scale ? scale + t : nullptr);
+                    scale + t);
         }
     }
 }

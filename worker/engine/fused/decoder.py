@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from worker.engine.decoder import Decoder, Layer, Span
-from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.kernels import Kernels, Scaled, Tokens
+from worker.engine.fused.build import CannotCompile, build
+from worker.engine.fused.kernels import Kernels, Tokens
+from worker.engine.fused.product import WholeProduct
 from worker.engine.kv_cache import KVCache
 from worker.engine.linear import Product
 from worker.engine.precision import Precision
+
+# How many passes over the code predictor, the same for every frame, are remembered.
+MOST = 64
 
 
 class FusedDecoder(Decoder):
@@ -26,6 +31,12 @@ class FusedDecoder(Decoder):
         super().__init__(module, config, precision)
         self._cache_dtype = _cache_dtype(precision)
         self._kernels = prepare_decoder(config, precision)
+        self._side_by_side = lru_cache(MOST)(self._all_from)
+
+    def _product(self, *modules: Any, precision: Precision) -> Product:
+        if precision is Precision.INT8:
+            return WholeProduct(*modules)
+        return super()._product(*modules, precision=precision)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -33,60 +44,54 @@ class FusedDecoder(Decoder):
 
     def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
-        tokens = _tokens(span, *x.shape[:2])
+        tokens = self._tokens(span, *x.shape[:2])
         state = x.reshape(-1, x.shape[-1]).clone()
-        add: Scaled | None = None
+        add: Tensor | None = None
         for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):
             add = self._walk(layer, state, add, tokens, keys, values)
-        normed = self._kernels.norm(state, add, self._norm)
-        return _whole(normed).view(x.shape)
+        return self._kernels.last_norm(state, add, self._norm).view(x.shape)
+
+    def _tokens(self, span: Span, rows: int, length: int) -> Tokens:
+        first = span.rows.start
+        if isinstance(span.start, int):
+            return self._side_by_side(first, rows, span.start, length)
+        return self._at(torch.arange(first, first + rows), span.start)
+
+    def _all_from(self, first: int, rows: int, start: int, length: int) -> Tokens:
+        """The same positions for each row, one row after another."""
+        row = torch.arange(first, first + rows).repeat_interleave(length)
+        return self._at(row, torch.arange(start, start + length).repeat(rows))
+
+    def _at(self, row: Tensor, position: Tensor) -> Tokens:
+        cos, sin = (one.flatten(1).float() for one in self.rotary(position[:, None]))
+        return Tokens(cos, sin, row, position)
 
     def _walk(
         self,
         layer: Layer,
         x: Tensor,
-        add: Scaled | None,
+        add: Tensor | None,
         tokens: Tokens,
         keys: Tensor,
         values: Tensor,
-    ) -> Scaled:
+    ) -> Tensor:
         """One layer over `x` plus `add`; what it returns is still to be added."""
         kernels = self._kernels
-        heads = _multiply(layer.qkv, kernels.norm(x, add, layer.before))
+        heads = layer.qkv(kernels.norm(x, add, layer.before))
         mixed = kernels.attend(heads, (layer.query_norm, layer.key_norm), tokens, keys, values)
-        normed = kernels.norm(x, _multiply(layer.out, mixed), layer.after)
-        return _multiply(layer.down, kernels.gate(_multiply(layer.gate_up, normed)))
+        wide = layer.gate_up(kernels.norm(x, layer.out(mixed), layer.after))
+        return layer.down(kernels.gate(wide))
 
 
 def prepare_decoder(config: Any, precision: Precision) -> Kernels:
     """Compile what a transformer of this configuration needs; raises `CannotCompile`."""
     if config.attention_bias:
         raise CannotCompile("there are no kernels for attention with biases")
-    scaled = precision is Precision.INT8
-    return Kernels(config.head_dim, precision.dtype, _cache_dtype(precision), scaled=scaled)
+    whole = precision is Precision.INT8
+    if whole:
+        build("product")
+    return Kernels(config.head_dim, precision.dtype, _cache_dtype(precision), whole=whole)
 
 
 def _cache_dtype(precision: Precision) -> torch.dtype:
     return torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
-
-
-def _multiply(product: Product, x: Scaled) -> Scaled:
-    return Scaled(product.multiply(x.values), x.scale)
-
-
-def _whole(x: Scaled) -> Tensor:
-    return x.values if x.scale is None else x.values * x.scale[:, None]
-
-
-def _tokens(span: Span, rows: int, length: int) -> Tokens:
-    """One token after another, row by row."""
-    each = torch.arange(span.rows.start, span.rows.start + rows)
-    if isinstance(span.start, int):
-        position = torch.arange(span.start, span.start + length).repeat(rows)
-    else:
-        position = span.start
-    cos, sin = (
-        one.float().expand(rows, -1, -1, -1).reshape(rows * length, -1).contiguous()
-        for one in (span.cos, span.sin)
-    )
-    return Tokens(cos, sin, each.repeat_interleave(length), position)

@@ -1,23 +1,19 @@
-"""The compiled kernels, called with tensors."""
+"""The compiled kernels of a decoder layer, called with tensors."""
 
 from __future__ import annotations
 
 from ctypes import c_float, c_long, c_void_p
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from worker.engine.decoder import Norm
 from worker.engine.fused.build import build
+from worker.engine.fused.product import Whole
 
-
-class Scaled(NamedTuple):
-    """Rows [rows, n] to be multiplied by `scale` [rows], where that is given."""
-
-    values: Tensor
-    scale: Tensor | None
+# What a product reads.
+Rows = Tensor | Whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,65 +32,77 @@ class Tokens:
 class Kernels:
     """What lies between the products of a decoder layer, for dense tensors on the CPU.
 
-    With `scaled`, each row of a result is divided by its largest magnitude. May raise
-    `CannotCompile`.
+    With `whole`, what a product reads is rounded for int8. May raise `CannotCompile`.
     """
 
     def __init__(
-        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, scaled: bool
+        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, whole: bool
     ) -> None:
-        library = build("decoder", HEAD=head, ACTIVATION=dtype, CACHE=cache_dtype)
-        self._norm, self._gate, self._attend = library.norm, library.gate, library.attend
-        tensors = [c_void_p] * 4
-        self._norm.argtypes = [c_long, c_long, *tensors, c_float, c_void_p, c_void_p]
-        self._gate.argtypes = [c_long, c_long, *tensors]
-        self._attend.argtypes = [*[c_long] * 3, *tensors, c_float, *tensors, c_long, *tensors]
-        self._head, self._scaled = head, scaled
+        read = torch.uint8 if whole else dtype
+        library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
+        self._norm, self._last_norm = library.norm, library.last_norm
+        self._gate, self._attend = library.gate, library.attend
+        self._norm.argtypes = [*[c_long] * 2, *[c_void_p] * 3, c_float, *[c_void_p] * 2]
+        self._last_norm.argtypes = self._norm.argtypes[:-1]
+        self._gate.argtypes = [*[c_long] * 2, *[c_void_p] * 3]
+        three, four = [c_void_p] * 3, [c_void_p] * 4
+        self._attend.argtypes = [*[c_long] * 3, *three, c_float, *four, c_long, *four]
+        for function in (self._norm, self._last_norm, self._gate, self._attend):
+            function.restype = None
+        self._head, self._whole = head, whole
 
-    def norm(self, x: Tensor, add: Scaled | None, norm: Norm) -> Scaled:
+    def norm(self, x: Tensor, add: Tensor | None, norm: Norm) -> Rows:
         """Add to `x` [rows, n] in place, and normalise the sum."""
-        result = self._result(len(x), x)
-        added = (None, None) if add is None else (_at(add.values), _at(add.scale))
-        self._norm(*x.shape, _at(x), *added, _at(norm.weight), norm.eps, *map(_at, result))
+        result = self._result(len(x), x.shape[1], x)
+        self._norm(*x.shape, *_at(x, add, norm.weight), norm.eps, *_to(result))
         return result
 
-    def gate(self, x: Scaled) -> Scaled:
+    def last_norm(self, x: Tensor, add: Tensor | None, norm: Norm) -> Tensor:
+        """The same for a result that no product of a layer reads."""
+        result = torch.empty_like(x)
+        self._last_norm(*x.shape, *_at(x, add, norm.weight), norm.eps, *_at(result))
+        return result
+
+    def gate(self, x: Tensor) -> Rows:
         """`silu(gate) * up` of [rows, 2 n]: the gates, then what they let through."""
-        rows, width = x.values.shape
-        result = self._result(rows, x.values, width // 2)
-        self._gate(rows, width // 2, *map(_at, (*x, *result)))
+        rows, width = x.shape
+        result = self._result(rows, width // 2, x)
+        self._gate(rows, width // 2, *_at(x), *_to(result))
         return result
 
     def attend(
-        self,
-        x: Scaled,
-        norms: tuple[Norm, Norm],
-        tokens: Tokens,
-        keys: Tensor,
-        values: Tensor,
-    ) -> Scaled:
+        self, x: Tensor, norms: tuple[Norm, Norm], tokens: Tokens, keys: Tensor, values: Tensor
+    ) -> Rows:
         """Normalise and rotate queries and keys, write keys and values, and mix values.
 
         `x` is [tokens, (heads + 2 groups) * size], the cache [rows, groups, positions, size]; all
         tokens are written before the first looks back. Returns [tokens, heads * size].
         """
-        count, width = x.values.shape
+        count, width = x.shape
         groups, room = keys.shape[1:3]
         heads = width // self._head - 2 * groups
-        result = self._result(count, x.values, heads * self._head)
+        result = self._result(count, heads * self._head, x)
         queries, own = norms
         self._attend(
-            *(count, heads, groups, *map(_at, x)),
-            *(_at(queries.weight), _at(own.weight), own.eps, _at(tokens.cos), _at(tokens.sin)),
-            *(_at(keys), _at(values), room, _at(tokens.row), _at(tokens.position)),
-            *map(_at, result),
+            *(count, heads, groups),
+            *_at(x, queries.weight, own.weight),
+            own.eps,
+            *_at(tokens.cos, tokens.sin, keys, values),
+            room,
+            *_at(tokens.row, tokens.position),
+            *_to(result),
         )
         return result
 
-    def _result(self, rows: int, like: Tensor, width: int | None = None) -> Scaled:
-        values = like.new_empty(rows, width or like.shape[1])
-        return Scaled(values, values.new_empty(rows, dtype=torch.float32) if self._scaled else None)
+    def _result(self, rows: int, width: int, like: Tensor) -> Rows:
+        if not self._whole:
+            return like.new_empty(rows, width)
+        return Whole(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
 
 
-def _at(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+def _at(*tensors: Tensor | None) -> list[int | None]:
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def _to(rows: Rows) -> list[int | None]:
+    return _at(*rows) if isinstance(rows, Whole) else _at(rows, None)

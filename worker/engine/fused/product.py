@@ -1,0 +1,46 @@
+"""int8 products, compiled."""
+
+from __future__ import annotations
+
+from ctypes import c_long, c_void_p
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from worker.engine.fused.build import build
+from worker.engine.linear import quantise
+
+# Outputs that lie side by side, and inputs that are multiplied at once.
+PANEL, FOUR = 16, 4
+
+
+class Whole(NamedTuple):
+    """Rows as whole numbers: `values` uint8 [rows, n], less 128 and times `scale` [rows]."""
+
+    values: Tensor
+    scale: Tensor
+
+
+class WholeProduct:
+    """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side.
+
+    The numbers of `Int8`, of rows that are rounded already; may raise `CannotCompile`.
+    """
+
+    def __init__(self, *modules: Any) -> None:
+        whole, self._scale = quantise(torch.cat([module.weight.detach() for module in modules]))
+        self._shape = (outputs, inputs) = whole.shape
+        panels = whole.view(outputs // PANEL, PANEL, inputs // FOUR, FOUR)
+        self._weight = panels.transpose(1, 2).contiguous()
+        self._offset = whole.sum(1, dtype=torch.int32) * 128
+        self._product = build("product").product
+        self._product.argtypes = [*[c_long] * 3, *[c_void_p] * 6]
+        self._product.restype = None
+
+    def __call__(self, x: Whole) -> Tensor:
+        """Multiply [rows, in] to float32 [rows, out]."""
+        result = x.scale.new_empty(len(x.scale), self._shape[0])
+        tensors = (*x, self._weight, self._scale, self._offset, result)
+        self._product(len(result), *self._shape, *(tensor.data_ptr() for tensor in tensors))
+        return result
