@@ -14,6 +14,7 @@ from worker.engine.aside import aside
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
+from worker.engine.kv_cache import STEP
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.predictor import CodePredictor
@@ -23,7 +24,8 @@ from worker.engine.request import SynthesisRequest
 from worker.engine.rows import Row, Rows
 from worker.engine.sampler import Choice, Choices, penalise
 
-# Positions of a prompt that are read between two steps: they take about as long as a step.
+# Positions of a prompt that are read between two steps, at its beginning: they take about as long
+# as a step.
 PREFILL = 128
 # So many layers of the cache grow at a time, and so many positions before they have to.
 GROWING, AHEAD = 2, 16
@@ -115,7 +117,8 @@ class TalkerRunner:
         start, embeds = joining.read, joining.row.prompt.embeds
         if not self._make_room():
             return False
-        part = embeds[start : start + PREFILL]
+        # Each position looks back on all before it: the later, the longer it takes.
+        part = embeds[start : start + max(1, PREFILL * STEP // (STEP + start))]
         joining.read = end = start + len(part)
         cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
         mask = causal_mask(len(part), start, self._cache.keys[0])
