@@ -18,10 +18,13 @@ import torch
 
 from shared.errors import QueueError
 from shared.jobs import Task as JobTask
+from shared.models import ModelCard
 from worker import models
+from worker.engine.assemble import PLAIN, Parts, compile_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
+from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
 from worker.engine.teacher import Lesson, teach
 from worker.loading import load_model
@@ -39,7 +42,8 @@ def main() -> None:
     args = _arguments()
     try:
         source = models.locate(args.model)
-        table = evaluate(source, args.frames, args.text or TEXTS, args.reference)
+        asked = args.frames, args.text or TEXTS, args.reference
+        table = evaluate(source, *asked, compiled=args.compile)
         for line in table:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
@@ -53,31 +57,45 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
     parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
     parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
-    return parser.parse_args()
+    parser.add_argument("--compile", action="store_true", help="as a worker with COMPILE=1")
+    args = parser.parse_args()
+    if args.frames < 1:
+        parser.error("--frames has to be at least 1")
+    if args.reference is not None and not args.reference.is_file():
+        parser.error(f"--reference: there is no file {args.reference}")
+    return args
 
 
 def evaluate(
-    source: str, frames: int, texts: Iterable[str], reference: Path | None
+    source: str,
+    frames: int,
+    texts: Iterable[str],
+    reference: Path | None,
+    *,
+    compiled: bool = False,
 ) -> Iterable[str]:
     """The lines of the table, as they are measured."""
-    asked = _requests(source, frames, texts, reference)
-    spoken = teach(load_model(source), Precision.FLOAT32, asked, [None] * len(asked))
+    model = load_model(source)
+    asked = _requests(models.card_of(source, model), frames, texts, reference)
+    spoken = teach(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [lesson.codes for lesson in spoken]
-    sounds = _sounds(source, Precision.FLOAT32, codes)
+    sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN, codes)
     yield COLUMNS.format("precision", "first codes", "other codes", "logit error", "codec SNR")
     yield COLUMNS.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
-        heard = teach(load_model(source), precision, asked, codes)
+        model = load_model(source)
+        parts = compile_parts(model, precision) if compiled else PLAIN
+        found = _sounds(model, precision.of_codec, parts, codes)
+        heard = teach(model, precision, asked, codes, parts.decoder)
         first, others, error = _compare(spoken, heard)
-        snr = _snr(sounds, _sounds(source, precision.of_codec, codes))
+        snr = _snr(sounds, found)
         cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
         yield COLUMNS.format(precision, *(cell.replace("%", " %") for cell in cells))
 
 
 def _requests(
-    source: str, frames: int, texts: Iterable[str], reference: Path | None
+    card: ModelCard, frames: int, texts: Iterable[str], reference: Path | None
 ) -> list[SynthesisRequest]:
-    card = models.card_of(source, load_model(source))
     task = Task(card.task)
     voice = Reference("reference", *_recording(reference)) if task is Task.VOICE_CLONE else None
     return [
@@ -120,8 +138,11 @@ def _compare(spoken: list[Lesson], heard: list[Lesson]) -> tuple[float, float, f
     return agreement[:, 0].mean(), agreement[:, 1:].mean(), float(error)
 
 
-def _sounds(source: str, precision: Precision, codes: list[list[int]]) -> list[np.ndarray]:
-    codec = Codec(load_model(source).model.speech_tokenizer.model.decoder, precision)
+def _sounds(
+    model: Qwen3TTSModel, precision: Precision, parts: Parts, codes: list[list[int]]
+) -> list[np.ndarray]:
+    decoder = model.model.speech_tokenizer.model.decoder
+    codec = Codec(decoder, precision, parts.activation)
     frames = [np.array(one, dtype=np.int64).reshape(1, -1, CODE_GROUPS) for one in codes]
     return [codec.decode([Stream()], one)[0] for one in frames]
 

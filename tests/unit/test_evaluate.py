@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from worker.evaluate import evaluate, main
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
+COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
 ASKED = SynthesisRequest(task=Task.CUSTOM_VOICE, text="Hi there.", max_frames=6, speaker="ryan")
 
 
@@ -43,9 +45,13 @@ def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpo
     assert lesson.wishes != codes
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=COMPILER)])
 @pytest.mark.parametrize("kind", ["custom_voice", "voice_design", "base"])
-def test_the_table_has_a_line_for_each_precision(tiny_checkpoint: Checkpoint, kind: str) -> None:
-    lines = list(evaluate(str(tiny_checkpoint(kind)), 8, ["Good morning."], None))
+def test_the_table_has_a_line_for_each_precision(
+    tiny_checkpoint: Checkpoint, kind: str, compiled: bool
+) -> None:
+    folder = str(tiny_checkpoint(kind))
+    lines = list(evaluate(folder, 8, ["Good morning."], None, compiled=compiled))
     table = [line.replace(" %", "").replace(" dB", "").split() for line in lines[1:]]
     assert [row[0] for row in table] == list(Precision)
     assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact"]
@@ -59,3 +65,20 @@ def test_a_model_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["evaluate", "--model", "./nowhere"])
     with pytest.raises(SystemExit, match=r"^error: there is no folder '/.*/nowhere'"):
         main()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [("--frames", "0", "at least 1"), ("--reference", "./no.wav", "there is no file no.wav")],
+)
+def test_bad_options_are_told(
+    option: str,
+    value: str,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--model", "tiny", option, value])
+    with pytest.raises(SystemExit):
+        main()
+    assert told in capsys.readouterr().err

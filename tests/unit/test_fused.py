@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.assemble import PLAIN, compile_parts
+from worker.engine.block import Norm
 from worker.engine.codec.layers import Snake
-from worker.engine.decoder import Norm
 from worker.engine.fused.build import build
 from worker.engine.fused.decoder import FusedDecoder
 from worker.engine.fused.kernels import Kernels, Rows, Tokens

@@ -13,23 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from worker.engine.block import Block, Norm, rotary, rotate
 from worker.engine.kv_cache import STEP, KVCache
 from worker.engine.linear import Product, linear
 from worker.engine.precision import Precision
-
-
-class Norm:
-    """Root mean square norm of the last dimension."""
-
-    def __init__(self, module: Any, dtype: torch.dtype) -> None:
-        self.weight: Tensor = module.weight.detach().to(dtype, copy=True)
-        self.eps: float = module.variance_epsilon
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Normalise [..., n]."""
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,9 +77,7 @@ class Decoder:
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and signed sine for positions [rows, length]: [rows, 1, length, head size]."""
-        angles = positions[:, None, :, None].float() * self._inv_freq
-        cos, sin = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
-        return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+        return rotary(self._inv_freq, positions, self._dtype)
 
     def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
@@ -100,21 +86,16 @@ class Decoder:
         return self._norm(x)
 
 
-class Layer:
-    """One layer's weights, and what qwen-tts does with them."""
+class Layer(Block):
+    """A layer that reads and writes its keys and values in a cache."""
 
     def __init__(
         self, module: Any, config: Any, dtype: torch.dtype, make: Callable[..., Product]
     ) -> None:
-        attention, mlp = module.self_attn, module.mlp
-        self.before = Norm(module.input_layernorm, dtype)
-        self.after = Norm(module.post_attention_layernorm, dtype)
+        super().__init__(module, dtype, make)
+        attention = module.self_attn
         self.query_norm = Norm(attention.q_norm, dtype)
         self.key_norm = Norm(attention.k_norm, dtype)
-        self.qkv = make(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.out = make(attention.o_proj)
-        self.gate_up = make(mlp.gate_proj, mlp.up_proj)
-        self.down = make(mlp.down_proj)
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._scale = attention.head_dim**-0.5
@@ -122,16 +103,15 @@ class Layer:
     def __call__(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
         """Run [rows, length, hidden], writing to this layer's keys and values."""
         x = x + self.out(self._attend(self.before(x), span, keys, values))
-        gate, up = self.gate_up(self.after(x)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate) * up)
+        return x + self.feed_forward(x)
 
     def _attend(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
         rows, length, _ = x.shape
         sizes = [self._heads, self._kv_heads, self._kv_heads]
         heads = self.qkv(x).view(rows, length, sum(sizes), -1).transpose(1, 2)
         query, key, value = torch.split(heads, sizes, dim=1)
-        query = _rotate(self.query_norm(query), span).to(keys.dtype)
-        key = _rotate(self.key_norm(key), span)
+        query = rotate(self.query_norm(query), span.cos, span.sin).to(keys.dtype)
+        key = rotate(self.key_norm(key), span.cos, span.sin)
         keys, values = keys[span.rows], values[span.rows]
         _write(keys, values, key.to(keys.dtype), value.to(keys.dtype), span.start)
         keys, values = keys[:, :, : span.positions], values[:, :, : span.positions]
@@ -147,10 +127,6 @@ class Layer:
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
         mixed = _weigh(weights.view(rows, self._kv_heads, -1, span.positions), values)
         return mixed.reshape(rows, heads, length, size).transpose(1, 2)
-
-
-def _rotate(x: Tensor, span: Span) -> Tensor:
-    return torch.addcmul(x * span.cos, x.roll(x.shape[-1] // 2, -1), span.sin)
 
 
 def _weigh(weights: Tensor, values: Tensor) -> Tensor:

@@ -121,7 +121,6 @@ class Engine:
             return
         for row in ended:
             self._runner.remove(row)
-            self._output.take(self._scheduler.running[row], last=True)
-            self._scheduler.end(row)
+            self._output.take(self._scheduler.end(row), last=True)
         for entry in self._scheduler.running:
             self._output.take(entry)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.engine.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, SynthesisRequest
@@ -53,12 +54,13 @@ def teach(
     precision: Precision,
     requests: Sequence[SynthesisRequest],
     codes: Sequence[Sequence[int] | None],
+    decoder: type[Decoder] = Decoder,
 ) -> list[Lesson]:
     """Speak each request alone, up to its `max_frames`, with its codes or, without any, greedily.
 
     The model is used up.
     """
-    runner = TalkerRunner(model, 1, precision)
+    runner = TalkerRunner(model, 1, precision, decoder)
     return [_speak(runner, *pair) for pair in zip(requests, codes, strict=True)]
 
 

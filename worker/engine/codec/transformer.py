@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.engine.block import Block, Norm, rotary, rotate
 from worker.engine.codec.stream import Batch
-from worker.engine.decoder import Norm
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 
@@ -30,13 +31,11 @@ class Transformer:
     def __call__(self, x: Tensor, batch: Batch) -> Tensor:
         """Transform the next frames [rows, frames, latent] of each stream."""
         positions = batch.positions(x.shape[1]).to(x.device)
-        angles = positions[:, None, :, None] * self._inv_freq
-        angles = torch.cat([angles, angles], dim=-1)
-        rotary = angles.cos().to(self._dtype), angles.sin().to(self._dtype)
+        turns = rotary(self._inv_freq, positions, self._dtype)
         mask = self._mask(positions)
         x = self._enter(x)
         for layer in self._layers:
-            x = layer(x, rotary, mask, batch)
+            x = layer(x, turns, mask, batch)
         return self._leave(self._norm(x))
 
     def _mask(self, positions: Tensor) -> Tensor:
@@ -47,43 +46,30 @@ class Transformer:
         return ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
 
 
-class _Layer:
+class _Layer(Block):
     def __init__(self, module: Any, past: int, precision: Precision) -> None:
-        attention, mlp, dtype = module.self_attn, module.mlp, precision.dtype
-        self._before = Norm(module.input_layernorm, dtype)
-        self._after = Norm(module.post_attention_layernorm, dtype)
-        inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._qkv = linear(*inputs, precision=precision)
-        self._out = linear(attention.o_proj, precision=precision)
-        self._gate_up = linear(mlp.gate_proj, mlp.up_proj, precision=precision)
-        self._down = linear(mlp.down_proj, precision=precision)
+        super().__init__(module, precision.dtype, partial(linear, precision=precision))
         self._scales = [
-            scale.scale.detach().to(dtype, copy=True)
+            scale.scale.detach().to(precision.dtype, copy=True)
             for scale in (module.self_attn_layer_scale, module.mlp_layer_scale)
         ]
-        self._heads: int = attention.config.num_attention_heads
+        self._heads: int = module.self_attn.config.num_attention_heads
         self._past = past
 
     def __call__(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
     ) -> Tensor:
-        mixed = self._out(self._attend(self._before(x), rotary, mask, batch))
+        mixed = self.out(self._attend(self.before(x), turns, mask, batch))
         x = torch.addcmul(x, self._scales[0], mixed)
-        gate, up = self._gate_up(self._after(x)).chunk(2, dim=-1)
-        return torch.addcmul(x, self._scales[1], self._down(F.silu(gate) * up))
+        return torch.addcmul(x, self._scales[1], self.feed_forward(x))
 
     def _attend(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
     ) -> Tensor:
         rows, frames, _ = x.shape
-        heads = self._qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = _rotate(heads[0], *rotary), _rotate(heads[1], *rotary)
+        heads = self.qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
+        query, key = rotate(heads[0], *turns), rotate(heads[1], *turns)
         new = torch.stack([key, heads[2]], dim=1).movedim(3, 1)
         keys, values = batch.extend(self, new, self._past).movedim(1, 3).unbind(1)
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
         return mixed.transpose(1, 2).reshape(rows, frames, -1)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin

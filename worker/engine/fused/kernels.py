@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.decoder import Norm
+from worker.engine.block import Norm
 from worker.engine.fused.build import build
 from worker.engine.fused.product import Whole
 
