@@ -44,7 +44,10 @@ FULL = [
     ("mixed", "int8", 16),
     BASELINE,
 ]
-COLUMNS = ("frames_per_s", "lm_rtf", "codec_rtf", "rtf", "ttfa_s", "load_s", "weights_bytes")
+COLUMNS = (
+    *("frames_per_s", "lm_rtf", "codec_rtf", "rtf", "ttfa_s"),
+    *("load_s", "compile_s", "weights_bytes"),
+)
 ENGINE = ("ours", "uncompiled", "mixed")
 console = Console(width=None if sys.stdout.isatty() else 150)
 
@@ -95,12 +98,14 @@ def usual(rows: list[dict[str, Any]], number: int) -> float:
 
 def print_table(rows: list[dict[str, Any]], frames: int) -> None:
     """Print what was measured."""
-    table = Table(title=f"0.6B, random weights, greedy, {frames} frames a request")
+    table = Table(
+        title=f"0.6B, random weights, greedy, {frames} frames a request (qwen-tts: a third)"
+    )
     for name in ("system", "precision", "slots", *COLUMNS, "ratio", "same codes"):
         table.add_column(name, justify="right")
     for row in rows:
         cells = [row["system"], row["precision"], str(row["slots"])]
-        cells += [_cell(name, row[name]) for name in COLUMNS]
+        cells += [_cell(name, row.get(name)) for name in COLUMNS]
         table.add_row(*cells, f"{row['ratio']:.1f}×", _agreement(row, rows[0]))
     console.print(table)
     for row in rows:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import random
 import resource
 import statistics
 import sys
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from steps import Steps
 
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.engine.aside import aside
@@ -25,7 +23,6 @@ from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisRequest, Task
-from worker.engine.runner import TalkerRunner
 from worker.loading import load_model
 
 # As many tokens of the checkpoint's byte-level tokenizer as the released one makes of 5 seconds.
@@ -58,8 +55,14 @@ class Timed:
 def main() -> None:
     """Measure one system at one precision with `slots` requests at once."""
     folder, system, precision, slots, frames = sys.argv[1:]
-    run = {"ours": ours, "uncompiled": uncompiled, "mixed": mixed}.get(system, qwen_tts)
-    row = run(folder, precision, int(slots), int(frames))
+    runs = {
+        "baseline": qwen_tts,
+        "qwen_tts": qwen_tts,
+        "ours": ours,
+        "uncompiled": uncompiled,
+        "mixed": mixed,
+    }
+    row = runs[system](folder, precision, int(slots), int(frames))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     named = {"system": system, "precision": precision, "slots": int(slots)}
     sys.stdout.write(json.dumps({**named, **row, "peak_rss_bytes": peak}))
@@ -132,51 +135,6 @@ def start(
     give_memory_back()
     told = {"load_s": load_s, "compile_s": compile_s, "weights_bytes": resident_bytes() - before}
     return engine, told
-
-
-@dataclass
-class Steps:
-    """When steps ended, how many frames each made, and how many requests had joined by then."""
-
-    ends_s: list[float] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    joined: list[int] = field(default_factory=list)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Watch every runner for a while."""
-        step, admit, admitted = TalkerRunner.step, TalkerRunner.admit, itertools.count(1)
-        count = 0
-
-        def admitting(runner: TalkerRunner, asked: SynthesisRequest) -> Any:
-            nonlocal count
-            count = next(admitted)
-            return admit(runner, asked)
-
-        def stepping(runner: TalkerRunner) -> Any:
-            rows = len(runner)
-            ended = step(runner)
-            self.ends_s.append(time.perf_counter())
-            self.rows.append(rows)
-            self.joined.append(count)
-            return ended
-
-        with (
-            patch.object(TalkerRunner, "step", stepping),
-            patch.object(TalkerRunner, "admit", admitting),
-        ):
-            yield
-
-    def between(self, slots: int, joined: int) -> tuple[float, list[float]]:
-        """From the first step of all slots to the last before so many had joined.
-
-        Returns frames a second and the seconds of each step.
-        """
-        first = self.rows.index(slots)
-        last = bisect_left(self.joined, joined)
-        times = self.ends_s[first:last]
-        waits = [after - before for before, after in itertools.pairwise(times)]
-        return sum(self.rows[first + 1 : last]) / sum(waits), waits
 
 
 def mixed(folder: str, precision: str, slots: int, _frames: int) -> dict[str, Any]:

@@ -6,24 +6,27 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.assemble import PLAIN, compile_parts
+from worker.engine.assemble import PLAIN, assemble, compile_parts
 from worker.engine.block import Norm
 from worker.engine.codec.layers import Snake
 from worker.engine.fused.build import build
 from worker.engine.fused.decoder import FusedDecoder
-from worker.engine.fused.kernels import Kernels, Rows, Tokens
-from worker.engine.fused.product import Whole, WholeProduct
+from worker.engine.fused.kernels import Kernels, Operand, Tokens
+from worker.engine.fused.product import Whole, WholeProduct, prepare_product
 from worker.engine.fused.snake import FusedSnake
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
+from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -52,7 +55,7 @@ def a_norm(size: int, dtype: torch.dtype) -> Norm:
     return Norm(SimpleNamespace(weight=torch.rand(size) + 0.5, variance_epsilon=1e-6), dtype)
 
 
-def told(rows: Rows) -> Tensor:
+def told(rows: Operand) -> Tensor:
     """What a product would read."""
     if isinstance(rows, Tensor):
         return rows.float()
@@ -145,16 +148,23 @@ def test_a_snake_is_the_plain_one(precision: Precision) -> None:
     torch.testing.assert_close(found.float(), expected, rtol=error, atol=error)
 
 
+@pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("rows", [1, 2, 15, 16, 17, 40])
-def test_a_whole_product_is_that_of_int8(rows: int) -> None:
+def test_a_whole_product_is_that_of_int8(
+    rows: int, plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As this processor does it, and as one without VNNI does."""
+    if plain:
+        compiled = partial(prepare_product, PLAIN=1)
+        monkeypatch.setattr("worker.engine.fused.product.prepare_product", compiled)
     torch.manual_seed(0)
     modules = [torch.nn.Linear(36, outputs, bias=False) for outputs in (48, 16)]
     values = torch.randint(1, 256, (rows, 36), dtype=torch.uint8)
     values[:, 0] = 255  # so that Int8 finds the same scale
     x = Whole(values, torch.rand(rows) + 0.5)
     found = WholeProduct(*modules)(x)
-    plain = (values.float() - 128) * x.scale[:, None]
-    expected = linear(*modules, precision=Precision.INT8)(plain)
+    meant = (values.float() - 128) * x.scale[:, None]
+    expected = linear(*modules, precision=Precision.INT8)(meant)
     assert_close(found, expected, 1e-5)
 
 
@@ -165,6 +175,36 @@ def test_what_is_not_a_number_is_not_lost(kernels: Kernels, precision: Precision
     rows = result.scale[:, None] if isinstance(result, Whole) else result
     assert rows[0].isfinite().all()
     assert rows[1].isnan().any()
+
+
+@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.INT8], indirect=True)
+def test_the_codes_do_not_depend_on_the_company(
+    tiny_checkpoint: Checkpoint, precision: Precision
+) -> None:
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    engine = assemble(model, precision=precision, slots=5, max_waiting=40, compiled=True)
+
+    def request(number: int) -> SynthesisRequest:
+        sampling = Sampling(seed=number, do_sample=number % 2 == 0)
+        text = "Hello there. " * (1 + number % 3)
+        return SynthesisRequest(Task.CUSTOM_VOICE, text, 12, speaker="ryan", sampling=sampling)
+
+    try:
+        together = [engine.submit(request(number % 4)) for number in range(12)]
+        alone = [engine.submit(request(number)).result() for number in range(4)]
+        for number, future in enumerate(together):
+            assert np.array_equal(future.result().codes, alone[number % 4].codes)
+    finally:
+        engine.close()
+
+
+def test_a_model_without_kernels_is_spoken_plainly(
+    tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    model.model.talker.config.code_predictor_config.attention_bias = True
+    assert compile_parts(model, Precision.FLOAT32) is PLAIN
+    assert "no kernels for attention with biases" in caplog.text
 
 
 def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(

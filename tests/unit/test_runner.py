@@ -19,6 +19,7 @@ from worker.engine import runner as runner_module
 from worker.engine.decoder import Decoder
 from worker.engine.errors import EngineError
 from worker.engine.fused.decoder import FusedDecoder
+from worker.engine.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
@@ -237,10 +238,11 @@ def test_without_a_seed_every_speech_is_another(bench: Callable[..., Bench]) -> 
     assert not np.array_equal(first.codes, second.codes)
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_a_request_that_overflows_fails_and_leaves_nothing_behind(
-    bench: Callable[..., Bench],
+    bench: Callable[..., Bench], decoder: type[Decoder]
 ) -> None:
-    runner, expected = bench("base")
+    runner, expected = bench("base", decoder)
     loud = Reference("loud", np.full(40_000, 1e38, dtype=np.float32), 24_000)
     broken = SynthesisRequest(
         task=Task.VOICE_CLONE, text="Never to be heard. " * 9, max_frames=9, reference=loud
@@ -267,13 +269,13 @@ def test_a_request_that_cannot_be_admitted_leaves_no_row(
     np.testing.assert_array_equal(run(runner, [cases[1].request], 1)[0].codes, expected[1])
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    bench: Callable[..., Bench], decoder: type[Decoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner, expected = bench("custom_voice")
+    runner, expected = bench("custom_voice", decoder)
     monkeypatch.setattr(runner._cache, "_step", 8)
     monkeypatch.setattr(runner_module, "PREFILL", 5)
-    monkeypatch.setattr(runner_module, "GROWING", 1)
     monkeypatch.setattr(runner_module, "AHEAD", 2)
     requests = [case.request for case in CASES["custom_voice"]]
     for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
@@ -281,4 +283,50 @@ def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
     room = runner._cache.positions
     assert room % 8 == 0
     run(runner, [requests[1]], 1)
-    assert runner._cache.positions < room
+    assert runner._cache.positions <= room
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_a_long_prompt_waits_for_room_while_others_speak(
+    bench: Callable[..., Bench], decoder: type[Decoder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, expected = bench("custom_voice", decoder)
+    short, long = (CASES["custom_voice"][number].request for number in (1, 3))
+    monkeypatch.setattr(runner._cache, "_step", 8)
+    monkeypatch.setattr(runner_module, "AHEAD", 2)
+    runner._cache.fit(0, 0)
+    first = admit(runner, short)
+    second = runner.admit(long)
+    rooms = []
+    while not runner.prefill():
+        rooms.append([keys.shape[2] for keys in runner._cache.keys])
+        runner.step()
+    assert len(rooms[0]) == 2
+    assert rooms[0][0] > rooms[0][1]  # one layer at a time
+    while len(runner):
+        for row in runner.step():
+            runner.remove(row)
+    np.testing.assert_array_equal(first.codes, expected[1])
+    np.testing.assert_array_equal(second.codes, expected[3])
+
+
+def test_a_prompt_too_long_for_the_memory_fails_alone(
+    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, expected = bench("custom_voice")
+    short, long = (CASES["custom_voice"][number].request for number in (1, 3))
+    row = admit(runner, short)
+
+    def explode(_self: KVCache, _positions: int, **_: bool) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner._cache, "_step", 8)
+        patch.setattr(KVCache, "_zeros", explode)
+        runner.admit(replace(long, text=long.text * 50))
+        with pytest.raises(MemoryError):
+            runner.prefill()
+    while len(runner):
+        for ended in runner.step():
+            runner.remove(ended)
+    np.testing.assert_array_equal(row.codes, expected[1])

@@ -43,8 +43,8 @@ def assemble(
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew and then let go.
 
-    What remains in the model is what reads text and references. `compiled` is a wish: without a
-    compiler all works as it does without that, and the log says so.
+    What remains in the model is what reads text and references. `compiled` is a wish: where that
+    cannot be, all works as it does without, and the log says so.
     """
     parts = compile_parts(model, precision) if compiled else PLAIN
     runner, codec = aside(lambda: _take_over(model, precision, slots, parts))
@@ -57,7 +57,9 @@ def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
     try:
         if model.device.type != "cpu":
             raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
-        prepare_decoder(model.model.talker.config, precision)
+        talker = model.model.talker.config
+        for config in (talker, talker.code_predictor_config):
+            prepare_decoder(config, precision)
         prepare_snake(precision.of_codec)
     except CannotCompile as error:
         _log.warning("COMPILE=1 has no effect: %s", error)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.linear import Product
+# Makes a product of some `nn.Linear` modules, side by side; what that reads is up to its maker.
+Make = Callable[..., Callable[[Any], Tensor]]
 
 
 class Norm:
@@ -39,7 +40,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Block:
     """One layer's norms and products, which `make` makes of its `nn.Linear` modules."""
 
-    def __init__(self, module: Any, dtype: torch.dtype, make: Callable[..., Product]) -> None:
+    def __init__(self, module: Any, dtype: torch.dtype, make: Make) -> None:
         attention, mlp = module.self_attn, module.mlp
         self.before = Norm(module.input_layernorm, dtype)
         self.after = Norm(module.post_attention_layernorm, dtype)

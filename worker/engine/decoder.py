@@ -6,7 +6,6 @@ embedding equal, so that it is the plain one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.block import Block, Norm, rotary, rotate
+from worker.engine.block import Block, Make, Norm, rotary, rotate
 from worker.engine.kv_cache import STEP, KVCache
-from worker.engine.linear import Product, linear
+from worker.engine.linear import linear
 from worker.engine.precision import Precision
 
 
@@ -40,17 +39,16 @@ class Span:
 class Decoder:
     """Layers and final norm of a qwen-tts transformer, sharing its weights' numbers."""
 
-    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
-        make = partial(self._product, precision=precision)
+    def __init__(
+        self, module: Any, config: Any, precision: Precision, make: Make | None = None
+    ) -> None:
+        make = make or partial(linear, precision=precision)
         self._layers = [Layer(layer, config, precision.dtype, make) for layer in module.layers]
         self._norm = Norm(module.norm, precision.dtype)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
         self._dtype = precision.dtype
         self._kv_heads: int = config.num_key_value_heads
         self._head: int = config.head_dim
-
-    def _product(self, *modules: Any, precision: Precision) -> Product:
-        return linear(*modules, precision=precision)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache of this decoder's shape, for speech or for the codes of one frame.
@@ -89,9 +87,7 @@ class Decoder:
 class Layer(Block):
     """A layer that reads and writes its keys and values in a cache."""
 
-    def __init__(
-        self, module: Any, config: Any, dtype: torch.dtype, make: Callable[..., Product]
-    ) -> None:
+    def __init__(self, module: Any, config: Any, dtype: torch.dtype, make: Make) -> None:
         super().__init__(module, dtype, make)
         attention = module.self_attn
         self.query_norm = Norm(attention.q_norm, dtype)

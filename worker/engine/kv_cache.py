@@ -10,11 +10,11 @@ STEP = 256
 
 
 class KVCache:
-    """`keys[layer]` and `values[layer]` [slots, heads, positions, size]; `shape` is all but that.
+    """`keys[layer]` and `values[layer]` [slots, heads, positions, size], for one layer each.
 
     The first n rows are in use, so that a batch is a view and nothing is copied in a step. What
     nobody has written is zero. If `transposed`, the positions of values are side by side in memory.
-    Room grows by `step` positions, in each layer for itself.
+    Room grows by `step` positions, in each layer for itself. `shape` is (slots, heads, size).
     """
 
     def __init__(
@@ -37,17 +37,16 @@ class KVCache:
         """How many positions each row has room for."""
         return min(keys.shape[2] for keys in self.keys)
 
-    def fit(self, positions: int, rows: int, most: int | None = None) -> None:
-        """Make room for `positions`, or give room up, in at most `most` layers.
+    def fit(
+        self, positions: int, rows: int, most: int | None = None, *, shrinks: bool = True
+    ) -> None:
+        """Make room for `positions`, or give up more than twice that, in at most `most` layers.
 
         Keeps what is in the first `rows` rows. Making all layers anew takes as long as some frames.
         """
         room = -(-positions // self._step) * self._step
-        unfit = [
-            layer
-            for layer, keys in enumerate(self.keys)
-            if keys.shape[2] < room or keys.shape[2] >= max(1, 2 * room)
-        ]
+        rooms = [keys.shape[2] for keys in self.keys]
+        unfit = [n for n, had in enumerate(rooms) if had < room or (shrinks and had > 2 * room)]
         for layer in unfit[:most]:
             self._refit(layer, room, rows)
 

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from worker.engine.precision import Precision
 
-# Of rows [..., in], as a rule a tensor, with weights that it holds: a tensor [..., out].
-Product = Callable[[Any], Tensor]
+Product = Callable[[Tensor], Tensor]
 
 # Symmetric: -127 to 127; the operation moves activations up by 128, to unsigned numbers.
 LARGEST, ZERO = 127, 128

@@ -14,7 +14,6 @@ from worker.engine.aside import aside
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
-from worker.engine.kv_cache import STEP
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.predictor import CodePredictor
@@ -27,8 +26,10 @@ from worker.engine.sampler import Choice, Choices, penalise
 # Positions of a prompt that are read between two steps, at its beginning: they take about as long
 # as a step.
 PREFILL = 128
-# So many layers of the cache grow at a time, and so many positions before they have to.
-GROWING, AHEAD = 2, 16
+# From this position on, reading one takes twice as long as at the beginning.
+HALF = 256
+# So many positions before there is no room left, the cache begins to grow, a few layers a step.
+AHEAD = 16
 # The row of the cache where prompts are read; those that speak come after it.
 SPARE = 0
 MIN_FRAMES = 2
@@ -104,7 +105,6 @@ class TalkerRunner:
         self._joining = _Joining(row)
         return row
 
-    @torch.inference_mode()
     def prefill(self) -> bool:
         """Read the next positions of the admitted request, in the spare row.
 
@@ -112,13 +112,22 @@ class TalkerRunner:
         first, which takes some calls while others speak. Raises `EngineError` if the model cannot
         read it.
         """
+        try:
+            return self._prefill()
+        except BaseException:
+            self._joining = None
+            raise
+
+    @torch.inference_mode()
+    def _prefill(self) -> bool:
         joining = self._joining
         assert joining is not None
         start, embeds = joining.read, joining.row.prompt.embeds
-        if not self._make_room():
+        if not self._make_room(len(embeds)):
             return False
         # Each position looks back on all before it: the later, the longer it takes.
-        part = embeds[start : start + max(1, PREFILL * STEP // (STEP + start))]
+        most = PREFILL * HALF // (HALF + start) if len(self._rows) else PREFILL
+        part = embeds[start : start + max(1, most)]
         joining.read = end = start + len(part)
         cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
         mask = causal_mask(len(part), start, self._cache.keys[0])
@@ -126,7 +135,6 @@ class TalkerRunner:
         hidden = self._talker(part[None], span, self._cache)[:, -1]
         if not hidden.isfinite().all():
             self._cache.clear(SPARE)  # what is masked must be finite too
-            self._joining = None
             raise EngineError("the model's numbers overflow on this request")
         if end < len(embeds):
             return False
@@ -180,9 +188,11 @@ class TalkerRunner:
 
     def _advance(self, x: Tensor) -> Tensor:
         """One talker step: [rows, hidden] to [rows, hidden]."""
-        self._make_room()
         start = self._rows.lengths
         positions = int(start.max()) + 1
+        self._make_room(positions)
+        if self._cache.positions < positions:
+            self._cache.fit(positions, self._used)
         cos, sin = self._talker.rotary(start[:, None])
         ahead = torch.arange(positions, device=x.device) > start[:, None]
         mask = torch.zeros(ahead.shape, dtype=self._cache.keys[0].dtype, device=x.device)
@@ -206,16 +216,17 @@ class TalkerRunner:
         rows.first_codes[own] = codes
         rows.seen[own].scatter_(1, codes[:, None], value=True)
 
-    def _make_room(self) -> bool:
-        """Make room for the next frame, and for the joining prompt; False if that has to wait.
+    @property
+    def _used(self) -> int:
+        """How many rows of the cache hold something."""
+        return SPARE + 1 + len(self._rows)
+
+    def _make_room(self, positions: int) -> bool:
+        """Make room for `positions` and what follows soon; False if not all layers have it yet.
 
         While others speak, some layers at a time: early enough for all to be ready in time.
         """
-        cache, rows = self._cache, SPARE + 1 + len(self._rows)
-        prompt = len(self._joining.row.prompt.embeds) if self._joining is not None else 0
-        frame = int(self._rows.lengths.max()) + 1 if len(self._rows) else 0
-        wanted = max(prompt, frame + AHEAD)
-        cache.fit(wanted, rows, GROWING if frame else None)
-        if cache.positions < frame:
-            cache.fit(wanted, rows)
-        return cache.positions >= prompt
+        cache = self._cache
+        some = -(-len(cache.keys) // AHEAD) if len(self._rows) else None
+        cache.fit(positions + AHEAD, self._used, some, shrinks=self._joining is None)
+        return cache.positions >= positions + AHEAD

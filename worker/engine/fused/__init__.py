@@ -1,1 +1,1 @@
-"""Decoder layers whose passes between the products are compiled for this processor, at start."""
+"""Parts of the models that are compiled for this processor when a worker starts."""

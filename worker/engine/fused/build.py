@@ -1,28 +1,30 @@
-"""Compiles a C++ file of this folder for this processor; it takes about a second."""
+"""Compiles the C++ files of this folder for this processor; each takes about a second."""
 
 from __future__ import annotations
 
 import ctypes
+import logging
+import os
+import platform
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from worker.engine.errors import EngineError
 
+_log = logging.getLogger(__name__)
+
 FOLDER = Path(__file__).parent
-FLAGS = (
-    "-std=c++17",
-    "-O3",
-    "-march=native",
-    # Some compilers know no more than 128 bits of a processor that is newer than they are.
-    "-mprefer-vector-width=256",
-    # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
-    "-fno-math-errno",
-    "-fno-trapping-math",
-)
+# No errno and no floating point traps, or loops with roots and comparisons stay scalar.
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+# Some compilers know no more than 128 bits of a processor that is newer than they are.
+WIDE = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY = ("-fopenmp", "-shared", "-fPIC")
 TYPES: dict[object, str] = {
@@ -33,24 +35,43 @@ TYPES: dict[object, str] = {
 
 
 class CannotCompile(EngineError):
-    """There is no C++ compiler here, or it does not know what the kernels need."""
+    """There is no compiler for what is asked, or there are no kernels."""
 
 
 @cache
 def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
     """The library of `name`.cpp with these macros defined; raises `CannotCompile`."""
     macros = [f"-D{key}={TYPES.get(value, value)}" for key, value in defined.items()]
-    with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
-        target = Path(folder) / f"{name}.so"
-        _compile([*FLAGS, *LIBRARY, *macros, str(FOLDER / f"{name}.cpp"), "-o", str(target)])
-        return ctypes.CDLL(str(target))  # it stays when the file goes
+    try:
+        with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
+            target = str(Path(folder) / f"{name}.so")
+            source = str(FOLDER / f"{name}.cpp")
+            _compile([*FLAGS, *WIDE, *LIBRARY, *macros, source, "-o", target])
+            return ctypes.CDLL(target)  # it stays when the file goes
+    except OSError as error:
+        raise CannotCompile(f"{name}.cpp was compiled, but not loaded: {error}") from error
+
+
+def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., None]:
+    """A function of a library, which returns nothing."""
+    found: Any = getattr(library, name)
+    found.argtypes, found.restype = types, None
+    return found  # type: ignore[no-any-return]
+
+
+def pointers(*tensors: Tensor | None) -> list[int | None]:
+    """Where tensors begin; the kernels take them to be dense."""
+    assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
+    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
 
 def _compile(arguments: list[str]) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        subprocess.run(["c++", *arguments], check=True, capture_output=True, text=True)
-    except OSError as error:
+        ran = subprocess.run(["c++", *arguments], env=environment, capture_output=True, text=True)
+    except FileNotFoundError as error:
         raise CannotCompile("there is no C++ compiler: install g++") from error
-    except subprocess.CalledProcessError as error:
-        reason = [line for line in error.stderr.splitlines() if "error" in line]
-        raise CannotCompile(f"c++ failed: {(reason or ['without a word'])[0]}") from error
+    if ran.returncode:
+        _log.debug("c++ %s\n%s", " ".join(arguments), ran.stderr)
+        lines = [line for line in ran.stderr.splitlines() if "error" in line] or ["killed"]
+        raise CannotCompile(f"c++ failed ({ran.returncode}): {lines[0]}")

@@ -41,18 +41,19 @@ inline float largest(const float* x, long n) {
     return found < 1e-30f ? 1e-30f : found;
 }
 
-// Hands a row on to a product.
+// Hands row r on to a product.
 template <typename T>
-inline void hand_on(const float* x, long n, T* to, float*) {
+inline void hand_on(const float* x, long n, long r, T* to, float*) {
 #pragma omp simd
-    for (long i = 0; i < n; i++) write(to[i], x[i]);
+    for (long i = 0; i < n; i++) write(to[r * n + i], x[i]);
 }
 
-inline void hand_on(const float* x, long n, uint8_t* to, float* scale) {
-    *scale = largest(x, n) / 127.0f;
-    float by = 1.0f / *scale;
+// What is not a number becomes any whole number here: it is the scale that carries it on.
+inline void hand_on(const float* x, long n, long r, uint8_t* to, float* scale) {
+    scale[r] = largest(x, n) / 127.0f;
+    float by = 1.0f / scale[r];
 #pragma omp simd
-    for (long i = 0; i < n; i++) to[i] = uint8_t(int32_t(x[i] * by + 128.5f));
+    for (long i = 0; i < n; i++) to[r * n + i] = uint8_t(int32_t(x[i] * by + 128.5f));
 }
 
 template <typename T>
@@ -118,7 +119,7 @@ inline void add_and_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add
         std::vector<float> normed(n);
 #pragma omp simd
         for (long i = 0; i < n; i++) normed[i] = read(own[i]) * root * read(weight[i]);
-        hand_on(normed.data(), n, to + r * n, scale + r);
+        hand_on(normed.data(), n, r, to, scale);
     }
 }
 
@@ -149,7 +150,7 @@ void gate(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
             float open = read(own[i]);
             gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]);
         }
-        hand_on(gated.data(), n, to + r * n, scale + r);
+        hand_on(gated.data(), n, r, to, scale);
     }
 }
 
@@ -162,7 +163,7 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
             const int64_t* row, const int64_t* position, READ* to, float* scale) {
     const long width = (heads + 2 * groups) * HEAD, shared = heads / groups;
     std::vector<float> mixed(tokens * heads * HEAD);
-#pragma omp parallel if (tokens * groups > 1)
+#pragma omp parallel
     {
 #pragma omp for collapse(2)
         for (long t = 0; t < tokens; t++) {
@@ -195,8 +196,7 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
         }
 #pragma omp for
         for (long t = 0; t < tokens; t++) {
-            hand_on(mixed.data() + t * heads * HEAD, heads * HEAD, to + t * heads * HEAD,
-                    scale + t);
+            hand_on(mixed.data() + t * heads * HEAD, heads * HEAD, t, to, scale);
         }
     }
 }

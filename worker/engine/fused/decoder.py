@@ -1,4 +1,4 @@
-"""The decoder with compiled kernels: the same numbers, in a sixth of the operations."""
+"""The decoder with compiled kernels, in a sixth of the operations."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from worker.engine.decoder import Decoder, Layer, Span
-from worker.engine.fused.build import CannotCompile, build
+from worker.engine.fused.build import CannotCompile
 from worker.engine.fused.kernels import Kernels, Tokens
-from worker.engine.fused.product import WholeProduct
+from worker.engine.fused.product import PANEL, WholeProduct, prepare_product
 from worker.engine.kv_cache import KVCache
-from worker.engine.linear import Product
 from worker.engine.precision import Precision
 
-# How many passes over the code predictor, the same for every frame, are remembered.
+# How many passes are remembered, such as those over the code predictor for every frame.
 MOST = 64
 
 
@@ -28,15 +27,10 @@ class FusedDecoder(Decoder):
     """
 
     def __init__(self, module: Any, config: Any, precision: Precision) -> None:
-        super().__init__(module, config, precision)
-        self._cache_dtype = _cache_dtype(precision)
         self._kernels = prepare_decoder(config, precision)
-        self._side_by_side = lru_cache(MOST)(self._all_from)
-
-    def _product(self, *modules: Any, precision: Precision) -> Product:
-        if precision is Precision.INT8:
-            return WholeProduct(*modules)
-        return super()._product(*modules, precision=precision)
+        self._cache_dtype = _cache_dtype(precision)
+        make = WholeProduct if precision is Precision.INT8 else None
+        super().__init__(module, config, precision, make)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -44,27 +38,13 @@ class FusedDecoder(Decoder):
 
     def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
-        tokens = self._tokens(span, *x.shape[:2])
-        state = x.reshape(-1, x.shape[-1]).clone()
+        tokens = _tokens(span, *x.shape[:2])
+        assert span.positions <= cache.positions, "the kernels do not look where they write"
+        state = x.reshape(-1, x.shape[-1]).clone(memory_format=torch.contiguous_format)
         add: Tensor | None = None
         for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):
             add = self._walk(layer, state, add, tokens, keys, values)
         return self._kernels.last_norm(state, add, self._norm).view(x.shape)
-
-    def _tokens(self, span: Span, rows: int, length: int) -> Tokens:
-        first = span.rows.start
-        if isinstance(span.start, int):
-            return self._side_by_side(first, rows, span.start, length)
-        return self._at(torch.arange(first, first + rows), span.start)
-
-    def _all_from(self, first: int, rows: int, start: int, length: int) -> Tokens:
-        """The same positions for each row, one row after another."""
-        row = torch.arange(first, first + rows).repeat_interleave(length)
-        return self._at(row, torch.arange(start, start + length).repeat(rows))
-
-    def _at(self, row: Tensor, position: Tensor) -> Tokens:
-        cos, sin = (one.flatten(1).float() for one in self.rotary(position[:, None]))
-        return Tokens(cos, sin, row, position)
 
     def _walk(
         self,
@@ -89,8 +69,31 @@ def prepare_decoder(config: Any, precision: Precision) -> Kernels:
         raise CannotCompile("there are no kernels for attention with biases")
     whole = precision is Precision.INT8
     if whole:
-        build("product")
+        widths = (config.hidden_size, config.intermediate_size, config.head_dim)
+        if any(width % PANEL for width in widths):
+            raise CannotCompile(f"there are int8 kernels for multiples of {PANEL}, not {widths}")
+        prepare_product()
     return Kernels(config.head_dim, precision.dtype, _cache_dtype(precision), whole=whole)
+
+
+def _tokens(span: Span, rows: int, length: int) -> Tokens:
+    """One token after another, row by row."""
+    if isinstance(span.start, int):
+        row, position = _side_by_side(span.rows.start, rows, span.start, length)
+    else:
+        row, position = torch.arange(span.rows.start, span.rows.start + rows), span.start
+    cos, sin = (
+        one.float().expand(rows, -1, -1, -1).reshape(rows * length, -1).contiguous()
+        for one in (span.cos, span.sin)
+    )
+    return Tokens(cos, sin, row, position)
+
+
+@lru_cache(MOST)
+def _side_by_side(first: int, rows: int, start: int, length: int) -> tuple[Tensor, Tensor]:
+    """Row and position of each token, if every row is at the same position."""
+    row = torch.arange(first, first + rows).repeat_interleave(length)
+    return row, torch.arange(start, start + length).repeat(rows)
 
 
 def _cache_dtype(precision: Precision) -> torch.dtype:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from worker.engine.block import Norm
-from worker.engine.fused.build import build
+from worker.engine.fused.build import build, function, pointers
 from worker.engine.fused.product import Whole
 
 # What a product reads.
-Rows = Tensor | Whole
+Operand = Tensor | Whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,43 +40,42 @@ class Kernels:
     ) -> None:
         read = torch.uint8 if whole else dtype
         library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
-        self._norm, self._last_norm = library.norm, library.last_norm
-        self._gate, self._attend = library.gate, library.attend
-        self._norm.argtypes = [*[c_long] * 2, *[c_void_p] * 3, c_float, *[c_void_p] * 2]
-        self._last_norm.argtypes = self._norm.argtypes[:-1]
-        self._gate.argtypes = [*[c_long] * 2, *[c_void_p] * 3]
-        three, four = [c_void_p] * 3, [c_void_p] * 4
-        self._attend.argtypes = [*[c_long] * 3, *three, c_float, *four, c_long, *four]
-        for function in (self._norm, self._last_norm, self._gate, self._attend):
-            function.restype = None
+        sizes, three, four = [c_long] * 2, [c_void_p] * 3, [c_void_p] * 4
+        summed = (*sizes, *three, c_float, c_void_p)
+        seen = (*three, c_float, *four, c_long, *four)
+        self._norm = function(library, "norm", *summed, c_void_p)
+        self._last_norm = function(library, "last_norm", *summed)
+        self._gate = function(library, "gate", *sizes, *three)
+        self._attend = function(library, "attend", *sizes, c_long, *seen)
         self._head, self._whole = head, whole
 
-    def norm(self, x: Tensor, add: Tensor | None, norm: Norm) -> Rows:
+    def norm(self, x: Tensor, add: Tensor | None, norm: Norm) -> Operand:
         """Add to `x` [rows, n] in place, and normalise the sum."""
         result = self._result(len(x), x.shape[1], x)
-        self._norm(*x.shape, *_at(x, add, norm.weight), norm.eps, *_to(result))
+        self._norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *_to(result))
         return result
 
     def last_norm(self, x: Tensor, add: Tensor | None, norm: Norm) -> Tensor:
         """The same for a result that no product of a layer reads."""
         result = torch.empty_like(x)
-        self._last_norm(*x.shape, *_at(x, add, norm.weight), norm.eps, *_at(result))
+        self._last_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *pointers(result))
         return result
 
-    def gate(self, x: Tensor) -> Rows:
+    def gate(self, x: Tensor) -> Operand:
         """`silu(gate) * up` of [rows, 2 n]: the gates, then what they let through."""
         rows, width = x.shape
         result = self._result(rows, width // 2, x)
-        self._gate(rows, width // 2, *_at(x), *_to(result))
+        self._gate(rows, width // 2, *pointers(x), *_to(result))
         return result
 
     def attend(
         self, x: Tensor, norms: tuple[Norm, Norm], tokens: Tokens, keys: Tensor, values: Tensor
-    ) -> Rows:
+    ) -> Operand:
         """Normalise and rotate queries and keys, write keys and values, and mix values.
 
         `x` is [tokens, (heads + 2 groups) * size], the cache [rows, groups, positions, size]; all
-        tokens are written before the first looks back. Returns [tokens, heads * size].
+        tokens are written before the first looks back. The norms are the queries' and the keys',
+        of one `eps`. Returns [tokens, heads * size].
         """
         count, width = x.shape
         groups, room = keys.shape[1:3]
@@ -85,24 +84,20 @@ class Kernels:
         queries, own = norms
         self._attend(
             *(count, heads, groups),
-            *_at(x, queries.weight, own.weight),
+            *pointers(x, queries.weight, own.weight),
             own.eps,
-            *_at(tokens.cos, tokens.sin, keys, values),
+            *pointers(tokens.cos, tokens.sin, keys, values),
             room,
-            *_at(tokens.row, tokens.position),
+            *pointers(tokens.row, tokens.position),
             *_to(result),
         )
         return result
 
-    def _result(self, rows: int, width: int, like: Tensor) -> Rows:
+    def _result(self, rows: int, width: int, like: Tensor) -> Operand:
         if not self._whole:
             return like.new_empty(rows, width)
         return Whole(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
 
 
-def _at(*tensors: Tensor | None) -> list[int | None]:
-    return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
-
-
-def _to(rows: Rows) -> list[int | None]:
-    return _at(*rows) if isinstance(rows, Whole) else _at(rows, None)
+def _to(operand: Operand) -> list[int | None]:
+    return pointers(*operand) if isinstance(operand, Whole) else pointers(operand, None)

@@ -6,7 +6,10 @@
 
 #include "numbers.h"
 
-#ifdef __AVX512VNNI__
+#include <omp.h>
+
+#if defined(__AVX512VNNI__) && !defined(PLAIN)
+#define VNNI
 #include <immintrin.h>
 #endif
 
@@ -16,7 +19,7 @@ namespace {
 // processor looks for them too late by itself while it is busy with many rows.
 const long PANEL = 16, ROWS = 16, AHEAD = 2048;
 
-#ifdef __AVX512VNNI__
+#ifdef VNNI
 using Sums = __m512i;
 
 inline void add(Sums& sums, const uint8_t* four, const int8_t* weights) {
@@ -66,12 +69,14 @@ extern "C" void product(long rows, long n, long k, const uint8_t* x, const float
                         const int8_t* weights, const float* weight_scale, const int32_t* offset,
                         float* to) {
     // A few panels at a time to whoever is free: the cores are not always equally fast.
-#pragma omp parallel for schedule(dynamic, 8)
+    const long panels = n / PANEL, share = panels / (4 * omp_get_max_threads());
+    const long some = share < 1 ? 1 : share > 8 ? 8 : share;
+#pragma omp parallel for schedule(dynamic, some)
     for (long at = 0; at < n; at += PANEL) {
         for (long r = 0; r < rows; r += ROWS) {
-            const Block block = BLOCKS[(rows - r < ROWS ? rows - r : ROWS) - 1];
-            block(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at, offset + at,
-                  to + r * n + at);
+            const Block multiply = BLOCKS[(rows - r < ROWS ? rows - r : ROWS) - 1];
+            multiply(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at,
+                     offset + at, to + r * n + at);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ctypes import c_long, c_void_p
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from worker.engine.fused.build import build
+from worker.engine.fused.build import build, function, pointers
 from worker.engine.linear import quantise
 
 # Outputs that lie side by side, and inputs that are multiplied at once.
@@ -22,10 +23,16 @@ class Whole(NamedTuple):
     scale: Tensor
 
 
+def prepare_product(**defined: int) -> Callable[..., None]:
+    """Compile the product; raises `CannotCompile`."""
+    return function(build("product", **defined), "product", *[c_long] * 3, *[c_void_p] * 6)
+
+
 class WholeProduct:
     """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side.
 
-    The numbers of `Int8`, of rows that are rounded already; may raise `CannotCompile`.
+    The numbers of `Int8`, of rows that are rounded already. Outputs are a multiple of `PANEL`,
+    inputs of `FOUR`. May raise `CannotCompile`.
     """
 
     def __init__(self, *modules: Any) -> None:
@@ -34,13 +41,11 @@ class WholeProduct:
         panels = whole.view(outputs // PANEL, PANEL, inputs // FOUR, FOUR)
         self._weight = panels.transpose(1, 2).contiguous()
         self._offset = whole.sum(1, dtype=torch.int32) * 128
-        self._product = build("product").product
-        self._product.argtypes = [*[c_long] * 3, *[c_void_p] * 6]
-        self._product.restype = None
+        self._product = prepare_product()
 
     def __call__(self, x: Whole) -> Tensor:
         """Multiply [rows, in] to float32 [rows, out]."""
         result = x.scale.new_empty(len(x.scale), self._shape[0])
-        tensors = (*x, self._weight, self._scale, self._offset, result)
-        self._product(len(result), *self._shape, *(tensor.data_ptr() for tensor in tensors))
+        tensors = pointers(*x, self._weight, self._scale, self._offset, result)
+        self._product(len(result), *self._shape, *tensors)
         return result

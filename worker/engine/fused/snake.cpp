@@ -8,6 +8,9 @@ namespace {
 inline float sine_squared(float x) {
     float turns = std::floor(x * 0.318309886f + 0.5f);
     x = x - turns * 3.140625f - turns * 9.67653590e-4f;
+    // Far out, where a float has no room for the angle, any value that a sine may have will do.
+    x = x < -1.6f ? -1.6f : x;
+    x = x > 1.6f ? 1.6f : x;
     float square = x * x, sum = -2.5052108e-8f;
     sum = sum * square + 2.7557319e-6f;
     sum = sum * square - 1.9841270e-4f;

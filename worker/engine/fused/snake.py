@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import build
+from worker.engine.fused.build import build, function, pointers
 from worker.engine.precision import Precision
 
 
 def prepare_snake(precision: Precision) -> Callable[..., None]:
     """Compile the activation; raises `CannotCompile`."""
-    walk = build("snake", ACTIVATION=precision.dtype).snake
-    walk.argtypes, walk.restype = [*[c_long] * 2, *[c_void_p] * 4], None
-    return walk
+    library = build("snake", ACTIVATION=precision.dtype)
+    return function(library, "snake", *[c_long] * 2, *[c_void_p] * 4)
 
 
 class FusedSnake(Snake):
@@ -33,6 +32,6 @@ class FusedSnake(Snake):
         x = x.contiguous()
         result = torch.empty_like(x)
         channels = x.shape[-1]
-        tensors = (x, self._alpha, self._weight, result)
-        self._walk(x.numel() // channels, channels, *(tensor.data_ptr() for tensor in tensors))
+        tensors = pointers(x, self._alpha, self._weight, result)
+        self._walk(x.numel() // channels, channels, *tensors)
         return result
