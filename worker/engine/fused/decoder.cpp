@@ -7,27 +7,13 @@
 // Products in int8 read whole numbers: a row divided by its scale, which is its largest magnitude
 // over 127, plus 128.
 
+#include <memory>
 #include <vector>
 
+#include "attention.h"
 #include "numbers.h"
 
 namespace {
-
-// Cephes' polynomial, to 2 units in the last place; it vectorises, which the library's does not.
-inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    float whole = std::floor(x * 1.44269504f + 0.5f);
-    x = x - whole * 0.693359375f + whole * 2.12194440e-4f;
-    float sum = 1.9875691e-4f;
-    sum = sum * x + 1.3981999e-3f;
-    sum = sum * x + 8.3334519e-3f;
-    sum = sum * x + 4.1665796e-2f;
-    sum = sum * x + 1.6666666e-1f;
-    sum = sum * x + 0.5f;
-    sum = sum * x * x + x + 1.0f;
-    return sum * float_of(uint32_t(int32_t(whole) + 127) << 23);
-}
 
 // Compared as integers, not-a-number is the largest of all, and so is not lost.
 inline float largest(const float* x, long n) {
@@ -58,14 +44,14 @@ inline void hand_on(const float* x, long n, long r, uint8_t* to, float* scale) {
 
 template <typename T>
 inline void rotated_norm(const T* x, const T* weight, float eps, const float* cos, const float* sin,
-                         float* to) {
+                         float factor, float* to) {
     float head[HEAD], sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (long i = 0; i < HEAD; i++) {
         head[i] = read(x[i]);
         sum += head[i] * head[i];
     }
-    float root = 1.0f / std::sqrt(sum / HEAD + eps);
+    float root = factor / std::sqrt(sum / HEAD + eps);
 #pragma omp simd
     for (long i = 0; i < HEAD; i++) head[i] *= root * read(weight[i]);
 #pragma omp simd
@@ -73,33 +59,6 @@ inline void rotated_norm(const T* x, const T* weight, float eps, const float* co
         to[i] = head[i] * cos[i] + head[i + HEAD / 2] * sin[i];
         to[i + HEAD / 2] = head[i + HEAD / 2] * cos[i + HEAD / 2] + head[i] * sin[i + HEAD / 2];
     }
-}
-
-// One query over `count` keys and values; `weights` has room for as many.
-template <typename C>
-inline void attend_head(const float* query, const C* keys, const C* values, long count,
-                        float* weights, float* to) {
-    float top = -INFINITY, total = 0;
-    for (long p = 0; p < count; p++) {
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (long i = 0; i < HEAD; i++) sum += query[i] * read(keys[p * HEAD + i]);
-        weights[p] = sum;
-        top = sum > top ? sum : top;
-    }
-#pragma omp simd reduction(+ : total)
-    for (long p = 0; p < count; p++) {
-        weights[p] = exponential(weights[p] - top);
-        total += weights[p];
-    }
-    float mixed[HEAD] = {};
-    for (long p = 0; p < count; p++) {
-        float weight = weights[p];
-#pragma omp simd
-        for (long i = 0; i < HEAD; i++) mixed[i] += weight * read(values[p * HEAD + i]);
-    }
-#pragma omp simd
-    for (long i = 0; i < HEAD; i++) to[i] = mixed[i] / total;
 }
 
 template <typename T>
@@ -162,7 +121,8 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
             const float* cos, const float* sin, CACHE* keys, CACHE* values, long room,
             const int64_t* row, const int64_t* position, READ* to, float* scale) {
     const long width = (heads + 2 * groups) * HEAD, shared = heads / groups;
-    std::vector<float> mixed(tokens * heads * HEAD);
+    const float factor = 1.0f / std::sqrt(float(HEAD));
+    const std::unique_ptr<float[]> mixed(new float[tokens * heads * HEAD]);
 #pragma omp parallel
     {
 #pragma omp for collapse(2)
@@ -172,31 +132,35 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
                 const ACTIVATION* value = key + groups * HEAD;
                 const long at = ((row[t] * groups + g) * room + position[t]) * HEAD;
                 float turned[HEAD];
-                rotated_norm(key, key_weight, eps, cos + t * HEAD, sin + t * HEAD, turned);
+                rotated_norm(key, key_weight, eps, cos + t * HEAD, sin + t * HEAD, 1, turned);
 #pragma omp simd
                 for (long i = 0; i < HEAD; i++) write(keys[at + i], turned[i]);
 #pragma omp simd
                 for (long i = 0; i < HEAD; i++) write(values[at + i], read(value[i]));
             }
         }
-        std::vector<float> weights(room);
-#pragma omp for collapse(2) schedule(dynamic)
+        std::vector<float> weights(2 * room);
+#pragma omp for collapse(2) schedule(guided, 2)
         for (long t = 0; t < tokens; t++) {
             for (long g = 0; g < groups; g++) {
-                const long from = (row[t] * groups + g) * room * HEAD;
-                for (long h = g * shared; h < (g + 1) * shared; h++) {
-                    float query[HEAD];
-                    rotated_norm(x + t * width + h * HEAD, query_weight, eps, cos + t * HEAD,
-                                 sin + t * HEAD, query);
-                    for (long i = 0; i < HEAD; i++) query[i] /= std::sqrt(float(HEAD));
-                    attend_head(query, keys + from, values + from, position[t] + 1, weights.data(),
-                                mixed.data() + (t * heads + h) * HEAD);
+                const long from = (row[t] * groups + g) * room * HEAD, count = position[t] + 1;
+                const ACTIVATION* own = x + t * width + g * shared * HEAD;
+                float* to = mixed.get() + (t * heads + g * shared) * HEAD;
+                float queries[2 * HEAD];
+                for (long h = 0; h < shared; h += 2) {
+                    const long some = shared - h < 2 ? 1 : 2;
+                    for (long q = 0; q < some; q++) {
+                        rotated_norm(own + (h + q) * HEAD, query_weight, eps, cos + t * HEAD,
+                                     sin + t * HEAD, factor, queries + q * HEAD);
+                    }
+                    (some == 2 ? look_back<2, CACHE> : look_back<1, CACHE>)(
+                        queries, keys + from, values + from, count, weights.data(), to + h * HEAD);
                 }
             }
         }
 #pragma omp for
         for (long t = 0; t < tokens; t++) {
-            hand_on(mixed.data() + t * heads * HEAD, heads * HEAD, t, to, scale);
+            hand_on(mixed.get() + t * heads * HEAD, heads * HEAD, t, to, scale);
         }
     }
 }
