@@ -100,6 +100,13 @@ def test_a_gate_lets_through_what_silu_opens(kernels: Kernels, precision: Precis
         assert_close(row, its, allowed(precision))
 
 
+@pytest.mark.parametrize("precision", [Precision.INT8], indirect=True)
+def test_rows_are_rounded_each_by_its_own_scale(kernels: Kernels, precision: Precision) -> None:
+    x = some(precision, 5, 2, 72)[:, 1] * torch.tensor([1, 10, 100, 0.1, 1e-3])[:, None]
+    for row, its in zip(told(kernels.round(x)), x, strict=True):
+        assert_close(row, its, allowed(precision))
+
+
 def test_attention_looks_back_in_its_own_row(kernels: Kernels, precision: Precision) -> None:
     """Two rows of the cache, one with two new tokens after three, the other with its first."""
     dtype, cached = TYPES[precision]

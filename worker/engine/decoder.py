@@ -15,7 +15,7 @@ from torch import Tensor
 
 from worker.engine.block import Block, Make, Norm, rotary, rotate
 from worker.engine.kv_cache import STEP, KVCache
-from worker.engine.linear import linear
+from worker.engine.linear import Product, linear
 from worker.engine.precision import Precision
 
 
@@ -43,12 +43,16 @@ class Decoder:
         self, module: Any, config: Any, precision: Precision, make: Make | None = None
     ) -> None:
         make = make or partial(linear, precision=precision)
+        self._precision = precision
         self._layers = [Layer(layer, config, precision.dtype, make) for layer in module.layers]
         self._norm = Norm(module.norm, precision.dtype)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
-        self._dtype = precision.dtype
         self._kv_heads: int = config.num_key_value_heads
         self._head: int = config.head_dim
+
+    def head(self, module: Any) -> Product:
+        """A product that reads what the decoder returns, [rows, hidden]."""
+        return linear(module, precision=self._precision)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache of this decoder's shape, for speech or for the codes of one frame.
@@ -58,7 +62,7 @@ class Decoder:
         queries of a head there (and bfloat16 slower than float32), but slower for 16 positions.
         """
         exact = long and self._inv_freq.device.type == "cpu"
-        dtype = torch.float32 if exact else self._dtype
+        dtype = torch.float32 if exact else self._precision.dtype
         return self._new_cache(slots, dtype, long=long, transposed=long)
 
     def _new_cache(
@@ -75,7 +79,7 @@ class Decoder:
 
     def rotary(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cosine and signed sine for positions [rows, length]: [rows, 1, length, head size]."""
-        return rotary(self._inv_freq, positions, self._dtype)
+        return rotary(self._inv_freq, positions, self._precision.dtype)
 
     def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""

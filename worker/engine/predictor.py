@@ -26,7 +26,7 @@ class CodePredictor:
     ) -> None:
         config = module.config
         self._decoder = decoder(module.model, config, precision)
-        self._heads = [linear(head, precision=precision) for head in module.lm_head]
+        self._heads = [self._decoder.head(head) for head in module.lm_head]
         self._embeddings = tables
         projection = module.small_to_mtp_projection
         self._project = (

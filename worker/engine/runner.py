@@ -14,7 +14,6 @@ from worker.engine.aside import aside
 from worker.engine.clone_prompts import ClonePrompts
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
-from worker.engine.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.predictor import CodePredictor
 from worker.engine.prompt import PromptBuilder
@@ -67,7 +66,7 @@ class TalkerRunner:
         tables: list[Tensor] = [one.weight.detach().clone() for one in embeddings]
         self._codes = tables[0]
         self._talker = decoder(talker.model, config, precision)
-        self._head = linear(talker.codec_head, precision=precision)
+        self._head = self._talker.head(talker.codec_head)
         self._predictor = CodePredictor(
             talker.code_predictor, tables[1:], slots, precision, decoder
         )

@@ -113,6 +113,12 @@ void gate(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
     }
 }
 
+// Rows [rows, n] as whole numbers.
+void round_rows(long rows, long n, const float* x, uint8_t* to, float* scale) {
+#pragma omp parallel for if (rows > 2)
+    for (long r = 0; r < rows; r++) hand_on(x + r * n, n, r, to, scale);
+}
+
 // Attention of each token, at its position in its row of the cache: writes keys and values, then
 // looks back from there. `x` is [tokens, (heads + 2 groups) HEAD]: queries, keys and values; `cos`
 // and `sin` [tokens, HEAD]; the cache [rows, groups, room, HEAD]; the result [tokens, heads HEAD].

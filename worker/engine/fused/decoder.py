@@ -13,6 +13,7 @@ from worker.engine.fused.build import CannotCompile
 from worker.engine.fused.kernels import Kernels, Tokens
 from worker.engine.fused.product import PANEL, WholeProduct, prepare_product
 from worker.engine.kv_cache import KVCache
+from worker.engine.linear import Product
 from worker.engine.precision import Precision
 
 # How many passes are remembered, such as those over the code predictor for every frame.
@@ -31,6 +32,13 @@ class FusedDecoder(Decoder):
         self._cache_dtype = _cache_dtype(precision)
         make = WholeProduct if precision is Precision.INT8 else None
         super().__init__(module, config, precision, make)
+
+    def head(self, module: Any) -> Product:
+        """A product that reads what the decoder returns, [rows, hidden]."""
+        if self._precision is not Precision.INT8 or module.out_features % PANEL:
+            return super().head(module)
+        multiply = WholeProduct(module)
+        return lambda x: multiply(self._kernels.round(x))
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""

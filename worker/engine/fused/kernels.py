@@ -46,6 +46,7 @@ class Kernels:
         self._norm = function(library, "norm", *summed, c_void_p)
         self._last_norm = function(library, "last_norm", *summed)
         self._gate = function(library, "gate", *sizes, *three)
+        self._round = function(library, "round_rows", *sizes, *three)
         self._attend = function(library, "attend", *sizes, c_long, *seen)
         self._head, self._whole = head, whole
 
@@ -66,6 +67,13 @@ class Kernels:
         rows, width = x.shape
         result = self._result(rows, width // 2, x)
         self._gate(rows, width // 2, *pointers(x), *_to(result))
+        return result
+
+    def round(self, x: Tensor) -> Whole:
+        """Rows [rows, n] as they are, as whole numbers."""
+        x = x.contiguous()
+        result = _whole(len(x), x.shape[1], x)
+        self._round(*x.shape, *pointers(x, *result))
         return result
 
     def attend(
@@ -96,7 +104,11 @@ class Kernels:
     def _result(self, rows: int, width: int, like: Tensor) -> Operand:
         if not self._whole:
             return like.new_empty(rows, width)
-        return Whole(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
+        return _whole(rows, width, like)
+
+
+def _whole(rows: int, width: int, like: Tensor) -> Whole:
+    return Whole(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
 
 
 def _to(operand: Operand) -> list[int | None]:
