@@ -46,7 +46,7 @@ FULL = [
 ]
 COLUMNS = (
     *("frames_per_s", "lm_rtf", "codec_rtf", "rtf", "ttfa_s"),
-    *("load_s", "compile_s", "weights_bytes"),
+    *("load_s", "compile_s", "weights_bytes", "peak_rss_bytes"),
 )
 ENGINE = ("ours", "uncompiled", "mixed")
 console = Console(width=None if sys.stdout.isatty() else 150)
