@@ -415,17 +415,22 @@ def test_status_prints_facts_or_json(server, capsys):
 def test_ctrl_c_leaves_the_job_running_and_says_its_id(server, tmp_path):
     server.ends_as = "in_progress"
     command = ["say", "Hello.", "-o", str(tmp_path / "out.wav"), "--url", server.url]
-    say = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "client", *command],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONSAFEPATH": "1"},
-    )
-    assert say.stderr.readline() == "Job job_1\n"
-    while "segments" not in say.stderr.readline():
-        assert say.poll() is None
-    say.send_signal(signal.SIGINT)
-    _, err = say.communicate(timeout=10)
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as say:
+        try:
+            assert say.stderr.readline() == "Job job_1\n"
+            while "segments" not in say.stderr.readline():
+                assert say.poll() is None
+            say.send_signal(signal.SIGINT)
+            _, err = say.communicate(timeout=10)
+        finally:
+            say.kill()
     assert say.returncode == 1
     assert err.endswith(
         f"Job job_1 goes on at the server: narrate status job_1 --url {server.url}\n"
