@@ -29,15 +29,40 @@ class StubUtterance:
         return None
 
 
+class StubHeard:
+    """A chunk for each sample of the reference."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    @property
+    def is_done(self) -> bool:
+        return not self.left
+
+
 class StubCodec:
-    """Obeys `Codec`. A frame is 1,920 samples of its first code; it cannot decode a "~"."""
+    """Obeys `Codec`. A frame is 1,920 samples of its first code; it cannot decode a "~".
+
+    Nor can it hear the 13th chunk from a reference's end.
+    """
 
     chunk = 4
 
     def __init__(self) -> None:
         self.decoded: list[Codes] = []
+        self.heard = 0
 
-    def begin(self, _reference: Reference | None, _codes: Codes | None) -> list[int]:
+    def listen(self, reference: Reference | None, _codes: Codes | None) -> StubHeard:
+        return StubHeard(0 if reference is None else len(reference.samples))
+
+    def hear(self, heard: StubHeard) -> None:
+        if heard.left == 13:
+            raise RuntimeError("unlucky")
+        heard.left -= 1
+        self.heard += 1
+
+    def begin(self, heard: StubHeard) -> list[int]:
+        assert heard.is_done
         return []
 
     def decode(self, streams: Sequence[list[int]], codes: Codes) -> Samples:

@@ -68,16 +68,28 @@ def test_side_by_side_each_stream_goes_on_from_where_it_is(codec: Codec, whole: 
         np.testing.assert_allclose(made[row], expected, atol=2e-5)
 
 
-def test_a_speech_goes_on_from_its_reference_which_is_read_once(
-    codec: Codec, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
+def test_a_speech_goes_on_from_its_reference_which_is_heard_once(
+    codec: Codec, whole: np.ndarray
 ) -> None:
     reference = Reference("heard", np.zeros(9, dtype=np.float32), 24_000, "said")
-    heard, spoken = CODES[0, :50], CODES[0, 50:54]
-    first = codec.begin(reference, heard)
-    monkeypatch.setattr(Codec, "_read", None)
-    for stream in (first, codec.begin(reference, heard)):
-        made = codec.decode([stream], spoken[None])[0]
+    before, spoken = CODES[0, :50], CODES[0, 50:54]
+    heard = codec.listen(reference, before)
+    for _ in range(13):
+        assert not heard.is_done
+        codec.hear(heard)
+    for _ in range(2):
+        again = codec.listen(reference, before)
+        assert again.is_done
+        made = codec.decode([codec.begin(again)], spoken[None])[0]
         np.testing.assert_allclose(made, whole[0, 50 * FRAME : 54 * FRAME], atol=2e-5)
+
+
+def test_a_reference_that_cannot_be_heard_is_tried_anew(codec: Codec) -> None:
+    reference = Reference("odd", np.zeros(9, dtype=np.float32), 24_000, "said")
+    heard = codec.listen(reference, np.full((3, 16), 10**6))
+    with pytest.raises(IndexError):
+        codec.hear(heard)
+    assert codec.listen(reference, CODES[0, :3]) is not heard
 
 
 def test_a_chunk_that_fails_changes_no_stream(

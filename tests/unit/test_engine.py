@@ -2,7 +2,9 @@ import itertools
 import threading
 import time
 from concurrent.futures import CancelledError, Future, wait
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,8 @@ from stub_runner import StubCodec, StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Samples, Speech, SynthesisRequest, Task
+from worker.engine.output import HEAR
+from worker.engine.request import Reference, Samples, Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
 
 
@@ -190,6 +193,34 @@ def test_the_codec_keeps_up_and_takes_no_more_than_its_share(runner: StubRunner)
     engine.close()
     assert max(len(codes) for codes in codec.decoded) <= 1 + 8 // 4
     assert sum(len(codes) for codes in codec.decoded) == 8 * 10
+
+
+def clone(text: str, chunks: int) -> SynthesisRequest:
+    heard = Reference("r", np.zeros(chunks, dtype=np.float32), 24_000, "said")
+    return SynthesisRequest(Task.VOICE_CLONE, text, max_frames=100, reference=heard)
+
+
+def test_a_long_reference_is_heard_between_the_steps_of_others(runner: StubRunner) -> None:
+    codec = StubCodec()
+    engine = Engine(runner, codec, slots=4, max_waiting=6)
+    gaps: list[int] = []
+    speaking = replace(request("a" * 100), on_frames=lambda _samples: gaps.append(codec.heard))
+    runner.go.clear()
+    futures = [engine.submit(speaking), engine.submit(clone("abcdefghi", 12))]
+    runner.go.set()
+    assert [said(future) for future in futures] == ["a" * 100, "abcdefghi"]
+    engine.close()
+    assert codec.heard == 12
+    heard = [after - before for before, after in itertools.pairwise([0, *gaps])]
+    assert max(heard) <= 4 * HEAR  # a chunk of sound comes every 4 steps
+
+
+def test_a_reference_that_cannot_be_heard_fails_its_own(engine: Engine) -> None:
+    futures = [engine.submit(one) for one in (clone("abcdef", 20), request("abc"))]
+    with pytest.raises(StepFailed, match="unlucky"):
+        futures[0].result(10)
+    assert said(futures[1]) == "abc"
+    assert said(engine.submit(clone("def", 12))) == "def"
 
 
 def test_what_the_codec_cannot_decode_fails_and_the_engine_goes_on(engine: Engine) -> None:

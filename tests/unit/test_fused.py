@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from worker.engine.assemble import PLAIN, assemble, compile_parts
 from worker.engine.block import Norm
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import build
+from worker.engine.fused.build import CannotCompile, build
 from worker.engine.fused.decoder import FusedDecoder
 from worker.engine.fused.kernels import Kernels, Operand, Tokens
 from worker.engine.fused.product import Whole, WholeProduct, prepare_product
@@ -212,6 +212,26 @@ def test_a_model_without_kernels_is_spoken_plainly(
     model.model.talker.config.code_predictor_config.attention_bias = True
     assert compile_parts(model, Precision.FLOAT32) is PLAIN
     assert "no kernels for attention with biases" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ("printf 'caf\\351: error: no' >&2; exit 1", "error: no"),
+        ("exit 3", "c\\+\\+ failed \\(3\\): it does not say why"),
+        ("exit 0", "cannot be stored, or not be loaded"),
+    ],
+)
+def test_a_compiler_that_fails_is_told_of(
+    script: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "c++"
+    compiler.write_text(f"#!/bin/sh\n{script}\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    build.cache_clear()
+    with pytest.raises(CannotCompile, match=says):
+        build("product")
 
 
 def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(

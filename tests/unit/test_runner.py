@@ -269,6 +269,17 @@ def test_a_request_that_cannot_be_admitted_leaves_no_row(
     np.testing.assert_array_equal(run(runner, [cases[1].request], 1)[0].codes, expected[1])
 
 
+@pytest.mark.parametrize("change", [{"temperature": 1e-40}, {"repetition_penalty": float("nan")}])
+def test_sampling_that_draws_no_code_is_refused(
+    bench: Callable[..., Bench], change: dict[str, float]
+) -> None:
+    runner, expected = bench("custom_voice")
+    case = CASES["custom_voice"][1]
+    with pytest.raises(ValueError, match=next(iter(change))):
+        admit(runner, replace(case.request, sampling=Sampling(**change)))
+    np.testing.assert_array_equal(run(runner, [case.request], 1)[0].codes, expected[1])
+
+
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
     bench: Callable[..., Bench], decoder: type[Decoder], monkeypatch: pytest.MonkeyPatch

@@ -16,6 +16,8 @@ from worker.engine.errors import StepFailed
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples, Speech, Timings
 from worker.engine.scheduler import Entry, Utterance
 
+# Chunks of a reference that are heard between two steps: they take less than a step.
+HEAR = 3
 _log = logging.getLogger(__name__)
 
 
@@ -27,8 +29,16 @@ class Codec(Protocol):
         """How many frames it decodes at a time."""
         ...
 
-    def begin(self, reference: Reference | None, codes: Codes | None) -> Any:
-        """A stream for a new speech, which goes on from what a reference's codes sound like."""
+    def listen(self, reference: Reference | None, codes: Codes | None) -> Any:
+        """What a new speech goes on from; it `is_done` once it was heard."""
+        ...
+
+    def hear(self, heard: Any) -> None:
+        """Hear the next chunk of a reference."""
+        ...
+
+    def begin(self, heard: Any) -> Any:
+        """A stream for a speech that goes on from what was heard."""
         ...
 
     def decode(self, streams: Sequence[Any], codes: Codes) -> Samples:
@@ -47,9 +57,10 @@ class _Piece:
 
 @dataclass(eq=False)
 class _Track:
-    """What a speech sounds like so far."""
+    """What a speech sounds like so far; its stream begins when its reference was heard."""
 
-    stream: Any
+    heard: Any
+    stream: Any = None
     samples: list[Samples] = field(default_factory=list)
 
 
@@ -63,6 +74,7 @@ class Output:
 
     def take(self, entry: Entry, *, last: bool = False) -> None:
         """Take what a row has said since the last time, in whole chunks until it ends."""
+        self._track(entry)
         frames, chunk = _said(entry).frames, self._codec.chunk
         while len(frames) - entry.taken >= chunk:
             self._add(entry, frames[entry.taken : entry.taken + chunk], last=False)
@@ -81,13 +93,35 @@ class Output:
 
     def work(self, most: int) -> None:
         """Decode what has waited for longest, the next chunk of up to `most` speeches."""
+        self._hear()
         taken: dict[Entry, _Piece] = {}
         for piece in self._pieces:
-            if len(taken) < most:
+            if len(taken) < most and self._can_sound(piece.entry):
                 taken.setdefault(piece.entry, piece)
         for piece in taken.values():
             self._pieces.remove(piece)
         self._speak(list(taken.values()))
+
+    def _hear(self) -> None:
+        """Hear some of the reference that somebody has waited for longest."""
+        heard = next((one.heard for one in self._tracks.values() if not one.heard.is_done), None)
+        try:
+            for _ in range(HEAR):
+                if heard is not None and not heard.is_done:
+                    self._codec.hear(heard)
+        except Exception as error:  # noqa: BLE001 - the loop must outlive any reference
+            _log.exception("The codec failed at a reference")
+            for entry, track in self._tracks.items():
+                if track.heard is heard:
+                    fail(entry, error)
+                    entry.request.cancelled.set()
+
+    def _can_sound(self, entry: Entry) -> bool:
+        """Whether it is its turn: its reference was heard, or nobody wants it any more."""
+        track = self._track(entry)
+        if track.stream is None and track.heard.is_done:
+            track.stream = self._codec.begin(track.heard)
+        return track.stream is not None or not _is_wanted(entry)
 
     def abort(self) -> list[Entry]:
         """Forget everything; returns the requests that were not done."""
@@ -130,8 +164,8 @@ class Output:
 
     def _track(self, entry: Entry) -> _Track:
         if entry not in self._tracks:
-            begun = self._codec.begin(entry.request.reference, _said(entry).reference_codes)
-            self._tracks[entry] = _Track(begun)
+            heard = self._codec.listen(entry.request.reference, _said(entry).reference_codes)
+            self._tracks[entry] = _Track(heard)
         return self._tracks[entry]
 
     def _end(self, entry: Entry) -> None:
@@ -141,7 +175,7 @@ class Output:
         if entry.request.cancelled.is_set():
             entry.future.set_exception(CancelledError())
             return
-        samples = np.concatenate(track.samples) if track else np.zeros(0, dtype=np.float32)
+        samples = np.concatenate([np.zeros(0, dtype=np.float32), *(track.samples if track else ())])
         said = _said(entry)
         speech = Speech(samples, said.codes, said.finish_reason, _timings(entry))
         entry.future.set_result(speech)
@@ -169,7 +203,7 @@ def _tell(entry: Entry, samples: Samples) -> None:
         return
     try:
         entry.request.on_frames(samples)
-    except Exception as error:  # noqa: BLE001 - a bad request fails alone
+    except BaseException as error:  # noqa: BLE001 - a bad request fails alone
         entry.future.set_exception(error)
         entry.request.cancelled.set()
 

@@ -36,10 +36,14 @@ class Recent(Generic[T]):
             self._make(key, future, make)
         return future.result()
 
+    def drop(self, key: Hashable) -> None:
+        """Forget the value of a key, if there is one."""
+        with self._lock:
+            self._values.pop(key, None)
+
     def _make(self, key: Hashable, future: Future[T], make: Callable[[], T]) -> None:
         try:
             future.set_result(make())
         except BaseException as error:  # noqa: BLE001 - raised again by `result`
             future.set_exception(error)
-            with self._lock:
-                self._values.pop(key, None)
+            self.drop(key)

@@ -36,6 +36,10 @@ class Row:
         use = dict(DEFAULTS)
         for source in (defaults, vars(request.sampling)):
             use |= {name: value for name, value in source.items() if value is not None}
+        for name in ("temperature", "subtalker_temperature", "repetition_penalty"):
+            # Outside, float32 overflows or vanishes, and what is drawn is no code.
+            if not 1e-3 <= use[name] <= 1e3:
+                raise ValueError(f"{name} must be from 0.001 to 1000, not {use[name]}")
         self.request, self.prompt = request, prompt
         self.talker = Choice(not use["do_sample"], use["temperature"], use["top_k"], use["top_p"])
         self.predictor = Choice(

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake, Upsample
-from worker.engine.codec.stream import Batch, Stream
+from worker.engine.codec.stream import Batch, Heard, Stream
 from worker.engine.codec.transformer import Transformer
 from worker.engine.precision import Precision
 from worker.engine.recent import Recent
-from worker.engine.request import Codes, Reference, Samples
+from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
@@ -36,7 +37,7 @@ class Codec:
     def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
         time = CHUNK
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
-        self._begun: Recent[Stream] = Recent(MOST)
+        self._heard: Recent[Heard] = Recent(MOST)
         self._books = _Codebooks(decoder.quantizer, precision)
         self._enter = CausalConv(decoder.pre_conv, precision, time)
         self._transformer = Transformer(decoder.pre_transformer, precision)
@@ -57,14 +58,27 @@ class Codec:
         self._layers.append(layer)
         return layer.stride
 
-    def begin(self, reference: Reference | None, codes: Codes | None) -> Stream:
-        """A stream for a new speech; a clone's goes on from its reference's codes [frames, 16].
+    def listen(self, reference: Reference | None, codes: Codes | None) -> Heard:
+        """What a new speech goes on from: nothing, or a reference's codes [frames, 16].
 
-        A reference is decoded once: what comes after it begins with a copy of what it left.
+        A reference is heard once, for all who go on from it.
         """
         if reference is None or codes is None:
-            return Stream()
-        return self._begun.get(reference.key, lambda: self._read(codes)).fork()
+            return Heard(None, np.zeros((0, CODE_GROUPS), dtype=np.int64))
+        return self._heard.get(reference.key, lambda: Heard(reference.key, codes))
+
+    def hear(self, heard: Heard) -> None:
+        """Decode the next chunk of a reference; if that fails, who listens next begins anew."""
+        start = heard.stream.frames
+        try:
+            self.decode([heard.stream], heard.codes[None, start : start + CHUNK])
+        except Exception:
+            self._heard.drop(heard.reference)
+            raise
+
+    def begin(self, heard: Heard) -> Stream:
+        """A stream for a speech that goes on from what was heard."""
+        return heard.stream.fork()
 
     @torch.inference_mode()
     def decode(self, streams: Sequence[Stream], codes: Codes) -> Samples:
@@ -80,12 +94,6 @@ class Codec:
         batch.advance(codes.shape[1])
         samples: Samples = x.squeeze(-1).float().clamp_(-1, 1).cpu().numpy()
         return samples
-
-    def _read(self, codes: Codes) -> Stream:
-        stream = Stream()
-        for start in range(0, len(codes), CHUNK):
-            self.decode([stream], codes[None, start : start + CHUNK])
-        return stream
 
 
 class _Codebooks:

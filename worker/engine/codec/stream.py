@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from worker.engine.request import Codes
 
 
 @dataclass(eq=False)
@@ -19,6 +21,20 @@ class Stream:
     def fork(self) -> Stream:
         """Another speech with the same beginning."""
         return Stream(self.frames, dict(self.pasts))
+
+
+@dataclass(eq=False)
+class Heard:
+    """A stream that a reference's codes [frames, 16] go through before a speech goes on from it."""
+
+    reference: Hashable
+    codes: Codes
+    stream: Stream = field(default_factory=Stream)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it went through."""
+        return self.stream.frames >= len(self.codes)
 
 
 class Batch:

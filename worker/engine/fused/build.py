@@ -27,6 +27,7 @@ FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping
 WIDE = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY = ("-fopenmp", "-shared", "-fPIC")
+LONGEST_S = 120
 TYPES: dict[object, str] = {
     torch.float32: "float",
     torch.bfloat16: "bfloat16",
@@ -49,7 +50,7 @@ def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
             _compile([*FLAGS, *WIDE, *LIBRARY, *macros, source, "-o", target])
             return ctypes.CDLL(target)  # it stays when the file goes
     except OSError as error:
-        raise CannotCompile(f"{name}.cpp was compiled, but not loaded: {error}") from error
+        raise CannotCompile(f"{name}.cpp cannot be stored, or not be loaded: {error}") from error
 
 
 def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., None]:
@@ -68,10 +69,22 @@ def pointers(*tensors: Tensor | None) -> list[int | None]:
 def _compile(arguments: list[str]) -> None:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        ran = subprocess.run(["c++", *arguments], env=environment, capture_output=True, text=True)
+        ran = subprocess.run(
+            ["c++", *arguments],
+            env=environment,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=LONGEST_S,
+        )
     except FileNotFoundError as error:
         raise CannotCompile("there is no C++ compiler: install g++") from error
+    except OSError as error:
+        raise CannotCompile(f"the C++ compiler cannot be run: {error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise CannotCompile(f"the C++ compiler was not done after {LONGEST_S} s") from error
     if ran.returncode:
         _log.debug("c++ %s\n%s", " ".join(arguments), ran.stderr)
-        lines = [line for line in ran.stderr.splitlines() if "error" in line] or ["killed"]
-        raise CannotCompile(f"c++ failed ({ran.returncode}): {lines[0]}")
+        errors = (line for line in ran.stderr.splitlines() if "error" in line)
+        reason = next(errors, "it does not say why")
+        raise CannotCompile(f"c++ failed ({ran.returncode}): {reason}")
