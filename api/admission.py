@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Iterable
 
 from api import reference
 from api.deps import Services
 from api.schemas import CustomVoice, JobRequest, VoiceClone
+from api.sender import Sender
 from shared import text
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import SpeechSpec
+from shared.limits import Idempotency, Limits
 from shared.models import ModelCard, full_name
 from shared.roster import ServedModel
 
 
-def submit(request: JobRequest, services: Services) -> str:
-    """Check and admit a job; returns its id.
+def submit(request: JobRequest, services: Services, sender: Sender) -> str:
+    """Check and admit a job; returns its id, which is that of before if it was sent before.
 
-    Raises `InvalidRequest` before anything is queued, `Unavailable` if it cannot be queued now.
+    Raises `InvalidRequest` before anything is queued, `Busy` or `Unavailable` if it cannot be
+    queued now.
     """
     spec = _fit(request, _candidates(request, services.roster.models()))
     texts = _segments(request, services)
     if isinstance(request, VoiceClone):
         stored = reference.store(request.reference, services)
         spec = spec.model_copy(update={"reference": stored})
-    job_id = f"job_{uuid.uuid4().hex}"
-    services.ledger.admit(job_id, spec, texts)
-    return job_id
+    settings = services.settings
+    limits = Limits(settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars)
+    return services.ledger.admit(
+        f"job_{uuid.uuid4().hex}",
+        spec,
+        texts,
+        owner=sender.owner,
+        limits=limits,
+        idempotency=_idempotency(request, sender),
+    )
+
+
+def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:
+    if sender.idempotency_key is None:
+        return None
+    body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    return Idempotency(sender.idempotency_key, body)
 
 
 def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:

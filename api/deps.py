@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Self, cast
 
-from celery import Celery
 from fastapi import Depends, Request
 from redis import Redis
 
+from shared.announcer import Announcer
 from shared.connection import connect
 from shared.ledger import Ledger
 from shared.queue import make_app
@@ -26,24 +26,24 @@ class Services:
     ledger: Ledger
     roster: Roster
     storage: Storage
-    celery: Celery
+    announcer: Announcer
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
-        redis = connect(settings.redis_url)
+        redis = connect(settings.redis_url, answers_within_s=2.0)
         return cls(
             settings=settings,
             redis=redis,
             ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
             roster=Roster(redis),
             storage=Storage.open(settings.storage_url),
-            celery=make_app(settings.redis_url),
+            announcer=Announcer(make_app(settings.redis_url)),
         )
 
     def close(self) -> None:
         """Close every connection."""
-        self.celery.close()
+        self.announcer.close()
         self.redis.close()
 
 

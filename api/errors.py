@@ -11,11 +11,15 @@ from starlette.exceptions import HTTPException
 
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
+    Busy,
     InvalidRequest,
     JobNotFound,
     JobNotReady,
+    KeyReused,
     ObjectNotFound,
+    Overloaded,
     QueueError,
+    QuotaExceeded,
     Unavailable,
     UnsupportedMedia,
 )
@@ -26,6 +30,9 @@ STATUS = {
     JobNotFound: HTTPStatus.NOT_FOUND,
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
+    KeyReused: HTTPStatus.CONFLICT,
+    QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
@@ -54,6 +61,8 @@ def install(app: FastAPI) -> None:
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
     status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = HEADERS.get(type(error), {})
+    if isinstance(error, Busy):
+        headers = {"Retry-After": str(error.retry_after_s)}
     return response(status, error.message, error.code, error.param, **headers)
 
 

@@ -146,8 +146,8 @@ class JobObject(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, job: Job) -> JobObject:
-        """The public view of a ledger job."""
+    def of(cls, job: Job, ttl_s: float) -> JobObject:
+        """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
         done = job.status == Status.COMPLETED
         return cls(
             id=job.id,
@@ -156,6 +156,7 @@ class JobObject(BaseModel):
             progress=100 if done else min(99, 100 * job.completed // job.total),
             created_at=int(job.created_at),
             completed_at=int(job.completed_at) if job.completed_at else None,
+            expires_at=int(job.completed_at + ttl_s) if job.completed_at else None,
             error=JobError(code=job.error_code or "", message=job.error_message or "")
             if job.status == Status.FAILED
             else None,

@@ -73,7 +73,8 @@ def _run(stack: Stack, stop_requested: StopRequest) -> None:
         with Narrator(stack.url) as narrator:
             _announce(stack.url, narrator.models())
     while not stop_requested:
-        stack.check()
+        for ended in stack.tend():
+            terminal.note(f"{ended}; starting it again")
         time.sleep(POLL_S)
 
 

@@ -5,22 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from redis import Redis
-from redis.exceptions import RedisError
+from redis import BlockingConnectionPool, Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, RedisError
+from redis.retry import Retry
 
 from shared.errors import Unavailable
 
+MOST, MOMENT_S = 16, 0.25
 
-def connect(url: str) -> Redis:
-    """Open a connection pool that gives up on a silent Redis within seconds; sends nothing yet."""
-    return Redis.from_url(
+
+def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
+    """Open connections that give up on a Redis that is silent for so long; sends nothing yet.
+
+    They are few, and who finds none free waits for a moment only: while Redis is away, all but a
+    few callers are told at once.
+    """
+    pool = BlockingConnectionPool.from_url(
         url,
+        max_connections=MOST,
+        timeout=MOMENT_S,
         decode_responses=True,
-        socket_timeout=5,
-        socket_connect_timeout=2,
+        socket_timeout=answers_within_s,
+        socket_connect_timeout=min(2.0, answers_within_s),
         socket_keepalive=True,
         health_check_interval=10,
+        # A connection that broke while nobody used it is no reason to fail; silence is.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
+    return Redis(connection_pool=pool)
 
 
 @contextmanager

@@ -44,6 +44,32 @@ class Unavailable(QueueError):
     code = "service_unavailable"
 
 
+class Busy(QueueError):
+    """Raised when a request would be too much now; it may pass after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: int, param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
+class Overloaded(Busy):
+    """Raised when as many segments are open as the queue takes."""
+
+    code = "queue_full"
+
+
+class QuotaExceeded(Busy):
+    """Raised when one owner has as much in the queue as it may."""
+
+    code = "quota_exceeded"
+
+
+class KeyReused(QueueError):
+    """Raised when an idempotency key comes with another request than before."""
+
+    code = "idempotency_key_reused"
+
+
 class StaleClaim(QueueError):
     """Raised when a worker reports on a segment that is no longer its own; its work is dropped."""
 

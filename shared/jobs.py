@@ -137,6 +137,7 @@ class Job(Record):
 
     id: str
     status: Status
+    owner: str
     spec: SpeechSpec
     created_at: float
     started_at: float | None = None
@@ -151,10 +152,6 @@ class Job(Record):
     error_code: str | None = None
     error_message: str | None = None
     batch_sizes: dict[int, int] = {}
-
-    def announcements(self) -> list[tuple[str, str]]:
-        """Each segment's id with the model that speaks it."""
-        return [(segment_id(self.id, index), self.spec.model) for index in range(self.total)]
 
     @property
     def audio_s(self) -> float:

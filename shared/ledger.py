@@ -1,51 +1,52 @@
 """The ledger: every job and segment, and each change of their state as one step in Redis.
 
-The keys are named here and in `lua/prelude.lua`. Redis keeps the time: workers' clocks do not
-matter.
+The keys are named here and in `lua/`. Redis keeps the time: workers' clocks do not matter.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.resources import files
 from typing import Any, cast
 
 from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.errors import InvalidRequest, JobNotFound, StaleClaim
-from shared.jobs import (
-    TRANSITIONS,
-    Claim,
-    Job,
-    SegmentResult,
-    SpeechSpec,
-    segment_id,
+from shared.errors import (
+    InvalidRequest,
+    JobNotFound,
+    KeyReused,
+    Overloaded,
+    QueueError,
+    QuotaExceeded,
+    StaleClaim,
 )
+from shared.jobs import Claim, Job, SegmentResult, SpeechSpec, segment_id
+from shared.limits import PUBLIC, UNLIMITED, Idempotency, Limits
+from shared.queue import queue_name
+from shared.scripts import load
 
-SCRIPTS = ("admit", "claim", "renew", "commit", "fail", "release", "reconcile")
-
-
-def _source(name: str) -> str:
-    folder = files("shared") / "lua"
-    prelude = (folder / "prelude.lua").read_text("utf-8")
-    table = json.dumps({old: sorted(news) for old, news in TRANSITIONS.items()})
-    return prelude.replace("@TRANSITIONS@", table) + (folder / f"{name}.lua").read_text("utf-8")
+SCRIPTS = (
+    *("admit", "claim", "renew", "commit", "fail", "release"),
+    *("cancel", "reconcile", "forget"),
+)
 
 
 class Ledger:
     """Jobs and segments in Redis; safe to share between threads.
 
-    Every method raises `Unavailable` while Redis is away.
+    `worker` is who claims. Every method raises `Unavailable` while Redis is away.
     """
 
-    def __init__(self, redis: Redis, *, lease_s: float, max_attempts: int) -> None:
+    def __init__(
+        self, redis: Redis, *, lease_s: float, max_attempts: int, worker: str = ""
+    ) -> None:
         self._redis = redis
         self._lease_s = lease_s
         self._max_attempts = max_attempts
-        self._scripts = {name: redis.register_script(_source(name)) for name in SCRIPTS}
+        self._worker = worker
+        self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
 
     def _run(self, name: str, *args: str | int | float) -> Any:
         with redis_errors():
@@ -56,20 +57,43 @@ class Ledger:
         with redis_errors():
             self._redis.ping()
 
-    def admit(self, job_id: str, spec: SpeechSpec, texts: Sequence[str]) -> None:
+    def admit(
+        self,
+        job_id: str,
+        spec: SpeechSpec,
+        texts: Sequence[str],
+        *,
+        owner: str = PUBLIC,
+        limits: Limits = UNLIMITED,
+        idempotency: Idempotency | None = None,
+    ) -> str:
         """Accept a job of one segment for each text; from here on it will end, one way or another.
 
-        Raises `InvalidRequest` if the id is taken.
+        Returns its id: another one than `job_id` if the same request was accepted before. Raises
+        `Overloaded`, `QuotaExceeded`, `KeyReused`, or `InvalidRequest` if the id is taken.
         """
-        if not self._run("admit", job_id, spec.model, spec.model_dump_json(), *texts):
-            raise InvalidRequest(f"job {job_id!r} exists already", param="id")
+        job = {
+            "id": job_id,
+            "owner": owner,
+            "model": spec.model,
+            "spec": spec.model_dump_json(),
+            "chars": sum(map(len, texts)),
+            "limits": limits._asdict(),
+            **(idempotency._asdict() if idempotency else {}),
+        }
+        outcome, detail = self._run("admit", json.dumps(job), *texts)
+        if outcome in ("accepted", "known"):
+            return str(detail)
+        raise _refusal(outcome, detail, limits)
 
-    def claim(self, segment: str) -> Claim | None:
-        """Take a segment or join for one lease; None when it is done, unknown or held."""
-        reply = self._run("claim", segment, self._lease_s, self._max_attempts)
-        if reply is None:
+    def claim(self, model: str) -> Claim | None:
+        """Take the next segment or join of a model for one lease; None when nothing waits."""
+        return self._claimed(self._run("claim", model, self._worker, self._lease_s))
+
+    def _claimed(self, reply: list[Any] | None) -> Claim | None:
+        if not reply:
             return None
-        epoch, attempt, text, spec = reply
+        segment, epoch, attempt, text, spec = reply
         try:
             read = SpeechSpec.model_validate_json(spec)
         except ValidationError:
@@ -85,24 +109,26 @@ class Ledger:
         lost = self._run("renew", self._lease_s, *pairs) if pairs else []
         return [held[segment, int(epoch)] for segment, epoch in _pairs(lost)]
 
-    def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> str | None:
-        """Record a result, once; returns the id of the join when it was the job's last segment.
+    def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> Claim | None:
+        """Record a result, once; returns a claim on the join if it was the job's last segment.
 
-        Raises `StaleClaim` if another epoch has taken over.
+        Raises `StaleClaim` if another epoch has taken over, or the job has ended.
         """
-        join = self._run(
+        reply = self._run(
             "commit",
             claim.segment_id,
             claim.epoch,
+            self._worker,
+            self._lease_s,
             result.key,
             result.samples,
             int(result.truncated),
             result.batch_size,
             size_bytes,
         )
-        if join is None:
+        if reply is None:
             raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
-        return join or None
+        return self._claimed(reply)
 
     def fail(self, claim: Claim, code: str, message: str) -> None:
         """End the segment and its job as failed; raises `StaleClaim` if another took over."""
@@ -110,24 +136,48 @@ class Ledger:
 
     def release(self, claim: Claim) -> None:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
-        self._fenced("release", claim)
+        self._fenced("release", claim, self._max_attempts)
 
-    def _fenced(self, name: str, claim: Claim, *args: str) -> None:
+    def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
         if not self._run(name, claim.segment_id, claim.epoch, *args):
             raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
 
-    def reconcile(self, *, quiet_s: float = 10.0, limit: int = 1_000) -> list[tuple[str, str]]:
-        """Take back overdue leases; returns (segment, model) of what must be announced again."""
-        reply = self._run("reconcile", quiet_s, self._max_attempts, limit)
-        return list(_pairs(reply))
+    def cancel(self, job_id: str) -> bool:
+        """End a job as cancelled; False if it had ended before. Raises `JobNotFound`."""
+        ended = self._run("cancel", job_id)
+        if ended is None:
+            raise _unknown(job_id)
+        return bool(ended)
+
+    def reconcile(self, *, limit: int = 1_000) -> list[tuple[str, int]]:
+        """Take back overdue leases; returns (model, messages that are missing in its queue)."""
+        reply = self._run("reconcile", self._max_attempts, limit)
+        return [(model, int(missing)) for model, missing in _pairs(reply)]
+
+    def messages(self, model: str) -> int:
+        """How many messages lie in a model's queue."""
+        with redis_errors():
+            return self._redis.llen(queue_name(model))
+
+    def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
+        """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
+        with redis_errors():
+            seconds, _ = self._redis.time()
+            ids = self._redis.zrange(
+                "tts:ended", "-inf", seconds - ttl_s, byscore=True, offset=0, num=limit
+            )
+        return cast(list[str], ids)
+
+    def forget(self, job_id: str) -> bool:
+        """Delete all records of an ended job; False if it has not ended."""
+        return bool(self._run("forget", job_id))
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
         with redis_errors():
             fields = cast(dict[str, str], self._redis.hgetall(f"tts:job:{job_id}"))
         if not fields:
-            raise JobNotFound(f"no job {job_id!r}", param="job_id")
-        fields.pop("model")
+            raise _unknown(job_id)
         spec = SpeechSpec.model_validate_json(fields.pop("spec"))
         return Job.model_validate({**_gather_batch_sizes(fields), "spec": spec})
 
@@ -138,6 +188,28 @@ class Ledger:
                 pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", "key", "samples")
             rows = pipe.execute()
         return [SegmentResult(key=key, samples=int(samples)) for key, samples in rows]
+
+
+def _refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
+    match outcome:
+        case "queue_full":
+            return Overloaded("the queue is full; try again later", retry_after_s=int(detail))
+        case "too_many_jobs":
+            said = f"you have {limits.owner_jobs:,} jobs that have not ended, which is the most"
+            return QuotaExceeded(f"{said}; wait for some to end", retry_after_s=int(detail))
+        case "too_many_chars":
+            said = f"more than {limits.owner_chars:,} characters of yours would be waiting"
+            return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
+        case "reused":
+            return KeyReused(
+                f"this key came with another request before, which is {detail}",
+                param="Idempotency-Key",
+            )
+    return InvalidRequest(f"job {detail!r} exists already", param="id")
+
+
+def _unknown(job_id: str) -> JobNotFound:
+    return JobNotFound(f"no job {job_id!r}", param="job_id")
 
 
 def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:

@@ -5,14 +5,9 @@ The settings were found by experiment with Celery 5.7 on Redis; docs/decisions/0
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
-
 from celery import Celery
-from kombu.exceptions import KombuError
 
 SYNTHESISE = "worker.synthesise"
-_log = logging.getLogger(__name__)
 
 
 def queue_name(model: str) -> str:
@@ -49,15 +44,3 @@ def make_app(redis_url: str) -> Celery:
         },
     )
     return app
-
-
-def announce(app: Celery, segments: Iterable[tuple[str, str]]) -> None:
-    """Tell the workers of each (segment, model); a failure is logged, then repaired."""
-    try:
-        with app.producer_or_acquire() as producer:
-            for segment, model in segments:
-                app.send_task(
-                    SYNTHESISE, args=(segment,), queue=queue_name(model), producer=producer
-                )
-    except (KombuError, OSError) as error:
-        _log.warning("Could not announce segments now, workers will find them: %s", error)

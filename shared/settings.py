@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     compile: bool = False
     threads: int | None = Field(default=None, ge=1, le=1024)
     slots: int = Field(default=16, ge=1, le=256)
+    drain_s: float = Field(default=30.0, ge=0)
 
     # API
     max_input_chars: int = Field(default=200_000, ge=1)
@@ -41,8 +42,12 @@ class Settings(BaseSettings):
     max_segments: int = Field(default=4_000, ge=1)
     max_body_bytes: int = Field(default=32 * 2**20, ge=1_024)
     max_reference_s: float = Field(default=60.0, gt=0)
+    max_open_segments: int = Field(default=100_000, ge=1)
+    max_open_jobs: int = Field(default=1_000, ge=1)
+    max_open_chars: int = Field(default=5_000_000, ge=1)
 
     # Ledger
+    result_ttl_s: float = Field(default=7 * 24 * 3_600.0, gt=0)
     lease_s: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
 

@@ -59,6 +59,12 @@ class Storage:
             etag = found.meta["e_tag"] or f"{found.meta['size']}-{found.meta['last_modified']}"
             return StoredObject(found.meta["size"], etag, (bytes(c) for c in found.stream()))
 
+    def delete_folder(self, folder: str) -> None:
+        """Delete every object under `folder`, if there is any."""
+        with _storage_errors(folder):
+            for found in self._store.list(f"{folder}/"):
+                self._store.delete([each["path"] for each in found])
+
     def exists(self, key: str) -> bool:
         """Whether there is an object under `key`."""
         try:

@@ -9,23 +9,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from celery import Celery
-
+from shared.announcer import Announcer
 from shared.errors import Unavailable
 from shared.jobs import Claim
 from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.queue import announce
 from shared.roster import Roster
+from worker.watchdog import Watchdog
 
-BEAT_S = 2.0
+BEAT_S = 1.0
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
     """A thread that beats every `BEAT_S` seconds until it is stopped.
 
-    When `is_alive` says that the engine is gone, it ends the process as SIGTERM does.
+    When `is_alive` says that the engine is gone, it ends the process as SIGTERM does; the watchdog
+    ends one that is stuck.
     """
 
     def __init__(
@@ -35,15 +35,18 @@ class Heartbeat:
         card: ModelCard,
         ledger: Ledger,
         roster: Roster,
-        app: Celery,
+        announcer: Announcer,
         is_alive: Callable[[], bool],
+        watchdog: Watchdog,
     ) -> None:
         self._worker = worker
         self._card = card
         self._ledger = ledger
         self._roster = roster
-        self._app = app
+        self._announcer = announcer
         self._is_alive = is_alive
+        self._watchdog = watchdog
+        self.is_handing_back = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -65,11 +68,20 @@ class Heartbeat:
         key, lost = (claim.segment_id, claim.epoch), threading.Event()
         with self._lock:
             self._held[key] = claim, lost
+            if self.is_handing_back:
+                lost.set()
         try:
             yield lost
         finally:
             with self._lock:
                 del self._held[key]
+
+    def hand_back(self) -> None:
+        """Tell every holder to let go, now and from now on."""
+        with self._lock:
+            self.is_handing_back = True
+            for _claim, lost in self._held.values():
+                lost.set()
 
     def _loop(self) -> None:
         while True:
@@ -81,6 +93,7 @@ class Heartbeat:
                 self._beat()
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
+                self._watchdog.consumed()
             except Exception:  # noqa: BLE001 - without a heartbeat the worker loses its leases
                 _log.exception("Heartbeat failed; the next one may not")
             if self._stopping.wait(BEAT_S):
@@ -91,9 +104,11 @@ class Heartbeat:
         self._roster.sign_in(self._worker, self._card)
         with self._lock:
             held = dict(self._held)
+        self._watchdog.check(is_idle=not held)
         for claim in self._ledger.renew(claim for claim, _lost in held.values()):
             held[claim.segment_id, claim.epoch][1].set()
-        announce(self._app, self._ledger.reconcile())
+        for model, missing in self._ledger.reconcile():
+            self._announcer.announce(model, missing)
 
     def _sign_out(self) -> None:
         try:

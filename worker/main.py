@@ -8,8 +8,9 @@ import warnings
 
 from celery import Celery
 from celery.exceptions import SecurityWarning
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_shutting_down
 
+from shared.announcer import Announcer
 from shared.connection import connect
 from shared.ledger import Ledger
 from shared.queue import SYNTHESISE, make_app, queue_name
@@ -18,12 +19,15 @@ from shared.settings import Settings
 from shared.storage import Storage
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
+from worker.drain import Drain
 from worker.engine.aside import aside
 from worker.engine.assemble import assemble
 from worker.engine.precision import Precision
+from worker.expiry import Expiry
 from worker.lease import Heartbeat
 from worker.loading import load_model
 from worker.tasks import SegmentTask
+from worker.watchdog import Watchdog
 
 
 def serve(settings: Settings) -> int:
@@ -47,28 +51,44 @@ def serve(settings: Settings) -> int:
     )
     give_memory_back()
     redis = connect(settings.redis_url)
-    ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    ledger = Ledger(
+        redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=name
+    )
     app = make_app(settings.redis_url)
+    announcer = Announcer(app)
     heartbeat = Heartbeat(
-        worker=f"{socket.gethostname()}:{os.getpid()}",
+        worker=name,
         card=card,
         ledger=ledger,
         roster=Roster(redis),
-        app=app,
+        announcer=announcer,
         is_alive=lambda: engine.is_alive,
+        watchdog=Watchdog(
+            stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)
+        ),
     )
-    task = SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
+    task = SegmentTask(card.id, ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
     app.task(name=SYNTHESISE)(task.__call__)
+    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=settings.result_ttl_s)
+    drain = Drain(settings.drain_s, heartbeat.hand_back)
     heartbeat.start()
+    expiry.start()
     try:
-        # Twice the slots: the next requests are at hand while the last ones are decoded and stored.
-        return consume(app, queue_name(card.id), threads=2 * settings.slots)
+        # More than the slots, so that some are at hand when one is free, but not many: who comes
+        # after those in the engine's queue waits for all of them.
+        return consume(
+            app, queue_name(card.id), drain, threads=settings.slots + max(2, settings.slots // 4)
+        )
     finally:
+        drain.end()
+        expiry.stop()
         heartbeat.stop()
         engine.close()
+        announcer.close()
 
 
-def consume(app: Celery, queue: str, *, threads: int) -> int:
+def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     """Consume one queue until SIGTERM; returns the exit code.
 
     The threads pool has a thread for each request in the engine, which waits for it.
@@ -77,6 +97,12 @@ def consume(app: Celery, queue: str, *, threads: int) -> int:
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
     # A receiver of this signal is how Celery is told that logging is set up already.
     setup_logging.connect(_keep_our_logging)
+
+    def begin_drain(**_: object) -> None:
+        drain.begin()
+
+    worker_shutting_down.connect(begin_drain)
+    app.conf.broker_transport = "worker.transport:Transport"
     worker = app.Worker(
         hostname=f"{os.getpid()}@{socket.gethostname()}",
         pool="threads",

@@ -20,72 +20,87 @@ from worker import audio
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.insist import insist
 from worker.lease import Heartbeat
 
 _log = logging.getLogger(__name__)
 
 
 class SegmentTask:
-    """What a worker does with the id of a segment, or of a join.
+    """What a worker does when a message says that something waits for `model`.
 
-    A message that is repeated, late or wrong costs only a look at the ledger.
+    The ledger says what is next: a message that is repeated, late or lost costs only a look at it.
     """
 
     def __init__(
-        self, *, ledger: Ledger, storage: Storage, engine: Engine, heartbeat: Heartbeat
+        self,
+        model: str,
+        *,
+        ledger: Ledger,
+        storage: Storage,
+        engine: Engine,
+        heartbeat: Heartbeat,
     ) -> None:
+        self._model = model
         self._ledger = ledger
         self._storage = storage
         self._engine = engine
         self._heartbeat = heartbeat
 
-    def __call__(self, segment: str) -> None:
-        """Do the segment, and the join if it was the job's last."""
-        step: str | None = segment
-        while step is not None:
-            try:
-                claim = self._ledger.claim(step)
-            except Unavailable as error:
-                _log.warning("Left %s to be announced again: %s", step, error)
-                return
-            step = self._attempt(claim) if claim is not None else None
+    def __call__(self) -> None:
+        """Do the next segment, and the join if it was the job's last."""
+        try:
+            claim = self._ledger.claim(self._model)
+        except Unavailable as error:
+            _log.warning("Left what waits to be announced again: %s", error)
+            return
+        while claim is not None:
+            claim = self._attempt(claim)
 
-    def _attempt(self, claim: Claim) -> str | None:
-        """One attempt, whatever happens; returns the id of the step that follows, if any."""
+    def _attempt(self, claim: Claim) -> Claim | None:
+        """One attempt, whatever happens; returns the claim on the join that follows, if any."""
         try:
             with self._heartbeat.holding(claim) as lost:
-                return self._join(claim) if claim.is_join else self._speak(claim, lost)
-        except (StaleClaim, CancelledError):
-            _log.warning("Dropped %s: another attempt has taken over", claim.segment_id)
+                return self._join(claim, lost) if claim.is_join else self._speak(claim, lost)
+        except StaleClaim:
+            _log.warning("Dropped %s: it was cancelled, or another took over", claim.segment_id)
+        except CancelledError:
+            # Of what is lost already, the ledger takes nothing back.
+            self._release(claim, "the worker lets go of it")
         except StepFailed as error:
             # Perhaps a neighbour's fault: the lease runs out, and the attempt counts.
             _log.warning("Leaving %s to another attempt: %s", claim.segment_id, error)
         except (Unavailable, QueueFull, Closed) as error:
-            _log.warning("Handing %s back: %s", claim.segment_id, error)
-            # If the ledger is what is away, the lease runs out and the segment is found.
-            with suppress(StaleClaim, Unavailable):
-                self._ledger.release(claim)
+            self._release(claim, error)
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
             _log.exception("Segment %s failed", claim.segment_id)
             with suppress(StaleClaim, Unavailable):
                 self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
 
-    def _speak(self, claim: Claim, lost: Event) -> str | None:
+    def _release(self, claim: Claim, reason: object) -> None:
+        _log.warning("Handing %s back: %s", claim.segment_id, reason)
+        # If the ledger is what is away, the lease runs out and the segment is found.
+        with suppress(StaleClaim, Unavailable):
+            self._ledger.release(claim)
+
+    def _speak(self, claim: Claim, lost: Event) -> Claim | None:
         began_s = time.monotonic()
         speech = self._engine.submit(self._request(claim, lost)).result()
         key = f"jobs/{claim.job_id}/segments/{claim.index}-{claim.epoch}.wav"
-        self._storage.put(key, audio.encode_wav(speech.samples))
-        join = self._ledger.commit(claim, _result(key, speech))
+        content = audio.encode_wav(speech.samples)
+        insist(lambda: self._storage.put(key, content), lost)
+        join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
         _log_speech(claim, speech, time.monotonic() - began_s)
         return join
 
-    def _join(self, claim: Claim) -> str | None:
+    def _join(self, claim: Claim, lost: Event) -> Claim | None:
         job = self._ledger.job(claim.job_id)
         key = f"jobs/{job.id}/audio-{claim.epoch}.wav"
-        joined = audio.join(self._storage, [r.key for r in self._ledger.results(job)], key)
+        keys = [result.key for result in self._ledger.results(job)]
+        joined = insist(lambda: audio.join(self._storage, keys, key), lost)
         result = SegmentResult(key=key, samples=joined.samples)
-        self._ledger.commit(claim, result, size_bytes=joined.size_bytes)
+        insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
         return None
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, BackgroundTasks, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import admission
 from api.deps import Use
 from api.schemas import ErrorBody, JobObject, JobRequest
+from api.sender import From
 from shared.errors import JobNotReady, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
-from shared.queue import announce
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(max_length=128)]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": ErrorBody, "description": "A field is wrong; `param` names it"},
+    409: {"model": ErrorBody, "description": "The `Idempotency-Key` came with another request"},
     413: {"model": ErrorBody, "description": "The body is too large"},
     415: {"model": ErrorBody, "description": "The body is not sent as JSON"},
+    429: {"model": ErrorBody, "description": "You have too much in the queue: see `Retry-After`"},
     503: {"model": ErrorBody, "description": "Try again after `Retry-After` seconds"},
 }
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "No such job"}}
@@ -33,14 +35,15 @@ def json_only(request: Request) -> None:
 
 
 @router.post("", status_code=202, responses=REFUSALS, dependencies=[Depends(json_only)])
-def submit(
-    body: JobRequest, response: Response, background: BackgroundTasks, services: Use
-) -> JobObject:
-    """Accept a text for synthesis; poll the job at `Location`."""
-    job = services.ledger.job(admission.submit(body, services))
+def submit(body: JobRequest, response: Response, sender: From, services: Use) -> JobObject:
+    """Accept a text for synthesis; poll the job at `Location`.
+
+    With an `Idempotency-Key` header, the same request sent again is the same job.
+    """
+    job = services.ledger.job(admission.submit(body, services, sender))
     # The ledger has it: from here on the workers would find it even if nobody told them.
-    background.add_task(announce, services.celery, job.announcements())
-    accepted = JobObject.of(job)
+    services.announcer.announce(job.spec.model, job.total)
+    accepted = JobObject.of(job, services.settings.result_ttl_s)
     response.headers["Location"] = accepted.links.self
     return accepted
 
@@ -48,7 +51,14 @@ def submit(
 @router.get("/{job_id}", responses=MISSING)
 def retrieve(job_id: JobId, services: Use) -> JobObject:
     """Return the job as it stands."""
-    return JobObject.of(services.ledger.job(job_id))
+    return JobObject.of(services.ledger.job(job_id), services.settings.result_ttl_s)
+
+
+@router.post("/{job_id}/cancel", responses=MISSING)
+def cancel(job_id: JobId, services: Use) -> JobObject:
+    """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
+    services.ledger.cancel(job_id)
+    return JobObject.of(services.ledger.job(job_id), services.settings.result_ttl_s)
 
 
 @router.get(

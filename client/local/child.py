@@ -33,7 +33,7 @@ class Child:
         keep_open: Sequence[int] = (),
     ) -> None:
         self.name, self.log = name, log
-        output = log.open("wb") if log else None
+        output = log.open("ab") if log else None
         try:
             self._process = subprocess.Popen(
                 command,

@@ -4,12 +4,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from client.errors import NarrateError, StartFailed
+from client.errors import ChildExited, NarrateError, StartFailed
 from client.local.child import Child, stop
 from client.local.data_folder import FolderLock
+from client.local.keeper import Keeper
 from client.local.ports import check_port, free_port
 from client.local.redis_server import RedisServer
 from client.narrator import Narrator
@@ -57,7 +59,7 @@ class Stack:
         self._lock: FolderLock | None = None
         self._redis: RedisServer | None = None
         self._api: Child | None = None
-        self._workers: list[Child] = []
+        self._keepers: list[Keeper] = []
 
     @property
     def url(self) -> str:
@@ -88,7 +90,8 @@ class Stack:
             for number in range(1, self.workers + 1):
                 name = f"worker {number} of {model}" if self.workers > 1 else f"worker of {model}"
                 log = f"worker-{Path(model).name}-{number}"
-                self._workers.append(self._child(name, log, worker_command(model)))
+                start = partial(self._child, name, log, worker_command(model))
+                self._keepers.append(Keeper(start))
 
     def _child(self, name: str, log: str, command: list[str]) -> Child:
         assert self._redis
@@ -113,6 +116,13 @@ class Stack:
         """Raise ChildExited if any process has ended."""
         for child in self._children():
             child.check()
+
+    def tend(self) -> list[ChildExited]:
+        """Start workers anew that have ended; returns what was found, raises if more is gone."""
+        for part in (self._redis, self._api):
+            if part:
+                part.check()
+        return [error for keeper in self._keepers if (error := keeper.tend())]
 
     def ready(self) -> bool:
         """Tell whether every worker has its model; raises ChildExited where one never will."""
@@ -142,7 +152,7 @@ class Stack:
     def stop(self) -> None:
         """Stop workers, then the API, then Redis, so that each finds what it needs to finish."""
         stop(self._workers, WORKER_STOP_S)
-        self._workers = []
+        self._keepers = []
         if self._api:
             stop([self._api], API_STOP_S)
             self._api = None
@@ -152,6 +162,10 @@ class Stack:
         if self._lock:
             self._lock.release()
             self._lock = None
+
+    @property
+    def _workers(self) -> list[Child]:
+        return [keeper.child for keeper in self._keepers]
 
     def _children(self) -> Iterator[Child | RedisServer]:
         yield from (part for part in (self._redis, self._api) if part)

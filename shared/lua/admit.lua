@@ -1,9 +1,42 @@
--- ARGV: job id, model, spec (JSON), text of each segment.
--- After it: the job and all its segments are queued and indexed, or nothing has changed.
-local id, model, spec = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', job_key(id)) == 1 then return 0 end
-redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'model', model, 'spec', spec,
-  'created_at', now(), 'total', #ARGV - 3)
-for i = 4, #ARGV do create_segment(id .. ':' .. (i - 4), ARGV[i]) end
+-- ARGV: the job (JSON, see `Ledger.admit`), then the text of each segment.
+-- After it: the job and all its segments are queued and counted, or nothing has changed.
+-- Returns what became of it and, in this order: the id of the job that is there now, or how many
+-- seconds until there is room.
+local job, segments = cjson.decode(ARGV[1]), #ARGV - 1
+local id, owner, limits = job.id, job.owner, job.limits
+local same = job.idempotency and 'tts:idempotency:' .. owner .. ':' .. job.idempotency
+if same and redis.call('EXISTS', same) == 1 then
+  local known, fingerprint = unpack(redis.call('HMGET', same, 'job', 'fingerprint'))
+  return { fingerprint == job.fingerprint and 'known' or 'reused', known }
+end
+if redis.call('EXISTS', job_key(id)) == 1 then return { 'taken', id } end
+
+local function wait_for(excess)
+  return math.ceil(math.min(120, math.max(1, excess / math.max(pace(), 1 / 120))))
+end
+local open = redis.call('ZCARD', LEASES)
+for _, waiting in ipairs(redis.call('HVALS', QUEUES)) do open = open + waiting end
+if open + segments > limits.open_segments then
+  return { 'queue_full', wait_for(open + segments - limits.open_segments) }
+end
+-- What is over, as a part of what the owner has, is that part of all segments that are open.
+local function refuse(which, held, more, limit)
+  return { which, wait_for(open * (held + more - limit) / math.max(held, 1)) }
+end
+local jobs, chars = number(OPEN_JOBS, owner), number(OPEN_CHARS, owner)
+if jobs + 1 > limits.owner_jobs then return refuse('too_many_jobs', jobs, 1, limits.owner_jobs) end
+if chars + job.chars > limits.owner_chars then
+  return refuse('too_many_chars', chars, job.chars, limits.owner_chars)
+end
+
+redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'owner', owner, 'model', job.model,
+  'spec', job.spec, 'chars', job.chars, 'created_at', now(), 'total', segments)
+if same then
+  redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
+  redis.call('HSET', job_key(id), 'idempotency', same)
+end
 redis.call('ZADD', JOBS, now(), id)
-return 1
+count(OPEN_JOBS, owner, 1)
+count(OPEN_CHARS, owner, job.chars)
+for place = 0, segments - 1 do create_segment(id .. ':' .. place, place, ARGV[place + 2]) end
+return { 'accepted', id }

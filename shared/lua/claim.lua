@@ -1,25 +1,25 @@
--- ARGV: segment id, lease in seconds, most attempts.
--- After it: the caller's epoch is the only live one, or false: the segment is done, unknown, or held.
-local segment, lease_s, max_attempts = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local key, job = segment_key(segment), job_key(job_of(segment))
-if not status_of(key) then return false end
-local held_until = redis.call('ZSCORE', LEASES, segment)
-if held_until then
-  if tonumber(held_until) > now() then return false end
-  if not take_back(segment, max_attempts) then return false end
+-- ARGV: model, worker, lease in seconds.
+-- After it: the caller's epoch of the segment that it is given is the only live one, or false:
+-- nothing waits that this worker may have.
+local model, worker, lease_s = ARGV[1], ARGV[2], ARGV[3]
+
+-- The suspect that this worker speaks, if it still does; a day is longer than anybody speaks.
+local alone = 'tts:alone:' .. worker
+local function is_alone()
+  local key = segment_key(redis.call('GET', alone) or '')
+  return status_of(key) ~= 'in_progress' or redis.call('HGET', key, 'worker') ~= worker
 end
-if #LEGAL[status_of(job)] == 0 then
-  -- The job has ended without this segment: another one failed, or it was cancelled.
-  if move(key, 'cancelled') then dequeue(segment) end
-  return false
+
+local suspect = first(suspects_key(model))
+if suspect and is_alone() then
+  redis.call('SET', alone, suspect, 'EX', 86400)
+  return take(suspect, worker, lease_s)
 end
-if not move(key, 'in_progress') then return false end
-dequeue(segment)
-redis.call('ZADD', LEASES, now() + lease_s, segment)
-if move(job, 'in_progress') then redis.call('HSET', job, 'started_at', now()) end
-return {
-  redis.call('HINCRBY', key, 'epoch', 1),
-  redis.call('HINCRBY', key, 'attempts', 1),
-  redis.call('HGET', key, 'text'),
-  redis.call('HGET', job, 'spec'),
-}
+local owner = first(owners_key(model))
+if not owner then return false end
+local id = first(jobs_key(model, owner))
+local segment = first(waiting_key(id))
+local characters = math.max(1, redis.call('HSTRLEN', segment_key(segment), 'text'))
+take_turn(owners_key(model), owner, characters)
+take_turn(jobs_key(model, owner), id, characters)
+return take(segment, worker, lease_s)

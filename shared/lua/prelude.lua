@@ -1,6 +1,9 @@
 -- Put in front of every script. LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = cjson.decode('@TRANSITIONS@')
-local LEASES, JOBS, QUEUES = 'tts:leases', 'tts:jobs', 'tts:queues'
+-- Segment to when its lease runs out; job to when it was accepted, and to when it ended.
+local LEASES, JOBS, ENDED = 'tts:leases', 'tts:jobs', 'tts:ended'
+-- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
+local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
 
 local function now()
   local time = redis.call('TIME')
@@ -9,9 +12,12 @@ end
 
 local function job_key(id) return 'tts:job:' .. id end
 local function segment_key(id) return 'tts:segment:' .. id end
+local function waiting_key(id) return 'tts:waiting:' .. id end
+local function suspects_key(model) return 'tts:suspects:' .. model end
 local function job_of(segment) return (segment:gsub(':[^:]*$', '')) end
 local function is_join(segment) return segment:sub(-5) == ':join' end
 local function status_of(key) return redis.call('HGET', key, 'status') end
+local function number(key, field) return tonumber(redis.call('HGET', key, field) or 0) end
 
 -- The only place where a status changes; false when the change is not legal from here.
 local function move(key, to)
@@ -24,25 +30,9 @@ local function move(key, to)
   return false
 end
 
-local function model_of(segment) return redis.call('HGET', job_key(job_of(segment)), 'model') end
-local function queued_key(model) return 'tts:queued:' .. model end
-
--- Index a segment as waiting for its model; the score is when it was last announced.
-local function enqueue(segment)
-  local model = model_of(segment)
-  redis.call('ZREM', LEASES, segment)
-  redis.call('SADD', QUEUES, model)
-  redis.call('ZADD', queued_key(model), now(), segment)
-end
-
-local function dequeue(segment)
-  redis.call('ZREM', LEASES, segment)
-  redis.call('ZREM', queued_key(model_of(segment)), segment)
-end
-
-local function create_segment(segment, text)
-  redis.call('HSET', segment_key(segment), 'status', 'queued', 'epoch', 0, 'attempts', 0, 'text', text)
-  enqueue(segment)
+-- Adds to a counter, which is gone at 0.
+local function count(key, field, by)
+  if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
 end
 
 -- The fence: whether `epoch` still holds the segment.
@@ -51,31 +41,10 @@ local function holds(segment, epoch)
   return status_of(key) == 'in_progress' and redis.call('HGET', key, 'epoch') == epoch
 end
 
-local function end_job(id, status)
-  if not move(job_key(id), status) then return false end
-  redis.call('HSET', job_key(id), 'completed_at', now())
-  return true
-end
-
-local function fail_segment(segment, code, message)
-  move(segment_key(segment), 'failed')
-  dequeue(segment)
-  local job = job_of(segment)
-  redis.call('HINCRBY', job_key(job), 'failed', 1)
-  if end_job(job, 'failed') then
-    redis.call('HSET', job_key(job), 'error_code', code, 'error_message', message)
-  end
-end
-
--- A lease ran out: the segment waits again, or fails after its last attempt. Whether it waits.
-local function take_back(segment, max_attempts)
-  local key = segment_key(segment)
-  if tonumber(redis.call('HGET', key, 'attempts')) >= max_attempts then
-    fail_segment(segment, 'worker_lost',
-      'the worker died or stalled in each of ' .. max_attempts .. ' attempts')
-    return false
-  end
-  move(key, 'queued')
-  enqueue(segment)
-  return true
+-- Segments that were completed each second of the last minute.
+local function pace_key(ago) return 'tts:pace:' .. math.floor(now() / 10) - ago end
+local function pace()
+  local done = 0
+  for ago = 0, 5 do done = done + tonumber(redis.call('GET', pace_key(ago)) or 0) end
+  return done / 60
 end

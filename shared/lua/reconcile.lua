@@ -1,37 +1,23 @@
--- ARGV: seconds a segment has waited before it is announced again, most attempts, most segments.
--- After it: no lease is overdue; returns the segments to announce, each followed by its model.
+-- ARGV: most attempts, most leases to take back.
+-- After it: no lease is overdue; returns each model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
 if not redis.call('SET', 'tts:reconciled', '1', 'NX', 'PX', 1500) then return {} end
-local quiet_s, max_attempts, limit = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local announce = {}
-
-local function add(segment, model)
-  redis.call('ZADD', queued_key(model), now(), segment)
-  announce[#announce + 1] = segment
-  announce[#announce + 1] = model
-end
-
+local max_attempts, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 for _, segment in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now(), 'LIMIT', 0, limit)) do
-  if not status_of(segment_key(segment)) then
-    redis.call('ZREM', LEASES, segment) -- its job was deleted
-  elseif take_back(segment, max_attempts) then
-    add(segment, model_of(segment))
+  if status_of(segment_key(segment)) then
+    take_back(segment, max_attempts)
+  else
+    redis.call('ZREM', LEASES, segment) -- somebody deleted it
   end
 end
-
--- Fewer messages than waiting segments: some were lost. Which ones is not known, so the oldest are
--- announced again; a message too many costs a look, and the lost one grows old.
-for _, model in ipairs(redis.call('SMEMBERS', QUEUES)) do
-  local missing = redis.call('ZCARD', queued_key(model)) - redis.call('LLEN', 'tts.' .. model)
-  if missing > 0 then
-    for _, segment in ipairs(redis.call('ZRANGEBYSCORE', queued_key(model), '-inf',
-      now() - quiet_s, 'LIMIT', 0, math.min(missing, limit))) do
-      if status_of(segment_key(segment)) then
-        add(segment, model)
-      else
-        redis.call('ZREM', queued_key(model), segment)
-      end
-    end
+-- A message too many costs a look; one too few would leave a segment waiting.
+local missing = {}
+local queues = redis.call('HGETALL', QUEUES)
+for i = 1, #queues, 2 do
+  local more = queues[i + 1] - redis.call('LLEN', 'tts.' .. queues[i])
+  if more > 0 then
+    missing[#missing + 1] = queues[i]
+    missing[#missing + 1] = more
   end
 end
-return announce
+return missing

@@ -1,8 +1,7 @@
--- ARGV: segment id, epoch.
+-- ARGV: segment id, epoch, most attempts.
 -- After it: the segment waits again and the attempt does not count, or 0: the epoch is stale.
-local segment, epoch = ARGV[1], ARGV[2]
+local segment, epoch, max_attempts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not holds(segment, epoch) then return 0 end
-move(segment_key(segment), 'queued')
 redis.call('HINCRBY', segment_key(segment), 'attempts', -1)
-enqueue(segment)
+enqueue_again(segment, max_attempts)
 return 1

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 from fastapi.testclient import TestClient
+from processes import wait_until
 from redis import Redis
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.errors import StaleClaim
 from shared.jobs import SegmentResult, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
@@ -63,7 +65,7 @@ def clone(audio: str) -> dict[str, Any]:
 
 
 def queued(redis: Redis) -> int:
-    return int(redis.scard("tts:queues")) + int(redis.zcard("tts:jobs"))
+    return int(redis.hlen("tts:queues")) + int(redis.zcard("tts:jobs"))
 
 
 def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) -> None:
@@ -78,7 +80,7 @@ def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) ->
         {"a": "b"},
     )
     assert api.get(job["links"]["self"]).json() == job
-    assert redis.llen("tts.tiny-CustomVoice") == 1
+    wait_until(lambda: redis.llen("tts.tiny-CustomVoice") == 1)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +208,9 @@ def test_the_audio_of_a_finished_job_is_served(
 
     ledger = Ledger(redis, lease_s=10, max_attempts=3)
     Storage.open(settings.storage_url).put("k", b"the audio")
-    for segment in (f"{job['id']}:0", f"{job['id']}:join"):
-        claim = ledger.claim(segment)
-        assert claim is not None
-        ledger.commit(claim, SegmentResult(key="k", samples=12_000), size_bytes=9)
+    claim = ledger.claim("tiny-CustomVoice")
+    while claim is not None:
+        claim = ledger.commit(claim, SegmentResult(key="k", samples=12_000), size_bytes=9)
     done = api.get(job["links"]["self"]).json()
     assert (done["status"], done["progress"]) == ("completed", 100)
     assert done["audio"] == {"seconds": 0.5, "sample_rate": 24_000, "bytes": 9, "format": "wav"}
@@ -226,7 +227,7 @@ def test_the_audio_of_a_finished_job_is_served(
 def test_a_failed_job_says_why(api: TestClient, redis: Redis) -> None:
     job = api.post("/v1/jobs", json=GOOD).json()
     ledger = Ledger(redis, lease_s=10, max_attempts=3)
-    claim = ledger.claim(f"{job['id']}:0")
+    claim = ledger.claim("tiny-CustomVoice")
     assert claim is not None
     ledger.fail(claim, "synthesis_failed", "no voice")
     failed = api.get(job["links"]["self"]).json()
@@ -234,6 +235,56 @@ def test_a_failed_job_says_why(api: TestClient, redis: Redis) -> None:
     assert failed["error"] == {"code": "synthesis_failed", "message": "no voice"}
     answer = api.get(job["links"]["content"])
     assert (answer.status_code, answer.headers["x-should-retry"]) == (409, "false")
+
+
+def test_a_cancelled_job_stays_cancelled(api: TestClient, redis: Redis) -> None:
+    job = api.post("/v1/jobs", json=GOOD).json()
+    claim = Ledger(redis, lease_s=10, max_attempts=3).claim("tiny-CustomVoice")
+    assert claim is not None
+    for _ in range(2):
+        cancelled = api.post(f"{job['links']['self']}/cancel")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+    with pytest.raises(StaleClaim):
+        Ledger(redis, lease_s=10, max_attempts=3).commit(claim, SegmentResult(key="k", samples=1))
+    assert api.get(job["links"]["self"]).json()["status"] == "cancelled"
+    assert api.get(job["links"]["content"]).status_code == 409
+
+
+def test_the_same_request_sent_again_is_the_same_job(api: TestClient, redis: Redis) -> None:
+    def send(key: str, token: str = "", **change: Any) -> Any:
+        headers = {"Idempotency-Key": key} | ({"Authorization": f"Bearer {token}"} if token else {})
+        return api.post("/v1/jobs", json=GOOD | change, headers=headers)
+
+    first = send("k")
+    again = send("k")
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    other = send("k", input="Something else.")
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_reused")
+    assert send("k", token="another").json()["id"] != first.json()["id"]
+    assert redis.zcard("tts:jobs") == 2
+
+
+def test_what_is_too_much_is_refused_with_a_time_to_wait(
+    settings: Settings, redis: Redis, card: ModelCard
+) -> None:
+    Roster(redis).sign_in("w", card)
+    limits = {"max_open_jobs": 2, "max_open_chars": 40, "max_open_segments": 4}
+    with TestClient(create_app(settings.model_copy(update=limits))) as api:
+        heavy, light, other = ({"Authorization": f"Bearer {name}"} for name in "abc")
+        for _ in range(2):
+            assert api.post("/v1/jobs", json=GOOD, headers=heavy).status_code == 202
+        long = GOOD | {"input": "Far too long to be let in, but not to be read."}
+        paragraphs = GOOD | {"input": "One.\n\nTwo.\n\nThree."}
+        for body, headers, status, code, says in (
+            (GOOD, heavy, 429, "quota_exceeded", "2 jobs"),
+            (long, light, 429, "quota_exceeded", "40 characters"),
+            (paragraphs, other, 503, "queue_full", "queue is full"),
+        ):
+            answer = api.post("/v1/jobs", json=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+            assert says in answer.json()["error"]["message"]
+            assert 1 <= int(answer.headers["Retry-After"]) <= 120
+        assert redis.zcard("tts:jobs") == 2
 
 
 @pytest.mark.parametrize("path", ["/v1/jobs/none", "/v1/jobs/none/content", "/v1/nothing"])
@@ -305,7 +356,7 @@ def test_the_description_names_no_answer_that_never_comes(api: TestClient) -> No
     description = api.get("/openapi.json")
     assert "ValidationError" not in description.text
     submit = description.json()["paths"]["/v1/jobs"]["post"]["responses"]
-    assert set(submit) == {"202", "400", "413", "415", "503"}
+    assert set(submit) == {"202", "400", "409", "413", "415", "429", "503"}
 
 
 def test_an_input_of_too_many_segments_is_refused(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from processes import alive, wait_until
@@ -216,3 +217,21 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path):
     wait_until(lambda: not any(alive(pid) for pid in pids))
     with make_stack(tmp_path, "m"):  # Its Redis is gone too, or the folder would be locked.
         pass
+
+
+def test_a_worker_that_ends_is_started_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("client.local.keeper.FIRST_PAUSE_S", 0.1)
+    with make_stack(tmp_path, "m") as stack:
+        stack.wait_ready(30)
+        first = stack._workers[0]
+        first.kill()
+        found = []
+        wait_until(lambda: found.extend(stack.tend()) or stack._workers[0] is not first)
+        assert [error.exit_code for error in found] == [-signal.SIGKILL]
+        wait_until(lambda: alive(stack._workers[0].pid))
+        stack.check()
+        again = time.monotonic()
+        stack._workers[0].kill()
+        second = stack._workers[0]
+        wait_until(lambda: stack.tend() is None or stack._workers[0] is not second)
+        assert time.monotonic() - again >= 0.2  # it waits longer each time

@@ -7,17 +7,42 @@ import pytest
 from redis import Redis
 
 from shared.connection import connect
-from shared.errors import InvalidRequest, JobNotFound, StaleClaim, Unavailable
+from shared.errors import (
+    InvalidRequest,
+    JobNotFound,
+    KeyReused,
+    Overloaded,
+    QuotaExceeded,
+    StaleClaim,
+    Unavailable,
+)
 from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
+from shared.limits import Idempotency, Limits
 
 RESULT = SegmentResult(key="k", samples=24_000, batch_size=4)
 
 
+MODEL = "tiny-CustomVoice"
+
+
 def claim(ledger: Ledger, segment: str) -> Claim:
-    held = ledger.claim(segment)
+    """Take what is next, which is to be that segment."""
+    held = ledger.claim(MODEL)
     assert held is not None
+    assert held.segment_id == segment
     return held
+
+
+def take_back(ledger: Ledger, redis: Redis) -> list[tuple[str, int]]:
+    """Reconcile once the leases have run out."""
+    time.sleep(0.25)
+    redis.delete("tts:reconciled")
+    return ledger.reconcile()
+
+
+def queued(redis: Redis) -> int:
+    return int(redis.hget("tts:queues", MODEL) or 0)
 
 
 def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: SpeechSpec) -> None:
@@ -29,12 +54,11 @@ def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: Spee
     assert ledger.job("j").status == Status.IN_PROGRESS
     # The second ends first; the order of the results is still that of the text.
     assert ledger.commit(second, SegmentResult(key="b", samples=2, truncated=True)) is None
-    join = ledger.commit(first, SegmentResult(key="a", samples=1, batch_size=8))
-    assert join == "j:join"
+    last = ledger.commit(first, SegmentResult(key="a", samples=1, batch_size=8))
+    assert last is not None
+    assert (last.segment_id, last.is_join) == ("j:join", True)
     assert ledger.job("j").status == Status.IN_PROGRESS
-
-    last = claim(ledger, join)
-    assert last.is_join
+    assert ledger.claim(MODEL) is None
     assert [r.key for r in ledger.results(ledger.job("j"))] == ["a", "b"]
     ledger.commit(last, SegmentResult(key="whole", samples=3), size_bytes=50)
     job = ledger.job("j")
@@ -57,22 +81,24 @@ def test_an_id_is_admitted_once(ledger: Ledger, spec: SpeechSpec) -> None:
 def test_a_held_segment_cannot_be_claimed_again(ledger: Ledger, spec: SpeechSpec) -> None:
     ledger.admit("j", spec, ["one"])
     claim(ledger, "j:0")
-    assert ledger.claim("j:0") is None
+    assert ledger.claim(MODEL) is None
 
 
-def test_unknown_and_finished_segments_are_not_claimed(ledger: Ledger, spec: SpeechSpec) -> None:
-    assert ledger.claim("nothing:0") is None
+def test_each_model_has_a_queue_of_its_own(ledger: Ledger, spec: SpeechSpec) -> None:
+    assert ledger.claim("nothing") is None
     ledger.admit("j", spec, ["one"])
-    ledger.commit(claim(ledger, "j:0"), RESULT)
-    assert ledger.claim("j:0") is None
+    assert ledger.claim("nothing") is None
+    join = ledger.commit(claim(ledger, "j:0"), RESULT)
+    assert join is not None
+    assert ledger.claim(MODEL) is None
 
 
 def test_a_lease_that_ran_out_passes_on_and_fences_its_old_holder(
-    ledger: Ledger, spec: SpeechSpec
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, ["one"])
     old = claim(ledger, "j:0")
-    time.sleep(0.25)
+    assert take_back(ledger, redis) == [(MODEL, 1)]
     new = claim(ledger, "j:0")
     assert (new.epoch, new.attempt) == (old.epoch + 1, old.attempt + 1)
     for late in (
@@ -84,7 +110,7 @@ def test_a_lease_that_ran_out_passes_on_and_fences_its_old_holder(
             late()
     assert ledger.renew([old, new]) == [old]
     assert ledger.job("j").completed == 0
-    assert ledger.commit(new, RESULT) == "j:join"
+    assert ledger.commit(new, RESULT) is not None
 
 
 def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
@@ -94,7 +120,9 @@ def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
     for _ in range(4):
         time.sleep(0.3)
         assert ledger.renew([held]) == []
-    assert ledger.claim("j:0") is None
+    redis.delete("tts:reconciled")
+    ledger.reconcile()
+    assert ledger.claim(MODEL) is None
 
 
 def test_a_result_is_committed_once(ledger: Ledger, spec: SpeechSpec) -> None:
@@ -114,8 +142,8 @@ def test_a_failed_segment_ends_its_job_and_the_others_are_not_begun(
     job = ledger.job("j")
     assert (job.status, job.failed) == (Status.FAILED, 1)
     assert (job.error_code, job.error_message) == ("synthesis_failed", "no voice")
-    assert ledger.claim("j:1") is None
-    assert redis.zcard(f"tts:queued:{spec.model}") == redis.zcard("tts:leases") == 0
+    assert ledger.claim(MODEL) is None
+    assert queued(redis) == redis.zcard("tts:leases") == 0
 
 
 def test_a_segment_that_ends_after_its_job_failed_starts_no_join(
@@ -124,7 +152,9 @@ def test_a_segment_that_ends_after_its_job_failed_starts_no_join(
     ledger.admit("j", spec, ["one", "two"])
     first, second = claim(ledger, "j:0"), claim(ledger, "j:1")
     ledger.fail(first, "synthesis_failed", "no voice")
-    assert ledger.commit(second, RESULT) is None
+    assert ledger.renew([second]) == [second]
+    with pytest.raises(StaleClaim):
+        ledger.commit(second, RESULT)
     assert ledger.job("j").status == Status.FAILED
 
 
@@ -139,39 +169,20 @@ def test_a_released_segment_waits_again_and_the_attempt_does_not_count(
 def test_reconciling_finds_what_lost_its_worker_or_its_message(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one", "two"])
-    claim(ledger, "j:0")
-    time.sleep(0.25)
-    found = ledger.reconcile(quiet_s=0.1)
-    assert sorted(found) == [("j:0", spec.model), ("j:1", spec.model)]
-    redis.delete("tts:reconciled")
-    assert ledger.reconcile(quiet_s=60) == []
-
-
-def test_reconciling_leaves_alone_what_still_has_messages(
-    ledger: Ledger, spec: SpeechSpec, redis: Redis
-) -> None:
-    ledger.admit("j", spec, ["one"])
-    redis.lpush(f"tts.{spec.model}", "a message")
-    time.sleep(0.05)
-    assert ledger.reconcile(quiet_s=0.01) == []
-
-
-def test_a_lost_message_among_others_is_found_in_the_end(
-    ledger: Ledger, spec: SpeechSpec, redis: Redis
-) -> None:
-    ledger.admit("j", spec, ["one", "two", "three"])
-    redis.lpush(f"tts.{spec.model}", "a message", "another")
-    time.sleep(0.05)
-    assert [segment for segment, _model in ledger.reconcile(quiet_s=0.01)] == ["j:0"]
+    ledger.admit("a", spec, ["one", "two", "three"])
+    ledger.admit("b", spec.model_copy(update={"model": "other"}), ["one"])
+    redis.lpush("tts.other", "a message")
+    claim(ledger, "a:0")
+    assert ledger.reconcile() == [(MODEL, 2)]
+    redis.lpush(f"tts.{MODEL}", "a message", "another")
+    assert take_back(ledger, redis) == [(MODEL, 1)]
+    assert queued(redis) == 3
 
 
 def test_reconciling_happens_once_for_all_workers(ledger: Ledger, spec: SpeechSpec) -> None:
     ledger.admit("j", spec, ["one"])
-    time.sleep(0.05)
-    assert ledger.reconcile(quiet_s=0.01) == [("j:0", spec.model)]
-    time.sleep(0.05)
-    assert ledger.reconcile(quiet_s=0.01) == []
+    assert ledger.reconcile() == [(MODEL, 1)]
+    assert ledger.reconcile() == []
 
 
 def test_a_segment_that_loses_every_worker_fails_with_the_reason(
@@ -180,18 +191,16 @@ def test_a_segment_that_loses_every_worker_fails_with_the_reason(
     ledger.admit("j", spec, ["one"])
     for attempt in range(1, 4):
         assert claim(ledger, "j:0").attempt == attempt
-        time.sleep(0.25)
-        redis.delete("tts:reconciled")
-        ledger.reconcile()
+        take_back(ledger, redis)
     job = ledger.job("j")
     assert (job.status, job.error_code) == (Status.FAILED, "worker_lost")
-    assert ledger.claim("j:0") is None
+    assert ledger.claim(MODEL) is None
 
 
 def test_one_of_many_claims_at_once_wins(ledger: Ledger, spec: SpeechSpec) -> None:
     ledger.admit("j", spec, ["one"])
     won: list[Claim | None] = []
-    threads = [threading.Thread(target=lambda: won.append(ledger.claim("j:0"))) for _ in range(16)]
+    threads = [threading.Thread(target=lambda: won.append(ledger.claim(MODEL))) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -204,12 +213,14 @@ def test_the_scripts_make_no_change_that_the_table_forbids(
 ) -> None:
     """Put a segment into each status by hand and try every operation on it."""
     operations = {
-        "claim": lambda held: ledger.claim(held.segment_id),
+        "claim": lambda _held: ledger.claim(MODEL),
+        "cancel": lambda held: ledger.cancel(held.job_id),
         "commit": lambda held: ledger.commit(held, RESULT),
         "fail": lambda held: ledger.fail(held, "c", "m"),
         "release": lambda held: ledger.release(held),
     }
     for number, (before, name) in enumerate(itertools.product(Status, operations)):
+        redis.flushdb()
         ledger.admit(f"j{number}", spec, ["one"])
         held = claim(ledger, f"j{number}:0")
         redis.hset(f"tts:segment:{held.segment_id}", "status", before)
@@ -230,40 +241,18 @@ def test_unknown_jobs_are_said_to_be_unknown(ledger: Ledger) -> None:
 
 def test_without_redis_every_call_says_so() -> None:
     ledger = Ledger(connect("redis://127.0.0.1:1/0"), lease_s=10, max_attempts=3)
-    for call in (ledger.ping, lambda: ledger.claim("j:0"), lambda: ledger.job("j")):
+    for call in (ledger.ping, lambda: ledger.claim(MODEL), lambda: ledger.job("j")):
         with pytest.raises(Unavailable, match="Redis does not answer"):
             call()
 
 
-def test_reconciling_one_model_does_not_wait_for_another(
-    ledger: Ledger, spec: SpeechSpec, redis: Redis
-) -> None:
-    ledger.admit("a", spec, ["one"] * 8)
-    redis.lpush(f"tts.{spec.model}", *["a message"] * 8)
-    ledger.admit("b", spec.model_copy(update={"model": "other"}), ["one"])
-    time.sleep(0.05)
-    assert ledger.reconcile(quiet_s=0.01, limit=5) == [("b:0", "other")]
-
-
-def test_what_is_left_of_a_deleted_job_stops_nothing(
+def test_what_is_left_of_a_deleted_segment_stops_nothing(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     redis.zadd("tts:leases", {"gone:0": 1})
-    redis.sadd("tts:queues", spec.model)
-    redis.zadd(f"tts:queued:{spec.model}", {"gone:1": 1})
     ledger.admit("j", spec, ["one"])
-    time.sleep(0.05)
-    assert ledger.reconcile(quiet_s=0.01) == [("j:0", spec.model)]
+    assert ledger.reconcile() == [(MODEL, 1)]
     assert redis.zcard("tts:leases") == 0
-
-
-def test_a_claim_counts_the_attempts_too(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one"])
-    for _ in range(3):
-        claim(ledger, "j:0")
-        time.sleep(0.25)
-    assert ledger.claim("j:0") is None
-    assert ledger.job("j").error_code == "worker_lost"
 
 
 def test_a_job_that_cannot_be_read_fails_and_says_so(
@@ -271,5 +260,161 @@ def test_a_job_that_cannot_be_read_fails_and_says_so(
 ) -> None:
     ledger.admit("j", spec, ["one"])
     redis.hset("tts:job:j", "spec", '{"task": "sing", "model": "m"}')
-    assert ledger.claim("j:0") is None
+    assert ledger.claim(MODEL) is None
     assert redis.hget("tts:job:j", "error_code") == "unreadable_job"
+
+
+def order(ledger: Ledger) -> str:
+    """The jobs' names in the order of their turns; each segment is done at once."""
+    turns = ""
+    while held := ledger.claim(MODEL):
+        turns += held.job_id
+        ledger.commit(held, RESULT)
+    return turns
+
+
+def test_jobs_take_turns_and_newcomers_need_not_wait(ledger: Ledger, spec: SpeechSpec) -> None:
+    ledger.admit("a", spec, ["x" * 10] * 6)
+    for _ in range(3):
+        ledger.claim(MODEL)
+    ledger.admit("b", spec, ["x" * 10] * 2)
+    ledger.admit("c", spec, ["x" * 10])
+    turns = order(ledger)
+    assert set(turns[:3]) == set("abc"), turns
+
+
+def test_owners_take_turns_however_many_jobs_they_have(ledger: Ledger, spec: SpeechSpec) -> None:
+    for name in "abcdefgh":
+        ledger.admit(name, spec, ["x" * 10], owner="heavy")
+    ledger.admit("y", spec, ["x" * 10], owner="light")
+    ledger.admit("z", spec, ["x" * 10], owner="light")
+    turns = order(ledger)
+    assert max(turns.index("y"), turns.index("z")) <= 4, turns
+
+
+def test_a_turn_costs_what_is_spoken(ledger: Ledger, spec: SpeechSpec) -> None:
+    ledger.admit("a", spec, ["x" * 40] * 4)
+    ledger.admit("b", spec, ["x" * 10] * 8)
+    turns = order(ledger)
+    assert turns.rstrip("a").count("a") in (2, 3), turns
+
+
+def test_a_stream_of_small_jobs_does_not_starve_a_long_one(
+    ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("z", spec, ["x" * 100] * 5)
+    ledger.admit("a0", spec, ["x" * 10])
+    turns = []
+    for number in range(1, 60):
+        ledger.admit(f"a{number}", spec, ["x" * 10])  # always one more than is spoken
+        held = ledger.claim(MODEL)
+        assert held is not None
+        turns.append(held.job_id)
+    assert turns.count("z") >= 2, turns
+
+
+def test_a_last_attempt_shares_its_worker_with_no_other(
+    redis: Redis, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    """One segment kills its workers; those beside it do not fail with it."""
+    first, second = (
+        Ledger(redis, lease_s=0.2, max_attempts=3, worker=name) for name in ("w1", "w2")
+    )
+    for name in ("a", "b", "c"):
+        ledger.admit(name, spec, ["one"])
+    for _ in range(2):
+        assert all(first.claim(MODEL) for _ in range(3))
+        take_back(first, redis)
+    held = first.claim(MODEL)
+    assert held is not None
+    assert held.attempt == 3
+    assert first.claim(MODEL) is None
+    other = second.claim(MODEL)
+    assert other is not None
+    assert second.claim(MODEL) is None
+    second.commit(other, RESULT)
+    again = second.claim(MODEL)
+    assert again is not None
+    assert len({held.job_id, other.job_id, again.job_id}) == 3
+    take_back(first, redis)
+    assert ledger.job(held.job_id).error_code == "worker_lost"
+
+
+def test_cancelling_takes_the_segments_with_it(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, ["one", "two", "three"])
+    ledger.commit(claim(ledger, "j:0"), RESULT)
+    held = claim(ledger, "j:1")
+    assert ledger.cancel("j") is True
+    assert ledger.cancel("j") is False
+    assert ledger.job("j").status == Status.CANCELLED
+    assert ledger.renew([held]) == [held]
+    with pytest.raises(StaleClaim):
+        ledger.commit(held, RESULT)
+    assert ledger.claim(MODEL) is None
+    assert redis.zcard("tts:leases") == queued(redis) == 0
+    with pytest.raises(JobNotFound):
+        ledger.cancel("nothing")
+
+
+def test_what_would_be_too_much_is_not_accepted(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    limits = Limits(open_segments=5, owner_jobs=2, owner_chars=20)
+    ledger.admit("a", spec, ["12345"] * 2, owner="me", limits=limits)
+    before = sorted(redis.keys())
+    for texts, owner, refusal in (
+        (["1"] * 4, "you", Overloaded),
+        (["123456"] * 2, "me", QuotaExceeded),
+    ):
+        with pytest.raises(refusal) as refused:
+            ledger.admit("b", spec, texts, owner=owner, limits=limits)
+        assert 1 <= refused.value.retry_after_s <= 120
+    assert sorted(redis.keys()) == before
+    ledger.admit("b", spec, ["12345"], owner="me", limits=limits)
+    with pytest.raises(QuotaExceeded, match="2 jobs"):
+        ledger.admit("c", spec, ["1"], owner="me", limits=limits)
+    ledger.cancel("a")
+    ledger.admit("c", spec, ["12345"] * 2, owner="me", limits=limits)
+
+
+def test_the_wait_follows_the_pace(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
+    limits = Limits(open_segments=100)
+    ledger.admit("a", spec, ["1"] * 100)
+    seconds, _ = redis.time()
+    redis.set(f"tts:pace:{seconds // 10 - 1}", 120)  # two a second over the last minute
+    with pytest.raises(Overloaded) as refused:
+        ledger.admit("b", spec, ["1"] * 20, limits=limits)
+    assert refused.value.retry_after_s == 10
+
+
+def test_the_same_key_is_the_same_job_until_it_is_forgotten(
+    ledger: Ledger, spec: SpeechSpec
+) -> None:
+    sent = Idempotency("k", "print")
+    assert ledger.admit("a", spec, ["one"], idempotency=sent) == "a"
+    assert ledger.admit("b", spec, ["one"], idempotency=sent) == "a"
+    assert ledger.admit("b", spec, ["one"], idempotency=sent, owner="you") == "b"
+    with pytest.raises(KeyReused, match="which is a"):
+        ledger.admit("c", spec, ["two"], idempotency=Idempotency("k", "another"))
+    ledger.cancel("a")
+    ledger.cancel("b")
+    assert ledger.forget("a")
+    assert ledger.admit("c", spec, ["one"], idempotency=sent) == "c"
+
+
+def test_what_has_ended_is_forgotten_without_a_trace(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("a", spec, ["one"], idempotency=Idempotency("k", "print"))
+    assert ledger.forget("a") is False
+    join = ledger.commit(claim(ledger, "a:0"), RESULT)
+    assert join is not None
+    ledger.commit(join, RESULT)
+    assert ledger.expired(60) == []
+    time.sleep(1)
+    assert ledger.expired(0) == ["a"]
+    assert ledger.forget("a") is True
+    assert ledger.expired(0) == []
+    assert [key for key in redis.scan_iter() if not key.startswith("tts:pace:")] == []

@@ -1,13 +1,15 @@
 from pathlib import Path
 
 import pytest
+from processes import wait_until
 from pydantic import ValidationError
 from redis import Redis
 
+from shared.announcer import Announcer
 from shared.errors import InvalidSetting, ObjectNotFound, Unavailable
 from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
-from shared.queue import announce, make_app
+from shared.queue import make_app
 from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
@@ -126,5 +128,7 @@ def test_the_roster_counts_live_workers_and_remembers_models(redis: Redis, card:
 
 
 def test_announcing_to_a_redis_that_is_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    announce(make_app("redis://127.0.0.1:1/0"), [("j:0", "m")])
-    assert "Could not announce" in caplog.text
+    announcer = Announcer(make_app("redis://127.0.0.1:1/0"))
+    announcer.announce("m", 3)
+    wait_until(lambda: "Could not announce" in caplog.text)
+    announcer.close()

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import wait_until
 from redis import Redis
 from stub_runner import StubRunner
 
 from client.local.redis_server import RedisServer
+from shared.announcer import Announcer
 from shared.errors import Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
@@ -20,6 +22,7 @@ from shared.storage import Storage
 from worker.engine.engine import Engine
 from worker.lease import Heartbeat
 from worker.tasks import SegmentTask
+from worker.watchdog import Watchdog
 
 
 @pytest.fixture
@@ -36,20 +39,26 @@ def task(
     engine: Engine,
     card: ModelCard,
 ) -> SegmentTask:
-    app = make_app(redis_server.url)
+    announcer = Announcer(make_app(redis_server.url))
     # Not started: a claim lasts as long as its lease.
     heartbeat = Heartbeat(
-        worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app, is_alive=lambda: True
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=Roster(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
-    return SegmentTask(ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
+    return SegmentTask(card.id, ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
 
 
 def test_segments_become_one_file_in_order(
     task: SegmentTask, ledger: Ledger, storage: Storage, spec: SpeechSpec
 ) -> None:
     ledger.admit("j", spec, ["abc", "de"])
-    task("j:1")
-    task("j:0")
+    task()
+    task()
     job = ledger.job("j")
     assert (job.status, job.truncated, job.samples) == (Status.COMPLETED, 0, 5 * 1_920)
     assert job.result_key is not None
@@ -72,7 +81,7 @@ def test_the_request_is_what_the_job_says(
         }
     )
     ledger.admit("j", asked, ["abc"])
-    task("j:0")
+    task()
     (request,) = runner.admitted
     assert (request.task, request.text, request.max_frames) == ("custom_voice", "abc", 39)
     assert (request.language, request.speaker, request.instruct) == ("german", "vivian", "softly")
@@ -84,8 +93,7 @@ def test_a_repeated_message_costs_no_synthesis(
 ) -> None:
     ledger.admit("j", spec, ["abc"])
     for _ in range(5):
-        task("j:0")
-    task("nothing:0")
+        task()
     assert len(runner.admitted) == 1
 
 
@@ -93,23 +101,42 @@ def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
     task: SegmentTask, ledger: Ledger, spec: SpeechSpec
 ) -> None:
     ledger.admit("j", spec, ["bad"])
-    task("j:0")
+    task()
     job = ledger.job("j")
     assert (job.status, job.error_code) == (Status.FAILED, "synthesis_failed")
     assert job.error_message == "ValueError: no voice"
 
 
-def test_a_segment_is_handed_back_when_the_storage_is_away(
-    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, tmp_path: Path
+def test_a_result_waits_for_a_storage_that_is_away(
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, tmp_path: Path
 ) -> None:
     ledger.admit("j", spec, ["abc"])
     blocker = tmp_path / "results" / "jobs"
     blocker.write_bytes(b"a file where a folder should be")
-    task("j:0")
+    patient = threading.Thread(target=task)
+    patient.start()
+    time.sleep(0.7)
     assert ledger.job("j").completed == 0
     blocker.unlink()
-    task("j:0")
+    patient.join(10)
     assert ledger.job("j").status == Status.COMPLETED
+    assert len(runner.admitted) == 1
+
+
+def test_at_the_end_what_is_not_done_is_handed_back(
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["a long text"])
+    runner.go.clear()
+    holder = threading.Thread(target=task)
+    holder.start()
+    wait_until(lambda: runner.rows)
+    task._heartbeat.hand_back()
+    runner.go.set()
+    holder.join(10)
+    again = ledger.claim(spec.model)
+    assert again is not None
+    assert again.attempt == 1
 
 
 def test_a_segment_is_handed_back_when_the_engine_is_closed(
@@ -117,8 +144,8 @@ def test_a_segment_is_handed_back_when_the_engine_is_closed(
 ) -> None:
     ledger.admit("j", spec, ["abc"])
     engine.close()
-    task("j:0")
-    again = ledger.claim("j:0")
+    task()
+    again = ledger.claim(spec.model)
     assert again is not None
     assert again.attempt == 1
 
@@ -127,10 +154,11 @@ def test_a_segment_of_a_step_that_failed_gets_another_attempt(
     task: SegmentTask, ledger: Ledger, spec: SpeechSpec
 ) -> None:
     ledger.admit("j", spec, ["bomb"])
-    task("j:0")
+    task()
     assert ledger.job("j").status == Status.IN_PROGRESS
     time.sleep(0.25)
-    again = ledger.claim("j:0")
+    assert ledger.reconcile() == [(spec.model, 1)]
+    again = ledger.claim(spec.model)
     assert again is not None
     assert again.attempt == 2
 
@@ -140,13 +168,15 @@ def test_a_result_that_comes_too_late_is_dropped(
 ) -> None:
     ledger.admit("j", spec, ["abc", "de"])
     runner.go.clear()
-    late = threading.Thread(target=task, args=("j:0",))
+    late = threading.Thread(target=task, args=())
     late.start()
     while not runner.rows:
         time.sleep(0.01)
     time.sleep(0.25)  # the lease runs out
-    new = ledger.claim("j:0")
+    ledger.reconcile()
+    new = ledger.claim(spec.model)
     assert new is not None
+    assert new.index == 0
     ledger.commit(new, SegmentResult(key="new", samples=1))
     runner.go.set()
     late.join()
@@ -157,9 +187,9 @@ def test_a_result_that_comes_too_late_is_dropped(
 def test_while_redis_is_away_the_message_is_let_go(
     task: SegmentTask, runner: StubRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(_self: Ledger, _segment: str) -> Claim | None:
+    def away(_self: Ledger, _model: str) -> Claim | None:
         raise Unavailable("Redis does not answer")
 
     monkeypatch.setattr(Ledger, "claim", away)
-    task("j:0")
+    task()
     assert runner.admitted == []

@@ -11,6 +11,7 @@ from processes import wait_until
 from redis import Redis
 
 from client.local.redis_server import RedisServer
+from shared.announcer import Announcer
 from shared.jobs import Claim, SpeechSpec, Status
 from shared.ledger import Ledger
 from shared.models import ModelCard
@@ -18,6 +19,10 @@ from shared.queue import make_app
 from shared.roster import Roster
 from worker import lease
 from worker.lease import Heartbeat
+from worker.watchdog import Watchdog
+
+# It has nothing to bark at.
+QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
 
 
 @pytest.fixture
@@ -35,19 +40,26 @@ def heartbeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Heartbeat]:
     monkeypatch.setattr(lease, "BEAT_S", 0.05)
-    app = make_app(redis_server.url)
+    announcer = Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
-        worker="w", card=card, ledger=ledger, roster=Roster(redis), app=app, is_alive=lambda: True
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=Roster(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=QUIET,
     )
     heartbeat.start()
     yield heartbeat
     heartbeat.stop()
-    app.close()
+    announcer.close()
 
 
 def claim(ledger: Ledger, segment: str) -> Claim:
-    held = ledger.claim(segment)
+    held = ledger.claim("tiny-CustomVoice")
     assert held is not None
+    assert held.segment_id == segment
     return held
 
 
@@ -58,17 +70,18 @@ def test_a_claim_lives_as_long_as_it_is_held(
     held = claim(ledger, "j:0")
     with heartbeat.holding(held) as lost:
         time.sleep(1.5)
-        assert ledger.claim("j:0") is None
+        assert ledger.claim(spec.model) is None
         assert not lost.is_set()
-    wait_until(lambda: ledger.claim("j:0"))
+    wait_until(lambda: ledger.claim(spec.model))
 
 
 def test_who_holds_a_lost_claim_is_told(
-    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, ["one"])
     old = claim(ledger, "j:0")
     time.sleep(1.1)
+    wait_until(lambda: redis.hlen("tts:queues"))  # the heart has taken it back
     new = claim(ledger, "j:0")
     with heartbeat.holding(old) as old_lost, heartbeat.holding(new) as new_lost:
         assert old_lost.wait(10)
@@ -95,22 +108,28 @@ def test_the_heart_beats_on_through_a_failure(
     held = claim(ledger, "j:0")
     with heartbeat.holding(held):
         time.sleep(1.5)
-        assert ledger.claim("j:0") is None
+        assert ledger.claim(spec.model) is None
     assert ledger.job("j").status == Status.IN_PROGRESS
 
 
 def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
-    roster, app = Roster(redis), make_app(redis_server.url)
+    roster, announcer = Roster(redis), Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
-        worker="w", card=card, ledger=ledger, roster=roster, app=app, is_alive=lambda: True
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=roster,
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=QUIET,
     )
     heartbeat.start()
     wait_until(lambda: roster.workers() == {"w"})
     heartbeat.stop()
     assert roster.workers() == set()
-    app.close()
+    announcer.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
@@ -122,9 +141,15 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
 ) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    roster, app = Roster(redis), make_app(redis_server.url)
+    roster, announcer = Roster(redis), Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
-        worker="w", card=card, ledger=ledger, roster=roster, app=app, is_alive=lambda: False
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=roster,
+        announcer=announcer,
+        is_alive=lambda: False,
+        watchdog=QUIET,
     )
     heartbeat.start()
     try:
@@ -133,7 +158,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
         signal.signal(signal.SIGTERM, before)
     heartbeat.stop()
     assert roster.workers() == set()
-    app.close()
+    announcer.close()
 
 
 def test_the_health_check_looks_for_a_worker_of_its_own_host(

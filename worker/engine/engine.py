@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -54,6 +55,7 @@ class Engine:
         self._runner = runner
         self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting)
         self._output = Output(codec)
+        self._moved_s: float | None = None
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
 
@@ -81,12 +83,28 @@ class Engine:
         """Whether requests are still spoken; False after `close`, and after an error of our own."""
         return self._thread.is_alive()
 
+    @property
+    def stalled_s(self) -> float:
+        """For how long the engine has been at one step, prefill or chunk; 0 while it waits."""
+        moved_s = self._moved_s
+        return time.monotonic() - moved_s if moved_s is not None else 0.0
+
+    def _moves(self) -> None:
+        self._moved_s = time.monotonic()
+
+    def _has_work(self) -> bool:
+        self._moved_s = None
+        found = self._output.is_behind or self._scheduler.wait_for_work()
+        self._moves()
+        return found
+
     def _loop(self) -> None:
         try:
-            while self._output.is_behind or self._scheduler.wait_for_work():
+            while self._has_work():
                 self._join()
                 if self._scheduler.running:
                     self._step()
+                self._moves()
                 # As many as a step brings, and one more: so the codec keeps up, but no faster.
                 self._output.work(1 + len(self._scheduler.running) // self._output.chunk)
         except BaseException as error:  # noqa: BLE001 - nobody may wait for an engine that is gone
@@ -98,6 +116,7 @@ class Engine:
         """Prefill newcomers: a part of one while others run, else all that there is room for."""
         alone = not self._scheduler.running
         while entry := self._scheduler.next_admission():
+            self._moves()
             try:
                 if entry.utterance is None:
                     entry.utterance = self._runner.admit(entry.request)

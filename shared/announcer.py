@@ -1,0 +1,62 @@
+"""Telling workers that segments wait: hints, sent by a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from shared.queue import SYNTHESISE, queue_name
+
+# Messages at a time: more would only lie in the queue, and what is missing is found by reconciling.
+MOST = 500
+_log = logging.getLogger(__name__)
+
+
+class Announcer:
+    """Sends one message for each waiting segment, which wakes one thread of a worker.
+
+    A thread of its own, since a broker that is away holds up whoever talks to it; what cannot be
+    sent is forgotten, and the workers find it by reconciling.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._due: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._loop, name="announcer", daemon=True)
+        self._thread.start()
+
+    def announce(self, model: str, segments: int = 1) -> None:
+        """Say that so many segments more wait for a model; returns at once."""
+        with self._changed:
+            self._due[model] = min(self._due[model] + segments, MOST)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Send what is due, unless the broker is away, and stop."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(timeout=2)
+
+    def _loop(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._due or self._closed)
+                due, self._due = self._due, Counter()
+                if not due:
+                    return
+            self._send(due)
+
+    def _send(self, due: Counter[str]) -> None:
+        try:
+            with self._app.producer_or_acquire() as producer:
+                for model in due.elements():
+                    self._app.send_task(SYNTHESISE, queue=queue_name(model), producer=producer)
+        except (KombuError, OSError) as error:
+            _log.warning("Could not announce segments now, workers will find them: %s", error)

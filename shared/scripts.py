@@ -1,0 +1,20 @@
+"""The source of the ledger's Lua scripts: common parts first, then the one step."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from shared.jobs import TRANSITIONS
+
+COMMON = ("prelude", "turns", "ends")
+
+
+@cache
+def load(name: str) -> str:
+    """The source of `lua/{name}.lua`, with what it needs before it."""
+    folder = files("shared") / "lua"
+    table = json.dumps({old: sorted(news) for old, news in TRANSITIONS.items()})
+    parts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*COMMON, name)]
+    return "".join(parts).replace("@TRANSITIONS@", table)

@@ -1,0 +1,263 @@
+"""Whatever two workers, clients and a reconciler do, in whatever order, the ledger stays sound."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from redis import Redis
+
+from shared.errors import QueueError, QuotaExceeded, StaleClaim
+from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
+from shared.ledger import Ledger
+from shared.limits import Limits
+
+MAX_ATTEMPTS = 3
+LIMITS = Limits(open_segments=40, owner_jobs=4, owner_chars=60)
+Held = tuple[str, Claim]
+MODELS, OWNERS, WORKERS = ("m1", "m2"), ("ann", "ben"), ("w1", "w2")
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Leases never run out by themselves here: a rule lets them."""
+
+    claims = Bundle("claims")
+
+    def __init__(self, redis: Redis, spec: SpeechSpec) -> None:
+        super().__init__()
+        redis.flushall()
+        self.redis, self.spec = redis, spec
+        self.ledgers = {
+            name: Ledger(redis, lease_s=1_000, max_attempts=MAX_ATTEMPTS, worker=name)
+            for name in WORKERS
+        }
+        self.jobs: dict[str, int] = {}
+        self.accepted = 0
+        self.newest: dict[str, int] = {}
+        self.committed: Counter[str] = Counter()
+        self.statuses: dict[str, str] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.ledgers["w1"]
+
+    @initialize()
+    def begin(self) -> None:
+        for owner in OWNERS:
+            self.admit("m1", owner, ["x", "y"])
+
+    @rule(
+        model=st.sampled_from(MODELS),
+        owner=st.sampled_from(OWNERS),
+        texts=st.lists(st.text("xy", min_size=1, max_size=9), min_size=1, max_size=4),
+    )
+    def admit(self, model: str, owner: str, texts: list[str]) -> None:
+        name, spec = f"j{self.accepted}", self.spec.model_copy(update={"model": model})
+        try:
+            self.ledger.admit(name, spec, texts, owner=owner, limits=LIMITS)
+        except QuotaExceeded:
+            return
+        self.jobs[name] = len(texts)
+        self.accepted += 1
+
+    @rule(target=claims, model=st.sampled_from(MODELS), worker=st.sampled_from(WORKERS))
+    def a_message_arrives(self, model: str, worker: str) -> Held | MultipleResults[Held]:
+        """As often as you like: it is only a hint."""
+        return self._given(worker, self.ledgers[worker].claim(model))
+
+    def _given(self, worker: str, claim: Claim | None) -> Held | MultipleResults[Held]:
+        if claim is None:
+            return multiple()
+        assert claim.epoch == self.newest.get(claim.segment_id, 0) + 1
+        self.newest[claim.segment_id] = claim.epoch
+        return worker, claim
+
+    def _reports(self, claim: Claim, report: Callable[[], object]) -> bool:
+        """Whether a report was taken; it must be if, and only if, the claim holds."""
+        key = f"tts:segment:{claim.segment_id}"
+        status, epoch = self.redis.hmget(key, "status", "epoch")
+        held = status == Status.IN_PROGRESS and int(epoch) == claim.epoch
+        try:
+            report()
+        except StaleClaim:
+            assert not held
+            return False
+        assert held
+        return True
+
+    @rule(target=claims, held=claims)
+    def commit(self, held: Held) -> Held | MultipleResults[Held]:
+        """Again and again, too: a claim stays in the bundle."""
+        worker, claim = held
+        joins: list[Claim | None] = []
+        result = SegmentResult(key=f"{claim.segment_id}-{claim.epoch}", samples=1)
+        ledger = self.ledgers[worker]
+        if not self._reports(claim, lambda: joins.append(ledger.commit(claim, result))):
+            return multiple()
+        self.committed[claim.segment_id] += 1
+        return self._given(worker, joins[0])
+
+    @rule(held=claims)
+    def release(self, held: Held) -> None:
+        worker, claim = held
+        self._reports(claim, partial(self.ledgers[worker].release, claim))
+
+    @rule(held=consumes(claims))
+    def fail(self, held: Held) -> None:
+        worker, claim = held
+        self._reports(claim, partial(self.ledgers[worker].fail, claim, "c", "m"))
+
+    @rule(held=claims)
+    def renew(self, held: Held) -> None:
+        worker, claim = held
+        lost = self.ledgers[worker].renew([claim])
+        status, epoch = self.redis.hmget(f"tts:segment:{claim.segment_id}", "status", "epoch")
+        holds = status == Status.IN_PROGRESS and int(epoch) == claim.epoch
+        assert lost == ([] if holds else [claim])
+
+    @rule(which=st.integers(0, 9))
+    def a_worker_dies(self, which: int) -> None:
+        leased = self.redis.zrange("tts:leases", 0, -1)
+        for segment in leased[which % 3 :: 3]:
+            self.redis.zadd("tts:leases", {segment: 1})
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def reconcile(self, worker: str) -> None:
+        self.redis.delete("tts:reconciled")
+        missing = dict(self.ledgers[worker].reconcile())
+        assert missing == {model: int(n) for model, n in self.redis.hgetall("tts:queues").items()}
+        assert self.redis.zcount("tts:leases", "-inf", 1) == 0
+
+    @rule(which=st.integers(0, 99))
+    def cancel(self, which: int) -> None:
+        if self.jobs:
+            name = sorted(self.jobs)[which % len(self.jobs)]
+            ended = self.ledger.job(name).status in TERMINAL
+            assert self.ledger.cancel(name) is not ended
+
+    @rule(which=st.integers(0, 99))
+    def forget(self, which: int) -> None:
+        if self.jobs:
+            name = sorted(self.jobs)[which % len(self.jobs)]
+            if self.ledger.forget(name):
+                assert Status(self.statuses.pop(f"tts:job:{name}")) in TERMINAL
+                for place in (*range(self.jobs.pop(name)), "join"):
+                    assert not self.redis.exists(f"tts:segment:{name}:{place}")
+
+    @invariant()
+    def every_open_segment_is_in_one_index(self) -> None:
+        leased = set(self.redis.zrange("tts:leases", 0, -1))
+        waiting = [
+            segment
+            for pattern in ("tts:waiting:*", "tts:suspects:*")
+            for key in self.redis.keys(pattern)
+            for segment in self.redis.zrange(key, 0, -1)
+        ]
+        statuses = {
+            key.removeprefix("tts:segment:"): self.redis.hget(key, "status")
+            for key in self.redis.keys("tts:segment:*")
+        }
+        assert Counter(waiting) == Counter(s for s, v in statuses.items() if v == Status.QUEUED)
+        assert leased == {s for s, v in statuses.items() if v == Status.IN_PROGRESS}
+        counted = Counter(self._job(segment, "model") for segment in waiting)
+        queues = {model: int(n) for model, n in self.redis.hgetall("tts:queues").items()}
+        assert queues == dict(counted)
+
+    @invariant()
+    def whoever_waits_has_a_turn(self) -> None:
+        for key in self.redis.keys("tts:waiting:*"):
+            name = key.removeprefix("tts:waiting:")
+            model, owner = self._job(name, "model"), self._job(name, "owner")
+            assert self.redis.zscore(f"tts:turns:{model}:{owner}", name) is not None
+            assert self.redis.zscore(f"tts:turns:{model}", owner) is not None
+        turns = [key for key in self.redis.keys("tts:turns:*") if key.count(":") == 3]
+        members = sum(self.redis.zcard(key) for key in turns)
+        assert members == len(self.redis.keys("tts:waiting:*"))
+        assert set(self.redis.hkeys("tts:clock")) <= set(self.redis.keys("tts:turns:*"))
+
+    @invariant()
+    def what_counts_is_right(self) -> None:
+        jobs, chars = Counter[str](), Counter[str]()
+        for key in self.redis.keys("tts:job:*"):
+            record = self.redis.hgetall(key)
+            done = [
+                self.redis.hget(f"tts:segment:{record['id']}:{place}", "status")
+                for place in range(int(record["total"]))
+            ]
+            assert int(record.get("completed", 0)) == done.count(Status.COMPLETED)
+            ended = record["status"] in TERMINAL
+            assert ended or not set(done) & {Status.FAILED, Status.CANCELLED}
+            assert not ended or set(done) <= TERMINAL
+            if record["status"] == Status.COMPLETED:
+                assert set(done) == {Status.COMPLETED}
+            if not ended:
+                jobs[record["owner"]] += 1
+                chars[record["owner"]] += int(record["chars"])
+        for name, counted in (("tts:open_jobs", jobs), ("tts:open_chars", chars)):
+            assert {k: int(v) for k, v in self.redis.hgetall(name).items()} == dict(counted)
+        assert all(count <= LIMITS.owner_jobs for count in jobs.values())
+        assert all(count <= LIMITS.owner_chars for count in chars.values())
+
+    @invariant()
+    def nothing_changes_but_as_the_table_says(self) -> None:
+        for key in (*self.redis.keys("tts:job:*"), *self.redis.keys("tts:segment:*")):
+            after = Status(str(self.redis.hget(key, "status")))
+            before = self.statuses.get(key)
+            # A step may pass through several statuses, but never comes out of an end.
+            assert before is None or before == after or TRANSITIONS[Status(before)], (key, before)
+            self.statuses[key] = after
+
+    @invariant()
+    def a_segment_is_committed_once(self) -> None:
+        assert all(count == 1 for count in self.committed.values())
+
+    def _job(self, segment: str, field: str) -> str:
+        return str(self.redis.hget(f"tts:job:{segment.split(':')[0]}", field))
+
+    def teardown(self) -> None:
+        """Whatever has happened, the rest can still be done, and every job ends."""
+        try:
+            self._finish()
+        except QueueError as error:
+            raise AssertionError("what was left could not be done") from error
+
+    def _finish(self) -> None:
+        for segment in self.redis.zrange("tts:leases", 0, -1):
+            self.redis.zadd("tts:leases", {segment: 1})
+        self.redis.delete("tts:reconciled")
+        self.ledger.reconcile()
+        for model in MODELS:
+            claim = self.ledger.claim(model)
+            while claim is not None:
+                join = self.ledger.commit(claim, SegmentResult(key="k", samples=1))
+                claim = join or self.ledger.claim(model)
+        for key in self.redis.keys("tts:job:*"):
+            assert self.redis.hget(key, "status") in TERMINAL
+
+
+@pytest.mark.usefixtures("redis")
+def test_the_ledger_stays_sound(redis: Redis, spec: SpeechSpec) -> None:
+    run_state_machine_as_test(
+        lambda: LedgerMachine(redis, spec),
+        settings=settings(
+            max_examples=30,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+        ),
+    )

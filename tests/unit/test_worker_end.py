@@ -1,0 +1,135 @@
+"""How a worker's process watches itself, stops, and tidies up."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import CancelledError
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+from redis import Redis
+
+from client.local.redis_server import RedisServer
+from shared.errors import Unavailable
+from shared.jobs import SegmentResult, SpeechSpec
+from shared.ledger import Ledger
+from shared.storage import Storage
+from worker import insist as insist_module
+from worker.expiry import Expiry
+from worker.insist import insist
+from worker.watchdog import EXIT_CODE
+
+BARK = """
+import time
+from worker import watchdog
+watchdog.STALL_S = 0.2
+dog = watchdog.Watchdog(stalled_s=lambda: {stalled}, messages=lambda: {messages})
+until = time.monotonic() + 1
+while time.monotonic() < until:
+    dog.check(is_idle={idle})
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stalled", "messages", "idle", "barks"),
+    [
+        (0.1, 0, True, False),
+        (0.3, 0, False, True),
+        (0.0, 3, True, True),
+        (0.0, 3, False, False),
+        (0.0, "int(time.monotonic() * 10) % 2", True, False),
+    ],
+)
+def test_a_worker_that_has_stalled_exits(
+    stalled: float, messages: object, idle: bool, barks: bool
+) -> None:
+    script = BARK.format(stalled=stalled, messages=messages, idle=idle)
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert ran.returncode == (EXIT_CODE if barks else 0), ran.stderr
+
+
+DRAIN = """
+import time
+from worker import drain
+drain.GRACE_S = 1.5
+told = drain.Drain(0.3, lambda: print("handed back", flush=True))
+told.begin()
+told.begin()
+time.sleep({busy_s})
+told.end()
+time.sleep(2)
+print("ended by itself", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "says"),
+    [
+        (0.0, "ended by itself\n"),
+        (0.9, "handed back\nended by itself\n"),
+        (9.0, "handed back\n"),
+    ],
+)
+def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: str) -> None:
+    began_s = time.monotonic()
+    ran = subprocess.run(
+        [sys.executable, "-c", DRAIN.format(busy_s=busy_s)], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stdout) == (0, says)
+    assert time.monotonic() - began_s < 6
+
+
+def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(insist_module, "FIRST_PAUSE_S", 0.01)
+    lost, calls = threading.Event(), []
+
+    def away() -> None:
+        calls.append(time.monotonic())
+        if len(calls) == 4:
+            lost.set()
+        raise Unavailable("not now")
+
+    with pytest.raises(CancelledError):
+        insist(away, lost)
+    assert len(calls) == 4
+    assert calls[3] - calls[2] > calls[1] - calls[0]
+    assert insist(lambda: 5, lost) == 5
+
+
+def test_what_has_expired_goes_with_its_files(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
+) -> None:
+    storage = Storage.open((tmp_path / "results").as_uri())
+    for name in ("old", "young"):
+        ledger.admit(name, spec, ["one"])
+        claim = ledger.claim(spec.model)
+        while claim is not None:
+            key = f"jobs/{name}/{claim.epoch}{claim.is_join}.wav"
+            storage.put(key, b"sound")
+            claim = ledger.commit(claim, SegmentResult(key=key, samples=1))
+    redis.zadd("tts:ended", {"old": time.time() - 100})
+    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=50)
+    assert expiry.sweep() == 1
+    assert expiry.sweep() == 0
+    left = {path.parent.name for path in (tmp_path / "results").rglob("*.wav")}
+    assert left == {"young"}
+    assert redis.keys("tts:*old*") == []
+
+
+def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", log=tmp_path / "redis.log")
+    server.start()
+    with Connection(server.url, transport="worker.transport:Transport") as connection:
+        channel = connection.channel()
+        queue = connection.SimpleQueue("q", channel=channel)
+        for text in ("one", "two"):
+            queue.put(text)
+        taken = [queue.get(timeout=5) for _ in range(2)]
+        server.stop()
+        taken[0].ack()
+        taken[1].reject(requeue=True)
+        assert not channel.qos._delivered.keys() - channel.qos._dirty
+        channel.connection.cycle.close()

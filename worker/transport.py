@@ -1,0 +1,49 @@
+"""Celery's Redis transport, whose acknowledgements cannot stop a worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kombu.transport import redis, virtual
+
+_log = logging.getLogger(__name__)
+
+
+class QoS(redis.QoS):
+    """Frees the slot of a message whatever happens.
+
+    With kombu's own, an acknowledgement while Redis is away raises before the slot is free, and
+    the worker then lives on and consumes nothing (kombu 5.7).
+    """
+
+    # A message that comes back is a wake-up too many: the ledger has what it was for.
+    restore_at_shutdown = False
+
+    def ack(self, delivery_tag: str) -> None:
+        """Acknowledge a message."""
+        self._settle(delivery_tag, super().ack)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Refuse a message."""
+        self._settle(delivery_tag, lambda tag: super(QoS, self).reject(tag, requeue))
+
+    def _settle(self, delivery_tag: str, settle: Callable[[str], Any]) -> None:
+        try:
+            settle(delivery_tag)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the slot must be free
+            _log.warning("A message was not acknowledged; it will come again: %s", error)
+            virtual.QoS.ack(self, delivery_tag)
+
+
+class Channel(redis.Channel):
+    """A channel with these acknowledgements."""
+
+    QoS = QoS
+
+
+class Transport(redis.Transport):
+    """What `broker_transport` names."""
+
+    Channel = Channel
