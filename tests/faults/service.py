@@ -1,0 +1,171 @@
+"""The service as real processes that a test may kill, stop and start again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self
+
+from redis import Redis
+
+from client import Narrator
+from client.job import ENDED, Job
+from client.local.child import Child, stop
+from client.local.keeper import Keeper
+from client.local.ports import free_port
+from client.local.redis_server import RedisServer, answers_ping, find_program
+from client.local.stack import api_command
+from shared.connection import connect
+
+MODEL = "tiny-CustomVoice"
+DRAIN_S = 1.0
+WORKER = Path(__file__).with_name("faulty_worker.py")
+
+
+class Service:
+    """Redis, the API, and workers that are started anew when they end, as containers would be."""
+
+    def __init__(self, folder: Path, *, workers: int = 2, **settings: str) -> None:
+        self.folder, self._count = folder, workers
+        self.faults, self.logs = folder / "faults", folder / "logs"
+        for made in (self.faults, self.logs, folder / "redis", folder / "results"):
+            made.mkdir(parents=True)
+        self.redis_port, self.api_port = free_port(), free_port()
+        self.env = {
+            **os.environ,
+            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "STORAGE_URL": (folder / "results").as_uri(),
+            "FAULTS": str(self.faults),
+            "THREADS": "1",
+            "SLOTS": "4",
+            "DRAIN_S": str(DRAIN_S),
+            **settings,
+        }
+        self.keepers: list[Keeper] = []
+        self.tending = threading.Event()
+        self._tender = threading.Thread(target=self._tend, daemon=True)
+        self.redis: Redis = connect(self.env["REDIS_URL"])
+
+    def __enter__(self) -> Self:
+        try:
+            self.start_redis()
+            self.start_api()
+            for _ in range(self._count):
+                self.keepers.append(Keeper(self._start_worker))
+            self.tending.set()
+            self._tender.start()
+            self.wait_for_workers()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tending.clear()
+        if self._tender.is_alive():
+            self._tender.join()
+        for child in (*self.workers, self.api, self.redis_child):
+            if child.exit_code is None:
+                os.kill(child.pid, signal.SIGCONT)
+        stop(self.workers, 10)
+        stop([self.api], 10)
+        stop([self.redis_child], 10)
+        self.redis.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def workers(self) -> list[Child]:
+        return [keeper.child for keeper in self.keepers]
+
+    def narrator(self) -> Narrator:
+        return Narrator(self.url)
+
+    def start_redis(self) -> None:
+        command = RedisServer(self.folder / "redis")._command(find_program())
+        command[command.index("--port") + 1] = str(self.redis_port)
+        self.redis_child = Child("Redis", command, log=self.logs / "redis.log")
+        wait_for(lambda: answers_ping(self.redis_port), 30)
+
+    def start_api(self) -> None:
+        command = api_command("127.0.0.1", self.api_port)
+        self.api = Child("the API", command, env=self.env, log=self.logs / "api.log")
+
+    def _start_worker(self) -> Child:
+        command = [sys.executable, str(WORKER), "--model", "tiny"]
+        name = f"worker-{len(list(self.logs.glob('worker-*')))}"
+        return Child(name, command, env=self.env, log=self.logs / f"{name}.log")
+
+    def _tend(self) -> None:
+        while self.tending.is_set():
+            for keeper in self.keepers:
+                if keeper.tend() is not None:
+                    keeper._pause_s = 0.5  # here they end all the time
+            time.sleep(0.1)
+
+    def wait_for_workers(self, within_s: float = 120) -> None:
+        def all_there() -> bool:
+            names = {f"{os.uname().nodename}:{child.pid}" for child in self.workers}
+            found = self.redis.zrange(f"tts:workers:{MODEL}", 0, -1)
+            return names <= set(found)
+
+        wait_for(all_there, within_s)
+
+    def arm(self, point: str, number: signal.Signals) -> None:
+        """Let the next worker that comes to a point send itself a signal."""
+        draft = self.faults / f"draft-{point}"
+        draft.write_text(str(int(number)))
+        draft.rename(self.faults / point)
+
+    def is_armed(self, point: str) -> bool:
+        return (self.faults / point).exists()
+
+    def held_by(self, pid: int) -> dict[str, int]:
+        """The segments that a worker has leased, with their epochs."""
+        held = {}
+        for segment in self.redis.zrange("tts:leases", 0, -1):
+            worker, epoch = self.redis.hmget(f"tts:segment:{segment}", "worker", "epoch")
+            if worker == f"{os.uname().nodename}:{pid}":
+                held[segment] = int(epoch)
+        return held
+
+    def begun_again(self, held: dict[str, int]) -> bool:
+        """Whether somebody else has each of these segments, or has done it."""
+        for segment, epoch in held.items():
+            status, now = self.redis.hmget(f"tts:segment:{segment}", "status", "epoch")
+            if status != "completed" and int(now) == epoch:
+                return False
+        return True
+
+
+def wait_for(condition: Callable[[], object], within_s: float) -> float:
+    """Wait for a condition; returns how many seconds that took."""
+    began_s = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began_s < within_s, f"not within {within_s:g} s"
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+def wait_for_all(narrator: Narrator, jobs: Iterable[str], within_s: float) -> list[Job]:
+    """Wait until every job has ended."""
+    deadline_s = time.monotonic() + within_s
+    ended = []
+    for job_id in jobs:
+        while (job := narrator.job(job_id)).status not in ENDED:
+            assert time.monotonic() < deadline_s, f"{job_id} is {job.status}"
+            time.sleep(0.1)
+        ended.append(job)
+    return ended
+
+
+def state(pid: int) -> str:
+    """A process's state as Linux names it: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
