@@ -137,7 +137,6 @@ class Job(Record):
 
     id: str
     status: Status
-    owner: str
     spec: SpeechSpec
     created_at: float
     started_at: float | None = None

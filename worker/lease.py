@@ -46,7 +46,7 @@ class Heartbeat:
         self._announcer = announcer
         self._is_alive = is_alive
         self._watchdog = watchdog
-        self.is_handing_back = False
+        self._hands_back = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -68,7 +68,7 @@ class Heartbeat:
         key, lost = (claim.segment_id, claim.epoch), threading.Event()
         with self._lock:
             self._held[key] = claim, lost
-            if self.is_handing_back:
+            if self._hands_back:
                 lost.set()
         try:
             yield lost
@@ -79,7 +79,7 @@ class Heartbeat:
     def hand_back(self) -> None:
         """Tell every holder to let go, now and from now on."""
         with self._lock:
-            self.is_handing_back = True
+            self._hands_back = True
             for _claim, lost in self._held.values():
                 lost.set()
 

@@ -13,6 +13,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from shared.announcer import Announcer
 from shared.connection import connect
 from shared.ledger import Ledger
+from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
 from shared.roster import Roster
 from shared.settings import Settings
@@ -22,6 +23,7 @@ from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain
 from worker.engine.aside import aside
 from worker.engine.assemble import assemble
+from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.expiry import Expiry
 from worker.lease import Heartbeat
@@ -36,20 +38,7 @@ def serve(settings: Settings) -> int:
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
     storage = Storage.open(settings.storage_url)
-    set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
-    source = models.locate(settings.model)
-    model = aside(
-        lambda: load_model(source, device=settings.device, threads=settings.threads),
-    )
-    card = models.card_of(settings.model, model)
-    engine = assemble(
-        model,
-        precision=Precision(settings.precision or Precision.default_on(settings.device)),
-        slots=settings.slots,
-        max_waiting=2 * settings.slots,
-        compiled=settings.compile,
-    )
-    give_memory_back()
+    card, engine = start_engine(settings)
     redis = connect(settings.redis_url)
     name = f"{socket.gethostname()}:{os.getpid()}"
     ledger = Ledger(
@@ -86,6 +75,25 @@ def serve(settings: Settings) -> int:
         heartbeat.stop()
         engine.close()
         announcer.close()
+
+
+def start_engine(settings: Settings) -> tuple[ModelCard, Engine]:
+    """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
+    set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
+    source = models.locate(settings.model)
+    model = aside(
+        lambda: load_model(source, device=settings.device, threads=settings.threads),
+    )
+    card = models.card_of(settings.model, model)
+    engine = assemble(
+        model,
+        precision=Precision(settings.precision or Precision.default_on(settings.device)),
+        slots=settings.slots,
+        max_waiting=2 * settings.slots,
+        compiled=settings.compile,
+    )
+    give_memory_back()
+    return card, engine
 
 
 def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:

@@ -56,7 +56,7 @@ def poisonable(submit: Callable[..., Any]) -> Callable[..., Any]:
 around(Ledger, "claim", None, "claimed")
 around(Storage, "put", "before-write", "after-write")
 around(Ledger, "commit", "before-commit", "after-commit")
-Engine.submit = poisonable(Engine.submit)  # type: ignore[method-assign]
+Engine.submit = poisonable(Engine.submit)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,9 +54,9 @@ def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
 
 def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., None]:
     """A function of a library, which returns nothing."""
-    found: Any = getattr(library, name)
+    found = library[name]
     found.argtypes, found.restype = types, None
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def pointers(*tensors: Tensor | None) -> list[int | None]:
