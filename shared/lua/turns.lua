@@ -66,6 +66,14 @@ local function enqueue_again(segment, max_attempts)
   enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
 end
 
+-- The next epoch of a segment: the time in milliseconds, and later than its last one. A counter would
+-- give the same number out twice when Redis comes back without its last second, or a replica takes over.
+local function next_epoch(key)
+  local epoch = math.max(number(key, 'epoch') + 1, math.floor(now() * 1000))
+  redis.call('HSET', key, 'epoch', string.format('%d', epoch))
+  return epoch
+end
+
 -- Lease a waiting segment to a worker; returns what the worker has to know.
 local function take(segment, worker, lease_s)
   local key, job = segment_key(segment), job_key(job_of(segment))
@@ -76,7 +84,7 @@ local function take(segment, worker, lease_s)
   if move(job, 'in_progress') then redis.call('HSET', job, 'started_at', now()) end
   return {
     segment,
-    redis.call('HINCRBY', key, 'epoch', 1),
+    next_epoch(key),
     redis.call('HINCRBY', key, 'attempts', 1),
     redis.call('HGET', key, 'text'),
     redis.call('HGET', job, 'spec'),

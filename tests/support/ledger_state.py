@@ -1,0 +1,106 @@
+"""Everything that the ledger has in Redis, read in one step, and what must always hold of it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any, Self
+
+from redis import Redis
+
+from shared.jobs import TERMINAL, Status
+
+# An empty Lua table could be a list or a mapping; `Any` below takes both as empty.
+READ = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', 'tts:*')) do
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'hash' then found[key] = redis.call('HGETALL', key) end
+  if kind == 'zset' then found[key] = redis.call('ZRANGE', key, 0, -1) end
+end
+return cjson.encode(found)
+"""
+
+
+class LedgerState:
+    """Hashes and sorted sets by key, as they were at one moment."""
+
+    def __init__(self, keys: dict[str, list[str]]) -> None:
+        self.keys = keys
+
+    @classmethod
+    def read(cls, redis: Redis) -> Self:
+        answer: Any = redis.eval(READ, 0)
+        return cls(json.loads(answer))
+
+    def hash(self, key: str) -> dict[str, str]:
+        flat = list(self.keys.get(key, []))
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def named(self, start: str) -> dict[str, list[str]]:
+        """What has a key that starts so, by the rest of its key."""
+        return {
+            key.removeprefix(start): found
+            for key, found in self.keys.items()
+            if key.startswith(start)
+        }
+
+    @property
+    def jobs(self) -> dict[str, dict[str, str]]:
+        return {name: self.hash(f"tts:job:{name}") for name in self.named("tts:job:")}
+
+    @property
+    def segments(self) -> dict[str, Status]:
+        names = self.named("tts:segment:")
+        return {name: Status(self.hash(f"tts:segment:{name}")["status"]) for name in names}
+
+    @property
+    def statuses(self) -> dict[str, Status]:
+        """Of jobs and segments, by key."""
+        jobs = {f"tts:job:{name}": Status(job["status"]) for name, job in self.jobs.items()}
+        return jobs | {f"tts:segment:{name}": status for name, status in self.segments.items()}
+
+    def check(self) -> None:
+        self.every_open_segment_is_in_one_index()
+        self.whoever_waits_has_a_turn()
+        self.what_counts_is_right()
+
+    def every_open_segment_is_in_one_index(self) -> None:
+        lists = [*self.named("tts:waiting:").values(), *self.named("tts:suspects:").values()]
+        waiting = Counter(segment for found in lists for segment in found)
+        segments = self.segments
+        assert waiting == Counter(s for s, v in segments.items() if v == Status.QUEUED)
+        leased = set(self.keys.get("tts:leases", []))
+        assert leased == {s for s, v in segments.items() if v == Status.IN_PROGRESS}
+        jobs = self.jobs
+        counted = Counter(jobs[segment.split(":")[0]]["model"] for segment in waiting)
+        queues = self.hash("tts:queues")
+        assert {model: int(n) for model, n in queues.items()} == dict(counted)
+
+    def whoever_waits_has_a_turn(self) -> None:
+        waiting, jobs = self.named("tts:waiting:"), self.jobs
+        turns = self.named("tts:turns:")
+        for name in waiting:
+            model, owner = jobs[name]["model"], jobs[name]["owner"]
+            assert name in turns[f"{model}:{owner}"]
+            assert owner in turns[model]
+        assert sum(len(found) for key, found in turns.items() if ":" in key) == len(waiting)
+        clocks = {key.removeprefix("tts:turns:") for key in self.hash("tts:clock")}
+        assert clocks <= set(turns)
+
+    def what_counts_is_right(self) -> None:
+        jobs, chars = Counter[str](), Counter[str]()
+        segments = self.segments
+        for name, job in self.jobs.items():
+            done = [segments[f"{name}:{place}"] for place in range(int(job["total"]))]
+            assert int(job.get("completed", 0)) == done.count(Status.COMPLETED)
+            ended = job["status"] in TERMINAL
+            assert ended or not set(done) & {Status.FAILED, Status.CANCELLED}
+            assert not ended or set(done) <= TERMINAL
+            if job["status"] == Status.COMPLETED:
+                assert set(done) == {Status.COMPLETED}
+            if not ended:
+                jobs[job["owner"]] += 1
+                chars[job["owner"]] += int(job["chars"])
+        for key, counted in (("tts:open_jobs", jobs), ("tts:open_chars", chars)):
+            assert {owner: int(n) for owner, n in self.hash(key).items()} == dict(counted)
