@@ -98,7 +98,8 @@ class SpeechSpec(Record):
 class Claim(Record):
     """A worker's hold on one segment, or on a job's join, until its lease runs out.
 
-    `epoch` is the fence: only the newest epoch can commit; it is a time in milliseconds. `text` is empty for a join.
+    `epoch`, a time in milliseconds, is the fence: only the newest one can commit. `text` is empty
+    for a join.
     """
 
     segment_id: str

@@ -34,6 +34,11 @@ class Drain:
             timer.start()
             self._timers.append(timer)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the worker is to stop."""
+        return bool(self._timers)
+
     def end(self) -> None:
         """Note that the worker has stopped by itself."""
         for timer in self._timers:

@@ -57,18 +57,24 @@ def serve(settings: Settings) -> int:
             stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)
         ),
     )
-    task = SegmentTask(card.id, ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
+    drain = Drain(settings.drain_s, heartbeat.hand_back)
+    task = SegmentTask(
+        card.id,
+        ledger=ledger,
+        storage=storage,
+        engine=engine,
+        heartbeat=heartbeat,
+        at_once=settings.slots,
+        is_stopping=lambda: drain.has_begun,
+    )
     app.task(name=SYNTHESISE)(task.__call__)
     expiry = Expiry(ledger=ledger, storage=storage, ttl_s=settings.result_ttl_s)
-    drain = Drain(settings.drain_s, heartbeat.hand_back)
     heartbeat.start()
     expiry.start()
     try:
-        # More than the slots, so that some are at hand when one is free, but not many: who comes
-        # after those in the engine's queue waits for all of them.
-        return consume(
-            app, queue_name(card.id), drain, threads=settings.slots + max(2, settings.slots // 4)
-        )
+        # More than are spoken at once: the others store, or wait for their turn to claim.
+        threads = settings.slots + max(4, settings.slots // 4)
+        return consume(app, queue_name(card.id), drain, threads=threads)
     finally:
         drain.end()
         expiry.stop()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import logging
-import time
+from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from threading import Event
+from contextlib import ExitStack, suppress
+from threading import Event, Semaphore
 
 import soundfile
 
@@ -30,6 +30,7 @@ class SegmentTask:
     """What a worker does when a message says that something waits for `model`.
 
     The ledger says what is next: a message that is repeated, late or lost costs only a look at it.
+    No more than `at_once` segments are claimed and not yet spoken, and none once `is_stopping`.
     """
 
     def __init__(
@@ -40,28 +41,42 @@ class SegmentTask:
         storage: Storage,
         engine: Engine,
         heartbeat: Heartbeat,
+        at_once: int,
+        is_stopping: Callable[[], bool],
     ) -> None:
         self._model = model
         self._ledger = ledger
         self._storage = storage
         self._engine = engine
         self._heartbeat = heartbeat
+        self._places = Semaphore(at_once)
+        self._is_stopping = is_stopping
 
     def __call__(self) -> None:
         """Do the next segment, and the join if it was the job's last."""
+        with ExitStack() as place:
+            # As late as can be: what is claimed is next, whatever else comes in the meantime.
+            place.enter_context(self._places)
+            claim = self._claim()
+            while claim is not None:
+                claim = self._attempt(claim, place)
+
+    def _claim(self) -> Claim | None:
+        if self._is_stopping():
+            return None
         try:
-            claim = self._ledger.claim(self._model)
+            return self._ledger.claim(self._model)
         except Unavailable as error:
             _log.warning("Left what waits to be announced again: %s", error)
-            return
-        while claim is not None:
-            claim = self._attempt(claim)
+            return None
 
-    def _attempt(self, claim: Claim) -> Claim | None:
+    def _attempt(self, claim: Claim, place: ExitStack) -> Claim | None:
         """One attempt, whatever happens; returns the claim on the join that follows, if any."""
         try:
             with self._heartbeat.holding(claim) as lost:
-                return self._join(claim, lost) if claim.is_join else self._speak(claim, lost)
+                if claim.is_join:
+                    return self._join(claim, lost)
+                return self._speak(claim, lost, place)
         except StaleClaim:
             _log.warning("Dropped %s: it was cancelled, or another took over", claim.segment_id)
         except CancelledError:
@@ -84,14 +99,14 @@ class SegmentTask:
         with suppress(StaleClaim, Unavailable):
             self._ledger.release(claim)
 
-    def _speak(self, claim: Claim, lost: Event) -> Claim | None:
-        began_s = time.monotonic()
+    def _speak(self, claim: Claim, lost: Event, place: ExitStack) -> Claim | None:
         speech = self._engine.submit(self._request(claim, lost)).result()
+        place.close()  # another may be spoken while this one is stored
         key = f"jobs/{claim.job_id}/segments/{claim.index}-{claim.epoch}.wav"
         content = audio.encode_wav(speech.samples)
         insist(lambda: self._storage.put(key, content), lost)
         join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
-        _log_speech(claim, speech, time.monotonic() - began_s)
+        _log_speech(claim, speech)
         return join
 
     def _join(self, claim: Claim, lost: Event) -> Claim | None:
@@ -136,7 +151,8 @@ def _result(key: str, speech: Speech) -> SegmentResult:
     )
 
 
-def _log_speech(claim: Claim, speech: Speech, wall_s: float) -> None:
+def _log_speech(claim: Claim, speech: Speech) -> None:
+    wall_s = speech.timings.waiting_s + speech.timings.running_s
     _log.info(
         "Generated audio job=%s segment=%d audio=%.2fs wall=%.2fs RTF=%.2f batch=%d finish=%s",
         claim.job_id,

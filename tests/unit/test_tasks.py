@@ -31,6 +31,11 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
+def stopping() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
 def task(
     redis: Redis,
     redis_server: RedisServer,
@@ -38,6 +43,7 @@ def task(
     storage: Storage,
     engine: Engine,
     card: ModelCard,
+    stopping: threading.Event,
 ) -> SegmentTask:
     announcer = Announcer(make_app(redis_server.url))
     # Not started: a claim lasts as long as its lease.
@@ -50,7 +56,15 @@ def task(
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
-    return SegmentTask(card.id, ledger=ledger, storage=storage, engine=engine, heartbeat=heartbeat)
+    return SegmentTask(
+        card.id,
+        ledger=ledger,
+        storage=storage,
+        engine=engine,
+        heartbeat=heartbeat,
+        at_once=2,
+        is_stopping=stopping.is_set,
+    )
 
 
 def test_segments_become_one_file_in_order(
@@ -193,3 +207,54 @@ def test_while_redis_is_away_the_message_is_let_go(
     monkeypatch.setattr(Ledger, "claim", away)
     task()
     assert runner.admitted == []
+
+
+def test_no_more_is_claimed_than_will_soon_be_spoken(
+    task: SegmentTask, ledger: Ledger, redis: Redis, runner: StubRunner, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, ["a", "b", "c", "d"])
+    runner.go.clear()
+    threads = [threading.Thread(target=task) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: redis.zcard("tts:leases") == 2)
+    time.sleep(0.1)
+    assert redis.zcard("tts:leases") == 2
+    runner.go.set()
+    for thread in threads:
+        thread.join()
+    assert ledger.job("j").status == Status.COMPLETED
+
+
+def test_what_is_being_stored_takes_nobody_s_place(
+    task: SegmentTask,
+    ledger: Ledger,
+    runner: StubRunner,
+    spec: SpeechSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = threading.Event()
+    put = Storage.put
+
+    def put_slowly(self: Storage, key: str, content: bytes | Path) -> None:
+        assert stored.wait(10)
+        put(self, key, content)
+
+    monkeypatch.setattr(Storage, "put", put_slowly)
+    ledger.admit("j", spec, ["a", "b", "c"])
+    threads = [threading.Thread(target=task) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(runner.admitted) == 3)
+    stored.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_worker_that_stops_claims_nothing(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, stopping: threading.Event
+) -> None:
+    ledger.admit("j", spec, ["a"])
+    stopping.set()
+    task()
+    assert ledger.job("j").status == Status.QUEUED
