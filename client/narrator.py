@@ -54,6 +54,10 @@ class Narrator:
         """Return the job as it stands."""
         return self._parse(Job.parse, self._connection.json("GET", _path(job_id)))
 
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job, unless it has ended, and return it as it then stands."""
+        return self._parse(Job.parse, self._connection.json("POST", f"{_path(job_id)}/cancel"))
+
     def wait(
         self,
         job_id: str,

@@ -15,6 +15,7 @@ from audio_files import pcm
 from processes import alive, wait_until
 
 from client import Narrator
+from client.errors import JobFailed
 from client.local.redis_server import RedisServer
 from client.local.stack import Stack
 from shared.connection import connect
@@ -25,9 +26,10 @@ GREEDY = {"do_sample": False, "subtalker_dosample": False}
 TEXT = "\n\n".join(f"Paragraph {n}, and more to come." for n in range(24))
 
 
-@pytest.fixture
-def two_workers(tmp_path: Path) -> Iterator[Stack]:
-    with Stack(["tiny"], data=tmp_path, port=0, workers=2, logs_to_files=True) as stack:
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data = tmp_path_factory.mktemp("data")
+    with Stack(["tiny"], data=data, port=0, workers=2, logs_to_files=True) as stack:
         stack.wait_ready(120)
         yield stack
 
@@ -45,6 +47,18 @@ def test_a_job_outlives_the_worker_that_had_it(two_workers: Stack, tmp_path: Pat
         narrator.wait(again.id)
         whole = pcm(narrator.download(again.id, tmp_path / "b.wav"))
     assert interrupted.tobytes() == whole.tobytes()
+
+
+def test_a_job_is_cancelled_while_it_is_spoken(two_workers: Stack) -> None:
+    with Narrator(two_workers.url) as narrator:
+        job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
+        wait_until(lambda: narrator.job(job.id).status == "in_progress")
+        assert narrator.cancel(job.id).status == "cancelled"
+        with pytest.raises(JobFailed, match="cancelled"):
+            narrator.wait(job.id)
+        next_one = narrator.submit("Hello.", task="custom_voice", voice="vivian", sampling=GREEDY)
+        assert narrator.wait(next_one.id).status == "completed"
+        assert narrator.cancel(next_one.id).status == "completed"
 
 
 def run_worker(model: str, redis_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
