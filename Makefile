@@ -9,7 +9,7 @@ PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults check format clean
+.PHONY: help setup demo test faults soak check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,8 +30,13 @@ demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-Custo
 test: check ## everything that CI runs: static checks and all tests
 	$(BIN)/pytest
 
-faults: $(READY) ## inject every fault for real, an hour long (QUICK=1: a few of each; JSON=FILE: the figures)
-	@QUICK=$(QUICK) JSON=$(JSON) $(BIN)/pytest tests/faults -p no:cacheprovider
+FAULTS := $(BIN)/pytest tests/faults -p no:cacheprovider --timeout 7200
+
+faults: $(READY) ## inject every fault for real, two hours long (QUICK=1: a few of each; JSON=FILE: the figures)
+	@QUICK=$(QUICK) JSON=$(JSON) $(FAULTS)
+
+soak: $(READY) ## inject faults at random, under load, for MINUTES=20
+	@MINUTES=$(MINUTES) JSON=$(JSON) $(FAULTS) -k soak
 
 check: $(READY) ## style, types and import rules
 	$(BIN)/ruff check .

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from report import Report
 from service import Service
+from trial import Trial
 
-from client import Narrator
-from client.job import Job
-
-QUICK = os.environ.get("QUICK") == "1"
-GREEDY = {"do_sample": False, "subtalker_dosample": False}
 REPORT = Report()
+LINES = 60
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,62 +23,63 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+class Services:
+    """Keeps a service for the next test, if that wants the same settings and nothing failed."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self._settings: dict[str, Any] = {}
+        self._running: Service | None = None
+
+    def get(self, settings: dict[str, Any]) -> Service:
+        if self._running is None or settings != self._settings:
+            self.close()
+            folder = self._folders.mktemp("service")
+            self._running, self._settings = Service(folder, **settings).__enter__(), settings
+        self._running.wait_for_workers()
+        return self._running
+
+    def close(self) -> None:
+        if self._running:
+            self._running.__exit__()
+            self._running = None
+
+
 @pytest.fixture(scope="session")
-def report() -> Report:
-    return REPORT
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    services = Services(tmp_path_factory)
+    yield services
+    services.close()
 
 
 @pytest.fixture
-def times() -> Callable[[int, int], int]:
-    """How often: in the whole suite, and in the quick one."""
-    return lambda whole, quick: quick if QUICK else whole
+def trial(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[Trial]:
+    """A running service; `@pytest.mark.service(…)` has its settings."""
+    marker = request.node.get_closest_marker("service")
+    trial = Trial(services.get(marker.kwargs if marker else {}), REPORT, tmp_path)
+    yield trial
+    trial.narrator.close()
+    if request.node.stash.get(FAILED, False):
+        services.close()
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    with Service(tmp_path / "service") as service:
-        yield service
+FAILED = pytest.StashKey[bool]()
 
 
-@pytest.fixture
-def narrator(service: Service) -> Iterator[Narrator]:
-    with service.narrator() as narrator:
-        yield narrator
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """A test that fails shows how each process's log ends, and where it lies."""
+    report = yield
+    if report.failed and (trial := getattr(item, "funcargs", {}).get("trial")):
+        item.stash[FAILED] = True
+        for path in sorted(trial.service.logs.iterdir()):
+            end = path.read_text("utf-8", "replace").splitlines()[-LINES:]
+            report.sections.append((f"the end of {path}", "\n".join(end)))
+    return report
 
 
-@pytest.fixture
-def submit(narrator: Narrator) -> Callable[[str], str]:
-    def send(text: str) -> str:
-        return narrator.submit(text, task="custom_voice", voice="vivian", sampling=GREEDY).id
-
-    return send
-
-
-@pytest.fixture
-def sound(narrator: Narrator, tmp_path: Path) -> Callable[[str], str]:
-    """The hash of a job's audio."""
-
-    def listen(job_id: str) -> str:
-        path = narrator.download(job_id, tmp_path / f"{job_id}.wav")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        path.unlink()
-        return digest
-
-    return listen
-
-
-@pytest.fixture
-def count() -> Callable[[list[Job]], tuple[int, int]]:
-    """How many of the segments of some jobs were lost, and how many done twice."""
-
-    def compare(jobs: list[Job]) -> tuple[int, int]:
-        commits = [sum(job.synthesis.batch_sizes.values()) for job in jobs]
-        wanted = [job.segments.total for job in jobs]
-        lost = sum(max(0, w - c) for w, c in zip(wanted, commits, strict=True))
-        doubled = sum(max(0, c - w) for w, c in zip(wanted, commits, strict=True))
-        return lost, doubled
-
-    return compare
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "service(**settings): the service that a test wants")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import wrong_clock  # noqa: F401 - before whatever reads a clock
+
 from shared.ledger import Ledger
 from shared.storage import Storage
 from worker.__main__ import main

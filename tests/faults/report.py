@@ -21,6 +21,7 @@ class Row:
     doubled: int = 0
     recoveries_s: list[float] = field(default_factory=list)
     passed: bool = False
+    note: str = ""
 
     def recovered(self, seconds: float) -> None:
         self.repetitions += 1
@@ -38,6 +39,7 @@ class Row:
             "recovery_p99_s": round(cuts[-1], 2) if times else None,
             "recovery_max_s": round(times[-1], 2) if times else None,
             "passed": self.passed,
+            "note": self.note,
         }
 
 
@@ -68,6 +70,7 @@ class Report:
                 f"{row.fault:<44} {row.repetitions:>6} {row.lost:>5} {row.doubled:>8} "
                 f"{shown}{verdict}"
             )
+            lines += [f"     {row.note}"] * bool(row.note)
         return "\n".join(lines)
 
     def write(self, path: Path) -> None:

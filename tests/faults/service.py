@@ -7,14 +7,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from redis import Redis
 
-from client import Narrator
-from client.job import ENDED, Job
 from client.local.child import Child, stop
 from client.local.keeper import Keeper
 from client.local.ports import free_port
@@ -30,16 +29,26 @@ WORKER = Path(__file__).with_name("faulty_worker.py")
 class Service:
     """Redis, the API, and workers that are started anew when they end, as containers would be."""
 
-    def __init__(self, folder: Path, *, workers: int = 2, **settings: str) -> None:
-        self.folder, self._count = folder, workers
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 2,
+        spared: int = 0,
+        appendfsync: str = "everysec",
+        **settings: str,
+    ) -> None:
+        self.folder, self._appendfsync = folder, appendfsync
+        self._count, self._spared = workers, spared
         self.faults, self.logs = folder / "faults", folder / "logs"
-        for made in (self.faults, self.logs, folder / "redis", folder / "results"):
+        self.results = folder / "results"
+        for made in (self.faults, self.logs, self.results, folder / "redis"):
             made.mkdir(parents=True)
         self.redis_port, self.api_port = free_port(), free_port()
         self.env = {
             **os.environ,
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "STORAGE_URL": (folder / "results").as_uri(),
+            "STORAGE_URL": self.results.as_uri(),
             "FAULTS": str(self.faults),
             "THREADS": "1",
             "SLOTS": "4",
@@ -55,8 +64,8 @@ class Service:
         try:
             self.start_redis()
             self.start_api()
-            for _ in range(self._count):
-                self.keepers.append(Keeper(self._start_worker))
+            for index in range(self._count):
+                self.keepers.append(Keeper(partial(self._start_worker, index)))
             self.tending.set()
             self._tender.start()
             self.wait_for_workers()
@@ -85,12 +94,19 @@ class Service:
     def workers(self) -> list[Child]:
         return [keeper.child for keeper in self.keepers]
 
-    def narrator(self) -> Narrator:
-        return Narrator(self.url)
+    def victims(self) -> list[Child]:
+        """The workers that may be harmed at random; waits until there is one."""
+        wait_for(lambda: self._harmable(), 60)
+        return self._harmable()
+
+    def _harmable(self) -> list[Child]:
+        harmable = self.workers[: self._count - self._spared]
+        return [child for child in harmable if child.exit_code is None]
 
     def start_redis(self) -> None:
         command = RedisServer(self.folder / "redis")._command(find_program())
         command[command.index("--port") + 1] = str(self.redis_port)
+        command[command.index("--appendfsync") + 1] = self._appendfsync
         self.redis_child = Child("Redis", command, log=self.logs / "redis.log")
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
@@ -98,10 +114,22 @@ class Service:
         command = api_command("127.0.0.1", self.api_port)
         self.api = Child("the API", command, env=self.env, log=self.logs / "api.log")
 
-    def _start_worker(self) -> Child:
+    def _start_worker(self, index: int) -> Child:
         command = [sys.executable, str(WORKER), "--model", "tiny"]
-        name = f"worker-{len(list(self.logs.glob('worker-*')))}"
-        return Child(name, command, env=self.env, log=self.logs / f"{name}.log")
+        name = f"worker-{self.workers_started()}"
+        env = self.env | {"WORKER": str(index)}
+        return Child(name, command, env=env, log=self.logs / f"{name}.log")
+
+    def workers_started(self) -> int:
+        return len(list(self.logs.glob("worker-*")))
+
+    def workers_said(self) -> str:
+        return "".join(path.read_text() for path in sorted(self.logs.glob("worker-*.log")))
+
+    def kill(self, child: Child, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal that ends a process, and wait for its end."""
+        os.kill(child.pid, number)
+        wait_for(lambda: child.exit_code is not None, 30)
 
     def _tend(self) -> None:
         while self.tending.is_set():
@@ -152,18 +180,6 @@ def wait_for(condition: Callable[[], object], within_s: float) -> float:
         assert time.monotonic() - began_s < within_s, f"not within {within_s:g} s"
         time.sleep(0.02)
     return time.monotonic() - began_s
-
-
-def wait_for_all(narrator: Narrator, jobs: Iterable[str], within_s: float) -> list[Job]:
-    """Wait until every job has ended."""
-    deadline_s = time.monotonic() + within_s
-    ended = []
-    for job_id in jobs:
-        while (job := narrator.job(job_id)).status not in ENDED:
-            assert time.monotonic() < deadline_s, f"{job_id} is {job.status}"
-            time.sleep(0.1)
-        ended.append(job)
-    return ended
 
 
 def state(pid: int) -> str:
