@@ -10,13 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
+# Not this folder: its queue.py would hide Python's.
+sys.path[0] = str(ROOT)
+
 from rich.console import Console
 from rich.table import Table
 
 from worker.checkpoints import make_checkpoint
 from worker.models import cache_folder
 
-ONE = Path(__file__).with_name("engine_run.py")
+ONE = ["-m", "benchmarks.engine_run"]
 SLOTS = (1, 4, 8, 16, 32)
 BASELINE = ("baseline", "float32", 1)
 QUICK = [
@@ -80,8 +84,8 @@ def measure(folder: Path, plan: list[tuple[str, str, int]], frames: int) -> list
     for number, (system, precision, slots) in enumerate(plan, 1):
         console.print(f"{number}/{len(plan)}: {system}, {precision}, {slots} at once…")
         count = frames if system in ENGINE else max(12, frames // 3)
-        command = [sys.executable, ONE, folder, system, precision, str(slots), str(count)]
-        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        command = [sys.executable, *ONE, folder, system, precision, str(slots), str(count)]
+        ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(ran.stdout))
     for number, row in enumerate(rows):
         row["ratio"] = usual(rows, number) / row["rtf"]

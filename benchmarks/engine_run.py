@@ -14,8 +14,8 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from steps import Steps
 
+from benchmarks.steps import Steps
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.engine.aside import aside
 from worker.engine.assemble import PLAIN, assemble, compile_parts
