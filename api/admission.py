@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 
 from api import reference
 from api.deps import Services
 from api.schemas import CustomVoice, JobRequest, VoiceClone
 from api.sender import Sender
 from shared import text
-from shared.errors import InvalidRequest, Unavailable
-from shared.jobs import SpeechSpec
+from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
+from shared.jobs import SpeechSpec, job_folder
 from shared.limits import Idempotency, Limits
 from shared.models import ModelCard, full_name
 from shared.roster import ServedModel
@@ -24,21 +25,37 @@ def submit(request: JobRequest, services: Services, sender: Sender) -> str:
     Raises `InvalidRequest` before anything is queued, `Busy` or `Unavailable` if it cannot be
     queued now.
     """
+    settings = services.settings
     spec = _fit(request, _candidates(request, services.roster.models()))
     texts = _segments(request, services)
+    job_id = f"job_{uuid.uuid4().hex}"
     if isinstance(request, VoiceClone):
-        stored = reference.store(request.reference, services)
+        # First, since a worker may need it at once.
+        stored = reference.store(request.reference, job_folder(job_id), services)
         spec = spec.model_copy(update={"reference": stored})
-    settings = services.settings
-    limits = Limits(settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars)
-    return services.ledger.admit(
-        f"job_{uuid.uuid4().hex}",
-        spec,
-        texts,
-        owner=sender.owner,
-        limits=limits,
-        idempotency=_idempotency(request, sender),
-    )
+    try:
+        accepted = services.ledger.admit(
+            job_id,
+            spec,
+            texts,
+            owner=sender.owner,
+            limits=Limits(
+                settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars
+            ),
+            idempotency=_idempotency(request, sender),
+        )
+    except (Busy, KeyReused, InvalidRequest):
+        _discard(job_id, services)
+        raise
+    if accepted != job_id:
+        _discard(job_id, services)
+    return accepted
+
+
+def _discard(job_id: str, services: Services) -> None:
+    """Remove the files of a job that was not admitted; a file too many does no harm."""
+    with suppress(Unavailable):
+        services.storage.delete_folder(job_folder(job_id))
 
 
 def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:

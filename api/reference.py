@@ -22,17 +22,17 @@ MIN_RATE, MAX_RATE = 8_000, 192_000
 SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
 
 
-def store(reference: Reference, services: Services) -> StoredReference:
-    """Check a recording and store it under its content's hash, once.
+def store(reference: Reference, folder: str, services: Services) -> StoredReference:
+    """Check a recording and store it in a job's folder, to expire with the job.
 
     Raises `InvalidRequest` if it is no audio, too short, too long or silent.
     """
     content = _decode(reference.audio)
     _check(content, services.settings.max_reference_s)
-    key = f"references/{hashlib.sha256(content).hexdigest()}"
-    if not services.storage.exists(key):
-        services.storage.put(key, content)
-    return StoredReference(key=key, text=reference.text)
+    key = f"{folder}/reference"
+    services.storage.put(key, content)
+    digest = hashlib.sha256(content).hexdigest()
+    return StoredReference(key=key, digest=digest, text=reference.text)
 
 
 def _decode(audio: str) -> bytes:

@@ -75,9 +75,10 @@ class Sampling(Record):
 
 
 class StoredReference(Record):
-    """A clone reference: a sound file in the storage, and what is said in it."""
+    """A clone reference: a stored sound file, its content's hash, and what is said in it."""
 
     key: str
+    digest: str
     text: str | None = None
 
 
@@ -170,3 +171,8 @@ def segment_id(job_id: str, index: int) -> str:
 def job_of(segment: str) -> str:
     """The job that a segment or join id belongs to."""
     return segment.rsplit(":", 1)[0]
+
+
+def job_folder(job_id: str) -> str:
+    """Where all files of a job lie in the storage."""
+    return f"jobs/{job_id}"

@@ -6,6 +6,7 @@ import logging
 import threading
 
 from shared.errors import QueueError
+from shared.jobs import job_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
 
@@ -37,7 +38,7 @@ class Expiry:
             if self._stopping.is_set():
                 return number
             # Files first: if we die in between, the record leads the next sweep here again.
-            self._storage.delete_folder(f"jobs/{job_id}")
+            self._storage.delete_folder(job_folder(job_id))
             self._ledger.forget(job_id)
         return len(due)
 

@@ -12,7 +12,7 @@ from threading import Event, Semaphore
 import soundfile
 
 from shared.errors import StaleClaim, Unavailable
-from shared.jobs import Claim, SegmentResult, StoredReference
+from shared.jobs import Claim, SegmentResult, StoredReference, job_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
 from shared.text import frame_bound
@@ -102,7 +102,7 @@ class SegmentTask:
     def _speak(self, claim: Claim, lost: Event, place: ExitStack) -> Claim | None:
         speech = self._engine.submit(self._request(claim, lost)).result()
         place.close()  # another may be spoken while this one is stored
-        key = f"jobs/{claim.job_id}/segments/{claim.index}-{claim.epoch}.wav"
+        key = f"{job_folder(claim.job_id)}/segments/{claim.index}-{claim.epoch}.wav"
         content = audio.encode_wav(speech.samples)
         insist(lambda: self._storage.put(key, content), lost)
         join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
@@ -111,7 +111,7 @@ class SegmentTask:
 
     def _join(self, claim: Claim, lost: Event) -> Claim | None:
         job = self._ledger.job(claim.job_id)
-        key = f"jobs/{job.id}/audio-{claim.epoch}.wav"
+        key = f"{job_folder(job.id)}/audio-{claim.epoch}.wav"
         keys = [result.key for result in self._ledger.results(job)]
         joined = insist(lambda: audio.join(self._storage, keys, key), lost)
         result = SegmentResult(key=key, samples=joined.samples)
@@ -138,7 +138,7 @@ class SegmentTask:
     def _reference(self, stored: StoredReference) -> Reference:
         content = self._storage.get(stored.key)
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        key = f"{stored.key}:{stored.text!r}"
+        key = f"{stored.digest}:{stored.text!r}"
         return Reference(key, samples.mean(axis=1), rate, stored.text)
 
 

@@ -146,12 +146,26 @@ def test_a_broken_reference_is_refused(
     assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
 
 
-def test_a_reference_is_stored_once_and_its_job_accepted(api: TestClient, tmp_path: Path) -> None:
+def test_a_reference_lies_with_its_job(api: TestClient, tmp_path: Path) -> None:
     audio = recording(1.0)
     for sent in (audio, f"data:audio/wav;base64,{audio}"):
-        assert api.post("/v1/jobs", json=clone(sent)).status_code == 202
-    (stored,) = (tmp_path / "results" / "references").iterdir()
-    assert stored.read_bytes() == base64.b64decode(audio)
+        answer = api.post("/v1/jobs", json=clone(sent))
+        assert answer.status_code == 202
+        stored = tmp_path / "results" / "jobs" / answer.json()["id"] / "reference"
+        assert stored.read_bytes() == base64.b64decode(audio)
+
+
+def test_the_reference_of_a_job_that_is_not_admitted_is_removed(
+    api: TestClient, tmp_path: Path
+) -> None:
+    named = {"Idempotency-Key": "mine"}
+    first = api.post("/v1/jobs", json=clone(recording(1.0)), headers=named)
+    again = api.post("/v1/jobs", json=clone(recording(1.0)), headers=named)
+    other = api.post("/v1/jobs", json=clone(recording(2.0)), headers=named)
+    assert [first.status_code, again.status_code, other.status_code] == [202, 202, 409]
+    assert again.json()["id"] == first.json()["id"]
+    (folder,) = (tmp_path / "results" / "jobs").iterdir()
+    assert folder.name == first.json()["id"]
 
 
 @pytest.mark.parametrize(
