@@ -105,8 +105,9 @@ class Heartbeat:
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)
-        for claim in self._ledger.renew(claim for claim, _lost in held.values()):
-            held[claim.segment_id, claim.epoch][1].set()
+        if self._watchdog.engine_moves:
+            for claim in self._ledger.renew(claim for claim, _lost in held.values()):
+                held[claim.segment_id, claim.epoch][1].set()
         for model, missing in self._ledger.reconcile():
             self._announcer.announce(model, missing)
 

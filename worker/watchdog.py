@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 STALL_S = 15.0
+SLOW_S = 5.0  # far longer than a step takes
 EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,11 @@ class Watchdog:
             self.consumed()
         elif self._passed_over_s() > STALL_S:
             self._exit("Nothing was consumed, though something waits,")
+
+    @property
+    def engine_moves(self) -> bool:
+        """Whether what this worker holds is getting on; else its leases are to run out."""
+        return self._stalled_s() < SLOW_S
 
     def consumed(self) -> None:
         """Note that a message was taken, or that none could be."""

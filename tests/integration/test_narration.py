@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from audio_files import Pcm, as_pcm, assert_same_sound, pcm, recording
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
 from client.job import Job
+from client.local.child import Child
 from client.local.stack import Stack
 from client.request import Options
 from shared.text import normalise, split
@@ -151,22 +155,28 @@ def test_a_refusal_names_the_field(narrator: Narrator) -> None:
     assert refused.value.param == "voice"
 
 
+@contextmanager
+def frozen(child: Child) -> Iterator[None]:
+    """Let a worker take nothing for a while."""
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+
+
 def test_a_segment_that_cannot_be_spoken_fails_its_job_with_the_reason(
     narrator: Narrator, stack: Stack, tmp_path: Path
 ) -> None:
     heard = recording(2.0)
-    job = narrator.submit(TEXT, task="voice_clone", reference=heard)
-    narrator.wait(job.id)
-    (stored,) = [
-        path
-        for path in (stack.data / "results" / "references").iterdir()
-        if path.read_bytes() == heard
-    ]
-    stored.write_bytes(b"rot")
-    job = narrator.submit(TEXT, task="voice_clone", reference=heard)
+    (worker,) = (child for child in stack._workers if "tiny-Base" in child.name)
+    with frozen(worker):
+        job = narrator.submit(TEXT, task="voice_clone", reference=heard)
+        stored = stack.data / "results" / "jobs" / job.id / "reference"
+        assert stored.read_bytes() == heard
+        stored.write_bytes(b"rot")
     with pytest.raises(JobFailed, match="LibsndfileError"):
         narrator.wait(job.id)
-    stored.write_bytes(heard)
     narrator.speak(TEXT, tmp_path / "a.wav", task="voice_clone", reference=heard)
 
 

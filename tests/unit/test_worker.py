@@ -23,6 +23,7 @@ from worker.watchdog import Watchdog
 
 # It has nothing to bark at.
 QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
+STUCK = Watchdog(stalled_s=lambda: 6.0, messages=lambda: 0)
 
 
 @pytest.fixture
@@ -73,6 +74,17 @@ def test_a_claim_lives_as_long_as_it_is_held(
         assert ledger.claim(spec.model) is None
         assert not lost.is_set()
     wait_until(lambda: ledger.claim(spec.model))
+
+
+def test_a_stuck_engine_does_not_keep_its_claims(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.admit("j", spec, ["one"])
+    with heartbeat.holding(claim(ledger, "j:0")) as lost:
+        with monkeypatch.context() as patch:
+            patch.setattr(heartbeat, "_watchdog", STUCK)
+            wait_until(lambda: ledger.claim(spec.model))
+        assert lost.wait(10)  # it is told as soon as it moves again
 
 
 def test_who_holds_a_lost_claim_is_told(
