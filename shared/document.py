@@ -1,0 +1,26 @@
+"""A text to be spoken, as it was read from whatever it came in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Chapter(NamedTuple):
+    """A chapter of a text: its title, and the character at which its heading begins."""
+
+    title: str
+    start: int
+
+
+class Document(NamedTuple):
+    """A text, its chapters in order, and what the file says of itself.
+
+    Text before the first chapter, such as a title page, belongs to none. `language` is a name that
+    models know, such as `english`.
+    """
+
+    text: str
+    chapters: tuple[Chapter, ...] = ()
+    title: str | None = None
+    author: str | None = None
+    language: str | None = None
