@@ -1,4 +1,4 @@
-"""Celery's Redis transport, whose acknowledgements cannot stop a worker."""
+"""Celery's Redis transport, in which no message can stop a worker."""
 
 from __future__ import annotations
 
@@ -38,9 +38,17 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel with these acknowledgements."""
+    """A channel with these acknowledgements, which passes over what is no message of Celery's."""
 
     QoS = QoS
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]  # not in the stubs
+        except (ValueError, TypeError, KeyError) as error:
+            # With kombu's own, the worker would end.
+            _log.warning("Dropped a message that no part of this service has sent: %r", error)
+            return True
 
 
 class Transport(redis.Transport):

@@ -62,7 +62,7 @@ def append_only_file(service: Service) -> Path:
 def test_redis_is_killed_while_jobs_are_accepted(trial: Trial) -> None:
     service = trial.service
     with trial.row("6 SIGKILL Redis, appendfsync always") as row:
-        for _ in range(times(20, 2)):
+        for _ in range(times(20, 1)):
             accepted: list[tuple[float, str]] = []
             with meanwhile(lambda into=accepted: accept(trial, into)):
                 time.sleep(1.5)
@@ -77,7 +77,7 @@ def test_the_power_fails_while_jobs_are_accepted(trial: Trial) -> None:
     """With everysec, the last second may never have reached the disk, and ends in mid-record."""
     service = trial.service
     with trial.row("6 power cut: all Redis wrote in the last second is gone") as row:
-        for _ in range(times(20, 2)):
+        for _ in range(times(20, 1)):
             accepted: list[tuple[float, str]] = []
             with meanwhile(lambda into=accepted: accept(trial, into)):
                 time.sleep(1.5)
@@ -141,7 +141,7 @@ def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:
 def test_all_messages_are_deleted(trial: Trial) -> None:
     redis, queue = trial.service.redis, "tts.tiny-CustomVoice"
     with trial.row("13 every queue list deleted") as row:
-        for _ in range(times(20, 2)):
+        for _ in range(times(20, 1)):
             jobs = [trial.submit(TEXT) for _ in range(3)]
             wait_for(lambda: redis.llen(queue) > 20, 60)
             redis.delete(queue, "unacked", "unacked_index")

@@ -91,7 +91,7 @@ class Trial:
     def undisturbed(self, *texts: str) -> dict[str, str]:
         """The hash of what each text sounds like while nothing happens."""
         jobs = {self.submit(text): text for text in texts}
-        self.wait(jobs)
+        self.wait(jobs, within_s=600)
         for job_id in jobs:
             del self.expected[job_id]
         return {text: self.sound(job_id) for job_id, text in jobs.items()}

@@ -6,9 +6,10 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from pathlib import Path
+from typing import Any
 
 import pytest
-from kombu import Connection
+from kombu import Connection, Queue
 from redis import Redis
 
 from client.local.redis_server import RedisServer
@@ -133,3 +134,22 @@ def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
         taken[1].reject(requeue=True)
         assert not channel.qos._delivered.keys() - channel.qos._dirty
         channel.connection.cycle.close()
+
+
+@pytest.mark.parametrize("message", ["no JSON", "{}", "[]", "null", '{"properties": 1}'])
+def test_what_is_no_message_is_passed_over(
+    redis: Redis, redis_server: RedisServer, message: str
+) -> None:
+    taken: list[Any] = []
+    with (
+        Connection(redis_server.url, transport="worker.transport:Transport") as connection,
+        connection.Consumer(
+            [Queue("q", routing_key="q")], callbacks=[lambda body, _message: taken.append(body)]
+        ),
+    ):
+        redis.lpush("q", message)
+        connection.SimpleQueue("q").put("ours")
+        while not taken:
+            connection.drain_events(timeout=10)
+        connection.transport.cycle.close()
+    assert taken == ["ours"]
