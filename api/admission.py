@@ -12,6 +12,7 @@ from api.deps import Services
 from api.schemas import CustomVoice, JobRequest, VoiceClone
 from api.sender import Sender
 from shared import text
+from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
 from shared.jobs import SpeechSpec, job_folder
 from shared.limits import Idempotency, Limits
@@ -27,7 +28,7 @@ def submit(request: JobRequest, services: Services, sender: Sender) -> str:
     """
     settings = services.settings
     spec = _fit(request, _candidates(request, services.roster.models()))
-    texts = _segments(request, services)
+    segments = _segments(request, services)
     job_id = f"job_{uuid.uuid4().hex}"
     if isinstance(request, VoiceClone):
         # First, since a worker may need it at once.
@@ -37,7 +38,7 @@ def submit(request: JobRequest, services: Services, sender: Sender) -> str:
         accepted = services.ledger.admit(
             job_id,
             spec,
-            texts,
+            segments,
             owner=sender.owner,
             limits=Limits(
                 settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars
@@ -111,7 +112,7 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
     )
 
 
-def _segments(request: JobRequest, services: Services) -> list[str]:
+def _segments(request: JobRequest, services: Services) -> list[Segment]:
     settings = services.settings
     length, most = len(request.input), settings.max_input_chars
     if length > most:
@@ -128,7 +129,7 @@ def _segments(request: JobRequest, services: Services) -> list[str]:
             f"{settings.max_segments:,}: send it in parts, or with fewer paragraphs",
             param="input",
         )
-    return segments
+    return [Segment(segment, 0, 0) for segment in segments]
 
 
 def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:

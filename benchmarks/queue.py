@@ -23,6 +23,7 @@ from rich.table import Table
 from benchmarks.queue_service import TEXT, Service, at_once
 from client.local.redis_server import RedisServer
 from shared.connection import connect
+from shared.document import Segment
 from shared.jobs import SegmentResult, SpeechSpec, Task
 from shared.ledger import Ledger
 
@@ -76,7 +77,7 @@ def ledger_alone(folder: Path, segments: int) -> dict[str, float]:
         connect(redis.url) as connection,
     ):
         ledger = Ledger(connection, lease_s=10, max_attempts=3, worker="w")
-        ledger.admit("job", spec, [TEXT] * segments)
+        ledger.admit("job", spec, [Segment(TEXT, 0, 0)] * segments)
         began_s = time.perf_counter()
         while (claim := ledger.claim("m")) is not None:
             ledger.commit(claim, SegmentResult(key="k", samples=1))

@@ -24,3 +24,15 @@ class Document(NamedTuple):
     title: str | None = None
     author: str | None = None
     language: str | None = None
+
+
+class Segment(NamedTuple):
+    """A part of a text that is spoken in one go: what is said, where it stands, what follows it.
+
+    `start` and `end` are characters of the input; `pause_s` is the silence after it.
+    """
+
+    text: str
+    start: int
+    end: int
+    pause_s: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -96,6 +96,24 @@ class SpeechSpec(Record):
     metadata: dict[str, str] = {}
 
 
+class ChapterStart(NamedTuple):
+    """A chapter's title and the number of its first segment."""
+
+    title: str
+    segment: int
+
+
+class Outline(Record):
+    """What a job's text says of itself, and where its chapters begin."""
+
+    title: str | None = None
+    author: str | None = None
+    chapters: tuple[ChapterStart, ...] = ()
+
+
+NO_OUTLINE = Outline()
+
+
 class Claim(Record):
     """A worker's hold on one segment, or on a job's join, until its lease runs out.
 
@@ -134,12 +152,25 @@ class SegmentResult(Record):
     batch_size: int = 1
 
 
+class SpokenSegment(Record):
+    """A finished segment, as the join needs it: its text, place and pause, and its audio's key."""
+
+    text: str
+    start: int
+    end: int
+    pause_s: float
+    key: str
+    samples: int
+    truncated: bool
+
+
 class Job(Record):
     """A job as the ledger holds it; times in Unix seconds."""
 
     id: str
     status: Status
     spec: SpeechSpec
+    outline: Outline = NO_OUTLINE
     created_at: float
     started_at: float | None = None
     completed_at: float | None = None

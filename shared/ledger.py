@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
+from shared.document import Segment
 from shared.errors import (
     InvalidRequest,
     JobNotFound,
@@ -22,7 +23,16 @@ from shared.errors import (
     QuotaExceeded,
     StaleClaim,
 )
-from shared.jobs import Claim, Job, SegmentResult, SpeechSpec, segment_id
+from shared.jobs import (
+    NO_OUTLINE,
+    Claim,
+    Job,
+    Outline,
+    SegmentResult,
+    SpeechSpec,
+    SpokenSegment,
+    segment_id,
+)
 from shared.limits import PUBLIC, UNLIMITED, Idempotency, Limits
 from shared.queue import queue_name
 from shared.scripts import load
@@ -31,6 +41,8 @@ SCRIPTS = (
     *("admit", "claim", "renew", "commit", "fail", "release"),
     *("cancel", "reconcile", "forget"),
 )
+SPOKEN = ("text", "range", "key", "samples", "truncated")
+PAGE = 500
 
 
 class Ledger:
@@ -61,13 +73,14 @@ class Ledger:
         self,
         job_id: str,
         spec: SpeechSpec,
-        texts: Sequence[str],
+        segments: Sequence[Segment],
         *,
+        outline: Outline = NO_OUTLINE,
         owner: str = PUBLIC,
         limits: Limits = UNLIMITED,
         idempotency: Idempotency | None = None,
     ) -> str:
-        """Accept a job of one segment for each text; from here on it will end, one way or another.
+        """Accept a job of these segments; from here on it will end, one way or another.
 
         Returns its id: another one than `job_id` if the same request was accepted before. Raises
         `Overloaded`, `QuotaExceeded`, `KeyReused`, or `InvalidRequest` if the id is taken.
@@ -77,11 +90,13 @@ class Ledger:
             "owner": owner,
             "model": spec.model,
             "spec": spec.model_dump_json(),
-            "chars": sum(map(len, texts)),
+            "outline": outline.model_dump_json(),
+            "chars": sum(len(segment.text) for segment in segments),
             "limits": limits._asdict(),
             **(idempotency._asdict() if idempotency else {}),
         }
-        outcome, detail = self._run("admit", json.dumps(job), *texts)
+        parts = [part for segment in segments for part in (segment.text, _range(segment))]
+        outcome, detail = self._run("admit", json.dumps(job), *parts)
         if outcome in ("accepted", "known"):
             return str(detail)
         raise _refusal(outcome, detail, limits)
@@ -178,16 +193,39 @@ class Ledger:
             fields = cast(dict[str, str], self._redis.hgetall(f"tts:job:{job_id}"))
         if not fields:
             raise _unknown(job_id)
-        spec = SpeechSpec.model_validate_json(fields.pop("spec"))
-        return Job.model_validate({**_gather_batch_sizes(fields), "spec": spec})
+        read = {
+            "spec": SpeechSpec.model_validate_json(fields.pop("spec")),
+            "outline": Outline.model_validate_json(fields.pop("outline")),
+        }
+        return Job.model_validate(_gather_batch_sizes(fields) | read)
 
-    def results(self, job: Job) -> list[SegmentResult]:
-        """The results of a job's segments, in order; all must be completed."""
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            for index in range(job.total):
-                pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", "key", "samples")
-            rows = pipe.execute()
-        return [SegmentResult(key=key, samples=int(samples)) for key, samples in rows]
+    def spoken(self, job: Job) -> Iterator[SpokenSegment]:
+        """The segments of a job in order, some hundreds at a time; all must be completed."""
+        for first in range(0, job.total, PAGE):
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                for index in range(first, min(first + PAGE, job.total)):
+                    pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", SPOKEN)
+                rows = pipe.execute()
+            yield from map(_spoken, rows)
+
+
+def _range(segment: Segment) -> str:
+    """What the ledger keeps of a segment beside its text, and never reads itself."""
+    return f"{segment.start} {segment.end} {segment.pause_s:.3f}"
+
+
+def _spoken(row: list[str]) -> SpokenSegment:
+    text, place, key, samples, truncated = row
+    start, end, pause_s = place.split()
+    return SpokenSegment(
+        text=text,
+        start=int(start),
+        end=int(end),
+        pause_s=float(pause_s),
+        key=key,
+        samples=int(samples),
+        truncated=truncated == "1",
+    )
 
 
 def _refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:

@@ -112,7 +112,7 @@ class SegmentTask:
     def _join(self, claim: Claim, lost: Event) -> Claim | None:
         job = self._ledger.job(claim.job_id)
         key = f"{job_folder(job.id)}/audio-{claim.epoch}.wav"
-        keys = [result.key for result in self._ledger.results(job)]
+        keys = [result.key for result in self._ledger.spoken(job)]
         joined = insist(lambda: audio.join(self._storage, keys, key), lost)
         result = SegmentResult(key=key, samples=joined.samples)
         insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)

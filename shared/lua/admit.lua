@@ -1,8 +1,8 @@
--- ARGV: the job (JSON, see `Ledger.admit`), then the text of each segment.
+-- ARGV: the job (JSON, see `Ledger.admit`), then of each segment its text and its range in the input.
 -- After it: the job and all its segments are queued and counted, or nothing has changed.
 -- Returns what became of it and, in this order: the id of the job that is there now, or how many
 -- seconds until there is room.
-local job, segments = cjson.decode(ARGV[1]), #ARGV - 1
+local job, segments = cjson.decode(ARGV[1]), (#ARGV - 1) / 2
 local id, owner, limits = job.id, job.owner, job.limits
 local same = job.idempotency and 'tts:idempotency:' .. owner .. ':' .. job.idempotency
 if same and redis.call('EXISTS', same) == 1 then
@@ -30,7 +30,7 @@ if chars + job.chars > limits.owner_chars then
 end
 
 redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'owner', owner, 'model', job.model,
-  'spec', job.spec, 'chars', job.chars, 'created_at', now(), 'total', segments)
+  'spec', job.spec, 'outline', job.outline, 'chars', job.chars, 'created_at', now(), 'total', segments)
 if same then
   redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
   redis.call('HSET', job_key(id), 'idempotency', same)
@@ -38,5 +38,10 @@ end
 redis.call('ZADD', JOBS, now(), id)
 count(OPEN_JOBS, owner, 1)
 count(OPEN_CHARS, owner, job.chars)
-for place = 0, segments - 1 do create_segment(id .. ':' .. place, place, ARGV[place + 2]) end
+for place = 0, segments - 1 do
+  create_segment(id .. ':' .. place, place, ARGV[2 * place + 2], ARGV[2 * place + 3])
+  redis.call('ZADD', waiting_key(id), place, id .. ':' .. place)
+end
+count(QUEUES, job.model, segments)
+join_queue(id, job.model, owner)
 return { 'accepted', id }

@@ -1,8 +1,20 @@
 -- How segments and jobs end.
 
 -- A job that ends early takes its segments with it: nothing of it waits, and no claim on it holds.
-local function drop(segment)
-  if move(segment_key(segment), 'cancelled') then dequeue(segment) end
+local function drop_segments(id, total)
+  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+  local dropped = redis.call('ZCARD', waiting_key(id))
+  local suspects = redis.call('EXISTS', suspects_key(model)) == 1
+  local function drop(segment)
+    if not move(segment_key(segment), 'cancelled') then return end
+    redis.call('ZREM', LEASES, segment)
+    if suspects then dropped = dropped + redis.call('ZREM', suspects_key(model), segment) end
+  end
+  for place = 0, total - 1 do drop(id .. ':' .. place) end
+  drop(id .. ':join')
+  redis.call('DEL', waiting_key(id))
+  if dropped > 0 then count(QUEUES, model, -dropped) end
+  leave_queue(id, model, owner)
 end
 
 local function end_job(id, status)
@@ -13,10 +25,7 @@ local function end_job(id, status)
   redis.call('ZADD', ENDED, now(), id)
   count(OPEN_JOBS, owner, -1)
   count(OPEN_CHARS, owner, -chars)
-  if status ~= 'completed' then
-    for place = 0, total - 1 do drop(id .. ':' .. place) end
-    drop(id .. ':join')
-  end
+  if status ~= 'completed' then drop_segments(id, total) end
   return true
 end
 

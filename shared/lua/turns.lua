@@ -27,6 +27,17 @@ local function is_suspect(segment, max_attempts)
   return max_attempts > 1 and number(segment_key(segment), 'attempts') >= max_attempts - 1
 end
 
+-- Something of a job waits: it is in its owner's turns, and the owner in the model's.
+local function join_queue(id, model, owner)
+  join_turns(jobs_key(model, owner), id)
+  join_turns(owners_key(model), owner)
+end
+
+local function leave_queue(id, model, owner)
+  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(jobs_key(model, owner), id) end
+  if redis.call('EXISTS', jobs_key(model, owner)) == 0 then leave_turns(owners_key(model), owner) end
+end
+
 -- Index a segment as waiting; `place` is its number in its job.
 local function enqueue(segment, place, suspect)
   local id = job_of(segment)
@@ -38,8 +49,7 @@ local function enqueue(segment, place, suspect)
     return
   end
   redis.call('ZADD', waiting_key(id), place, segment)
-  join_turns(jobs_key(model, owner), id)
-  join_turns(owners_key(model), owner)
+  join_queue(id, model, owner)
 end
 
 -- Take a segment out of every index.
@@ -51,14 +61,13 @@ local function dequeue(segment)
     + redis.call('ZREM', suspects_key(model), segment)
   if found == 0 then return end
   count(QUEUES, model, -1)
-  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(jobs_key(model, owner), id) end
-  if redis.call('EXISTS', jobs_key(model, owner)) == 0 then leave_turns(owners_key(model), owner) end
+  leave_queue(id, model, owner)
 end
 
-local function create_segment(segment, place, text)
-  redis.call('HSET', segment_key(segment),
-    'status', 'queued', 'epoch', 0, 'attempts', 0, 'place', place, 'text', text)
-  enqueue(segment, place, false)
+-- A new segment, in no index yet.
+local function create_segment(segment, place, text, range)
+  redis.call('HSET', segment_key(segment), 'status', 'queued', 'epoch', 0, 'attempts', 0,
+    'place', place, 'text', text, 'range', range)
 end
 
 local function enqueue_again(segment, max_attempts)

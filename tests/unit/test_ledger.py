@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from plain import plain
 from redis import Redis
 
 from shared.connection import connect
@@ -46,7 +47,7 @@ def queued(redis: Redis) -> int:
 
 
 def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one", "two"])
+    ledger.admit("j", spec, plain(["one", "two"]))
     assert ledger.job("j").status == Status.QUEUED
 
     first, second = claim(ledger, "j:0"), claim(ledger, "j:1")
@@ -59,7 +60,7 @@ def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: Spee
     assert (last.segment_id, last.is_join) == ("j:join", True)
     assert ledger.job("j").status == Status.IN_PROGRESS
     assert ledger.claim(MODEL) is None
-    assert [r.key for r in ledger.results(ledger.job("j"))] == ["a", "b"]
+    assert [r.key for r in ledger.spoken(ledger.job("j"))] == ["a", "b"]
     ledger.commit(last, SegmentResult(key="whole", samples=3), size_bytes=50)
     job = ledger.job("j")
     assert job.status == Status.COMPLETED
@@ -72,14 +73,14 @@ def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: Spee
 
 
 def test_an_id_is_admitted_once(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     with pytest.raises(InvalidRequest, match="exists"):
-        ledger.admit("j", spec, ["other"])
+        ledger.admit("j", spec, plain(["other"]))
     assert claim(ledger, "j:0").text == "one"
 
 
 def test_a_held_segment_cannot_be_claimed_again(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     claim(ledger, "j:0")
     assert ledger.claim(MODEL) is None
 
@@ -87,7 +88,7 @@ def test_a_held_segment_cannot_be_claimed_again(ledger: Ledger, spec: SpeechSpec
 def test_a_claim_that_redis_forgot_fences_nobody_in(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     before = {key: redis.dump(key) for key in redis.keys("*")}
     forgotten = claim(ledger, "j:0")
     redis.flushdb()
@@ -102,7 +103,7 @@ def test_a_claim_that_redis_forgot_fences_nobody_in(
 
 def test_each_model_has_a_queue_of_its_own(ledger: Ledger, spec: SpeechSpec) -> None:
     assert ledger.claim("nothing") is None
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     assert ledger.claim("nothing") is None
     join = ledger.commit(claim(ledger, "j:0"), RESULT)
     assert join is not None
@@ -112,7 +113,7 @@ def test_each_model_has_a_queue_of_its_own(ledger: Ledger, spec: SpeechSpec) -> 
 def test_a_lease_that_ran_out_passes_on_and_fences_its_old_holder(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     old = claim(ledger, "j:0")
     assert take_back(ledger, redis) == [(MODEL, 1)]
     new = claim(ledger, "j:0")
@@ -132,7 +133,7 @@ def test_a_lease_that_ran_out_passes_on_and_fences_its_old_holder(
 
 def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
     ledger = Ledger(redis, lease_s=1.0, max_attempts=3)
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     for _ in range(4):
         time.sleep(0.3)
@@ -143,7 +144,7 @@ def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
 
 
 def test_a_result_is_committed_once(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one", "two"])
+    ledger.admit("j", spec, plain(["one", "two"]))
     held = claim(ledger, "j:0")
     ledger.commit(held, RESULT)
     with pytest.raises(StaleClaim):
@@ -154,7 +155,7 @@ def test_a_result_is_committed_once(ledger: Ledger, spec: SpeechSpec) -> None:
 def test_a_failed_segment_ends_its_job_and_the_others_are_not_begun(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one", "two"])
+    ledger.admit("j", spec, plain(["one", "two"]))
     ledger.fail(claim(ledger, "j:0"), "synthesis_failed", "no voice")
     job = ledger.job("j")
     assert (job.status, job.failed) == (Status.FAILED, 1)
@@ -166,7 +167,7 @@ def test_a_failed_segment_ends_its_job_and_the_others_are_not_begun(
 def test_a_segment_that_ends_after_its_job_failed_starts_no_join(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["one", "two"])
+    ledger.admit("j", spec, plain(["one", "two"]))
     first, second = claim(ledger, "j:0"), claim(ledger, "j:1")
     ledger.fail(first, "synthesis_failed", "no voice")
     assert ledger.renew([second]) == [second]
@@ -178,7 +179,7 @@ def test_a_segment_that_ends_after_its_job_failed_starts_no_join(
 def test_a_released_segment_waits_again_and_the_attempt_does_not_count(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     ledger.release(claim(ledger, "j:0"))
     assert claim(ledger, "j:0").attempt == 1
 
@@ -186,8 +187,8 @@ def test_a_released_segment_waits_again_and_the_attempt_does_not_count(
 def test_reconciling_finds_what_lost_its_worker_or_its_message(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("a", spec, ["one", "two", "three"])
-    ledger.admit("b", spec.model_copy(update={"model": "other"}), ["one"])
+    ledger.admit("a", spec, plain(["one", "two", "three"]))
+    ledger.admit("b", spec.model_copy(update={"model": "other"}), plain(["one"]))
     redis.lpush("tts.other", "a message")
     claim(ledger, "a:0")
     assert ledger.reconcile() == [(MODEL, 2)]
@@ -197,7 +198,7 @@ def test_reconciling_finds_what_lost_its_worker_or_its_message(
 
 
 def test_reconciling_happens_once_for_all_workers(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     assert ledger.reconcile() == [(MODEL, 1)]
     assert ledger.reconcile() == []
 
@@ -205,7 +206,7 @@ def test_reconciling_happens_once_for_all_workers(ledger: Ledger, spec: SpeechSp
 def test_a_segment_that_loses_every_worker_fails_with_the_reason(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     for attempt in range(1, 4):
         assert claim(ledger, "j:0").attempt == attempt
         take_back(ledger, redis)
@@ -215,7 +216,7 @@ def test_a_segment_that_loses_every_worker_fails_with_the_reason(
 
 
 def test_one_of_many_claims_at_once_wins(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     won: list[Claim | None] = []
     threads = [threading.Thread(target=lambda: won.append(ledger.claim(MODEL))) for _ in range(16)]
     for thread in threads:
@@ -238,7 +239,7 @@ def test_the_scripts_make_no_change_that_the_table_forbids(
     }
     for number, (before, name) in enumerate(itertools.product(Status, operations)):
         redis.flushdb()
-        ledger.admit(f"j{number}", spec, ["one"])
+        ledger.admit(f"j{number}", spec, plain(["one"]))
         held = claim(ledger, f"j{number}:0")
         redis.hset(f"tts:segment:{held.segment_id}", "status", before)
         with contextlib.suppress(StaleClaim):
@@ -267,7 +268,7 @@ def test_what_is_left_of_a_deleted_segment_stops_nothing(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     redis.zadd("tts:leases", {"gone:0": 1})
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     assert ledger.reconcile() == [(MODEL, 1)]
     assert redis.zcard("tts:leases") == 0
 
@@ -275,7 +276,7 @@ def test_what_is_left_of_a_deleted_segment_stops_nothing(
 def test_a_job_that_cannot_be_read_fails_and_says_so(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     redis.hset("tts:job:j", "spec", '{"task": "sing", "model": "m"}')
     assert ledger.claim(MODEL) is None
     assert redis.hget("tts:job:j", "error_code") == "unreadable_job"
@@ -291,27 +292,27 @@ def order(ledger: Ledger) -> str:
 
 
 def test_jobs_take_turns_and_newcomers_need_not_wait(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("a", spec, ["x" * 10] * 6)
+    ledger.admit("a", spec, plain(["x" * 10] * 6))
     for _ in range(3):
         ledger.claim(MODEL)
-    ledger.admit("b", spec, ["x" * 10] * 2)
-    ledger.admit("c", spec, ["x" * 10])
+    ledger.admit("b", spec, plain(["x" * 10] * 2))
+    ledger.admit("c", spec, plain(["x" * 10]))
     turns = order(ledger)
     assert set(turns[:3]) == set("abc"), turns
 
 
 def test_owners_take_turns_however_many_jobs_they_have(ledger: Ledger, spec: SpeechSpec) -> None:
     for name in "abcdefgh":
-        ledger.admit(name, spec, ["x" * 10], owner="heavy")
-    ledger.admit("y", spec, ["x" * 10], owner="light")
-    ledger.admit("z", spec, ["x" * 10], owner="light")
+        ledger.admit(name, spec, plain(["x" * 10]), owner="heavy")
+    ledger.admit("y", spec, plain(["x" * 10]), owner="light")
+    ledger.admit("z", spec, plain(["x" * 10]), owner="light")
     turns = order(ledger)
     assert max(turns.index("y"), turns.index("z")) <= 4, turns
 
 
 def test_a_turn_costs_what_is_spoken(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("a", spec, ["x" * 40] * 4)
-    ledger.admit("b", spec, ["x" * 10] * 8)
+    ledger.admit("a", spec, plain(["x" * 40] * 4))
+    ledger.admit("b", spec, plain(["x" * 10] * 8))
     turns = order(ledger)
     assert turns.rstrip("a").count("a") in (2, 3), turns
 
@@ -319,11 +320,11 @@ def test_a_turn_costs_what_is_spoken(ledger: Ledger, spec: SpeechSpec) -> None:
 def test_a_stream_of_small_jobs_does_not_starve_a_long_one(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("z", spec, ["x" * 100] * 5)
-    ledger.admit("a0", spec, ["x" * 10])
+    ledger.admit("z", spec, plain(["x" * 100] * 5))
+    ledger.admit("a0", spec, plain(["x" * 10]))
     turns = []
     for number in range(1, 60):
-        ledger.admit(f"a{number}", spec, ["x" * 10])  # always one more than is spoken
+        ledger.admit(f"a{number}", spec, plain(["x" * 10]))  # always one more than is spoken
         held = ledger.claim(MODEL)
         assert held is not None
         turns.append(held.job_id)
@@ -338,7 +339,7 @@ def test_a_last_attempt_shares_its_worker_with_no_other(
         Ledger(redis, lease_s=0.2, max_attempts=3, worker=name) for name in ("w1", "w2")
     )
     for name in ("a", "b", "c"):
-        ledger.admit(name, spec, ["one"])
+        ledger.admit(name, spec, plain(["one"]))
     for _ in range(2):
         assert all(first.claim(MODEL) for _ in range(3))
         take_back(first, redis)
@@ -360,7 +361,7 @@ def test_a_last_attempt_shares_its_worker_with_no_other(
 def test_cancelling_takes_the_segments_with_it(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one", "two", "three"])
+    ledger.admit("j", spec, plain(["one", "two", "three"]))
     ledger.commit(claim(ledger, "j:0"), RESULT)
     held = claim(ledger, "j:1")
     assert ledger.cancel("j") is True
@@ -379,30 +380,30 @@ def test_what_would_be_too_much_is_not_accepted(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     limits = Limits(open_segments=5, owner_jobs=2, owner_chars=20)
-    ledger.admit("a", spec, ["12345"] * 2, owner="me", limits=limits)
+    ledger.admit("a", spec, plain(["12345"] * 2), owner="me", limits=limits)
     before = sorted(redis.keys())
     for texts, owner, refusal in (
         (["1"] * 4, "you", Overloaded),
         (["123456"] * 2, "me", QuotaExceeded),
     ):
         with pytest.raises(refusal) as refused:
-            ledger.admit("b", spec, texts, owner=owner, limits=limits)
+            ledger.admit("b", spec, plain(texts), owner=owner, limits=limits)
         assert 1 <= refused.value.retry_after_s <= 120
     assert sorted(redis.keys()) == before
-    ledger.admit("b", spec, ["12345"], owner="me", limits=limits)
+    ledger.admit("b", spec, plain(["12345"]), owner="me", limits=limits)
     with pytest.raises(QuotaExceeded, match="2 jobs"):
-        ledger.admit("c", spec, ["1"], owner="me", limits=limits)
+        ledger.admit("c", spec, plain(["1"]), owner="me", limits=limits)
     ledger.cancel("a")
-    ledger.admit("c", spec, ["12345"] * 2, owner="me", limits=limits)
+    ledger.admit("c", spec, plain(["12345"] * 2), owner="me", limits=limits)
 
 
 def test_the_wait_follows_the_pace(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
     limits = Limits(open_segments=100)
-    ledger.admit("a", spec, ["1"] * 100)
+    ledger.admit("a", spec, plain(["1"] * 100))
     seconds, _ = redis.time()
     redis.set(f"tts:pace:{seconds // 10 - 1}", 120)  # two a second over the last minute
     with pytest.raises(Overloaded) as refused:
-        ledger.admit("b", spec, ["1"] * 20, limits=limits)
+        ledger.admit("b", spec, plain(["1"] * 20), limits=limits)
     assert refused.value.retry_after_s == 10
 
 
@@ -410,21 +411,21 @@ def test_the_same_key_is_the_same_job_until_it_is_forgotten(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
     sent = Idempotency("k", "print")
-    assert ledger.admit("a", spec, ["one"], idempotency=sent) == "a"
-    assert ledger.admit("b", spec, ["one"], idempotency=sent) == "a"
-    assert ledger.admit("b", spec, ["one"], idempotency=sent, owner="you") == "b"
+    assert ledger.admit("a", spec, plain(["one"]), idempotency=sent) == "a"
+    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent) == "a"
+    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent, owner="you") == "b"
     with pytest.raises(KeyReused, match="which is a"):
-        ledger.admit("c", spec, ["two"], idempotency=Idempotency("k", "another"))
+        ledger.admit("c", spec, plain(["two"]), idempotency=Idempotency("k", "another"))
     ledger.cancel("a")
     ledger.cancel("b")
     assert ledger.forget("a")
-    assert ledger.admit("c", spec, ["one"], idempotency=sent) == "c"
+    assert ledger.admit("c", spec, plain(["one"]), idempotency=sent) == "c"
 
 
 def test_what_has_ended_is_forgotten_without_a_trace(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("a", spec, ["one"], idempotency=Idempotency("k", "print"))
+    ledger.admit("a", spec, plain(["one"]), idempotency=Idempotency("k", "print"))
     assert ledger.forget("a") is False
     join = ledger.commit(claim(ledger, "a:0"), RESULT)
     assert join is not None

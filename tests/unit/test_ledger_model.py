@@ -21,6 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from ledger_state import LedgerState
+from plain import plain
 from redis import Redis
 
 from shared.errors import QueueError, QuotaExceeded, StaleClaim
@@ -70,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def admit(self, model: str, owner: str, texts: list[str]) -> None:
         name, spec = f"j{self.accepted}", self.spec.model_copy(update={"model": model})
         try:
-            self.ledger.admit(name, spec, texts, owner=owner, limits=LIMITS)
+            self.ledger.admit(name, spec, plain(texts), owner=owner, limits=LIMITS)
         except QuotaExceeded:
             return
         self.jobs[name] = len(texts)

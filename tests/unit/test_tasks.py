@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plain import plain
 from processes import wait_until
 from redis import Redis
 from stub_runner import StubRunner
@@ -70,7 +71,7 @@ def task(
 def test_segments_become_one_file_in_order(
     task: SegmentTask, ledger: Ledger, storage: Storage, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["abc", "de"])
+    ledger.admit("j", spec, plain(["abc", "de"]))
     task()
     task()
     job = ledger.job("j")
@@ -94,7 +95,7 @@ def test_the_request_is_what_the_job_says(
             "sampling": spec.sampling.model_copy(update=sampling),
         }
     )
-    ledger.admit("j", asked, ["abc"])
+    ledger.admit("j", asked, plain(["abc"]))
     task()
     (request,) = runner.admitted
     assert (request.task, request.text, request.max_frames) == ("custom_voice", "abc", 39)
@@ -105,7 +106,7 @@ def test_the_request_is_what_the_job_says(
 def test_a_repeated_message_costs_no_synthesis(
     task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["abc"])
+    ledger.admit("j", spec, plain(["abc"]))
     for _ in range(5):
         task()
     assert len(runner.admitted) == 1
@@ -114,7 +115,7 @@ def test_a_repeated_message_costs_no_synthesis(
 def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
     task: SegmentTask, ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["bad"])
+    ledger.admit("j", spec, plain(["bad"]))
     task()
     job = ledger.job("j")
     assert (job.status, job.error_code) == (Status.FAILED, "synthesis_failed")
@@ -124,7 +125,7 @@ def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
 def test_a_result_waits_for_a_storage_that_is_away(
     task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, tmp_path: Path
 ) -> None:
-    ledger.admit("j", spec, ["abc"])
+    ledger.admit("j", spec, plain(["abc"]))
     blocker = tmp_path / "results" / "jobs"
     blocker.write_bytes(b"a file where a folder should be")
     patient = threading.Thread(target=task)
@@ -140,7 +141,7 @@ def test_a_result_waits_for_a_storage_that_is_away(
 def test_at_the_end_what_is_not_done_is_handed_back(
     task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["a long text"])
+    ledger.admit("j", spec, plain(["a long text"]))
     runner.go.clear()
     holder = threading.Thread(target=task)
     holder.start()
@@ -156,7 +157,7 @@ def test_at_the_end_what_is_not_done_is_handed_back(
 def test_a_segment_is_handed_back_when_the_engine_is_closed(
     task: SegmentTask, ledger: Ledger, engine: Engine, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["abc"])
+    ledger.admit("j", spec, plain(["abc"]))
     engine.close()
     task()
     again = ledger.claim(spec.model)
@@ -167,7 +168,7 @@ def test_a_segment_is_handed_back_when_the_engine_is_closed(
 def test_a_segment_of_a_step_that_failed_gets_another_attempt(
     task: SegmentTask, ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["bomb"])
+    ledger.admit("j", spec, plain(["bomb"]))
     task()
     assert ledger.job("j").status == Status.IN_PROGRESS
     time.sleep(0.25)
@@ -180,7 +181,7 @@ def test_a_segment_of_a_step_that_failed_gets_another_attempt(
 def test_a_result_that_comes_too_late_is_dropped(
     task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["abc", "de"])
+    ledger.admit("j", spec, plain(["abc", "de"]))
     runner.go.clear()
     late = threading.Thread(target=task, args=())
     late.start()
@@ -212,7 +213,7 @@ def test_while_redis_is_away_the_message_is_let_go(
 def test_no_more_is_claimed_than_will_soon_be_spoken(
     task: SegmentTask, ledger: Ledger, redis: Redis, runner: StubRunner, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["a", "b", "c", "d"])
+    ledger.admit("j", spec, plain(["a", "b", "c", "d"]))
     runner.go.clear()
     threads = [threading.Thread(target=task) for _ in range(4)]
     for thread in threads:
@@ -241,7 +242,7 @@ def test_what_is_being_stored_takes_nobody_s_place(
         put(self, key, content)
 
     monkeypatch.setattr(Storage, "put", put_slowly)
-    ledger.admit("j", spec, ["a", "b", "c"])
+    ledger.admit("j", spec, plain(["a", "b", "c"]))
     threads = [threading.Thread(target=task) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -254,7 +255,7 @@ def test_what_is_being_stored_takes_nobody_s_place(
 def test_a_worker_that_stops_claims_nothing(
     task: SegmentTask, ledger: Ledger, spec: SpeechSpec, stopping: threading.Event
 ) -> None:
-    ledger.admit("j", spec, ["a"])
+    ledger.admit("j", spec, plain(["a"]))
     stopping.set()
     task()
     assert ledger.job("j").status == Status.QUEUED

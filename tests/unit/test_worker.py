@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from plain import plain
 from processes import wait_until
 from redis import Redis
 
@@ -67,7 +68,7 @@ def claim(ledger: Ledger, segment: str) -> Claim:
 def test_a_claim_lives_as_long_as_it_is_held(
     heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     with heartbeat.holding(held) as lost:
         time.sleep(1.5)
@@ -79,7 +80,7 @@ def test_a_claim_lives_as_long_as_it_is_held(
 def test_a_stuck_engine_does_not_keep_its_claims(
     heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     with heartbeat.holding(claim(ledger, "j:0")) as lost:
         with monkeypatch.context() as patch:
             patch.setattr(heartbeat, "_watchdog", STUCK)
@@ -90,7 +91,7 @@ def test_a_stuck_engine_does_not_keep_its_claims(
 def test_who_holds_a_lost_claim_is_told(
     heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     old = claim(ledger, "j:0")
     time.sleep(1.1)
     wait_until(lambda: redis.hlen("tts:queues"))  # the heart has taken it back
@@ -104,7 +105,7 @@ def test_who_holds_a_lost_claim_is_told(
 def test_a_segment_without_a_worker_is_announced_again(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     claim(ledger, "j:0")
     wait_until(lambda: redis.llen(f"tts.{spec.model}") == 1)
     assert claim(ledger, "j:0").attempt == 2
@@ -116,7 +117,7 @@ def test_the_heart_beats_on_through_a_failure(
     redis.set("tts:leases", "not a sorted set")
     time.sleep(0.3)
     redis.delete("tts:leases")
-    ledger.admit("j", spec, ["one"])
+    ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     with heartbeat.holding(held):
         time.sleep(1.5)

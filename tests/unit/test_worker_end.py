@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from kombu import Connection, Queue
+from plain import plain
 from redis import Redis
 
 from client.local.redis_server import RedisServer
@@ -105,7 +106,7 @@ def test_what_has_expired_goes_with_its_files(
 ) -> None:
     storage = Storage.open((tmp_path / "results").as_uri())
     for name in ("old", "young"):
-        ledger.admit(name, spec, ["one"])
+        ledger.admit(name, spec, plain(["one"]))
         claim = ledger.claim(spec.model)
         while claim is not None:
             key = f"jobs/{name}/{claim.epoch}{claim.is_join}.wav"
