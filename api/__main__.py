@@ -12,6 +12,9 @@ from shared import logs
 from shared.errors import QueueError
 from shared.settings import Settings
 
+# Who listens to events would stay for as long as its job takes.
+LONGEST_GOODBYE_S = 5
+
 
 def main() -> None:
     """Parse the command line and serve until SIGTERM or Ctrl-C."""
@@ -25,7 +28,13 @@ def main() -> None:
     except QueueError as error:
         sys.exit(f"error: {error}")
     logs.configure(settings.log_level)
-    uvicorn.run(app, host=options.host, port=options.port, log_config=None)
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        timeout_graceful_shutdown=LONGEST_GOODBYE_S,
+    )
 
 
 if __name__ == "__main__":

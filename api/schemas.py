@@ -122,6 +122,7 @@ class Links(BaseModel):
 
     self: str
     content: str
+    events: str
 
 
 class JobObject(BaseModel):
@@ -131,6 +132,7 @@ class JobObject(BaseModel):
     object: Literal["job"] = "job"
     status: Status
     progress: int = Field(ge=0, le=100)
+    eta_s: float | None = Field(description="Seconds to the end at the pace so far, once known.")
     created_at: int
     completed_at: int | None
     expires_at: int | None = None
@@ -154,6 +156,7 @@ class JobObject(BaseModel):
             status=job.status,
             # The join is still to come when all segments are there.
             progress=100 if done else min(99, 100 * job.completed // job.total),
+            eta_s=None if job.eta_s is None else round(job.eta_s, 1),
             created_at=int(job.created_at),
             completed_at=int(job.completed_at) if job.completed_at else None,
             expires_at=int(job.completed_at + ttl_s) if job.completed_at else None,
@@ -173,8 +176,12 @@ class JobObject(BaseModel):
             audio=_audio(job) if done else None,
             synthesis=_synthesis(job),
             metadata=job.spec.metadata,
-            links=Links(self=f"/v1/jobs/{job.id}", content=f"/v1/jobs/{job.id}/content"),
+            links=_links(f"/v1/jobs/{job.id}"),
         )
+
+
+def _links(url: str) -> Links:
+    return Links(self=url, content=f"{url}/content", events=f"{url}/events")
 
 
 def _audio(job: Job) -> Audio:

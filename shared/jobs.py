@@ -165,12 +165,13 @@ class SpokenSegment(Record):
 
 
 class Job(Record):
-    """A job as the ledger holds it; times in Unix seconds."""
+    """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock."""
 
     id: str
     status: Status
     spec: SpeechSpec
     outline: Outline = NO_OUTLINE
+    seen_at: float
     created_at: float
     started_at: float | None = None
     completed_at: float | None = None
@@ -189,6 +190,13 @@ class Job(Record):
     def audio_s(self) -> float:
         """Seconds of audio made so far."""
         return self.samples / SAMPLE_RATE
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the pace so far; None without one, and after the end."""
+        if self.status in TERMINAL or self.started_at is None or not self.completed:
+            return None
+        return (self.seen_at - self.started_at) * (self.total - self.completed) / self.completed
 
 
 JOIN_SUFFIX = ":join"

@@ -189,13 +189,16 @@ class Ledger:
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
-        with redis_errors():
-            fields = cast(dict[str, str], self._redis.hgetall(f"tts:job:{job_id}"))
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hgetall(f"tts:job:{job_id}")
+            (seconds, micros), fields = pipe.execute()
         if not fields:
             raise _unknown(job_id)
         read = {
             "spec": SpeechSpec.model_validate_json(fields.pop("spec")),
             "outline": Outline.model_validate_json(fields.pop("outline")),
+            "seen_at": seconds + micros / 1e6,
         }
         return Job.model_validate(_gather_batch_sizes(fields) | read)
 

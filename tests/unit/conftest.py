@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
 from redis import Redis
 from stub_runner import StubCodec, StubRunner
 
+from api.app import create_app
 from client.local.redis_server import RedisServer
 from shared.connection import connect
 from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
+from shared.roster import Roster
+from shared.settings import Settings
 from worker.engine.engine import Engine
 
 
@@ -64,3 +69,24 @@ def engine(runner: StubRunner) -> Iterator[Engine]:
     yield engine
     runner.go.set()
     engine.close()
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_server.url,
+        storage_url=(tmp_path / "results").as_uri(),
+        max_input_chars=1_000,
+        max_body_bytes=2_000_000,
+    )
+
+
+@pytest.fixture
+def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
+    roster = Roster(redis)
+    roster.sign_in("w1", card)
+    design = {"voices": (), "instructions": True}
+    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
+    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client

@@ -1,6 +1,5 @@
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,41 +7,18 @@ import numpy as np
 import pytest
 import soundfile
 from fastapi.testclient import TestClient
+from good import GOOD
 from processes import wait_until
 from redis import Redis
 
 from api.app import create_app
-from client.local.redis_server import RedisServer
 from shared.errors import StaleClaim
-from shared.jobs import SegmentResult, Task
+from shared.jobs import SegmentResult
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
-
-GOOD = {"task": "custom_voice", "input": "Hello there.", "voice": "vivian"}
-
-
-@pytest.fixture
-def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
-    return Settings(
-        redis_url=redis_server.url,
-        storage_url=(tmp_path / "results").as_uri(),
-        max_input_chars=1_000,
-        max_body_bytes=2_000_000,
-    )
-
-
-@pytest.fixture
-def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
-    roster = Roster(redis)
-    roster.sign_in("w1", card)
-    design = {"voices": (), "instructions": True}
-    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
-    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        yield client
 
 
 def recording(
