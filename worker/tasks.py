@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from threading import Event, Semaphore
 
-import soundfile
-
 from shared.errors import StaleClaim, Unavailable
-from shared.jobs import Claim, SegmentResult, StoredReference, job_folder
+from shared.jobs import Claim, SegmentResult, job_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
-from shared.text import frame_bound
 from worker import audio
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Speech
 from worker.insist import insist
 from worker.lease import Heartbeat
+from worker.requests import has_another_chance, request_of, with_another_seed
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +97,7 @@ class SegmentTask:
             self._ledger.release(claim)
 
     def _speak(self, claim: Claim, lost: Event, place: ExitStack) -> Claim | None:
-        speech = self._engine.submit(self._request(claim, lost)).result()
+        speech = self._say(claim, lost)
         place.close()  # another may be spoken while this one is stored
         key = f"{job_folder(claim.job_id)}/segments/{claim.index}-{claim.epoch}.wav"
         content = audio.encode_wav(speech.samples)
@@ -108,6 +105,15 @@ class SegmentTask:
         join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
         _log_speech(claim, speech)
         return join
+
+    def _say(self, claim: Claim, lost: Event) -> Speech:
+        """Speak a segment; one that does not find its end has a second chance, by another seed."""
+        asked = request_of(claim, self._storage, lost)
+        speech = self._engine.submit(asked).result()
+        if speech.finish_reason == "length" and has_another_chance(claim.spec):
+            _log.warning("%s did not end by itself; another seed", claim.segment_id)
+            speech = self._engine.submit(with_another_seed(asked)).result()
+        return speech
 
     def _join(self, claim: Claim, lost: Event) -> Claim | None:
         job = self._ledger.job(claim.job_id)
@@ -118,28 +124,6 @@ class SegmentTask:
         insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
         return None
-
-    def _request(self, claim: Claim, lost: Event) -> SynthesisRequest:
-        spec, sampling = claim.spec, claim.spec.sampling
-        tokens = sampling.max_new_tokens
-        return SynthesisRequest(
-            task=Task(spec.task),
-            text=claim.text,
-            # qwen-tts makes one frame less than it makes tokens.
-            max_frames=tokens - 1 if tokens else frame_bound(claim.text),
-            language=spec.language,
-            speaker=spec.voice,
-            instruct=spec.instructions,
-            reference=self._reference(spec.reference) if spec.reference else None,
-            sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
-            cancelled=lost,
-        )
-
-    def _reference(self, stored: StoredReference) -> Reference:
-        content = self._storage.get(stored.key)
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        key = f"{stored.digest}:{stored.text!r}"
-        return Reference(key, samples.mean(axis=1), rate, stored.text)
 
 
 def _result(key: str, speech: Speech) -> SegmentResult:

@@ -74,7 +74,9 @@ class StubCodec:
 
 
 class StubRunner:
-    """Obeys `Runner`. The text "bad" cannot be admitted; a step over "bomb" fails.
+    """Obeys `Runner`. The text "runaway" has no end, but by the seeds that `ends` has.
+
+    The text "bad" cannot be admitted; a step over "bomb" fails.
 
     A text is prefilled in one part more than it has "+".
 
@@ -86,6 +88,7 @@ class StubRunner:
         self.rows: list[StubUtterance] = []
         self.admitted: list[SynthesisRequest] = []
         self.seen: list[list[str]] = []
+        self.ends: set[int] = set()
         self.go = threading.Event()
         self.go.set()
         self.joining: StubUtterance | None = None
@@ -120,11 +123,12 @@ class StubRunner:
         return ended[::-1]
 
     def _speak(self, row: StubUtterance) -> bool:
-        row.text += row.request.text[len(row.text)]
-        if row.text == row.request.text:
+        asked = row.request
+        row.text += asked.text[len(row.text) % len(asked.text)]
+        if row.text == asked.text and (asked.text != "runaway" or asked.sampling.seed in self.ends):
             row.finish_reason = "stop"
             return True
-        return len(row.text) >= row.request.max_frames or row.request.cancelled.is_set()
+        return len(row.text) >= asked.max_frames or asked.cancelled.is_set()
 
     def remove(self, row: int) -> None:
         if self.rows[row].request.text == "wreck":

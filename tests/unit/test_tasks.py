@@ -3,6 +3,7 @@
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,3 +260,39 @@ def test_a_worker_that_stops_claims_nothing(
     stopping.set()
     task()
     assert ledger.job("j").status == Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("change", "seeds"),
+    [
+        ({"seed": 7}, [7, 8]),
+        ({"seed": 2**32 - 1}, [2**32 - 1, 0]),
+        ({}, [None, None]),
+        ({"seed": 7, "sampling": {"max_new_tokens": 12}}, [7]),
+        ({"seed": 7, "sampling": {"do_sample": False, "subtalker_dosample": False}}, [7]),
+    ],
+)
+def test_a_speech_that_finds_no_end_has_one_more_seed_and_is_truncated(
+    task: SegmentTask,
+    ledger: Ledger,
+    spec: SpeechSpec,
+    runner: StubRunner,
+    change: dict[str, Any],
+    seeds: list[int | None],
+) -> None:
+    spec = SpeechSpec.model_validate(spec.model_dump() | change)
+    ledger.admit("j", spec, plain(["runaway"]))
+    task()
+    assert [request.sampling.seed for request in runner.admitted] == seeds
+    job = ledger.job("j")
+    assert (job.status, job.truncated) == (Status.COMPLETED, 1)
+    assert [segment.truncated for segment in ledger.spoken(job)] == [True]
+
+
+def test_the_other_seed_finds_the_end(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, runner: StubRunner
+) -> None:
+    runner.ends = {8}
+    ledger.admit("j", spec.model_copy(update={"seed": 7}), plain(["runaway"]))
+    task()
+    assert ledger.job("j").truncated == 0
