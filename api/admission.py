@@ -3,47 +3,59 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
-from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from api import reference
 from api.deps import Services
-from api.schemas import CustomVoice, JobRequest, VoiceClone
+from api.fitting import fit
+from api.schemas import JobRequest, VoiceClone
 from api.sender import Sender
 from shared import text
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
-from shared.jobs import SpeechSpec, job_folder
+from shared.jobs import SpeechSpec, job_folder, new_job_id
 from shared.limits import Idempotency, Limits
-from shared.models import ModelCard, full_name
 from shared.roster import ServedModel
 
 
-def submit(request: JobRequest, services: Services, sender: Sender) -> str:
-    """Check and admit a job; returns its id, which is that of before if it was sent before.
+@dataclass(frozen=True)
+class CheckedJob:
+    """A request that nothing is wrong with, as it would be spoken."""
 
-    Raises `InvalidRequest` before anything is queued, `Busy` or `Unavailable` if it cannot be
-    queued now.
+    request: JobRequest
+    spec: SpeechSpec
+    segments: list[Segment]
+    recording: bytes | None = None
+
+
+def check(request: JobRequest, services: Services, served: list[ServedModel]) -> CheckedJob:
+    """Check a request against what is served; raises `InvalidRequest` or `Unavailable`."""
+    settings = services.settings
+    spec, segments = fit(request, served), _segments(request, services)
+    if not isinstance(request, VoiceClone):
+        return CheckedJob(request, spec, segments)
+    return CheckedJob(request, spec, segments, reference.read(request.reference, settings))
+
+
+def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | None = None) -> str:
+    """Admit a job; returns its id, which is that of before if it was sent before.
+
+    Raises `Busy` or `Unavailable` if it cannot be queued now.
     """
     settings = services.settings
-    spec = _fit(request, _candidates(request, services.roster.models()))
-    segments = _segments(request, services)
-    job_id = f"job_{uuid.uuid4().hex}"
-    if isinstance(request, VoiceClone):
-        # First, since a worker may need it at once.
-        stored = reference.store(request.reference, job_folder(job_id), services)
-        spec = spec.model_copy(update={"reference": stored})
+    job_id = new_job_id()
     try:
         accepted = services.ledger.admit(
             job_id,
-            spec,
-            segments,
+            _with_reference(job, job_id, services),
+            job.segments,
             owner=sender.owner,
             limits=Limits(
                 settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars
             ),
-            idempotency=_idempotency(request, sender),
+            idempotency=_idempotency(job.request, sender),
+            batch=batch,
         )
     except (Busy, KeyReused, InvalidRequest):
         _discard(job_id, services)
@@ -51,6 +63,15 @@ def submit(request: JobRequest, services: Services, sender: Sender) -> str:
     if accepted != job_id:
         _discard(job_id, services)
     return accepted
+
+
+def _with_reference(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
+    """Store the reference first, since a worker may need it at once."""
+    if not isinstance(job.request, VoiceClone) or job.recording is None:
+        return job.spec
+    said, folder = job.request.reference.text, job_folder(job_id)
+    stored = reference.store(job.recording, said, folder, services.storage)
+    return job.spec.model_copy(update={"reference": stored})
 
 
 def _discard(job_id: str, services: Services) -> None:
@@ -64,52 +85,6 @@ def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:
         return None
     body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
     return Idempotency(sender.idempotency_key, body)
-
-
-def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:
-    """The named model, or all that can do the task, those with live workers first."""
-    if not served:
-        raise Unavailable("no worker has started yet; start one with `python -m worker`")
-    cards = [model.card for model in served]
-    if request.model is not None:
-        wanted = {request.model.lower(), full_name(request.model).lower()}
-        cards = [card for card in cards if card.id.lower() in wanted]
-        if not cards:
-            names = _list(model.card.id for model in served)
-            raise InvalidRequest(
-                f"no worker serves {request.model[:100]!r}; served here: {names}", param="model"
-            )
-    able = [card for card in cards if card.task == request.task]
-    if not able:
-        tasks = _list(card.task for card in cards)
-        whose = cards[0].id if request.model is not None else "the models served here"
-        raise InvalidRequest(f"{request.task} is not what {whose} can do: {tasks}", param="task")
-    return able
-
-
-def _fit(request: JobRequest, cards: list[ModelCard]) -> SpeechSpec:
-    """The job for the first model that can do all that is asked; else what the first one lacks."""
-    refusals = []
-    for card in cards:
-        try:
-            return _spec(request, card)
-        except InvalidRequest as error:
-            refusals.append(error)
-    raise refusals[0]
-
-
-def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
-    voice = request.voice if isinstance(request, CustomVoice) else None
-    return SpeechSpec(
-        task=card.task,
-        model=card.id,
-        language=_listed(request.language, card.languages, "language", card),
-        voice=voice and _listed(voice, card.voices, "voice", card),
-        instructions=_instructions(request, card),
-        seed=request.seed,
-        sampling=request.sampling,
-        metadata=request.metadata,
-    )
 
 
 def _segments(request: JobRequest, services: Services) -> list[Segment]:
@@ -130,26 +105,3 @@ def _segments(request: JobRequest, services: Services) -> list[Segment]:
             param="input",
         )
     return [Segment(segment, 0, 0) for segment in segments]
-
-
-def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:
-    if value.lower() not in allowed:
-        raise InvalidRequest(
-            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}", param=field
-        )
-    return value.lower()
-
-
-def _instructions(request: JobRequest, card: ModelCard) -> str | None:
-    if isinstance(request, VoiceClone):
-        return None
-    if request.instructions is not None and not card.instructions:
-        raise InvalidRequest(
-            f"{card.id} does not follow instructions: leave them out or use 1.7B-CustomVoice",
-            param="instructions",
-        )
-    return request.instructions
-
-
-def _list(names: Iterable[str]) -> str:
-    return ", ".join(sorted(set(names)))

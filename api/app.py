@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from api import errors
 from api.deps import Services
 from api.middleware import BodyLimit, RequestId
-from api.routes import events, health, jobs, models
+from api.routes import batches, events, health, jobs, models
 from shared.settings import Settings
 
 
@@ -35,7 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in (jobs, events, models, health):
+    for module in (jobs, events, batches, models, health):
         app.include_router(module.router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

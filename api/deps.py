@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 
 from shared.announcer import Announcer
+from shared.batches import Batches
 from shared.connection import connect
 from shared.ledger import Ledger
 from shared.queue import make_app
@@ -24,6 +25,7 @@ class Services:
     settings: Settings
     redis: Redis
     ledger: Ledger
+    batches: Batches
     roster: Roster
     storage: Storage
     announcer: Announcer
@@ -36,6 +38,7 @@ class Services:
             settings=settings,
             redis=redis,
             ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            batches=Batches(redis),
             roster=Roster(redis),
             storage=Storage.open(settings.storage_url),
             announcer=Announcer(make_app(settings.redis_url)),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
+    BatchNotFound,
     Busy,
     InvalidRequest,
     JobNotFound,
@@ -28,6 +31,7 @@ from shared.jobs import Task
 STATUS = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     JobNotFound: HTTPStatus.NOT_FOUND,
+    BatchNotFound: HTTPStatus.NOT_FOUND,
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.CONFLICT,
@@ -67,22 +71,35 @@ def _ours(_request: Request, error: QueueError) -> JSONResponse:
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-    """Name the first field that is wrong; a body that is no JSON has no field."""
-    first = error.errors()[0]
+    said = told(error.errors(), within=1)
+    return response(400, said.message, said.code, said.param)
+
+
+class Told(NamedTuple):
+    """What is wrong with a field, for people and for programs."""
+
+    message: str
+    code: str
+    param: str
+
+
+def told(errors: Sequence[Any], *, within: int = 0) -> Told:
+    """The first of pydantic's errors; its place without the `within` parts before the request.
+
+    A body that is no JSON has no field.
+    """
+    first = errors[0]
     kind, said = first["type"], first["msg"]
     if kind == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
-        return response(400, f"the body is not valid JSON: {reason}", "invalid_json", "body")
+        return Told(f"the body is not valid JSON: {reason}", "invalid_json", "body")
+    # The union's member is no part of what the client wrote.
+    path = [str(part) for part in first["loc"][within:] if part not in set(Task)]
     if kind.startswith("union_tag"):
-        return response(400, f"task must be one of {', '.join(Task)}", "invalid_value", "task")
-    param = ".".join(_path(first["loc"])) or "body"
-    return response(400, f"{param}: {said}", _code(kind), param)
-
-
-def _path(loc: tuple[int | str, ...]) -> list[str]:
-    """Where the error is, without "body" and the union's member, which the client never wrote."""
-    path = [str(part) for part in loc[1:]]
-    return path[1:] if path and path[0] in set(Task) else path
+        param = ".".join([*path, "task"])
+        return Told(f"{param} must be one of {', '.join(Task)}", "invalid_value", param)
+    param = ".".join(path) or "body"
+    return Told(f"{param}: {said}", _code(kind), param)
 
 
 def _code(kind: str) -> str:

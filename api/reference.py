@@ -10,10 +10,11 @@ import io
 import numpy as np
 import soundfile
 
-from api.deps import Services
 from api.schemas import Reference
 from shared.errors import InvalidRequest
 from shared.jobs import StoredReference
+from shared.settings import Settings
+from shared.storage import Storage
 
 MIN_S = 0.5
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
@@ -22,17 +23,18 @@ MIN_RATE, MAX_RATE = 8_000, 192_000
 SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
 
 
-def store(reference: Reference, folder: str, services: Services) -> StoredReference:
-    """Check a recording and store it in a job's folder, to expire with the job.
-
-    Raises `InvalidRequest` if it is no audio, too short, too long or silent.
-    """
+def read(reference: Reference, settings: Settings) -> bytes:
+    """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet."""
     content = _decode(reference.audio)
-    _check(content, services.settings.max_reference_s)
+    _check(content, settings.max_reference_s)
+    return content
+
+
+def store(content: bytes, text: str | None, folder: str, storage: Storage) -> StoredReference:
+    """Store a recording in a job's folder, to expire with the job."""
     key = f"{folder}/reference"
-    services.storage.put(key, content)
-    digest = hashlib.sha256(content).hexdigest()
-    return StoredReference(key=key, digest=digest, text=reference.text)
+    storage.put(key, content)
+    return StoredReference(key=key, digest=hashlib.sha256(content).hexdigest(), text=text)
 
 
 def _decode(audio: str) -> bytes:

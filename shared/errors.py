@@ -32,6 +32,12 @@ class JobNotFound(QueueError):
     code = "job_not_found"
 
 
+class BatchNotFound(QueueError):
+    """Raised when there is no batch of that id."""
+
+    code = "batch_not_found"
+
+
 class JobNotReady(QueueError):
     """Raised when a job's audio is asked for before it is there, or will never be."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -200,6 +202,11 @@ class Job(Record):
 
 
 JOIN_SUFFIX = ":join"
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess; of two jobs whose turn it is, the older one's comes first."""
+    return f"job_{time.time_ns():016x}{secrets.token_hex(10)}"
 
 
 def segment_id(job_id: str, index: int) -> str:

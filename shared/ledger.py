@@ -79,6 +79,7 @@ class Ledger:
         owner: str = PUBLIC,
         limits: Limits = UNLIMITED,
         idempotency: Idempotency | None = None,
+        batch: str | None = None,
     ) -> str:
         """Accept a job of these segments; from here on it will end, one way or another.
 
@@ -94,6 +95,7 @@ class Ledger:
             "chars": sum(len(segment.text) for segment in segments),
             "limits": limits._asdict(),
             **(idempotency._asdict() if idempotency else {}),
+            **({"batch": batch} if batch else {}),
         }
         parts = [part for segment in segments for part in (segment.text, _range(segment))]
         outcome, detail = self._run("admit", json.dumps(job), *parts)
@@ -159,7 +161,14 @@ class Ledger:
 
     def cancel(self, job_id: str) -> bool:
         """End a job as cancelled; False if it had ended before. Raises `JobNotFound`."""
-        ended = self._run("cancel", job_id)
+        return self._cancel(job_id, frees_key="no")
+
+    def withdraw(self, job_id: str) -> bool:
+        """Cancel a job that nobody was told of: the same request sent again is another job."""
+        return self._cancel(job_id, frees_key="yes")
+
+    def _cancel(self, job_id: str, *, frees_key: str) -> bool:
+        ended = self._run("cancel", job_id, frees_key)
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)

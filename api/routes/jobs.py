@@ -40,7 +40,8 @@ def submit(body: JobRequest, response: Response, sender: From, services: Use) ->
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = services.ledger.job(admission.submit(body, services, sender))
+    checked = admission.check(body, services, services.roster.models())
+    job = services.ledger.job(admission.admit(checked, services, sender))
     # The ledger has it: from here on the workers would find it even if nobody told them.
     services.announcer.announce(job.spec.model, job.total)
     accepted = JobObject.of(job, services.settings.result_ttl_s)

@@ -35,6 +35,7 @@ if same then
   redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
   redis.call('HSET', job_key(id), 'idempotency', same)
 end
+if job.batch then redis.call('HSET', job_key(id), 'batch', job.batch) end
 redis.call('ZADD', JOBS, now(), id)
 count(OPEN_JOBS, owner, 1)
 count(OPEN_CHARS, owner, job.chars)

@@ -1,6 +1,11 @@
--- ARGV: job id.
+-- ARGV: job id, whether its idempotency key is free again ('yes').
 -- After it: the job has ended, as cancelled if it had not ended before, and no claim on it holds.
 -- Returns whether it was this call that ended it; false: there is no such job.
-local id = ARGV[1]
-if not status_of(job_key(id)) then return false end
+local id, frees_key = ARGV[1], ARGV[2] == 'yes'
+local job = job_key(id)
+if not status_of(job) then return false end
+if frees_key then
+  redis.call('DEL', redis.call('HGET', job, 'idempotency') or job .. ':none')
+  redis.call('HDEL', job, 'idempotency')
+end
 return end_job(id, 'cancelled') and 1 or 0

@@ -26,6 +26,7 @@ local function end_job(id, status)
   count(OPEN_JOBS, owner, -1)
   count(OPEN_CHARS, owner, -chars)
   if status ~= 'completed' then drop_segments(id, total) end
+  count_in_batch(job, status)
   return true
 end
 

@@ -1,0 +1,128 @@
+"""From JSONL to a batch of admitted jobs: all of its lines, or none."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api import admission, errors
+from api.admission import CheckedJob
+from api.deps import Services
+from api.schemas import JobRequest
+from api.sender import Sender
+from shared.batches import BatchLine
+from shared.errors import Busy, InvalidRequest, Unavailable
+
+ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
+
+
+class RequestLine(BaseModel):
+    """A line of a batch, in the shape of OpenAI's Batch API."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    custom_id: str = Field(min_length=1, max_length=512, description="Yours; each only once.")
+    method: Literal["POST"] = "POST"
+    url: Literal["/v1/jobs"] = ENDPOINT
+    body: JobRequest
+
+
+def submit(content: bytes, services: Services, sender: Sender) -> str:
+    """Check every line, then admit the jobs; returns the batch's id.
+
+    Raises `InvalidRequest` before anything is queued; if the jobs cannot all be queued now, those
+    that were are cancelled, and what stood in the way is raised.
+    """
+    checked = _check(content, services)
+    fingerprint = hashlib.sha256(content).hexdigest()
+    batch_id = _batch_id(sender)
+    services.batches.begin(
+        batch_id,
+        owner=sender.owner,
+        endpoint=ENDPOINT,
+        fingerprint=fingerprint,
+        total=len(checked),
+        ttl_s=services.settings.result_ttl_s,
+    )
+    lines: list[BatchLine] = []
+    try:
+        for line in _admit(batch_id, checked, services, sender):
+            lines.append(line)
+    except (Busy, Unavailable):
+        _take_back(batch_id, lines, services)
+        raise
+    services.batches.admitted(batch_id, lines)
+    for job in checked.values():
+        services.announcer.announce(job.spec.model, len(job.segments))
+    return batch_id
+
+
+def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
+    """Each line's job by its `custom_id`, in order."""
+    served, most = services.roster.models(), services.settings.max_open_jobs
+    checked: dict[str, CheckedJob] = {}
+    for number, raw in _lines(content):
+        where = f"line {number}"
+        if len(checked) == most:
+            raise _bad(where, f"a batch may have {most:,} lines; send it in parts", None)
+        line = _read(raw, where)
+        if line.custom_id in checked:
+            raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
+        try:
+            checked[line.custom_id] = admission.check(line.body, services, served)
+        except InvalidRequest as error:
+            raise _bad(where, error.message, error.param) from None
+    if not checked:
+        raise InvalidRequest("the batch has no lines", param="body")
+    return checked
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not empty, with their numbers from 1."""
+    for number, raw in enumerate(content.split(b"\n"), 1):
+        if raw.strip():
+            yield number, raw
+
+
+def _read(raw: bytes, where: str) -> RequestLine:
+    try:
+        return RequestLine.model_validate_json(raw)
+    except ValidationError as error:
+        told = errors.told(error.errors())
+        raise _bad(where, told.message, told.param) from None
+
+
+def _bad(where: str, message: str, param: str | None) -> InvalidRequest:
+    return InvalidRequest(f"{where}: {message}", param=f"{where}: {param}" if param else where)
+
+
+def _batch_id(sender: Sender) -> str:
+    """With an idempotency key, the same each time."""
+    if sender.idempotency_key is None:
+        return f"batch_{uuid.uuid4().hex}"
+    name = f"{sender.owner}:{sender.idempotency_key}"
+    return f"batch_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+
+
+def _admit(
+    batch_id: str, checked: dict[str, CheckedJob], services: Services, sender: Sender
+) -> Iterator[BatchLine]:
+    for number, (custom_id, job) in enumerate(checked.items()):
+        # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
+        once = Sender(sender.owner, f"{batch_id}/{number}")
+        yield BatchLine(
+            custom_id=custom_id, job_id=admission.admit(job, services, once, batch=batch_id)
+        )
+
+
+def _take_back(batch_id: str, lines: list[BatchLine], services: Services) -> None:
+    """Nobody was told of these jobs; whoever sends the batch again begins anew."""
+    with suppress(Unavailable):
+        services.batches.forget(batch_id)
+        for line in lines:
+            services.ledger.withdraw(line.job_id)

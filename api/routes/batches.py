@@ -1,0 +1,116 @@
+"""Many jobs at once: JSONL in, JSONL out, in the shape of OpenAI's Batch API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api import batching
+from api.deps import Services, Use
+from api.routes.jobs import REFUSALS
+from api.schemas import BatchObject, ErrorBody, JobObject
+from api.sender import From
+from shared.batches import BatchLine
+from shared.errors import JobNotFound, UnsupportedMedia
+from shared.jobs import TERMINAL, Status
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+BatchId = Annotated[str, Path(max_length=128)]
+JSONL = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines", "text/plain")
+MISSING: dict[int | str, dict[str, Any]] = {
+    404: {"model": ErrorBody, "description": "No such batch"}
+}
+EXAMPLE = {
+    "custom_id": "1",
+    "method": "POST",
+    "url": "/v1/jobs",
+    "body": {"task": "custom_voice", "voice": "vivian", "input": "The lamp was lit."},
+}
+
+
+async def jsonl(request: Request) -> bytes:
+    """The body, which has to say that it is JSONL."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in JSONL:
+        raise UnsupportedMedia("send the lines as application/jsonl", param="Content-Type")
+    return await request.body()
+
+
+@router.post(
+    "",
+    status_code=202,
+    responses=REFUSALS,
+    openapi_extra={"requestBody": {"content": {JSONL[0]: {"example": json.dumps(EXAMPLE)}}}},
+)
+def submit(
+    content: Annotated[bytes, Depends(jsonl)],
+    response: Response,
+    sender: From,
+    services: Use,
+) -> BatchObject:
+    """Accept a job for each line, or none; poll the batch at `Location`."""
+    batch_id = batching.submit(content, services, sender)
+    accepted = retrieve(batch_id, services)
+    response.headers["Location"] = accepted.links.self
+    return accepted
+
+
+@router.get("/{batch_id}", responses=MISSING)
+def retrieve(batch_id: BatchId, services: Use) -> BatchObject:
+    """Return the batch as it stands."""
+    return BatchObject.of(services.batches.batch(batch_id), services.settings.result_ttl_s)
+
+
+@router.post("/{batch_id}/cancel", responses=MISSING)
+def cancel(batch_id: BatchId, services: Use) -> BatchObject:
+    """Cancel every job of the batch that has not ended."""
+    services.batches.batch(batch_id)
+    services.batches.cancelling(batch_id)
+    for line in services.batches.lines(batch_id):
+        with suppress(JobNotFound):
+            services.ledger.cancel(line.job_id)
+    return retrieve(batch_id, services)
+
+
+@router.get(
+    "/{batch_id}/output",
+    response_class=StreamingResponse,
+    responses={200: {"content": {JSONL[0]: {}}}, **MISSING},
+)
+def output(batch_id: BatchId, services: Use) -> StreamingResponse:
+    """Return a line for each job that has ended so far, in the order of the batch."""
+    services.batches.batch(batch_id)
+    return StreamingResponse(_output(batch_id, services), media_type=JSONL[0])
+
+
+def _output(batch_id: str, services: Services) -> Iterator[str]:
+    for line in services.batches.lines(batch_id):
+        if told := _told(line, services):
+            yield json.dumps(told, ensure_ascii=False) + "\n"
+
+
+def _told(line: BatchLine, services: Services) -> dict[str, Any] | None:
+    """What became of a line; None while its job has not ended."""
+    told: dict[str, Any] = {
+        "id": f"batch_req_{line.job_id}",
+        "custom_id": line.custom_id,
+        "response": None,
+        "error": None,
+    }
+    try:
+        job = services.ledger.job(line.job_id)
+    except JobNotFound as error:
+        return told | {"error": {"code": error.code, "message": error.message}}
+    if job.status not in TERMINAL:
+        return None
+    if job.status == Status.COMPLETED:
+        body = JobObject.of(job, services.settings.result_ttl_s).model_dump(mode="json")
+        answer = {"status_code": 200, "request_id": job.id, "body": body}
+        return told | {"response": answer}
+    failed = {"code": job.error_code or job.status, "message": job.error_message or job.status}
+    return told | {"error": failed}

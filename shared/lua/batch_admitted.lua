@@ -1,0 +1,12 @@
+-- ARGV: batch id, then each line (JSON) in order.
+-- After it: the batch has its lines, and stays until its last job has ended and for some time after.
+local id = ARGV[1]
+local batch = batch_key(id)
+if redis.call('HSETNX', batch, 'admitted_at', now()) == 0 then return 0 end
+for line = 2, #ARGV do redis.call('RPUSH', lines_key(id), ARGV[line]) end
+if number(batch, 'open') > 0 then
+  redis.call('PERSIST', batch)
+else
+  expire_batch(id, redis.call('HGET', batch, 'ttl_s'))
+end
+return 1
