@@ -1,0 +1,131 @@
+"""From a text to segments that the model speaks well in one go; pure functions."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+from shared.document import Chapter, Segment
+from shared.errors import InvalidRequest
+from shared.text.breaks import breaks
+from shared.text.headings import headings
+from shared.text.normal import normalise, origins, squeeze
+from shared.text.sections import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
+from shared.text.sentences import sentence_ends
+
+__all__ = [
+    "CHAPTER_PAUSE_S",
+    "CLAUSE_PAUSE_S",
+    "MAX_PAUSE_S",
+    "PARAGRAPH_PAUSE_S",
+    "SENTENCE_PAUSE_S",
+    "Segment",
+    "frame_bound",
+    "headings",
+    "normalise",
+    "split",
+]
+
+SENTENCE_PAUSE_S = 0.2
+CLAUSE_PAUSE_S = 0.1
+MAX_PAUSE_S = 60
+
+_SPEAKABLE = re.compile(r"[^\W_]")
+_CLOSING = "”’»›“«‹\"')]}」』》〉】〕）］｝"
+_ENDS = frozenset(".!?…。｡．！？؟।")
+_CLAUSE_ENDS = frozenset(",;:—–―、，；：،؛")
+
+
+def split(
+    text: str, language: str, limit: int, *, chapters: Sequence[Chapter] = ()
+) -> list[Segment]:
+    """Split a text as it was given, at sentence ends, into segments of at most `limit` characters.
+
+    Short sentences of a paragraph share a segment; one that is longer than `limit` is broken where
+    it hurts least. Paragraphs, chapters and marks such as `[pause 1.5s]` end a segment. The ranges
+    cover the text in order: what has no letter or digit, such as `* * *` between chapters, is in
+    the range of its neighbour. Empty if there is nothing to speak.
+
+    Raises `InvalidRequest` for a pause of more than `MAX_PAUSE_S`.
+    """
+    texts: list[str] = []
+    ends: list[int] = []
+    pauses: list[float] = []
+    natural_s = marked_s = 0.0
+    for section in sections(text, chapters):
+        for spoken, end in _spoken(text[section.start : section.end], language, limit):
+            natural_s, marked_s = _natural_pause(spoken), 0.0
+            texts.append(spoken)
+            ends.append(section.start + end)
+            pauses.append(natural_s)
+        natural_s = max(natural_s, section.natural_s)
+        marked_s = _checked(marked_s + section.marked_s)
+        if texts:
+            ends[-1], pauses[-1] = section.stop, max(natural_s, marked_s)
+    pauses[-1:] = [marked_s]  # After the last, only what the text asks for.
+    return [Segment(*parts) for parts in zip(texts, [0, *ends], ends, pauses, strict=False)]
+
+
+def _checked(pause_s: float) -> float:
+    if pause_s > MAX_PAUSE_S:
+        raise InvalidRequest(
+            f"the text asks for a pause of {pause_s:,g} s; the most at once is {MAX_PAUSE_S} s",
+            param="input",
+        )
+    return pause_s
+
+
+def _natural_pause(spoken: str) -> float:
+    last = spoken.rstrip(_CLOSING)[-1:]
+    return SENTENCE_PAUSE_S if last in _ENDS else CLAUSE_PAUSE_S if last in _CLAUSE_ENDS else 0.0
+
+
+def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
+    """The segments of a paragraph: what is spoken, and where it ends in what was given."""
+    squeezed = squeeze(given)
+    if not _SPEAKABLE.search(squeezed):
+        return
+    if len(squeezed) <= limit:
+        yield squeezed, len(given)
+        return
+    cuts = list(_pack(squeezed, _pieces(squeezed, language, limit), limit))
+    ends = [*origins(given, squeezed, cuts[:-1]), len(given)]
+    start = 0
+    for cut, end in zip(cuts, ends, strict=True):
+        if _SPEAKABLE.search(squeezed, start, cut):
+            yield squeezed[start:cut].strip(), end
+        start = cut
+
+
+def _pieces(paragraph: str, language: str, limit: int) -> Iterator[int]:
+    """Where a paragraph may be cut: at sentence ends, and within a sentence that is too long."""
+    start = 0
+    for end in sentence_ends(paragraph, language, limit):
+        if end - start > limit:
+            yield from (start + place for place in breaks(paragraph[start:end].rstrip(), limit))
+        yield end
+        start = end
+
+
+def _pack(paragraph: str, places: Iterable[int], limit: int) -> Iterator[int]:
+    """The fewest of these rising places, the last included, that leave no piece over `limit`."""
+    start = last = 0
+    for place in places:
+        if place - (paragraph[place - 1] == " ") - start > limit:
+            yield last
+            start = last
+        last = place
+    yield last
+
+
+def frame_bound(text: str) -> int:
+    """The most codec frames (80 ms each) that speaking `text` can honestly take.
+
+    Slow speech is about 8 letters or 2 ideographs a second; twice that time and 4 s to spare, so
+    that only a model that has lost its way reaches the bound. Never more than 2,048 (163.84 s),
+    qwen-tts's own default.
+    """
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    seconds = 4 + 2 * (wide / 2 + (len(text) - wide) / 8)
+    return min(2_048, int(seconds * 12.5))

@@ -1,0 +1,79 @@
+"""The chapter headings of a plain text, in the ten languages that the models speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import regex
+
+from shared.document import Chapter
+from shared.text.normal import BLANK_LINES, squeeze, visible
+
+MAX_HEADING_CHARS = 80
+
+# A number, or one word that stands for it; then the end of the line, or what marks a title off.
+_NUMBER = r"(?:\d{1,4}|[IVXLCDM]{1,8}|(?-i:\p{L}{2,15}(?=\W*$|\s*[.:—–-])))"
+_TITLE = r"(?:\s*[.:—–-].*)?"
+_NUMBERED = rf"{_NUMBER}(?:\s+(?!(?-i:\p{{Ll}})).*|{_TITLE})"
+_HEADING = regex.compile(
+    rf"""
+    (?!(?-i:\p{{Ll}}))(?:
+      (?:chapter|part|book|kapitel|teil|buch|chapitre|partie|livre|cap[ií]tulo|parte|libro|livro
+        |capitolo|глава|часть|книга)\s+{_NUMBERED}
+    | (?:\d{{1,3}}\.|(?:er|zwei|drit|vier|fünf|sechs|sieb|ach|neun|zehn|elf|letz)\p{{L}}*te[rs])
+      \s+(?:kapitel|teil|buch){_TITLE}
+    | (?:\d{{1,3}}(?:re|e|ère|ème)|première|deuxième|seconde|troisième|quatrième|dernière)
+      \s+partie{_TITLE}
+    | 第\s?[\d〇零一二三四五六七八九十百千两兩]{{1,8}}\s?[章回节節卷部篇話话幕編编]
+      (?:[\s:：、.．·—].*)?
+    | 제\s?\d{{1,4}}\s?[장회화부편권](?:[\s:.·—-].*)?
+    | (?:prologue|epilogue|preface|foreword|introduction|afterword|prolog|epilog|vorwort|nachwort
+        |einleitung|prólogo|epílogo|prefacio|prefácio|introducción|introdução|prologo|epilogo
+        |prefazione|introduzione|épilogue|préface|avant-propos|пролог|эпилог|предисловие|послесловие
+        |введение|序章|終章|终章|楔子|引子|尾声|尾聲|前言|序言|后记|後記|プロローグ|エピローグ|まえがき
+        |あとがき|프롤로그|에필로그|머리말|서문|맺음말)(?:：.*|{_TITLE})
+    )""",
+    regex.VERBOSE | regex.IGNORECASE,
+)
+# A second line that is the next entry of a table of contents, or a sentence.
+_NO_TITLE = regex.compile(rf"^(?:{_HEADING.pattern})$|[.,;。，]$", regex.VERBOSE | regex.IGNORECASE)
+
+
+def headings(text: str) -> tuple[Chapter, ...]:
+    """The chapters of a plain text, by headings such as `CHAPTER I.`, `Глава 2` and `第三章`.
+
+    A heading is a short paragraph of its own, with its title on the same line or the next. Three or
+    more in a row are a table of contents, but the last of them may be the first chapter's own.
+    """
+    found: list[Chapter] = []
+    for is_heading, run in groupby(_paragraphs(text), lambda paragraph: paragraph[0] is not None):
+        if is_heading:
+            found += _without_contents([Chapter(title or "", start) for title, start in run])
+    return tuple(found)
+
+
+def _without_contents(run: list[Chapter]) -> list[Chapter]:
+    if len(run) < 3:
+        return run
+    return [run[-1]] if run[-1].title in {chapter.title for chapter in run[:-1]} else []
+
+
+def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
+    """The paragraphs of a text: their titles, if they are headings, and where they begin."""
+    seen = visible(text)
+    start = len(seen) - len(seen.lstrip())
+    for gap in BLANK_LINES.finditer(seen, start):
+        yield _title(seen[start : gap.start()]), start
+        start = gap.end()
+    yield _title(seen[start:]), start
+
+
+def _title(paragraph: str) -> str | None:
+    """What a paragraph says as a heading, or nothing if it is none."""
+    if len(paragraph) > 3 * MAX_HEADING_CHARS:
+        return None
+    first, *more = [squeeze(line) for line in paragraph.splitlines()] or [""]
+    title = " ".join([first, *more])
+    fits = len(title) <= MAX_HEADING_CHARS and len(more) < 2 and _HEADING.fullmatch(first)
+    return title if fits and not any(map(_NO_TITLE.search, more)) else None

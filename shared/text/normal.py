@@ -1,0 +1,84 @@
+"""Normalised text, and the way back from it to the text as it was given."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import regex
+
+# Control characters, soft hyphens, zero-width spaces, marks of direction and lone surrogates. Not
+# the joiners U+200C and U+200D, which shape emoji and words.
+_IGNORED = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e"
+    "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+# Composing takes quadratic time over a run of accents; nobody writes so many on one letter.
+_RUN = regex.compile(r"(\p{M}{128})\p{M}+")
+_WHITE = re.compile(r"\s")
+_TOKEN = re.compile(r"\S+")
+_CLUSTER = regex.compile(r"\X")
+_NEWLINE = r"(?:\n|\r(?!\n))"
+BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
+
+
+def visible(text: str) -> str:
+    """The text, with a space for each character that is neither seen nor heard; as long as it."""
+    return _IGNORED.sub(" ", text)
+
+
+def squeeze(text: str) -> str:
+    """Compose characters (NFC), drop control characters and make all white space single spaces."""
+    composed = unicodedata.normalize("NFC", _RUN.sub(r"\1", _IGNORED.sub("", text)))
+    return " ".join(composed.split())
+
+
+def normalise(text: str) -> str:
+    """Compose characters (NFC), drop control characters and squeeze white space.
+
+    Paragraphs stay apart by one empty line.
+    """
+    paragraphs = map(squeeze, BLANK_LINES.split(_IGNORED.sub("", text)))
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
+
+
+def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
+    """Where the rising places `cuts` of `squeezed` lie in `given`, of which it was squeezed.
+
+    A place inside a composed character is moved to its start.
+    """
+    if not cuts or _WHITE.sub(" ", given).rstrip() == squeezed:
+        return list(cuts)
+    found: list[int] = []
+    stop = 0
+    for token in _TOKEN.finditer(given):
+        word = squeeze(token[0])
+        start, stop = stop, stop + len(word) + bool(word)
+        first = last = len(found)
+        while last < len(cuts) and cuts[last] < stop:
+            last += 1
+        if first < last:
+            places = [cut - start for cut in cuts[first:last]]
+            found += (token.start() + place for place in _inside(token[0], word, places))
+    return found
+
+
+def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
+    """The same for a single word: its clusters are squeezed one by one until a place is reached."""
+    if given == word:
+        yield from places
+        return
+    clusters = _CLUSTER.finditer(given)
+    start = end = before = reached = 0
+    for place in places:
+        while reached <= place and (cluster := next(clusters, None)):
+            start, end = cluster.span()
+            before, reached = reached, reached + _size(cluster[0])
+        yield min(start + place - before, end)
+
+
+@lru_cache(4_096)
+def _size(cluster: str) -> int:
+    return len(squeeze(cluster))

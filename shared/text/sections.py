@@ -1,0 +1,48 @@
+"""Where a text must pause: at its paragraphs, its chapters, and where it says `[pause 1.5s]`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from shared.document import Chapter
+from shared.text.normal import BLANK_LINES, visible
+
+PARAGRAPH_PAUSE_S = 0.6
+CHAPTER_PAUSE_S = 1.5
+
+_MARK = re.compile(r"\[\s*pause\s*:?\s*(\d+(?:[.,]\d+)?|[.,]\d+)\s*(ms|s)?\s*\]", re.IGNORECASE)
+
+
+class Section(NamedTuple):
+    """A stretch of text between two places where speech must pause.
+
+    What is spoken goes from `start` to `end`; the next section begins at `stop`. `natural_s` is
+    the silence that the place asks for, `marked_s` the one that a mark does.
+    """
+
+    start: int
+    end: int
+    stop: int
+    natural_s: float
+    marked_s: float
+
+
+def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
+    """Cut a text at its blank lines, chapters and pause marks; together they are the whole text."""
+    seen = visible(text)
+    gaps = [(*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in BLANK_LINES.finditer(seen)]
+    gaps += [(*mark.span(), 0.0, _seconds(mark)) for mark in _MARK.finditer(seen)]
+    gaps += [(chapter.start, chapter.start, CHAPTER_PAUSE_S, 0.0) for chapter in chapters]
+    start = 0
+    for first, last, natural_s, marked_s in sorted(gaps):
+        end, stop = (min(max(start, place), len(text)) for place in (first, last))
+        yield Section(start, end, stop, natural_s, marked_s)
+        start = stop
+    yield Section(start, len(text), len(text), 0, 0)
+
+
+def _seconds(mark: re.Match[str]) -> float:
+    number, unit = mark.groups()
+    return float(number.replace(",", ".")) / (1_000 if unit and unit.lower() == "ms" else 1)

@@ -1,0 +1,139 @@
+"""Where the sentences of a paragraph end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import regex
+import sentencex
+
+from shared.text.quotations import inside, quotations
+
+# sentencex speaks ISO 639-1.
+_CODES = {
+    "chinese": "zh",
+    "english": "en",
+    "german": "de",
+    "italian": "it",
+    "portuguese": "pt",
+    "spanish": "es",
+    "japanese": "ja",
+    "korean": "ko",
+    "french": "fr",
+    "russian": "ru",
+}
+# Whose rules a text of unnamed language gets: those of its first letter's script, else English.
+_SCRIPTS = regex.compile(
+    r"(?P<ja>[\p{Hiragana}\p{Katakana}])|(?P<zh>\p{Han})|(?P<ko>\p{Hangul})|(?P<ru>\p{Cyrillic})"
+    r"|(?P<en>\p{L})"
+)
+WINDOW = 2_000
+
+WIDE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}"
+CLOSING = r"[”’»›“«‹\"')\]}」』》〉】〕）］｝]"
+# What has no business at the start of a segment: the end of what was said before.
+_CONTINUES = (
+    r"""[)\]}”」』》〉】〕）］｝、，。．！？；：ー,;:!?%\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"""
+    r"""|['"’»›](?:\s|\p{P}|$)|\.(?:\P{L}|$)"""
+)
+CONTINUES = regex.compile(_CONTINUES)
+_WIDE_END = regex.compile(
+    rf"(?:[。｡！？]|．(?!\d)|(?<=[{WIDE}])[!?](?=[!?]*{CLOSING}*[{WIDE}]))[。｡！？!?…]*{CLOSING}*\s?"
+)
+_OPENED = regex.compile(r"(?<![\w.!?…,;:])(?:«|[“„‘»‹›\"'(\[](?=\S))")
+_CLOSED = regex.compile(rf"([.!?…])\s?{CLOSING}+")
+_NARROW_END = regex.compile(rf"[.!?…؟।]{CLOSING}*\s")
+# What goes on besides: `“Yes!” said he`, `“Yes!” (it was)`, `— Да? — спросил он`, `「はい。」と`.
+_GOES_ON = regex.compile(
+    rf"{_CONTINUES}|(?<={CLOSING}\s)\p{{Ll}}|(?:[—–-]\s*|[(\[])\p{{Ll}}|(?<=[」』])(?:と|って)"
+)
+# Short forms that sentencex does not know in every language, without their last full stop.
+_SHORT = regex.compile(
+    r"Dr|Mr|Mrs|Ms|Prof|Hr|Fr|Nr|St|Ste|MM|Mme|Mmes|Mlle|Mlles|Mgr|Sr|Sra|Srta|Dra|Dª|Exa|Exmo|Av"
+    r"|Sig|Dott|cf|pag|pág|ex|vgl|ca|bzw|z\.B|d\.h|u\.a|i\.e|e\.g|p\.ex|т\.е|т\.к|им|св|см|напр|ул"
+)
+_OPENING = "“„‘«»‹›\"'([—"
+
+
+def sentence_ends(paragraph: str, language: str, limit: int) -> Iterator[int]:
+    """Where sentences end in a paragraph of squeezed text, its own end included.
+
+    None lies inside a quotation that fits into `limit`. Each is just before the next sentence's
+    first character.
+    """
+    code = _CODES.get(language) or _code(paragraph)
+    quoted = quotations(paragraph, limit)
+    for end in _candidates(_without_marks(paragraph), code):
+        if not (
+            inside(quoted, end) or _GOES_ON.match(paragraph, end) or _is_short(paragraph, end, code)
+        ):
+            yield end
+    yield len(paragraph)
+
+
+def _code(paragraph: str) -> str:
+    letter = _SCRIPTS.search(paragraph)
+    return (letter and letter.lastgroup) or "en"
+
+
+def _is_short(paragraph: str, end: int, code: str) -> bool:
+    """Whether the full stop before a place belongs to a short form, an initial or an ordinal.
+
+    In German, a number with a full stop is an ordinal, as in `der 1. Mai`; a year is not.
+    """
+    if paragraph[end - 2 : end] != ". ":
+        return False
+    word = paragraph[paragraph.rfind(" ", 0, end - 2) + 1 : end - 2].lstrip(_OPENING)
+    if len(word) == 1 and word.isalpha():
+        return word not in "IЯ"
+    if code == "de" and len(word) < 3 and word.isdecimal():
+        return True
+    return _SHORT.fullmatch(word) is not None
+
+
+def _without_marks(paragraph: str) -> str:
+    """The paragraph with its quotation marks and brackets blotted out, as long as before.
+
+    sentencex keeps a quotation whole however long it is, and puts an unclosed mark on the wrong
+    side of an end.
+    """
+    opened = _OPENED.sub("_", paragraph)
+    blotted: str = _CLOSED.sub(lambda marks: marks[1] + " " * (len(marks[0]) - 1), opened)
+    return blotted
+
+
+def _candidates(text: str, code: str) -> Iterator[int]:
+    """Where sentences may end, but for the text's end.
+
+    A full stop of Chinese or Japanese is one in any language; what is between two of them goes to
+    sentencex, which is slow with them.
+    """
+    start = 0
+    narrow = _NARROW_END.search(text)
+    for match in _WIDE_END.finditer(text):
+        if narrow and narrow.start() < match.start():
+            yield from _narrow(text, start, match.start(), code)
+            narrow = _NARROW_END.search(text, match.end())
+        start = match.end()
+        if start < len(text):
+            yield start
+    if narrow:
+        yield from _narrow(text, start, len(text), code)
+
+
+def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
+    """The ends that sentencex finds, a window at a time: it takes quadratic time.
+
+    The last sentence of a window may be cut, so that the next window begins with it.
+    """
+    while start < end:
+        window = text[start : min(start + WINDOW, end)]
+        *whole, last = sentencex.segment(code, window)
+        for sentence in whole:
+            start += len(sentence)
+            if sentence[-1] == " ":
+                yield start
+        if start + len(last) >= end:
+            return
+        if not whole:
+            start += window.rfind(" ") + 1 or len(window)
