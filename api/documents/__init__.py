@@ -1,0 +1,61 @@
+"""Documents for narration: from an uploaded file to its text and chapters."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from api.documents import epub, markdown, plain
+from api.documents.errors import unreadable, unsupported
+from shared.document import Document
+
+KINDS = {
+    ".txt": "text/plain",
+    ".md": "text/markdown",
+    ".markdown": "text/markdown",
+    ".epub": epub.MEDIA_TYPE,
+}
+READERS = {"text/plain": plain.read, "text/markdown": markdown.read, epub.MEDIA_TYPE: epub.read}
+# What is often sent under a wrong name and would pass for text, or for a book.
+FOREIGN = ((b"%pdf-", "PDF"), (b"{\\rtf", "RTF"), (b"<!doctype html", "HTML"), (b"<html", "HTML"))
+ZIP = b"PK\x03\x04"
+
+
+def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars: int) -> Document:
+    """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
+
+    The text is normalised as `shared.text.normalise` does it, so that the chapters' offsets hold.
+    Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
+    protected, empty or has more than `max_chars` characters.
+    """
+    document = READERS[_kind(file, name, media_type)](file, max_chars)
+    if not any(map(str.isalnum, document.text)):
+        raise unreadable("the file has nothing to speak in it: send one with text")
+    return document
+
+
+def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
+    """The media type of what is read here, by the content and else by what the client says."""
+    file.seek(0)
+    head = file.read(512)
+    file.seek(0)
+    said = _said(name, media_type)
+    if epub.starts(head):
+        return epub.MEDIA_TYPE
+    if head.startswith(ZIP) and said != epub.MEDIA_TYPE:
+        raise unsupported("the file is a zip archive, such as a DOCX file, but no EPUB")
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, what in FOREIGN:
+        if start.startswith(mark):
+            raise unsupported(f"the file is {what}")
+    if said is None:
+        raise unsupported(
+            f"{(name or media_type or 'a file without a name')[:100]!r} is no such kind"
+        )
+    return said
+
+
+def _said(name: str | None, media_type: str | None) -> str | None:
+    by_name = KINDS.get(PurePosixPath(name or "").suffix.lower())
+    by_type = (media_type or "").partition(";")[0].strip().lower()
+    return by_name or (by_type if by_type in READERS else None)

@@ -1,0 +1,99 @@
+"""A zip archive of unknown origin: what is read is counted, whatever the archive claims."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from api.documents.errors import unreadable
+
+MAX_DIRECTORY_BYTES = 2**20
+MAX_MEMBERS = 10_000
+MAX_MEMBER_BYTES = 32 * 2**20
+MAX_TOTAL_BYTES = 128 * 2**20
+CHUNK_BYTES = 2**16
+ENCRYPTED = 0x1
+# The two that EPUB allows; the others may take gigabytes to unpack.
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    ValueError,
+)
+
+
+class Archive:
+    """The members of a zip archive by name, read within bounds and as often as wanted.
+
+    Raises `InvalidRequest` if the archive is broken, encrypted or unpacks to too much.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        with _sound():
+            self._zip = zipfile.ZipFile(cast(BinaryIO, _Bounded(file)))
+        self._members = {info.filename: info for info in self._zip.infolist()}
+        if len(self._members) > MAX_MEMBERS:
+            raise _too_many()
+        self._names = {name.casefold(): name for name in self._members}
+        self._left_bytes = MAX_TOTAL_BYTES
+
+    def find(self, path: str) -> str | None:
+        """The name of the member at `path`, upper and lower case apart only if both exist."""
+        return path if path in self._members else self._names.get(path.casefold())
+
+    def read(self, name: str, most_bytes: int) -> bytes:
+        """All of a member that unpacks to at most `most_bytes`."""
+        return b"".join(self.chunks(name, most_bytes))
+
+    def chunks(self, name: str, most_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes]:
+        """A member bit by bit."""
+        info = self._members[name]
+        if info.flag_bits & ENCRYPTED:
+            raise unreadable("the book is protected by a password: send it without one")
+        if info.compress_type not in METHODS:
+            raise unreadable(
+                f"{name!r} is compressed in a way that EPUB does not know: zip it anew"
+            )
+        with _sound(), self._zip.open(info) as member:
+            while chunk := member.read(CHUNK_BYTES):
+                most_bytes -= len(chunk)
+                self._left_bytes -= len(chunk)
+                if min(most_bytes, self._left_bytes) < 0:
+                    raise unreadable(f"{name!r} unpacks to too many bytes: split the book")
+                yield chunk
+
+
+class _Bounded:
+    """A file that `zipfile` cannot make read a huge directory, which is one read, into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._file.read(
+            size if 0 <= size <= MAX_DIRECTORY_BYTES else MAX_DIRECTORY_BYTES + 1
+        )
+        if len(content) > MAX_DIRECTORY_BYTES:
+            raise _too_many()
+        return content
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    try:
+        yield
+    except BROKEN as error:
+        raise unreadable(f"the file is broken ({error}): export or download it again") from None
+
+
+def _too_many() -> Exception:
+    return unreadable(f"the file has more than {MAX_MEMBERS:,} files in it: split the book")

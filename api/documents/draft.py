@@ -1,0 +1,60 @@
+"""A document in the making: paragraphs come in order, chapters are marked in them."""
+
+from __future__ import annotations
+
+from api.documents.errors import too_long
+from shared.document import Chapter, Document
+from shared.text import normalise
+
+APART = "\n\n"
+SOFT_HYPHEN = "\xad"
+MAX_TITLE_CHARS = 200
+
+
+def line(text: str) -> str:
+    """A text as one normalised line, without the marks of where a word may be broken."""
+    return normalise(" ".join(text.replace(SOFT_HYPHEN, "").split()))
+
+
+def title(text: str) -> str:
+    """A text as one line that is short enough for a title."""
+    return line(text)[:MAX_TITLE_CHARS].rstrip()
+
+
+class Draft:
+    """Paragraphs of at most `max_chars` characters in all, and the chapters in them."""
+
+    def __init__(self, max_chars: int) -> None:
+        self._max_chars = max_chars
+        self._paragraphs: list[str] = []
+        self._chapters: dict[int, str] = {}
+        self.end = 0
+
+    def add(self, paragraph: str) -> str:
+        """Add a paragraph at `end`, unless it is blank, and return it as one line."""
+        added = line(paragraph)
+        if not added:
+            return ""
+        if self.end + len(added) > self._max_chars:
+            raise too_long(self._max_chars)
+        self._paragraphs.append(added)
+        self.end += len(added) + len(APART)
+        return added
+
+    def mark(self, name: str, start: int) -> None:
+        """Let a chapter begin at a character; of several that do, the last one counts."""
+        if short := title(name):
+            self._chapters[start] = short
+
+    def document(
+        self, *, name: str | None = None, author: str | None = None, language: str | None = None
+    ) -> Document:
+        """The document; a chapter with no text after its mark, such as a picture, is left out."""
+        chapters = (Chapter(self._chapters[start], start) for start in sorted(self._chapters))
+        return Document(
+            text=APART.join(self._paragraphs),
+            chapters=tuple(chapter for chapter in chapters if chapter.start < self.end),
+            title=title(name or "") or None,
+            author=title(author or "") or None,
+            language=language,
+        )

@@ -1,0 +1,54 @@
+"""From the bytes of a page to its characters."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+
+from api.documents.errors import unreadable
+
+# By how a page begins: a byte order mark, or the zero byte beside the first "<".
+MARKS = (
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"<\0", "utf-16-le"),
+    (b"\0<", "utf-16-be"),
+)
+DECLARED = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
+DECLARED_WITHIN_BYTES = 1_024
+# Of Python's codecs those that are for pages: others unpack archives, or take quadratic time.
+PAGE_CODECS = ("ascii", "big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift_jis", "utf-8")
+
+
+def decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+    """The text of the page `name` in the encoding that it declares, else in UTF-8.
+
+    Raises `InvalidRequest` if it is not in that encoding.
+    """
+    decoder = None
+    try:
+        for chunk in chunks:
+            decoder = decoder or codecs.getincrementaldecoder(_encoding(chunk))()
+            yield decoder.decode(chunk)
+        if decoder:
+            yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise unreadable(
+            f"{name!r} in the book is not {error.encoding.upper()}, as it should be: "
+            "export the book again"
+        ) from None
+
+
+def _encoding(start: bytes) -> str:
+    for mark, encoding in MARKS:
+        if start.startswith(mark):
+            return encoding
+    if declared := DECLARED.search(start[:DECLARED_WITHIN_BYTES]):
+        try:
+            encoding = codecs.lookup(declared[1].decode("ascii")).name
+        except LookupError:
+            encoding = ""
+        if encoding.startswith(PAGE_CODECS):
+            return "utf-8-sig" if encoding == "utf-8" else encoding
+    return "utf-8-sig"

@@ -1,0 +1,67 @@
+"""EPUB 2 and 3."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import BinaryIO
+
+from api.documents import package
+from api.documents.archive import Archive
+from api.documents.draft import Draft
+from api.documents.xhtml import Reader
+from shared.document import Document
+
+MEDIA_TYPE = "application/epub+zip"
+# The names of the model's languages by what dc:language begins with, in two letters or three.
+LANGUAGES = {
+    code: name
+    for codes, name in (
+        ("zh zho chi cmn", "chinese"),
+        ("en eng", "english"),
+        ("de deu ger", "german"),
+        ("it ita", "italian"),
+        ("pt por", "portuguese"),
+        ("es spa", "spanish"),
+        ("ja jpn", "japanese"),
+        ("ko kor", "korean"),
+        ("fr fra fre", "french"),
+        ("ru rus", "russian"),
+    )
+    for code in codes.split()
+}
+
+
+def starts(head: bytes) -> bool:
+    """Whether a file that begins so is an EPUB: its type is the first member, and not packed."""
+    return head.startswith(b"PK\x03\x04") and head[30:].startswith(
+        b"mimetype" + MEDIA_TYPE.encode()
+    )
+
+
+def read(file: BinaryIO, max_chars: int) -> Document:
+    """Read the text of a book in the order of its spine, with the chapters of its contents page.
+
+    A book without a usable contents page has the chapters that its pages' first headings name.
+    Source: the EPUB 3.3 and OPF 2.0.1 specifications.
+    """
+    archive = Archive(file)
+    book = package.read(archive)
+    contents = defaultdict(list)
+    for entry in book.contents:
+        contents[entry.page].append(entry)
+    listed = any(page in contents for page in book.spine)
+
+    draft = Draft(max_chars)
+    reader = Reader(draft)
+    for page in book.spine:
+        start = draft.end
+        anchors = {entry.anchor for entry in contents[page]}
+        found = reader.read(archive.chunks(page), page, anchors)
+        for entry in contents[page]:
+            draft.mark(entry.title, found.anchors.get(entry.anchor, start))
+        if found.heading and not listed:
+            draft.mark(*found.heading)
+    language = LANGUAGES.get(
+        (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
+    )
+    return draft.document(name=book.title, author=book.author, language=language)

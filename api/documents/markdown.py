@@ -1,0 +1,102 @@
+"""Markdown: what it says, without its marks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import pyromark
+
+from api.documents import plain
+from api.documents.draft import Draft
+from api.documents.errors import unreadable
+from shared.document import Document
+
+OPTIONS = (
+    pyromark.Options.ENABLE_TABLES
+    | pyromark.Options.ENABLE_STRIKETHROUGH
+    | pyromark.Options.ENABLE_FOOTNOTES
+)
+# Only at the beginning, and without an empty line: a text may begin with a rule, too.
+FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\n(?=[\w-]+:)(?:(?![ \t]*\n).*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)"
+)
+URL = re.compile(r" ?\b(?:https?://|www\.)\S*[^\s.,;:!?)\]}'\"”’»]")
+MAX_EVENTS = 2_000_000  # a dense text of 5 million characters has 700,000
+INLINE = frozenset(
+    ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
+)
+UNSPOKEN = frozenset(("CodeBlock", "FootnoteDefinition"))
+
+
+def read(file: BinaryIO, max_chars: int) -> Document:
+    """Read CommonMark with tables, strikethrough and footnotes.
+
+    Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
+    and of images stays. Left out are URLs, blocks of code, HTML, comments, footnotes and YAML at
+    the beginning. Chapters are the headings of levels 1 and 2, else those of the highest level;
+    the title is the only heading of level 1.
+    """
+    source = plain.decode(file, max_chars).replace("\r\n", "\n")
+    draft = Draft(max_chars)
+    headings = []
+    for level, paragraph in _paragraphs(FRONT_MATTER.sub("", source)):
+        start = draft.end
+        added = draft.add(URL.sub("", paragraph))
+        if level and added:
+            headings.append((level, added, start))
+    deepest = max(2, min((level for level, _, _ in headings), default=0))
+    for level, name, start in headings:
+        if level <= deepest:
+            draft.mark(name, start)
+    titles = [name for level, name, _ in headings if level == 1]
+    return draft.document(name=titles[0] if len(titles) == 1 else None)
+
+
+def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
+    """Each paragraph with its level: that of a heading, or 0."""
+    words: list[str] = []
+    level, unspoken = 0, 0
+    events: Iterator[Any] = pyromark.events(source, options=OPTIONS)
+    for count, event in enumerate(events):
+        if count > MAX_EVENTS:
+            raise unreadable("the file has too many marks: send it as plain text")
+        match event:
+            case {"Start": tag} if unspoken or _is_unspoken(tag):
+                unspoken += 1
+            case {"End": _} if unspoken:
+                unspoken -= 1
+            case {"Text": text} | {"Code": text} if not unspoken:
+                words.append(text)
+            case "SoftBreak" | "HardBreak" | {"InlineHtml": "<br>" | "<br/>" | "<br />"}:
+                words.append(" ")
+            case {"Start": "TableCell"}:
+                words.append(", " if words else "")
+            case {"Start": tag} | {"End": tag} if _name(tag) not in INLINE:
+                if words:
+                    yield level, "".join(words)
+                    words.clear()
+                level = _level(tag)
+    yield level, "".join(words)
+
+
+def _name(tag: str | Mapping[str, Any]) -> str:
+    return tag if isinstance(tag, str) else next(iter(tag))
+
+
+def _is_unspoken(tag: str | Mapping[str, Any]) -> bool:
+    match tag:
+        case {"Link": {"link_type": "Autolink"}}:
+            return True
+        case _:
+            return _name(tag) in UNSPOKEN
+
+
+def _level(tag: str | Mapping[str, Any]) -> int:
+    """That of the heading that begins; at its end the tag is the bare level."""
+    match tag:
+        case {"Heading": {"level": level}}:
+            return int(level[1:])
+        case _:
+            return 0

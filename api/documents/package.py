@@ -1,0 +1,163 @@
+"""What an EPUB says of itself: its package document, its contents page and its protection."""
+
+from __future__ import annotations
+
+import html
+import posixpath
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from lxml import etree
+
+from api.documents.archive import Archive
+from api.documents.errors import unreadable
+
+MAX_XML_BYTES = 2 * 2**20
+CONTAINER = "META-INF/container.xml"
+ENCRYPTION = "META-INF/encryption.xml"
+RIGHTS = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
+# Fonts may be obfuscated in a book that is otherwise open.
+FONT_METHODS = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
+NCX = "application/x-dtbncx+xml"
+DC = "{http://purl.org/dc/elements/1.1/}"
+EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
+
+
+class Entry(NamedTuple):
+    """A line of the contents page: `page` is a member's name, `anchor` an id on it or empty."""
+
+    title: str
+    page: str
+    anchor: str
+
+
+class Package(NamedTuple):
+    """A book; `spine` names the members that are its text, in reading order, each of them once."""
+
+    spine: tuple[str, ...]
+    contents: tuple[Entry, ...]
+    title: str | None
+    author: str | None
+    language: str | None
+
+
+def read(archive: Archive) -> Package:
+    """Read the package document and the contents page that it names.
+
+    Raises `InvalidRequest` if the book is protected, or a file is missing that it needs.
+    """
+    _refuse_protection(archive)
+    base = _find(archive)
+    root = _tree(archive, base)
+    items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
+    return Package(
+        spine=tuple(dict.fromkeys(_spine(archive, base, root, items))),
+        contents=tuple(_contents(archive, base, items)),
+        title=_metadata(root, "title"),
+        author=_metadata(root, "creator"),
+        language=_metadata(root, "language"),
+    )
+
+
+def _refuse_protection(archive: Archive) -> None:
+    methods: set[str] = set()
+    if name := archive.find(ENCRYPTION):
+        tree = _tree(archive, name)
+        methods.update(data.get("Algorithm", "") for data in tree.iter("{*}EncryptionMethod"))
+    if methods - FONT_METHODS or any(map(archive.find, RIGHTS)):
+        raise unreadable("the book is protected (DRM): send a copy without protection")
+
+
+def _find(archive: Archive) -> str:
+    """The name of the package document."""
+    container = archive.find(CONTAINER)
+    if container is None:
+        raise unreadable(f"the file has no {CONTAINER} and so is no EPUB: export it again")
+    for rootfile in _tree(archive, container).iter("{*}rootfile"):
+        if name := archive.find(_join("", rootfile.get("full-path", ""))):
+            return name
+    raise unreadable("the file has no package document (.opf): export the book again")
+
+
+def _spine(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Iterator[str]:
+    for itemref in root.iterfind("{*}spine/{*}itemref"):
+        item = items.get(itemref.get("idref"))
+        href = "" if item is None else item.get("href", "")
+        if itemref.get("linear") == "no" or (item is not None and _is_no_text(item)):
+            continue
+        name = archive.find(_join(base, href)) if href else None
+        if name is None:
+            missing = href or itemref.get("idref")
+            raise unreadable(f"the book lacks {missing!r}, a part of its text: export it again")
+        yield name
+
+
+def _is_no_text(item: Any) -> bool:
+    """Whether it is the contents page, or a picture that is a page of its own."""
+    return _is_nav(item) or item.get("media-type", "").startswith("image/")
+
+
+def _is_nav(item: Any) -> bool:
+    return "nav" in item.get("properties", "").split()
+
+
+def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]:
+    """The contents page of EPUB 3, else that of EPUB 2, else nothing."""
+    navs = [(item, _nav) for item in items.values() if _is_nav(item)]
+    maps = [(item, _ncx) for item in items.values() if item.get("media-type") == NCX]
+    for item, links in navs[:1] + maps[:1]:
+        name = archive.find(_join(base, item.get("href", "")))
+        entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
+        if entries:
+            return entries
+    return []
+
+
+def _nav(root: Any) -> Iterator[tuple[Any, str]]:
+    for nav in root.iter("{*}nav"):
+        if "toc" in nav.get(EPUB_TYPE, "").split():
+            yield from ((link, link.get("href", "")) for link in nav.iter("{*}a"))
+
+
+def _ncx(root: Any) -> Iterator[tuple[Any, str]]:
+    for point in root.iter("{*}navPoint"):
+        label, content = point.find("{*}navLabel"), point.find("{*}content")
+        if label is not None and content is not None:
+            yield label, content.get("src", "")
+
+
+def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> Iterator[Entry]:
+    for label, href in links:
+        name, title = archive.find(_join(base, href)), _text(label)
+        if name and title:
+            yield Entry(title, name, unquote(href.partition("#")[2]))
+
+
+def _metadata(root: Any, name: str) -> str | None:
+    return next(filter(None, map(_text, root.iter(DC + name))), None)
+
+
+def _text(element: Any) -> str:
+    # A named entity such as &nbsp; is none that XML knows, and comes as it is written.
+    return html.unescape("".join(element.itertext())).strip()
+
+
+def _join(base: str, href: str) -> str:
+    """The path in the archive of what is named on the page `base`; it never meets a disk."""
+    path = unquote(href.partition("#")[0])
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base), path))
+
+
+def _tree(archive: Archive, name: str) -> Any:
+    """The root of an XML member: nothing is fetched for it, and no entity of its own expanded."""
+    parser = etree.XMLParser(
+        recover=True, resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
+    )
+    try:
+        root = etree.fromstring(archive.read(name, MAX_XML_BYTES), parser)
+    except etree.XMLSyntaxError:
+        root = None
+    if root is None:
+        raise unreadable(f"{name!r} in the book is no XML: export the book again")
+    return root

@@ -1,0 +1,44 @@
+"""Plain text."""
+
+from __future__ import annotations
+
+import codecs
+from typing import BinaryIO
+
+from api.documents.errors import too_long, unreadable, unsupported
+from shared.document import Document
+from shared.text import headings
+
+UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+MAX_BYTES_PER_CHAR = 4  # of UTF-8 and of UTF-16
+
+
+def read(file: BinaryIO, max_chars: int) -> Document:
+    """Read a plain text, whose headings make its chapters."""
+    text = decode(file, max_chars)
+    return Document(text, headings(text))
+
+
+def decode(file: BinaryIO, max_chars: int) -> str:
+    """The characters of a file in UTF-8, or in UTF-16 with a byte order mark.
+
+    Raises `InvalidRequest` if it is neither or has more than `max_chars` of them, and
+    `UnsupportedMedia` if it is no text at all.
+    """
+    most = MAX_BYTES_PER_CHAR * (max_chars + 1)
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise too_long(max_chars)
+    encoding = "utf-16" if content.startswith(UTF16) else "utf-8-sig"
+    if encoding != "utf-16" and 0 in content:
+        raise unsupported("the file is binary, not text")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise unreadable(
+            f"the file is not {error.encoding.upper()} from byte {error.start:,} on: "
+            "save it as UTF-8 and send it again"
+        ) from None
+    if len(text) > max_chars:
+        raise too_long(max_chars)
+    return text

@@ -1,0 +1,180 @@
+"""The text of a book's pages, bit by bit: no tree is built, so that memory stays small."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from lxml import etree
+
+from api.documents.draft import Draft
+from api.documents.encoding import decoded
+from api.documents.errors import unreadable
+
+MAX_DEPTH = 200
+MAX_MARKS = 2_000_000  # tags, attributes and bits of text in a book; a novel has some thousands
+MAX_TAG_CHARS = 2**16
+HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+BLOCKS = HEADINGS | frozenset(
+    (
+        "address",
+        "article",
+        "aside",
+        "blockquote",
+        "body",
+        "caption",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "figcaption",
+        "figure",
+        "footer",
+        "form",
+        "header",
+        "hr",
+        "html",
+        "legend",
+        "li",
+        "main",
+        "nav",
+        "ol",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "table",
+        "tr",
+        "ul",
+    )
+)
+CELLS = frozenset(("td", "th"))
+UNSPOKEN = frozenset(
+    (
+        "audio",
+        "head",
+        "iframe",
+        "math",
+        "noscript",
+        "object",
+        "rp",
+        "rt",
+        "script",
+        "style",
+        "svg",
+        "template",
+        "title",
+        "video",
+    )
+)
+# epub:type, and role with "doc-" before it: notes and their marks, and the numbers of paper pages.
+UNSPOKEN_TYPES = frozenset(("noteref", "footnote", "endnote", "rearnote", "backlink", "pagebreak"))
+# XHTML may close any tag at once; read as HTML, such a tag would stay open.
+CLOSED = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
+
+
+class Page(NamedTuple):
+    """What was found on a page: where the anchors are, and its first heading with its place."""
+
+    anchors: Mapping[str, int]
+    heading: tuple[str, int] | None
+
+
+class Reader:
+    """Adds the text of pages to a draft, a paragraph for each block element.
+
+    It reads XHTML as HTML, which takes it as it is meant even where it is not well-formed, and
+    knows no entities but those of HTML. Being also the parser's target, it gets the tags as they
+    come. Raises `InvalidRequest` if there are too many, or too many in one another.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._marks = 0
+
+    def read(self, chunks: Iterable[bytes], name: str, anchors: set[str]) -> Page:
+        """Add a page to the draft, and find those of `anchors` that are ids on it."""
+        self._wanted, self._anchors = anchors, dict[str, int]()
+        self._heading: tuple[str, int] | None = None
+        self._words: list[str] = []
+        self._depth = self._unspoken = 0
+        self._in_heading = False
+        # Its own bounds would end a page in silence; ours raise.
+        parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
+        parser.feed(b"<html>")  # so that a page is never empty
+        for text in _whole_tags(decoded(chunks, name)):
+            parser.feed(CLOSED.sub(r"<\1\2></\1>", text).encode())
+        parser.close()
+        return Page(self._anchors, self._heading)
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """Begin an element."""
+        self._depth += 1
+        self._count(1 + len(attributes))
+        if self._unspoken or tag in UNSPOKEN or (attributes and _is_unspoken(attributes)):
+            self._unspoken += 1
+        elif tag in BLOCKS:
+            self._end_paragraph()
+            self._in_heading |= tag in HEADINGS
+        elif tag in CELLS and self._words:
+            self._words.append(", ")
+        elif tag == "br":
+            self._words.append(" ")
+        for anchor in (attributes.get("id"), attributes.get("name")):
+            if anchor in self._wanted:
+                self._anchors.setdefault(anchor, self._draft.end)
+
+    def end(self, tag: str) -> None:
+        """End an element."""
+        self._depth -= 1
+        if self._unspoken:
+            self._unspoken -= 1
+        elif tag in BLOCKS:
+            self._end_paragraph()
+            self._in_heading &= tag not in HEADINGS
+
+    def data(self, text: str) -> None:
+        """Take a part of the text."""
+        self._count(1)
+        if not self._unspoken:
+            self._words.append(text)
+
+    def close(self) -> None:
+        """End the page."""
+        self._end_paragraph()
+
+    def _count(self, marks: int) -> None:
+        self._marks += marks
+        if self._depth > MAX_DEPTH or self._marks > MAX_MARKS:
+            raise unreadable("the book's pages have too many tags: export it as plain text")
+
+    def _end_paragraph(self) -> None:
+        if not self._words:
+            return
+        start = self._draft.end
+        added = self._draft.add("".join(self._words))
+        self._words.clear()
+        if added and self._in_heading and self._heading is None:
+            self._heading = added, start
+
+
+def _is_unspoken(attributes: Mapping[str, str]) -> bool:
+    if attributes.get("aria-hidden") == "true" or "hidden" in attributes:
+        return True
+    types = attributes.get("epub:type", "").split()
+    roles = (role.removeprefix("doc-") for role in attributes.get("role", "").split())
+    return not UNSPOKEN_TYPES.isdisjoint((*types, *roles))
+
+
+def _whole_tags(texts: Iterable[str]) -> Iterator[str]:
+    """The same text, not cut within a tag; the middle of a long one is lost, such as a picture."""
+    held = ""
+    for text in texts:
+        text = held + text
+        open_tag = text.find("<", text.rfind(">") + 1)
+        cut = open_tag if open_tag >= 0 else len(text)
+        yield text[:cut]
+        held = text[cut : cut + MAX_TAG_CHARS]
+    yield held
