@@ -9,6 +9,8 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.formats import Format
+
 SAMPLE_RATE = 24_000
 
 
@@ -95,6 +97,8 @@ class SpeechSpec(Record):
     reference: StoredReference | None = None
     seed: int | None = None
     sampling: Sampling = Sampling()
+    response_format: Format = Format.WAV
+    chapter_files: bool = False
     metadata: dict[str, str] = {}
 
 
@@ -222,3 +226,24 @@ def job_of(segment: str) -> str:
 def job_folder(job_id: str) -> str:
     """Where all files of a job lie in the storage."""
     return f"jobs/{job_id}"
+
+
+def segments_folder(job_id: str) -> str:
+    """Where a job's segments lie until they are joined."""
+    return f"{job_folder(job_id)}/segments"
+
+
+def audio_key(job_id: str, epoch: int, kind: Format) -> str:
+    """Where the join of an epoch puts a job's audio; what belongs to it lies beside it."""
+    return f"{job_folder(job_id)}/{epoch}/audio.{kind}"
+
+
+def chapter_key(audio: str, number: int) -> str:
+    """Where the file of a chapter lies, numbered from 1; 0 is what comes before the first."""
+    folder, name = audio.rsplit("/", 1)
+    return f"{folder}/chapter-{number}.{name.rsplit('.', 1)[1]}"
+
+
+def timings_key(audio: str) -> str:
+    """Where it lies which segment is heard when."""
+    return f"{audio.rsplit('/', 1)[0]}/timings.json"

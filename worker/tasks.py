@@ -8,8 +8,8 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from threading import Event, Semaphore
 
-from shared.errors import StaleClaim, Unavailable
-from shared.jobs import Claim, SegmentResult, job_folder
+from shared.errors import ObjectNotFound, StaleClaim, Unavailable
+from shared.jobs import Claim, SegmentResult, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
 from worker import audio
@@ -17,6 +17,7 @@ from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Speech
 from worker.insist import insist
+from worker.joining import join_job
 from worker.lease import Heartbeat
 from worker.requests import has_another_chance, request_of, with_another_seed
 
@@ -51,6 +52,7 @@ class SegmentTask:
 
     def __call__(self) -> None:
         """Do the next segment, and the join if it was the job's last."""
+        self._heartbeat.consumed()
         with ExitStack() as place:
             # As late as can be: what is claimed is next, whatever else comes in the meantime.
             place.enter_context(self._places)
@@ -79,9 +81,9 @@ class SegmentTask:
         except CancelledError:
             # Of what is lost already, the ledger takes nothing back.
             self._release(claim, "the worker lets go of it")
-        except StepFailed as error:
-            # Perhaps a neighbour's fault: the lease runs out, and the attempt counts.
-            _log.warning("Leaving %s to another attempt: %s", claim.segment_id, error)
+        except (StepFailed, ObjectNotFound) as error:
+            # Perhaps a neighbour's fault, or a storage that is not itself: another may do better.
+            self._leave(claim, error)
         except (Unavailable, QueueFull, Closed) as error:
             self._release(claim, error)
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
@@ -89,6 +91,12 @@ class SegmentTask:
             with suppress(StaleClaim, Unavailable):
                 self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
+
+    def _leave(self, claim: Claim, reason: Exception) -> None:
+        """Let the lease run out: the attempt counts, and the next one is not at once."""
+        _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
+        with suppress(StaleClaim, Unavailable):
+            self._ledger.note(claim, f"{type(reason).__name__}: {reason}")
 
     def _release(self, claim: Claim, reason: object) -> None:
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
@@ -99,7 +107,7 @@ class SegmentTask:
     def _speak(self, claim: Claim, lost: Event, place: ExitStack) -> Claim | None:
         speech = self._say(claim, lost)
         place.close()  # another may be spoken while this one is stored
-        key = f"{job_folder(claim.job_id)}/segments/{claim.index}-{claim.epoch}.wav"
+        key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
         content = audio.encode_wav(speech.samples)
         insist(lambda: self._storage.put(key, content), lost)
         join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
@@ -108,7 +116,7 @@ class SegmentTask:
 
     def _say(self, claim: Claim, lost: Event) -> Speech:
         """Speak a segment; one that does not find its end has a second chance, by another seed."""
-        asked = request_of(claim, self._storage, lost)
+        asked = insist(lambda: request_of(claim, self._storage, lost), lost)
         speech = self._engine.submit(asked).result()
         if speech.finish_reason == "length" and has_another_chance(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
@@ -117,11 +125,18 @@ class SegmentTask:
 
     def _join(self, claim: Claim, lost: Event) -> Claim | None:
         job = self._ledger.job(claim.job_id)
-        key = f"{job_folder(job.id)}/audio-{claim.epoch}.wav"
-        keys = [result.key for result in self._ledger.spoken(job)]
-        joined = insist(lambda: audio.join(self._storage, keys, key), lost)
-        result = SegmentResult(key=key, samples=joined.samples)
+        segments = list(self._ledger.spoken(job))
+
+        def read(key: str) -> bytes:
+            if lost.is_set():
+                raise CancelledError
+            return self._storage.get(key)
+
+        joined = insist(lambda: join_job(job, segments, claim.epoch, self._storage, read), lost)
+        result = SegmentResult(key=joined.key, samples=joined.samples)
         insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)
+        with suppress(Unavailable):  # what is left of them expires with the job
+            self._storage.delete_folder(segments_folder(job.id))
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
         return None
 

@@ -81,7 +81,8 @@ def test_segments_become_one_file_in_order(
     content = storage.get(job.result_key)
     assert len(content) == job.result_bytes
     samples = np.frombuffer(content[-2 * job.samples :], dtype="<i2")
-    assert samples[::1_920].tolist() == [ord(char) for char in "abcde"]
+    # In the middle of frames: where segments meet, their edges are faded.
+    assert samples[960::1_920].tolist() == [ord(char) for char in "abcde"]
 
 
 def test_the_request_is_what_the_job_says(

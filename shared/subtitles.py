@@ -1,0 +1,99 @@
+"""Subtitles: what is heard as text on the screen, in two lines at the most."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import regex
+
+from shared.timings import SegmentTiming, Timings
+
+# Columns of a line, as broadcasters have it; an ideograph takes two.
+LINE, LINES = 42, 2
+_WORDS = regex.compile(r"\S+\s*")
+_GRAPHEMES = regex.compile(r"\X")
+
+
+class Cue(NamedTuple):
+    """Text that is shown from one millisecond to another."""
+
+    start_ms: int
+    end_ms: int
+    text: str
+
+
+def vtt(timings: Timings) -> str:
+    """WebVTT (W3C)."""
+    shown = (
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escaped(cue.text)}\n"
+        for cue in cues(timings)
+    )
+    return "\n".join(["WEBVTT\n", *shown])
+
+
+def srt(timings: Timings) -> str:
+    """SubRip."""
+    return "\n".join(
+        f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n"
+        f"{cue.text.replace('-->', '→')}\n"
+        for number, cue in enumerate(cues(timings), 1)
+    )
+
+
+def cues(timings: Timings) -> Iterator[Cue]:
+    """What is shown when; each segment's time is shared by the width of its cues."""
+    for segment in timings.segments:
+        yield from _cues(segment)
+
+
+def _cues(segment: SegmentTiming) -> Iterator[Cue]:
+    start_ms, end_ms = round(1_000 * segment.start_s), round(1_000 * segment.end_s)
+    texts = _cut(segment.text, LINE * LINES)
+    if end_ms - start_ms < len(texts):
+        return  # too short for anybody to read
+    widths = [max(1, _width(text)) for text in texts]
+    shares = [each / sum(widths) for each in accumulate(widths, initial=0)]
+    times = [start_ms + round(share * (end_ms - start_ms)) for share in shares]
+    for text, (begin, end) in zip(texts, pairwise(times), strict=True):
+        if begin < end:
+            yield Cue(begin, end, "\n".join(_cut(text, LINE)))
+
+
+def _cut(text: str, most: int) -> list[str]:
+    """Cut a text into even pieces of at most `most` columns, between words where that can be."""
+    width = _width(text)
+    even = width / -(-width // most) if width else 0
+    pieces, piece = [], ""
+    for token in _tokens(text, most):
+        full = _width(piece) >= even or _width((piece + token).rstrip()) > most
+        if piece and full:
+            pieces.append(piece.strip())
+            piece = ""
+        piece += token
+    return [*pieces, piece.strip()]
+
+
+def _tokens(text: str, most: int) -> Iterator[str]:
+    """Words with the space after them; of words without end, and of ideographs, each character."""
+    for word in _WORDS.findall(text):
+        is_short = _width(word) <= most and _width(word) == len(word)
+        yield from [word] if is_short else _GRAPHEMES.findall(word)
+
+
+def _width(text: str) -> int:
+    """How many columns a text takes."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+
+
+def _clock(milliseconds: int, point: str) -> str:
+    seconds, rest = divmod(milliseconds, 1_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{seconds:02}{point}{rest:03}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

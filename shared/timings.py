@@ -1,0 +1,36 @@
+"""Which segment is heard when."""
+
+from __future__ import annotations
+
+from shared.jobs import Record
+
+
+class SegmentTiming(Record):
+    """A segment: its text, its characters of the input, and when it is heard."""
+
+    index: int
+    text: str
+    start: int
+    end: int
+    start_s: float
+    end_s: float
+    chapter: int | None
+    truncated: bool
+
+
+class ChapterTiming(Record):
+    """A chapter: its title, and when it is heard."""
+
+    index: int
+    title: str
+    start_s: float
+    end_s: float
+
+
+class Timings(Record):
+    """All that is heard, in order."""
+
+    sample_rate: int
+    duration_s: float
+    segments: tuple[SegmentTiming, ...]
+    chapters: tuple[ChapterTiming, ...]

@@ -1,0 +1,134 @@
+"""Files of each format, written as the samples come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import av
+import soundfile
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from shared.errors import Unavailable
+from shared.formats import Format
+from shared.jobs import SAMPLE_RATE
+from shared.timings import ChapterTiming
+from worker.audio.wav import Pcm
+
+# What the lengths in a WAV's header can say; RF64 (EBU Tech 3306) has longer ones.
+MAX_WAV_BYTES = 2**32 - 2**16
+SAMPLE_BYTES = 2
+MILLISECOND = Fraction(1, 1_000)
+
+
+class Writer(Protocol):
+    """Takes int16 samples [n] in order."""
+
+    def write(self, samples: Pcm) -> None:
+        """Append samples."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tags:
+    """What a file says of itself; only m4b has room for chapters."""
+
+    title: str | None = None
+    author: str | None = None
+    chapters: tuple[ChapterTiming, ...] = ()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How libavcodec makes a format; speech in one channel needs few bits a second."""
+
+    container: str
+    codec: str
+    bits_per_s: int | None = None
+
+
+ENCODINGS = {
+    Format.FLAC: Encoding("flac", "flac"),
+    Format.MP3: Encoding("mp3", "libmp3lame", 64_000),
+    Format.OPUS: Encoding("ogg", "libopus", 32_000),
+    Format.M4B: Encoding("ipod", "aac", 64_000),
+}
+
+
+@contextmanager
+def open_writer(path: Path, kind: Format, samples: int, tags: Tags) -> Iterator[Writer]:
+    """Open a file for so many samples; it is whole when the context ends.
+
+    Raises `Unavailable` if the disk is full or fails.
+    """
+    try:
+        if kind is Format.WAV:
+            size = samples * SAMPLE_BYTES
+            long = "RF64" if size > MAX_WAV_BYTES else "WAV"
+            with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16", format=long) as file:
+                yield file
+        else:
+            with _EncodedFile(path, ENCODINGS[kind], tags) as encoded:
+                yield encoded
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise Unavailable(f"the audio could not be written: {error}") from error
+
+
+class _EncodedFile:
+    """A file that PyAV encodes; what it cannot write is an `OSError`."""
+
+    def __init__(self, path: Path, encoding: Encoding, tags: Tags) -> None:
+        # faststart: players begin before they have the whole file.
+        options = {"movflags": "+faststart"} if encoding.container == "ipod" else {}
+        self._file: OutputContainer = av.open(
+            str(path), "w", format=encoding.container, container_options=options
+        )
+        stream = self._file.add_stream(encoding.codec, rate=SAMPLE_RATE, layout="mono")
+        assert isinstance(stream, AudioStream)
+        self._stream = stream
+        if encoding.bits_per_s:
+            self._stream.bit_rate = encoding.bits_per_s
+        self._describe(tags)
+        self._written = 0
+
+    def _describe(self, tags: Tags) -> None:
+        for name, value in (("title", tags.title), ("artist", tags.author)):
+            if value:
+                self._file.metadata[name] = value
+        self._file.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": round(chapter.start_s / MILLISECOND),
+                    "end": round(chapter.end_s / MILLISECOND),
+                    "time_base": MILLISECOND,
+                    "metadata": {"title": chapter.title},
+                }
+                for number, chapter in enumerate(tags.chapters)
+            ]
+        )
+
+    def __enter__(self) -> _EncodedFile:
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        try:
+            if failed is None:
+                self._file.mux(self._stream.encode(None))
+        finally:
+            self._file.close()
+
+    def write(self, samples: Pcm) -> None:
+        """Append samples."""
+        if not len(samples):
+            return
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frame.pts = self._written
+        self._written += len(samples)
+        self._file.mux(self._stream.encode(frame))
