@@ -6,6 +6,7 @@ The keys are named here and in `lua/`. Redis keeps the time: workers' clocks do 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
@@ -15,7 +16,6 @@ from redis import Redis
 from shared.connection import redis_errors
 from shared.document import Segment
 from shared.errors import (
-    InvalidRequest,
     JobNotFound,
     KeyReused,
     Overloaded,
@@ -38,7 +38,7 @@ from shared.queue import queue_name
 from shared.scripts import load
 
 SCRIPTS = (
-    *("admit", "claim", "renew", "commit", "fail", "release"),
+    *("admit", "claim", "renew", "commit", "note", "fail", "release"),
     *("cancel", "reconcile", "forget"),
 )
 SPOKEN = ("text", "range", "key", "samples", "truncated")
@@ -84,7 +84,7 @@ class Ledger:
         """Accept a job of these segments; from here on it will end, one way or another.
 
         Returns its id: another one than `job_id` if the same request was accepted before. Raises
-        `Overloaded`, `QuotaExceeded`, `KeyReused`, or `InvalidRequest` if the id is taken.
+        `Overloaded`, `QuotaExceeded` or `KeyReused`.
         """
         job = {
             "id": job_id,
@@ -105,7 +105,9 @@ class Ledger:
 
     def claim(self, model: str) -> Claim | None:
         """Take the next segment or join of a model for one lease; None when nothing waits."""
-        return self._claimed(self._run("claim", model, self._worker, self._lease_s))
+        # If the answer is lost with its connection, it is asked for again, not for another one.
+        question = secrets.token_hex(8)
+        return self._claimed(self._run("claim", model, self._worker, self._lease_s, question))
 
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
         if not reply:
@@ -155,6 +157,13 @@ class Ledger:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
         self._fenced("release", claim, self._max_attempts)
 
+    def note(self, claim: Claim, reason: str) -> None:
+        """Say what went wrong in this attempt, which ends when its lease does.
+
+        After the last one it is the job's error. Raises `StaleClaim` if another took over.
+        """
+        self._fenced("note", claim, reason)
+
     def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
         if not self._run(name, claim.segment_id, claim.epoch, *args):
             raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
@@ -175,7 +184,7 @@ class Ledger:
 
     def reconcile(self, *, limit: int = 1_000) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue)."""
-        reply = self._run("reconcile", self._max_attempts, limit)
+        reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
         return [(model, int(missing)) for model, missing in _pairs(reply)]
 
     def messages(self, model: str) -> int:
@@ -195,6 +204,16 @@ class Ledger:
     def forget(self, job_id: str) -> bool:
         """Delete all records of an ended job; False if it has not ended."""
         return bool(self._run("forget", job_id))
+
+    def forgotten(self, *, limit: int = 100) -> list[str]:
+        """Jobs that were forgotten, and whose files may still be there, the oldest first."""
+        with redis_errors():
+            return cast(list[str], self._redis.zrange("tts:forgotten", 0, limit - 1))
+
+    def files_deleted(self, job_id: str) -> None:
+        """Note that nothing is left of a forgotten job."""
+        with redis_errors():
+            self._redis.zrem("tts:forgotten", job_id)
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
@@ -255,7 +274,7 @@ def _refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
                 f"this key came with another request before, which is {detail}",
                 param="Idempotency-Key",
             )
-    return InvalidRequest(f"job {detail!r} exists already", param="id")
+    raise AssertionError(outcome)
 
 
 def _unknown(job_id: str) -> JobNotFound:

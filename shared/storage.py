@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError, NotFoundError
@@ -30,8 +31,9 @@ class Storage:
     Every method raises `Unavailable` when the storage fails.
     """
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
         self._store = store
+        self._folder = folder  # of a local store
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -40,10 +42,13 @@ class Storage:
         with _storage_errors(url):
             if parts.scheme != "file":
                 return cls(from_url(url))
-            return cls(LocalStore(Path(unquote(parts.path)), mkdir=True, automatic_cleanup=True))
+            folder = Path(unquote(parts.path))
+            return cls(LocalStore(folder, mkdir=True, automatic_cleanup=True), folder)
 
-    def put(self, key: str, content: bytes | Path) -> None:
-        """Store bytes, or the content of a file, under `key`."""
+    def put(self, key: str, content: bytes | Path | BinaryIO) -> None:
+        """Store bytes, or the whole content of a file, under `key`."""
+        if not isinstance(content, (bytes, Path)):
+            content.seek(0)
         with _storage_errors(key):
             self._store.put(key, content)
 
@@ -62,6 +67,11 @@ class Storage:
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""
         with _storage_errors(folder):
+            if self._folder is not None:
+                # With what a write that was cut off has left, which no list shows.
+                with suppress(FileNotFoundError):
+                    shutil.rmtree(self._folder / folder)
+                return
             for found in self._store.list(f"{folder}/"):
                 self._store.delete([each["path"] for each in found])
 

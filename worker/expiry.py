@@ -37,9 +37,13 @@ class Expiry:
         for number, job_id in enumerate(due):
             if self._stopping.is_set():
                 return number
-            # Files first: if we die in between, the record leads the next sweep here again.
-            self._storage.delete_folder(job_folder(job_id))
             self._ledger.forget(job_id)
+        # If we die in between, the next sweep finds them here.
+        for job_id in self._ledger.forgotten():
+            if self._stopping.is_set():
+                break
+            self._storage.delete_folder(job_folder(job_id))
+            self._ledger.files_deleted(job_id)
         return len(due)
 
     def _loop(self) -> None:
@@ -49,3 +53,5 @@ class Expiry:
                     _log.info("Removed %d expired jobs", removed)
             except QueueError as error:
                 _log.warning("Expired results are left for later: %s", error)
+            except Exception:  # noqa: BLE001 - else nothing would ever expire again
+                _log.exception("Expired results are left for later")

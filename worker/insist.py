@@ -21,11 +21,11 @@ def insist(call: Callable[[], T], lost: Event) -> T:
     Pauses double from 0.5 s to 10 s. Raises `CancelledError` once the claim is `lost`.
     """
     pause_s = FIRST_PAUSE_S
-    while True:
+    while not lost.is_set():
         try:
             return call()
         except Unavailable as error:
             _log.warning("Trying again in %g s: %s", pause_s, error)
-        if lost.wait(pause_s):
-            raise CancelledError
+        lost.wait(pause_s)
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    raise CancelledError

@@ -61,6 +61,10 @@ class Heartbeat:
         self._stopping.set()
         self._thread.join()
 
+    def consumed(self) -> None:
+        """Note that a message was taken."""
+        self._watchdog.consumed()
+
     @contextmanager
     def holding(self, claim: Claim) -> Iterator[threading.Event]:
         """Keep a claim's lease; the event is set when the claim is lost."""

@@ -29,6 +29,7 @@ from worker.expiry import Expiry
 from worker.lease import Heartbeat
 from worker.loading import load_model
 from worker.tasks import SegmentTask
+from worker.transport import Connection
 from worker.watchdog import Watchdog
 
 
@@ -44,17 +45,20 @@ def serve(settings: Settings) -> int:
     ledger = Ledger(
         redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=name
     )
+    # Its own connections: it must not wait behind those that speak.
+    own = connect(settings.redis_url)
+    beating = Ledger(own, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=name)
     app = make_app(settings.redis_url)
     announcer = Announcer(app)
     heartbeat = Heartbeat(
         worker=name,
         card=card,
-        ledger=ledger,
-        roster=Roster(redis),
+        ledger=beating,
+        roster=Roster(own),
         announcer=announcer,
         is_alive=lambda: engine.is_alive,
         watchdog=Watchdog(
-            stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)
+            stalled_s=lambda: engine.stalled_s, messages=lambda: beating.messages(card.id)
         ),
     )
     drain = Drain(settings.drain_s, heartbeat.hand_back)
@@ -76,11 +80,12 @@ def serve(settings: Settings) -> int:
         threads = settings.slots + max(4, settings.slots // 4)
         return consume(app, queue_name(card.id), drain, threads=threads)
     finally:
-        drain.end()
+        drain.begin()  # whatever brought us here, from now on there is a deadline
         expiry.stop()
         heartbeat.stop()
         engine.close()
         announcer.close()
+        drain.end()
 
 
 def start_engine(settings: Settings) -> tuple[ModelCard, Engine]:
@@ -117,6 +122,7 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
 
     worker_shutting_down.connect(begin_drain)
     app.conf.broker_transport = "worker.transport:Transport"
+    app.amqp.Connection = Connection
     worker = app.Worker(
         hostname=f"{os.getpid()}@{socket.gethostname()}",
         pool="threads",

@@ -9,7 +9,8 @@ if same and redis.call('EXISTS', same) == 1 then
   local known, fingerprint = unpack(redis.call('HMGET', same, 'job', 'fingerprint'))
   return { fingerprint == job.fingerprint and 'known' or 'reused', known }
 end
-if redis.call('EXISTS', job_key(id)) == 1 then return { 'taken', id } end
+-- Ids are of one use: it is this very step, sent again by a client whose connection broke.
+if redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id } end
 
 local function wait_for(excess)
   return math.ceil(math.min(120, math.max(1, excess / math.max(pace(), 1 / 120))))

@@ -3,9 +3,15 @@
 -- After it: one result is committed and the job counts it once, or false: the epoch is stale.
 -- Returns the claim on the job's join, for the same worker, when this was the last segment; else {}.
 local segment, epoch, worker, lease_s, object, samples, truncated, batch, bytes = unpack(ARGV)
-if not holds(segment, epoch) then return false end
 local key, id = segment_key(segment), job_of(segment)
 local job = job_key(id)
+if not holds(segment, epoch) then
+  -- Perhaps this very step was done before, and its answer was lost with the connection.
+  local before, result = unpack(redis.call('HMGET', key, 'epoch', 'key'))
+  if before ~= epoch or result ~= object then return false end
+  local join = id .. ':join'
+  return holder(join) == worker and segment ~= join and told(join) or {}
+end
 dequeue(segment)
 move(key, 'completed')
 redis.call('HSET', key, 'key', object, 'samples', samples, 'truncated', truncated)

@@ -44,6 +44,11 @@ end
 local function take_back(segment, max_attempts)
   if number(segment_key(segment), 'attempts') < max_attempts then
     enqueue_again(segment, max_attempts)
+    return
+  end
+  local reason = redis.call('HGET', segment_key(segment), 'reason')
+  if reason then
+    fail_segment(segment, 'synthesis_failed', reason)
   else
     fail_segment(segment, 'worker_lost',
       'the worker died or stalled in each of ' .. max_attempts .. ' attempts')

@@ -5,6 +5,9 @@ local LEASES, JOBS, ENDED = 'tts:leases', 'tts:jobs', 'tts:ended'
 -- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
 
+-- Who does not reconcile for so many seconds is away; messages too many that are left alone.
+local AWAY_S, MOST_STALE = 5, 500
+
 local function now()
   local time = redis.call('TIME')
   return time[1] + time[2] / 1e6

@@ -21,8 +21,8 @@ end
 
 local function first(key) return redis.call('ZRANGE', key, 0, 0)[1] end
 
--- On its last attempt, after every other one lost its worker: perhaps it is what kills them. A worker
--- speaks one of those at a time, so that none of its neighbours comes to its own last attempt with it.
+-- On its last attempt, after every other one lost its worker: perhaps it is what kills them, perhaps
+-- a neighbour did. It is spoken alone, so that its last attempt is lost by its own fault only.
 local function is_suspect(segment, max_attempts)
   return max_attempts > 1 and number(segment_key(segment), 'attempts') >= max_attempts - 1
 end
@@ -75,12 +75,43 @@ local function enqueue_again(segment, max_attempts)
   enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
 end
 
+-- Who speaks a segment now, if anybody does.
+local function holder(segment)
+  local key = segment_key(segment)
+  return status_of(key) == 'in_progress' and redis.call('HGET', key, 'worker')
+end
+
+local function is_busy(worker)
+  for _, segment in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    if holder(segment) == worker then return true end
+  end
+  return false
+end
+
+-- The oldest suspect that no other worker waits to speak; it is this worker's for some seconds.
+local function reserve_suspect(model, worker)
+  for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, 9)) do
+    local reserved = 'tts:reserved:' .. suspect
+    redis.call('SET', reserved, worker, 'NX', 'EX', 10)
+    if redis.call('GET', reserved) == worker then
+      redis.call('EXPIRE', reserved, 10)
+      return suspect
+    end
+  end
+end
+
+-- What a worker has to know of a segment that it holds.
+local function told(segment)
+  local key = segment_key(segment)
+  local epoch, attempts, text = unpack(redis.call('HMGET', key, 'epoch', 'attempts', 'text'))
+  return { segment, epoch, attempts, text, redis.call('HGET', job_key(job_of(segment)), 'spec') }
+end
+
 -- The next epoch of a segment: the time in milliseconds, and later than its last one. A counter would
 -- give the same number out twice when Redis comes back without its last second, or a replica takes over.
 local function next_epoch(key)
   local epoch = math.max(number(key, 'epoch') + 1, math.floor(now() * 1000))
   redis.call('HSET', key, 'epoch', string.format('%d', epoch))
-  return epoch
 end
 
 -- Lease a waiting segment to a worker; returns what the worker has to know.
@@ -89,13 +120,10 @@ local function take(segment, worker, lease_s)
   dequeue(segment)
   move(key, 'in_progress')
   redis.call('HSET', key, 'worker', worker)
+  redis.call('HDEL', key, 'reason')
+  redis.call('HINCRBY', key, 'attempts', 1)
+  next_epoch(key)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
   if move(job, 'in_progress') then redis.call('HSET', job, 'started_at', now()) end
-  return {
-    segment,
-    next_epoch(key),
-    redis.call('HINCRBY', key, 'attempts', 1),
-    redis.call('HGET', key, 'text'),
-    redis.call('HGET', job, 'spec'),
-  }
+  return told(segment)
 end

@@ -38,7 +38,7 @@ def test_a_long_narration_survives_kills(trial: Trial) -> None:
         row.recovered(time.monotonic() - began_s)
         assert ended.segments.total == segments
         assert trial.sound(job) == whole  # in order, too
-        assert len(list(trial.service.results.glob(f"jobs/{job}/audio-*.wav"))) == 1
+        assert len(list(trial.service.results.glob(f"jobs/{job}/*/audio.wav"))) == 1
 
 
 @patient
@@ -63,22 +63,24 @@ def test_jobs_survive_random_kills(trial: Trial) -> None:
 
 
 def test_cancelled_jobs_stay_cancelled(trial: Trial) -> None:
-    redis = trial.service.redis
+    """The next job needs every slot: it has them all only when the engines have let go."""
+    redis, slots = trial.service.redis, 8
     with trial.row("– cancels at random moments") as row:
         for _ in range(times(100, 10)):
-            job = trial.submit(long_text(6))
-            time.sleep(random.uniform(0, 3))
-            began_s = time.monotonic()
+            job = trial.submit(long_text(4 * slots))
+            time.sleep(random.uniform(0, 2))
             trial.cancel(job)
-            after = trial.submit(SHORT)
-            trial.wait([after])
+            began_s = time.monotonic()
+            after = trial.submit(long_text(slots))
+            wait_for(lambda after=after: trial.attempts(after) == slots, 10)
             row.recovered(time.monotonic() - began_s)
+            trial.cancel(after)
             assert trial.job(job).status == trial.expected[job]
             wait_for(lambda: redis.zcard("tts:leases") == 0, 2)
-            wait_for(lambda: not redis.exists("tts:queues"), 2)
-        # All slots still work at once.
-        trial.submit(long_text(16))
-        trial.wait_for_leases(8)
+            assert not redis.exists("tts:queues")
+        cancelled = list(trial.expected.values()).count("cancelled")
+        assert cancelled > row.repetitions  # of twice as many: seldom was the job faster
+        assert row.figures()["recovery_p99_s"] <= 2
 
 
 @pytest.mark.service(MAX_OPEN_SEGMENTS="16", MAX_OPEN_JOBS="3")

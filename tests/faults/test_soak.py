@@ -16,7 +16,7 @@ from ledger_state import LedgerState
 from redis import Redis
 from redis.exceptions import RedisError
 from report import Row
-from trial import Trial, count, meanwhile, times
+from trial import Trial, doubled, meanwhile, times
 
 from client.job import ENDED
 
@@ -56,8 +56,7 @@ class Load:
             self.cancelled.add(job_id)
             return
         assert self._trial.sound(job_id) == self._whole[text]
-        lost, doubled = count([job])
-        self._row.lost, self._row.doubled = self._row.lost + lost, self._row.doubled + doubled
+        self._row.doubled += doubled([job])
         self.segments += job.segments.total
 
 

@@ -2,6 +2,7 @@ import contextlib
 import itertools
 import threading
 import time
+from typing import Any
 
 import pytest
 from plain import plain
@@ -9,7 +10,6 @@ from redis import Redis
 
 from shared.connection import connect
 from shared.errors import (
-    InvalidRequest,
     JobNotFound,
     KeyReused,
     Overloaded,
@@ -72,11 +72,28 @@ def test_a_job_runs_through_its_segments_and_its_join(ledger: Ledger, spec: Spee
     assert job.created_at <= job.started_at <= job.completed_at
 
 
-def test_an_id_is_admitted_once(ledger: Ledger, spec: SpeechSpec) -> None:
-    ledger.admit("j", spec, plain(["one"]))
-    with pytest.raises(InvalidRequest, match="exists"):
-        ledger.admit("j", spec, plain(["other"]))
-    assert claim(ledger, "j:0").text == "one"
+def test_a_step_that_is_sent_again_has_the_same_answer(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client does when a connection breaks before the answer has come."""
+    run, answers = ledger._run, list[Any]()
+
+    def twice(name: str, *args: Any) -> Any:
+        answers[:] = [run(name, *args) for _ in range(2)]
+        return answers[1]
+
+    monkeypatch.setattr(ledger, "_run", twice)
+    for _ in range(2):
+        assert ledger.admit("j", spec, plain(["one"])) == "j"
+    held = claim(ledger, "j:0")
+    assert (held.text, held.attempt) == ("one", 1)
+    assert answers[0] == answers[1]
+    join = ledger.commit(held, RESULT)
+    assert join is not None
+    assert answers[0] == answers[1]
+    assert ledger.commit(join, RESULT) is None
+    assert (ledger.job("j").status, ledger.job("j").completed) == (Status.COMPLETED, 1)
+    assert redis.zcard("tts:leases") == queued(redis) == 0
 
 
 def test_a_held_segment_cannot_be_claimed_again(ledger: Ledger, spec: SpeechSpec) -> None:
@@ -148,7 +165,7 @@ def test_a_result_is_committed_once(ledger: Ledger, spec: SpeechSpec) -> None:
     held = claim(ledger, "j:0")
     ledger.commit(held, RESULT)
     with pytest.raises(StaleClaim):
-        ledger.commit(held, RESULT)
+        ledger.commit(held, RESULT.model_copy(update={"key": "another"}))
     assert ledger.job("j").completed == 1
 
 
@@ -331,7 +348,7 @@ def test_a_stream_of_small_jobs_does_not_starve_a_long_one(
     assert turns.count("z") >= 2, turns
 
 
-def test_a_last_attempt_shares_its_worker_with_no_other(
+def test_a_last_attempt_shares_its_worker_with_nobody(
     redis: Redis, ledger: Ledger, spec: SpeechSpec
 ) -> None:
     """One segment kills its workers; those beside it do not fail with it."""
@@ -350,12 +367,70 @@ def test_a_last_attempt_shares_its_worker_with_no_other(
     other = second.claim(MODEL)
     assert other is not None
     assert second.claim(MODEL) is None
-    second.commit(other, RESULT)
+    join = second.commit(other, RESULT)
+    assert join is not None
+    assert second.claim(MODEL) is None  # it has to have nothing else
+    second.commit(join, RESULT)
     again = second.claim(MODEL)
     assert again is not None
     assert len({held.job_id, other.job_id, again.job_id}) == 3
     take_back(first, redis)
     assert ledger.job(held.job_id).error_code == "worker_lost"
+
+
+def test_a_busy_worker_ends_what_it_has_before_it_takes_a_last_attempt(
+    redis: Redis, spec: SpeechSpec
+) -> None:
+    first, second = (
+        Ledger(redis, lease_s=60, max_attempts=2, worker=name) for name in ("w1", "w2")
+    )
+    first.admit("long", spec, plain(["one", "two", "three"]))
+    lost, kept = claim(first, "long:0"), claim(first, "long:1")
+    redis.zadd("tts:leases", {lost.segment_id: 1})
+    redis.delete("tts:reconciled")
+    first.reconcile()
+    assert first.claim(MODEL) is None  # it waits for the other one
+    assert claim(second, "long:2")  # who goes on with the rest
+    assert first.claim(MODEL) is None
+    first.commit(kept, RESULT)
+    assert claim(first, "long:0").attempt == 2
+
+
+def test_what_went_wrong_last_is_the_reason_in_the_end(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, plain(["one"]))
+    for number in range(3):
+        held = claim(ledger, "j:0")
+        ledger.note(held, f"no memory {number}")
+        take_back(ledger, redis)
+    job = ledger.job("j")
+    assert (job.error_code, job.error_message) == ("synthesis_failed", "no memory 2")
+    with pytest.raises(StaleClaim):
+        ledger.note(held, "too late")
+
+
+def test_nobody_loses_a_lease_that_nobody_could_renew(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    """Redis was away for longer than a lease: whoever comes first must not take from the rest."""
+    ledger.admit("j", spec, plain(["one"]))
+    held = claim(ledger, "j:0")
+    ledger.reconcile()
+    redis.delete("tts:reconciled")
+    redis.set("tts:last_reconciled", time.time() - 30)
+    time.sleep(0.3)
+    ledger.reconcile()
+    assert ledger.renew([held]) == []
+    take_back(ledger, redis)
+    assert ledger.renew([held]) == [held]
+
+
+def test_messages_do_not_pile_up(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
+    ledger.admit("j", spec, plain(["one"] * 3))
+    redis.lpush(f"tts.{MODEL}", *["hint"] * 900)
+    ledger.reconcile()
+    assert redis.llen(f"tts.{MODEL}") == 503
 
 
 def test_cancelling_takes_the_segments_with_it(
@@ -435,4 +510,9 @@ def test_what_has_ended_is_forgotten_without_a_trace(
     assert ledger.expired(0) == ["a"]
     assert ledger.forget("a") is True
     assert ledger.expired(0) == []
-    assert [key for key in redis.scan_iter() if not key.startswith("tts:pace:")] == []
+    assert ledger.forgotten() == ["a"]  # until its files are gone, too
+    ledger.files_deleted("a")
+    assert ledger.forgotten() == []
+    passing = ("tts:pace:", "tts:answered:")
+    assert [key for key in redis.scan_iter() if not key.startswith(passing)] == []
+    assert all(redis.ttl(key) > 0 for key in redis.scan_iter())

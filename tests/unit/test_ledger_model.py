@@ -49,7 +49,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for name in WORKERS
         }
         self.jobs: dict[str, int] = {}
-        self.accepted = 0
+        self.accepted = self.reports = 0
         self.newest: dict[str, int] = {}
         self.committed: Counter[str] = Counter()
         self.statuses: dict[str, Status] = {}
@@ -107,7 +107,8 @@ class LedgerMachine(RuleBasedStateMachine):
         """Again and again, too: a claim stays in the bundle."""
         worker, claim = held
         joins: list[Claim | None] = []
-        result = SegmentResult(key=f"{claim.segment_id}-{claim.epoch}", samples=1)
+        self.reports += 1  # a key that was committed before would be the same step sent again
+        result = SegmentResult(key=f"{claim.segment_id}-{self.reports}", samples=1)
         ledger = self.ledgers[worker]
         if not self._reports(claim, lambda: joins.append(ledger.commit(claim, result))):
             return multiple()
@@ -188,7 +189,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _finish(self) -> None:
         for segment in self.redis.zrange("tts:leases", 0, -1):
             self.redis.zadd("tts:leases", {segment: 1})
-        self.redis.delete("tts:reconciled")
+        self.redis.delete("tts:reconciled", *self.redis.keys("tts:reserved:*"))
         self.ledger.reconcile()
         for model in MODELS:
             claim = self.ledger.claim(model)
