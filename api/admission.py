@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from api import reference
 from api.deps import Services
 from api.fitting import fit
 from api.schemas import JobRequest, VoiceClone
 from api.sender import Sender
-from shared import text
+from api.submission import Submission
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
-from shared.jobs import SpeechSpec, job_folder, new_job_id
+from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, job_folder, new_job_id
 from shared.limits import Idempotency, Limits
 from shared.roster import ServedModel
+from shared.settings import Settings
+from shared.text import split
 
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A request that nothing is wrong with, as it would be spoken."""
+    """A submission that nothing is wrong with, as it would be spoken."""
 
     request: JobRequest
     spec: SpeechSpec
     segments: list[Segment]
+    outline: Outline
     recording: bytes | None = None
+    file: BinaryIO | None = None
 
 
-def check(request: JobRequest, services: Services, served: list[ServedModel]) -> CheckedJob:
-    """Check a request against what is served; raises `InvalidRequest` or `Unavailable`."""
-    settings = services.settings
-    spec, segments = fit(request, served), _segments(request, services)
-    if not isinstance(request, VoiceClone):
-        return CheckedJob(request, spec, segments)
-    return CheckedJob(request, spec, segments, reference.read(request.reference, settings))
+def check(sent: Submission, services: Services, served: list[ServedModel]) -> CheckedJob:
+    """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
+    request, settings = sent.request, services.settings
+    spec, segments = fit(request, served), _segments(sent, settings)
+    recording = None
+    if isinstance(request, VoiceClone):
+        recording = reference.read(request.reference, settings)
+    return CheckedJob(
+        request,
+        spec,
+        segments,
+        outline=_outline(sent, segments),
+        recording=recording,
+        file=sent.file,
+    )
 
 
-def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | None = None) -> str:
-    """Admit a job; returns its id, which is that of before if it was sent before.
+def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | None = None) -> Job:
+    """Admit a job and tell the workers; what was sent before is the job of before.
 
     Raises `Busy` or `Unavailable` if it cannot be queued now.
     """
@@ -48,8 +63,9 @@ def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | N
     try:
         accepted = services.ledger.admit(
             job_id,
-            _with_reference(job, job_id, services),
+            _with_files(job, job_id, services),
             job.segments,
+            outline=job.outline,
             owner=sender.owner,
             limits=Limits(
                 settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars
@@ -57,20 +73,33 @@ def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | N
             idempotency=_idempotency(job.request, sender),
             batch=batch,
         )
-    except (Busy, KeyReused, InvalidRequest):
+    except (Busy, KeyReused):
         _discard(job_id, services)
         raise
     if accepted != job_id:
         _discard(job_id, services)
-    return accepted
+        return services.ledger.job(accepted)
+    services.announcer.announce(job.spec.model, len(job.segments))
+    # It is accepted: whether Redis can still be asked after it is of no account.
+    return Job(
+        id=job_id,
+        status=Status.QUEUED,
+        spec=job.spec,
+        outline=job.outline,
+        seen_at=time.time(),
+        created_at=time.time(),
+        total=len(job.segments),
+    )
 
 
-def _with_reference(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
-    """Store the reference first, since a worker may need it at once."""
+def _with_files(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
+    """Store the files first, since a worker may need the reference at once."""
+    folder = job_folder(job_id)
+    if job.file is not None:
+        services.storage.put(f"{folder}/input", job.file)
     if not isinstance(job.request, VoiceClone) or job.recording is None:
         return job.spec
-    said, folder = job.request.reference.text, job_folder(job_id)
-    stored = reference.store(job.recording, said, folder, services.storage)
+    stored = reference.store(job.recording, job.request.reference.text, folder, services.storage)
     return job.spec.model_copy(update={"reference": stored})
 
 
@@ -87,15 +116,15 @@ def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:
     return Idempotency(sender.idempotency_key, body)
 
 
-def _segments(request: JobRequest, services: Services) -> list[Segment]:
-    settings = services.settings
-    length, most = len(request.input), settings.max_input_chars
+def _segments(sent: Submission, settings: Settings) -> list[Segment]:
+    text, chapters = sent.document.text, sent.document.chapters
+    length, most = len(text), settings.max_input_chars
     if length > most:
         raise InvalidRequest(
             f"the input has {length:,} characters; the most is {most:,}", param="input"
         )
-    normal = text.normalise(request.input)
-    segments = text.split(normal, request.language.lower(), settings.max_segment_chars)
+    language = _language(sent)
+    segments = split(text, language, settings.max_segment_chars, chapters=chapters)
     if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")
     if len(segments) > settings.max_segments:
@@ -104,4 +133,25 @@ def _segments(request: JobRequest, services: Services) -> list[Segment]:
             f"{settings.max_segments:,}: send it in parts, or with fewer paragraphs",
             param="input",
         )
-    return [Segment(segment, 0, 0) for segment in segments]
+    return segments
+
+
+def _language(sent: Submission) -> str:
+    """What the request says, else what the document does."""
+    said = sent.request.language.lower()
+    return sent.document.language or said if said == "auto" else said
+
+
+def _outline(sent: Submission, segments: list[Segment]) -> Outline:
+    """Each chapter begins with the first segment that has some of it; empty ones are left out."""
+    starts, book = [segment.start for segment in segments], sent.document
+    chapters: dict[int, str] = {}
+    for chapter in book.chapters:
+        first = bisect_left(starts, chapter.start)
+        if first < len(segments):
+            chapters[first] = chapter.title
+    return Outline(
+        title=sent.request.title or book.title,
+        author=sent.request.author or book.author,
+        chapters=tuple(ChapterStart(title, first) for first, title in chapters.items()),
+    )

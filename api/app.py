@@ -9,11 +9,13 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
 
 from api import errors
 from api.deps import Services
 from api.middleware import BodyLimit, RequestId
-from api.routes import batches, events, health, jobs, models
+from api.routes import batches, events, health, jobs, models, results
+from api.schemas import KINDS
 from shared.settings import Settings
 
 
@@ -35,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in (jobs, events, batches, models, health):
+    for module in (jobs, events, results, batches, models, health):
         app.include_router(module.router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
@@ -52,6 +54,17 @@ def _describe(app: FastAPI) -> dict[str, Any]:
         for path in app.openapi_schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)
+        schemas = app.openapi_schema["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
-            app.openapi_schema["components"]["schemas"].pop(name, None)
+            schemas.pop(name, None)
+        schemas |= _requests()
     return app.openapi_schema
+
+
+def _requests() -> dict[str, Any]:
+    """The requests, which are read by us."""
+    _, described = models_json_schema(
+        [(kind, "validation") for kind in KINDS], ref_template="#/components/schemas/{model}"
+    )
+    schemas: dict[str, Any] = described["$defs"]
+    return schemas

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import admission, errors
+from api import admission, errors, submission
 from api.admission import CheckedJob
 from api.deps import Services
 from api.schemas import JobRequest
@@ -57,8 +57,6 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
         _take_back(batch_id, lines, services)
         raise
     services.batches.admitted(batch_id, lines)
-    for job in checked.values():
-        services.announcer.announce(job.spec.model, len(job.segments))
     return batch_id
 
 
@@ -74,7 +72,8 @@ def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
         if line.custom_id in checked:
             raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
         try:
-            checked[line.custom_id] = admission.check(line.body, services, served)
+            sent = submission.of(line.body, services.settings.max_input_chars)
+            checked[line.custom_id] = admission.check(sent, services, served)
         except InvalidRequest as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:
@@ -115,9 +114,8 @@ def _admit(
     for number, (custom_id, job) in enumerate(checked.items()):
         # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
         once = Sender(sender.owner, f"{batch_id}/{number}")
-        yield BatchLine(
-            custom_id=custom_id, job_id=admission.admit(job, services, once, batch=batch_id)
-        )
+        admitted = admission.admit(job, services, once, batch=batch_id)
+        yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 
 
 def _take_back(batch_id: str, lines: list[BatchLine], services: Services) -> None:

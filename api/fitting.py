@@ -56,6 +56,8 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
         instructions=_instructions(request, card),
         seed=request.seed,
         sampling=request.sampling,
+        response_format=request.response_format,
+        chapter_files=request.chapter_files,
         metadata=request.metadata,
     )
 

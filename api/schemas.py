@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.batches import Batch
+from shared.formats import Format
 from shared.jobs import SAMPLE_RATE, Job, Sampling, Status
 
 Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(max_length=64)],
@@ -17,6 +20,18 @@ Metadata = Annotated[
     ],
     Field(max_length=16),
 ]
+
+
+class InputFormat(StrEnum):
+    """How `input` is written; files say so themselves."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+
+    @property
+    def media_type(self) -> str:
+        """The format's name in the wide world."""
+        return {self.TEXT: "text/plain", self.MARKDOWN: "text/markdown"}[self]
 
 
 class _Request(BaseModel):
@@ -27,7 +42,15 @@ class _Request(BaseModel):
         default=None, description="A served model, long or short name; by default one for the task."
     )
     language: str = Field(default="auto", description="As listed by `/v1/models`, or `auto`.")
-    response_format: Literal["wav"] = "wav"
+    input_format: InputFormat = InputFormat.TEXT
+    title: Title | None = Field(
+        default=None, description="By default what the text says of itself."
+    )
+    author: Title | None = None
+    response_format: Format = Format.WAV
+    chapter_files: bool = Field(
+        default=False, description="Whether each chapter is there as a file of its own, too."
+    )
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
     sampling: Sampling = Sampling()
     metadata: Metadata = {}
@@ -67,6 +90,7 @@ class VoiceClone(_Request):
     reference: Reference
 
 
+KINDS = (CustomVoice, VoiceDesign, VoiceClone)
 JobRequest = Annotated[CustomVoice | VoiceDesign | VoiceClone, Field(discriminator="task")]
 
 
@@ -107,15 +131,26 @@ class Audio(BaseModel):
     seconds: float
     sample_rate: int
     bytes: int
-    format: Literal["wav"]
+    format: Format
 
 
 class Synthesis(BaseModel):
-    """How the work went: `rtf` is wall seconds ÷ audio seconds; segments by batch size."""
+    """How the work goes: seconds since it began, seconds of audio so far, `rtf` is one ÷ the other.
+
+    `batch_sizes` counts segments by how many were spoken at once.
+    """
 
     seconds: float | None
+    audio_seconds: float
     rtf: float | None
     batch_sizes: dict[int, int]
+
+
+class ChapterObject(BaseModel):
+    """A chapter: its title, and its first segment, from 0."""
+
+    title: str
+    segment: int
 
 
 class Links(BaseModel):
@@ -124,6 +159,8 @@ class Links(BaseModel):
     self: str
     content: str
     events: str
+    timings: str
+    subtitles: str
 
 
 class JobObject(BaseModel):
@@ -142,6 +179,8 @@ class JobObject(BaseModel):
     model: str
     voice: str | None
     language: str
+    title: str | None
+    chapters: list[ChapterObject]
     segments: SegmentCounts
     audio: Audio | None
     synthesis: Synthesis
@@ -168,6 +207,8 @@ class JobObject(BaseModel):
             model=job.spec.model,
             voice=job.spec.voice,
             language=job.spec.language,
+            title=job.outline.title,
+            chapters=[ChapterObject(**each._asdict()) for each in job.outline.chapters],
             segments=SegmentCounts(
                 total=job.total,
                 completed=job.completed,
@@ -182,7 +223,8 @@ class JobObject(BaseModel):
 
 
 def _links(url: str) -> Links:
-    return Links(self=url, content=f"{url}/content", events=f"{url}/events")
+    parts = {name: f"{url}/{name}" for name in Links.model_fields if name != "self"}
+    return Links(self=url, **parts)
 
 
 def _audio(job: Job) -> Audio:
@@ -190,15 +232,18 @@ def _audio(job: Job) -> Audio:
         seconds=round(job.audio_s, 3),
         sample_rate=SAMPLE_RATE,
         bytes=job.result_bytes or 0,
-        format="wav",
+        format=job.spec.response_format,
     )
 
 
 def _synthesis(job: Job) -> Synthesis:
-    wall = job.completed_at - job.started_at if job.completed_at and job.started_at else None
-    rtf = wall / job.audio_s if wall is not None and job.audio_s else None
+    wall_s = (job.completed_at or job.seen_at) - job.started_at if job.started_at else None
+    rtf = wall_s / job.audio_s if wall_s is not None and job.audio_s else None
     return Synthesis(
-        seconds=wall and round(wall, 3), rtf=rtf and round(rtf, 3), batch_sizes=job.batch_sizes
+        seconds=None if wall_s is None else round(wall_s, 3),
+        audio_seconds=round(job.audio_s, 3),
+        rtf=None if rtf is None else round(rtf, 3),
+        batch_sizes=job.batch_sizes,
     )
 
 

@@ -37,14 +37,14 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=30.0, ge=0)
 
     # API
-    max_input_chars: int = Field(default=200_000, ge=1)
+    max_input_chars: int = Field(default=5_000_000, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
-    max_segments: int = Field(default=4_000, ge=1)
-    max_body_bytes: int = Field(default=32 * 2**20, ge=1_024)
+    max_segments: int = Field(default=100_000, ge=1)
+    max_body_bytes: int = Field(default=64 * 2**20, ge=1_024)
     max_reference_s: float = Field(default=60.0, gt=0)
-    max_open_segments: int = Field(default=100_000, ge=1)
+    max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
-    max_open_chars: int = Field(default=5_000_000, ge=1)
+    max_open_chars: int = Field(default=20_000_000, ge=1)
 
     # Ledger
     result_ttl_s: float = Field(default=7 * 24 * 3_600.0, gt=0)

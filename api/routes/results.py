@@ -1,0 +1,94 @@
+"""What a finished job has become: audio, chapters, timings, subtitles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Response
+from fastapi.responses import StreamingResponse
+
+from api.deps import Services, Use
+from api.routes.jobs import MISSING, JobId
+from api.schemas import ErrorBody
+from shared.errors import JobNotReady, ObjectNotFound
+from shared.formats import Format
+from shared.jobs import TERMINAL, Job, Status, chapter_key, timings_key
+from shared.subtitles import srt, vtt
+from shared.timings import Timings
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    409: {"model": ErrorBody, "description": "Not ready, or never will be"},
+    **MISSING,
+}
+AUDIO: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind.media_type: {} for kind in Format}, "description": "24 kHz, mono"},
+    **NOT_READY,
+}
+SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
+
+
+def completed(job_id: JobId, services: Use) -> Job:
+    """The job, which has to be completed."""
+    job = services.ledger.job(job_id)
+    if job.status != Status.COMPLETED or job.result_key is None:
+        fate = "there is no audio" if job.status in TERMINAL else "poll it until it is completed"
+        raise JobNotReady(f"the job is {job.status}: {fate}")
+    return job
+
+
+Completed = Annotated[Job, Depends(completed)]
+
+
+@router.get("/content", response_class=StreamingResponse, responses=AUDIO)
+def content(job: Completed, services: Use) -> StreamingResponse:
+    """Return the finished audio, in the format that was asked for."""
+    return _send(_key(job), job, job.id, services)
+
+
+@router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
+def chapter(
+    job: Completed,
+    number: Annotated[int, Path(ge=0, description="From 1; 0 is what comes before chapter 1.")],
+    services: Use,
+) -> StreamingResponse:
+    """Return a chapter's audio, if the job was sent with `chapter_files`."""
+    if not job.spec.chapter_files:
+        raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
+    return _send(chapter_key(_key(job), number), job, f"{job.id}-{number}", services)
+
+
+@router.get("/timings", responses=NOT_READY)
+def timings(job: Completed, services: Use) -> Timings:
+    """Return which segment, and which part of the input, is heard when."""
+    return _timings(job, services)
+
+
+@router.get(
+    "/subtitles",
+    response_class=Response,
+    responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
+)
+def subtitles(job: Completed, services: Use, format: Literal["vtt", "srt"] = "vtt") -> Response:
+    """Return the text as subtitles of the audio."""
+    write, media_type = SUBTITLES[format]
+    return Response(write(_timings(job, services)), media_type=media_type)
+
+
+def _key(job: Job) -> str:
+    assert job.result_key is not None
+    return job.result_key
+
+
+def _timings(job: Job, services: Services) -> Timings:
+    return Timings.model_validate_json(services.storage.get(timings_key(_key(job))))
+
+
+def _send(key: str, job: Job, name: str, services: Services) -> StreamingResponse:
+    kind, audio = job.spec.response_format, services.storage.open_read(key)
+    headers = {
+        "Content-Length": str(audio.size_bytes),
+        "Content-Disposition": f'attachment; filename="{name}.{kind}"',
+        "ETag": f'"{audio.etag.strip(chr(34))}"',
+    }
+    return StreamingResponse(audio.chunks, media_type=kind.media_type, headers=headers)

@@ -1,0 +1,141 @@
+"""What is sent to be spoken: JSON with the text in it, or a form with a file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from api import documents
+from api.deps import Use
+from api.schemas import KINDS, InputFormat, JobRequest
+from shared.document import Document
+from shared.errors import InvalidRequest, UnsupportedMedia
+from shared.text import headings
+
+REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+# Fields of a form that hold JSON, since a form knows only texts.
+NESTED = ("metadata", "sampling")
+MAX_FIELDS = 40
+
+# What the body may be, for the description: FastAPI knows of one kind only.
+_UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in KINDS]}
+_FORM = {
+    "type": "object",
+    "required": ["file", "task"],
+    "description": "The fields of the JSON, but `input`; `metadata` and `sampling` as JSON.",
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "txt, md or epub"},
+        "task": {"type": "string"},
+        "reference": {"type": "string", "format": "binary"},
+        "reference_text": {"type": "string"},
+    },
+}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _UNION},
+            "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A request, its text with its chapters, and the file that it came in, if it did."""
+
+    request: JobRequest
+    document: Document
+    file: BinaryIO | None = None
+
+
+def of(request: JobRequest, max_chars: int) -> Submission:
+    """Read the text that a request has in itself; raises `InvalidRequest`."""
+    if request.input_format is InputFormat.TEXT:
+        return Submission(request, Document(request.input, headings(request.input)))
+    file = io.BytesIO(request.input.encode("utf-8", "replace"))
+    media_type = request.input_format.media_type
+    read = documents.read(file, name=None, media_type=media_type, max_chars=max_chars)
+    return Submission(request, read)
+
+
+def _from_form(form: FormData, max_chars: int) -> Submission:
+    """Read a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
+    sent = form.get("file")
+    if not isinstance(sent, UploadFile):
+        raise InvalidRequest("send the text's file as the form's field `file`", param="file")
+    document = documents.read(
+        sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
+    )
+    request = _validate(_fields(form) | {"input": document.text})
+    return Submission(request, document, sent.file)
+
+
+def _fields(form: FormData) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if name == "file":
+            continue
+        if name in fields:
+            raise InvalidRequest(f"the field {name[:100]!r} was sent twice", param=name[:100])
+        fields[name] = _field(name, value)
+    said = fields.pop("reference_text", None)
+    if "input" in fields:
+        raise InvalidRequest("the text comes as `file`; leave input out", param="input")
+    if "reference" in fields:
+        fields["reference"] = {"audio": fields["reference"], "text": said}
+    return fields
+
+
+def _field(name: str, value: UploadFile | str) -> Any:
+    if isinstance(value, UploadFile):
+        if name != "reference":
+            raise InvalidRequest(f"the field {name[:100]!r} is no file", param=name[:100])
+        return base64.b64encode(value.file.read()).decode()
+    if name not in NESTED:
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise InvalidRequest(f"write {name} as JSON", param=name) from None
+
+
+def _validate(content: bytes | dict[str, Any]) -> JobRequest:
+    try:
+        if isinstance(content, dict):
+            return REQUEST.validate_python(content)
+        return REQUEST.validate_json(content)
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+async def submission(request: Request, services: Use) -> AsyncIterator[Submission]:
+    """Read the body in a thread, since a book takes a while; its file is open until the answer."""
+    max_chars = services.settings.max_input_chars
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        content = await request.body()
+        yield await run_in_threadpool(lambda: of(_validate(content), max_chars))
+    elif kind == "multipart/form-data":
+        async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
+            yield await run_in_threadpool(_from_form, form, max_chars)
+    else:
+        raise UnsupportedMedia(
+            "send JSON (application/json), or a form with a file (multipart/form-data)",
+            param="Content-Type",
+        )
+
+
+Sent = Annotated[Submission, Depends(submission)]

@@ -1,0 +1,218 @@
+"""Texts and books sent as JSON or as files, and what becomes of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from books import Page, make_epub
+from fastapi.testclient import TestClient
+from good import GOOD
+from redis import Redis
+
+from shared.formats import Format
+from shared.jobs import SegmentResult, audio_key, chapter_key, timings_key
+from shared.ledger import Ledger
+from shared.settings import Settings
+from shared.storage import Storage
+from worker import audio
+from worker.joining import join_job
+
+FORM = {"task": "custom_voice", "voice": "vivian"}
+BOOK = "Alice was tired.\n\n# Down\n\nShe fell.\n\n# Up\n\nShe rose."
+
+
+def send(api: TestClient, name: str, content: bytes, **fields: Any) -> Any:
+    return api.post("/v1/jobs", data=FORM | fields, files={"file": (name, content)})
+
+
+def spoken(redis: Redis, job_id: str) -> list[str]:
+    total = int(redis.hget(f"tts:job:{job_id}", "total") or 0)
+    return [str(redis.hget(f"tts:segment:{job_id}:{n}", "text")) for n in range(total)]
+
+
+def finish(job_id: str, redis: Redis, settings: Settings) -> None:
+    """Speak a job with a second of noise for each segment, and join it as a worker does."""
+    ledger = Ledger(redis, lease_s=10, max_attempts=3)
+    storage = Storage.open(settings.storage_url)
+    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 24_000).astype(np.float32)
+    wav = audio.encode_wav(noise)
+    claim = ledger.claim("tiny-CustomVoice")
+    while claim is not None and not claim.is_join:
+        result = SegmentResult(key="k", samples=24_000)
+        claim = ledger.commit(claim, result) or ledger.claim("tiny-CustomVoice")
+    assert claim is not None
+    job = ledger.job(job_id)
+    joined = join_job(job, list(ledger.spoken(job)), claim.epoch, storage, lambda _: wav)
+    done = SegmentResult(key=joined.key, samples=joined.samples)
+    ledger.commit(claim, done, size_bytes=joined.size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("book.md", BOOK.encode()),
+        (
+            "book.epub",
+            make_epub(
+                [
+                    Page(None, "<p>Alice was tired.</p>"),
+                    Page("Down", "<h1>Down</h1><p>She fell.</p>"),
+                    Page("Up", "<h1>Up</h1><p>She rose.</p>"),
+                ],
+                title="Something else",
+            ),
+        ),
+    ],
+)
+def test_a_file_becomes_a_job_with_its_chapters(
+    api: TestClient, redis: Redis, settings: Settings, name: str, content: bytes
+) -> None:
+    sampling = json.dumps({"top_k": 5})
+    said = {"seed": "7", "sampling": sampling, "metadata": '{"a": "b"}', "title": "Wonder"}
+    answer = send(api, name, content, **said)
+    assert answer.status_code == 202, answer.text
+    job = answer.json()
+    assert job["title"] == "Wonder"
+    assert [chapter["title"] for chapter in job["chapters"]] == ["Down", "Up"]
+    texts = spoken(redis, job["id"])
+    assert [texts[chapter["segment"]] for chapter in job["chapters"]] == ["Down", "Up"]
+    assert {"Alice was tired.", "She fell.", "She rose."} <= set(texts)
+    assert job["metadata"] == {"a": "b"}
+    spec = json.loads(str(redis.hget(f"tts:job:{job['id']}", "spec")))
+    assert (spec["seed"], spec["sampling"]["top_k"]) == (7, 5)
+    # What was sent is kept with the job, and goes with it.
+    assert Storage.open(settings.storage_url).get(f"jobs/{job['id']}/input") == content
+
+
+def test_markdown_may_come_as_json(api: TestClient, redis: Redis) -> None:
+    job = api.post("/v1/jobs", json=GOOD | {"input": BOOK, "input_format": "markdown"}).json()
+    assert [chapter["title"] for chapter in job["chapters"]] == ["Down", "Up"]
+    assert "#" not in "".join(spoken(redis, job["id"]))
+
+
+def test_headings_of_a_plain_text_are_its_chapters(api: TestClient) -> None:
+    text = "Chapter 1\n\nOne.\n\nChapter 2: On\n\nTwo."
+    job = api.post("/v1/jobs", json=GOOD | {"input": text, "title": "T"}).json()
+    assert [chapter["title"] for chapter in job["chapters"]] == ["Chapter 1", "Chapter 2: On"]
+    assert job["title"] == "T"
+
+
+def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
+    recording = audio.encode_wav(np.sin(np.arange(48_000) * 0.05).astype(np.float32))
+    answer = api.post(
+        "/v1/jobs",
+        data={"task": "voice_clone", "reference_text": "Said."},
+        files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", recording)},
+    )
+    assert answer.status_code == 202, answer.text
+    stored = Storage.open(settings.storage_url).get(f"jobs/{answer.json()['id']}/reference")
+    assert stored == recording
+
+
+@pytest.mark.parametrize(
+    ("form", "files", "status", "param", "says"),
+    [
+        ({}, {}, 400, "file", "field `file`"),
+        ({"file": "text"}, {}, 400, "file", "field `file`"),
+        ({}, {"file": ("a.pdf", b"%PDF-1.7")}, 415, "file", "PDF"),
+        ({}, {"file": ("a.txt", b"\xff\xfe\xfd\xfc\xfb")}, 400, "file", "UTF-8"),
+        ({}, {"file": ("a.txt", b"* * *")}, 400, "file", "nothing to speak"),
+        ({}, {"file": ("a.epub", b"PK\x03\x04 no zip")}, 400, "file", "broken"),
+        ({"task": "sing"}, {"file": ("a.txt", b"Hi.")}, 400, "task", "custom_voice"),
+        ({"voice": "nobody"}, {"file": ("a.txt", b"Hi.")}, 400, "voice", "vivian"),
+        ({"pitch": "2"}, {"file": ("a.txt", b"Hi.")}, 400, "pitch", "pitch"),
+        ({"seed": "soon"}, {"file": ("a.txt", b"Hi.")}, 400, "seed", "integer"),
+        ({"sampling": "{"}, {"file": ("a.txt", b"Hi.")}, 400, "sampling", "JSON"),
+        ({"input": "Hi."}, {"file": ("a.txt", b"Hi.")}, 400, "input", "file"),
+        (
+            {},
+            {"file": ("a.txt", b"Hi."), "title": ("v.wav", b"RIFF")},
+            400,
+            "title",
+            "is no file",
+        ),
+        ({}, {"file": ("a.txt", b"[pause 90s] Hi. [pause 90s]")}, 400, "input", "pause"),
+        ({}, {"file": ("a.txt", b"x" * 1_001)}, 400, "file", "1,000"),
+    ],
+)
+def test_a_bad_form_names_its_field_and_queues_nothing(
+    api: TestClient,
+    redis: Redis,
+    form: dict[str, str],
+    files: dict[str, Any],
+    status: int,
+    param: str,
+    says: str,
+) -> None:
+    empty = {"nothing": ("", b"")} if not files else {}
+    answer = api.post("/v1/jobs", data=FORM | form, files=files or empty)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["param"]) == (status, param), answer.text
+    assert says in error["message"]
+    assert redis.keys("tts:job:*") == []
+
+
+def test_a_form_that_is_none_is_refused(api: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = api.post("/v1/jobs", content=b"--y\r\nnonsense", headers=headers)
+    assert answer.status_code == 400
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_finished_book_has_all_its_parts(
+    api: TestClient, redis: Redis, settings: Settings
+) -> None:
+    job = send(api, "b.md", BOOK.encode(), response_format="flac", chapter_files="true").json()
+    links = job["links"]
+    for part in ("content", "timings", "subtitles"):
+        early = api.get(links[part])
+        assert (early.status_code, early.headers["x-should-retry"]) == (409, "false")
+    finish(job["id"], redis, settings)
+    done = api.get(links["self"]).json()
+    assert (done["status"], done["audio"]["format"]) == ("completed", "flac")
+    sound = api.get(links["content"])
+    assert sound.headers["content-type"] == "audio/flac"
+    assert f'filename="{job["id"]}.flac"' in sound.headers["content-disposition"]
+    assert sound.content[:4] == b"fLaC"
+    assert len(sound.content) == done["audio"]["bytes"]
+    told = api.get(links["timings"]).json()
+    assert [chapter["title"] for chapter in told["chapters"]] == ["Down", "Up"]
+    assert told["duration_s"] == done["audio"]["seconds"]
+    vtt = api.get(links["subtitles"])
+    assert vtt.headers["content-type"].startswith("text/vtt")
+    assert vtt.text.startswith("WEBVTT\n\n")
+    srt = api.get(links["subtitles"], params={"format": "srt"})
+    assert srt.text.startswith("1\n00:00:00,000 --> ")
+    assert api.get(links["subtitles"], params={"format": "ass"}).status_code == 400
+    for number, status in ((0, 200), (1, 200), (2, 200), (3, 404)):
+        chapter = api.get(f"{links['self']}/chapters/{number}/content")
+        assert chapter.status_code == status, chapter.text
+    assert api.get(f"{links['self']}/chapters/-1/content").status_code == 400
+
+
+def test_without_chapter_files_there_are_none(
+    api: TestClient, redis: Redis, settings: Settings
+) -> None:
+    job = send(api, "b.md", BOOK.encode()).json()
+    finish(job["id"], redis, settings)
+    answer = api.get(f"{job['links']['self']}/chapters/1/content")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (404, "number")
+    assert "chapter_files" in answer.json()["error"]["message"]
+
+
+def test_the_description_has_both_kinds_of_body(api: TestClient) -> None:
+    described = api.get("/openapi.json").json()
+    body = described["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", "multipart/form-data"}
+    names = [each["$ref"].rsplit("/", 1)[1] for each in body["application/json"]["schema"]["oneOf"]]
+    assert set(names) <= set(described["components"]["schemas"])
+
+
+def test_what_lies_beside_the_audio_is_found_from_its_key() -> None:
+    key = audio_key("j", 7, Format.M4B)
+    assert (key, chapter_key(key, 3), timings_key(key)) == (
+        *("jobs/j/7/audio.m4b", "jobs/j/7/chapter-3.m4b", "jobs/j/7/timings.json"),
+    )
