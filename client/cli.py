@@ -2,15 +2,20 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from client import terminal
+from client.batches import batch
 from client.errors import NarrateError
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
-from client.say import say
-from client.status import status
+from client.output import FORMATS
+from client.resume import resume
+from client.say import read, say
+from client.status import cancel, status
 from client.up import up
 
 OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
@@ -18,8 +23,8 @@ OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 wrong usage."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    parser, commands = _parser()
+    args = parser.parse_args(_with_command(sys.argv[1:] if argv is None else argv, commands))
     if getattr(args, "reference_text", None) and not args.reference:
         parser.error("--reference-text goes with --reference")
     try:
@@ -33,13 +38,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="narrate", description="Narrate texts with Qwen3-TTS.")
+def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
+    """`narrate FILE` is `narrate read FILE`."""
+    is_file = bool(argv) and not argv[0].startswith("-") and argv[0] not in commands
+    return ["read", *argv] if is_file else list(argv)
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
+    parser = argparse.ArgumentParser(
+        prog="narrate",
+        usage="narrate FILE [-o FILE] | narrate COMMAND …",
+        description="Narrate texts and books with Qwen3-TTS.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_up(commands.add_parser("up", help="run the whole service on this machine"))
-    _add_say(commands.add_parser("say", help="narrate a text into a WAV file"))
-    _add_status(commands.add_parser("status", help="show how a job is getting on"))
-    return parser
+    for name, add, does in (
+        ("up", _add_up, "run the whole service on this machine"),
+        ("read", _add_read, "narrate a txt, md or epub file; `narrate FILE` does the same"),
+        ("say", _add_say, "narrate a text"),
+        ("batch", _add_batch, "narrate many texts, from a file of JSON lines"),
+        ("status", _add_status, "show how a job is getting on"),
+        ("resume", _add_resume, "go on with a job or batch that was left at the server"),
+        ("cancel", _add_cancel, "cancel a job"),
+    ):
+        add(commands.add_parser(name, help=does, prog=f"narrate {name}"))
+    return parser, commands.choices
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
@@ -61,10 +83,28 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_read(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=read)
+    parser.add_argument("file", type=Path, metavar="FILE", help="txt, md or epub")
+    _add_output(parser, help="default: FILE with .m4b in place of its ending")
+    parser.add_argument("--title", help="default: what the file says")
+    parser.add_argument("--author", help="default: what the file says")
+    _add_voice(parser)
+
+
 def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=say)
     parser.add_argument("text", nargs="?", default="-", help="absent or -: read standard input")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.wav")
+    _add_output(parser, required=True)
+    _add_voice(parser)
+
+
+def _add_output(parser: argparse.ArgumentParser, **settings: Any) -> None:
+    kinds = "|".join(FORMATS)
+    parser.add_argument("-o", "--output", type=Path, metavar=f"FILE.{{{kinds}}}", **settings)
+
+
+def _add_voice(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
     parser.add_argument("--model", help="default: the first that can do it")
     who = parser.add_mutually_exclusive_group()
@@ -74,6 +114,28 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", help="default: found out from the text")
     parser.add_argument("--instructions", help="how to speak or, without a voice, who speaks")
     parser.add_argument("--seed", type=int, help="the same number gives the same speech")
+
+
+def _add_batch(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=batch)
+    parser.add_argument("file", type=Path, metavar="JOBS.jsonl", help="a request in each line")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    _add_url(parser)
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=resume)
+    parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
+    parser.add_argument(
+        "-o", "--output", type=Path, help="default for a job: where it was to be written"
+    )
+    _add_url(parser)
+
+
+def _add_cancel(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=cancel)
+    parser.add_argument("job", metavar="JOB")
+    _add_url(parser)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:

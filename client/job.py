@@ -29,9 +29,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """How it was made: wall seconds, RTF (wall ÷ audio), and segments by batch size."""
+    """How it is made: wall and audio seconds so far, RTF (wall ÷ audio), segments by batch size."""
 
     seconds: float | None = None
+    audio_seconds: float = 0.0
     rtf: float | None = None
     batch_sizes: Mapping[int, int] = field(default_factory=dict)
 
@@ -53,9 +54,11 @@ class Job:
     created_at: float | None
     completed_at: float | None
     expires_at: float | None
+    eta_s: float | None
     error_code: str | None
     error_message: str | None
     segments: Segments
+    chapters: tuple[str, ...]
     audio: Audio | None
     synthesis: Synthesis
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -80,9 +83,11 @@ class Job:
             created_at=body.get("created_at"),
             completed_at=body.get("completed_at"),
             expires_at=body.get("expires_at"),
+            eta_s=body.get("eta_s"),
             error_code=error.get("code"),
             error_message=error.get("message"),
             segments=_segments(body.get("segments") or {}),
+            chapters=tuple(chapter["title"] for chapter in body.get("chapters") or ()),
             audio=_audio(body.get("audio")),
             synthesis=_synthesis(body.get("synthesis") or {}),
             raw=body,
@@ -103,4 +108,5 @@ def _audio(body: Mapping[str, Any] | None) -> Audio | None:
 
 def _synthesis(body: Mapping[str, Any]) -> Synthesis:
     sizes = {int(size): count for size, count in (body.get("batch_sizes") or {}).items()}
-    return Synthesis(body.get("seconds"), body.get("rtf"), sizes)
+    made_s = float(body.get("audio_seconds") or 0)
+    return Synthesis(body.get("seconds"), made_s, body.get("rtf"), sizes)

@@ -1,18 +1,19 @@
-"""The client: submit a text, wait for it, fetch the WAV."""
+"""The client: submit a text or a book, wait for it, fetch the audio."""
 
-import os
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
-from uuid import uuid4
 
+from client.batch import Batch, BatchResult
 from client.catalogue import Model, Voice
 from client.connection import Connection
 from client.errors import JobFailed, NarrateError
 from client.job import Job
-from client.request import Options, fill_in, request_body
+from client.output import format_of, write_whole
+from client.request import Options, fill_in, open_document, request_body, request_form
 from client.retry import patiently
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -50,6 +51,33 @@ class Narrator:
         body = request_body(text, options)
         return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", json=body))
 
+    def submit_file(self, path: Path | str, **options: Unpack[Options]) -> Job:
+        """Hand in a text, Markdown or EPUB file and return its job at once."""
+        path = Path(path)
+        with open_document(path) as file:
+            form = request_form(path.name, file, options)
+            return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", **form))
+
+    def submit_batch(self, lines: Iterable[Mapping[str, Any]]) -> Batch:
+        """Hand in many jobs at once: `custom_id` and `body` of each; all are accepted, or none."""
+        made = [{"method": "POST", "url": "/v1/jobs", **line} for line in lines]
+        content = "\n".join(map(json.dumps, made))
+        headers = {"Content-Type": "application/jsonl"}
+        request = {"content": content, "headers": headers}
+        return self._parse(Batch.parse, self._connection.json("POST", "/v1/batches", **request))
+
+    def batch(self, batch_id: str) -> Batch:
+        """Return the batch as it stands."""
+        return self._parse(Batch.parse, self._connection.json("GET", _batch_path(batch_id)))
+
+    def batch_results(self, batch_id: str) -> list[BatchResult]:
+        """Return what became of the jobs of a batch that have ended, in the batch's order."""
+        with self._connection.stream("GET", f"{_batch_path(batch_id)}/output") as response:
+            lines = list(response.iter_lines())
+        return self._parse(
+            lambda body: [BatchResult.parse(json.loads(line)) for line in body], lines
+        )
+
     def job(self, job_id: str) -> Job:
         """Return the job as it stands."""
         return self._parse(Job.parse, self._connection.json("GET", _path(job_id)))
@@ -82,22 +110,13 @@ class Narrator:
             poll_s = max(poll_s, min(1.3 * poll_s, LONGEST_POLL_S))
 
     def download(self, job_id: str, path: Path | str) -> Path:
-        """Write the job's WAV to `path` and return it.
+        """Write the job's audio to `path`, in the format that the job was sent with.
 
         `path` appears whole or not at all: the bytes go to a file beside it, which is renamed.
         """
-        path = Path(path)
-        if path.exists() and not path.is_file():  # Renaming over /dev/null would replace it.
-            raise NarrateError(f"cannot write {path}: not a regular file")
-        part = path.with_name(f".{path.name}.{uuid4().hex}.part")
-        try:
-            patiently(lambda: self._fetch(job_id, part), self.patience_s)
-            os.replace(part, path)
-        except OSError as error:
-            raise NarrateError(f"cannot write {path}: {error.strerror}") from error
-        finally:
-            part.unlink(missing_ok=True)
-        return path
+        return write_whole(
+            Path(path), lambda part: patiently(lambda: self._fetch(job_id, part), self.patience_s)
+        )
 
     def models(self) -> list[Model]:
         """Return the models the server knows, with their live workers."""
@@ -116,8 +135,23 @@ class Narrator:
         on_progress: Callable[[Job], object] | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        """Narrate a text into the WAV file `path`; what is not said is chosen from the models."""
-        job = self.submit(text, **fill_in(options, self.models()))
+        """Narrate a text into the audio file `path`; what is not said is chosen from the models."""
+        wanted: Options = {"response_format": format_of(Path(path)), **options}
+        job = self.submit(text, **fill_in(wanted, self.models()))
+        job = self.wait(job.id, on_progress)
+        self.download(job.id, path)
+        return job
+
+    def narrate(
+        self,
+        book: Path | str,
+        path: Path | str,
+        on_progress: Callable[[Job], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Job:
+        """Narrate a text, Markdown or EPUB file into the audio file `path`."""
+        wanted: Options = {"response_format": format_of(Path(path)), **options}
+        job = self.submit_file(book, **fill_in(wanted, self.models()))
         job = self.wait(job.id, on_progress)
         self.download(job.id, path)
         return job
@@ -135,6 +169,10 @@ class Narrator:
             return parse(body)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise NarrateError(f"{self.base_url} answers, but is no narration server") from error
+
+
+def _batch_path(batch_id: str) -> str:
+    return f"/v1/batches/{quote(batch_id, safe='')}"
 
 
 def _path(job_id: str) -> str:

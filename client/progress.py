@@ -57,6 +57,21 @@ class JobProgress:
 
 
 def describe(job: Job) -> str:
-    """Return segments done and, once known, the seconds of audio."""
-    done = f"{job.segments.completed}/{job.segments.total} segments"
-    return f"{done}, {job.audio.seconds:.1f} s of audio" if job.audio else done
+    """Return segments done and, once known, audio made, how fast, and when it will be done."""
+    parts = [f"{job.segments.completed}/{job.segments.total} segments"]
+    seconds = job.audio.seconds if job.audio else job.synthesis.audio_seconds
+    if seconds:
+        parts.append(f"{_span(seconds)} of audio")
+    if seconds and job.synthesis.rtf is not None:
+        parts.append(f"RTF {job.synthesis.rtf:.2f}")
+    if job.eta_s is not None:
+        parts.append(f"{_span(job.eta_s)} to go")
+    return ", ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    """A stretch of time as people say it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

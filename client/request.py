@@ -1,9 +1,10 @@
 """What can be asked for: the options, their defaults, and the body that is posted."""
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 from client.catalogue import Model
 from client.errors import NarrateError
@@ -27,20 +28,55 @@ class Options(TypedDict, total=False):
     seed: int | None
     sampling: Mapping[str, Any] | None
     metadata: Mapping[str, str] | None
+    response_format: str | None
+    title: str | None
+    author: str | None
+    chapter_files: bool | None
 
 
-AS_THEY_ARE = ("model", "voice", "language", "instructions", "seed", "sampling", "metadata")
+NESTED = ("sampling", "metadata")
+AS_THEY_ARE = (
+    *("model", "voice", "language", "instructions", "seed", *NESTED),
+    *("response_format", "title", "author", "chapter_files"),
+)
 
 
 def request_body(text: str, options: Options) -> dict[str, Any]:
     """Return the JSON body of `POST /v1/jobs`; NarrateError where the reference is unreadable."""
-    body: dict[str, Any] = {"task": options.get("task") or _task(options), "input": text}
-    body |= {name: value for name in AS_THEY_ARE if (value := options.get(name)) is not None}
+    body = _fields(options) | {"input": text}
     reference = options.get("reference")
     if reference is not None:
         audio = base64.b64encode(_read(reference)).decode("ascii")
         body["reference"] = {"audio": audio, "text": options.get("reference_text")}
     return body
+
+
+def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
+    """Return the form of `POST /v1/jobs` with a file, as httpx takes it."""
+    fields = _fields(options)
+    data = {
+        key: json.dumps(value) if key in NESTED else str(value) for key, value in fields.items()
+    }
+    files: dict[str, Any] = {"file": (name, file)}
+    reference = options.get("reference")
+    if reference is not None:
+        files["reference"] = ("reference", _read(reference))
+        if text := options.get("reference_text"):
+            data["reference_text"] = text
+    return {"data": data, "files": files}
+
+
+def open_document(path: Path) -> BinaryIO:
+    """Open a file to be read aloud; NarrateError where that is impossible."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise NarrateError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _fields(options: Options) -> dict[str, Any]:
+    said = {name: value for name in AS_THEY_ARE if (value := options.get(name)) is not None}
+    return {"task": options.get("task") or _task(options), **said}
 
 
 def fill_in(options: Options, models: Sequence[Model]) -> Options:

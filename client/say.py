@@ -1,16 +1,17 @@
-"""`narrate say`: one text in, one WAV file out."""
+"""`narrate say` and `narrate FILE`: a text or a book in, an audio file out."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from client import terminal
 from client.errors import NarrateError
-from client.job import Job
-from client.narrator import DEFAULT_URL, Narrator
-from client.progress import JobProgress
+from client.follow import OUTPUT, follow
+from client.narrator import Narrator
+from client.output import check_writable, format_of
 from client.request import Options, fill_in
+
+USUAL = ".m4b"
 
 
 def say(args: argparse.Namespace) -> int:
@@ -19,40 +20,29 @@ def say(args: argparse.Namespace) -> int:
     if not text.strip():
         terminal.error("nothing to say: the text is empty")
         return 2
-    _check_writable(args.output)
+    check_writable(args.output)
     with Narrator(args.url) as narrator:
-        models = narrator.models()
-        job = narrator.submit(text, **fill_in(_options(args), models))
+        job = narrator.submit(text, **fill_in(options(args, args.output), narrator.models()))
         terminal.note(f"Job {job.id}")
-        if not any(model.workers for model in models if model.id == job.model):
-            terminal.note(f"No worker of {job.model} is alive; the job waits until one starts")
-        try:
-            with JobProgress() as progress:
-                job = narrator.wait(job.id, progress)
-            narrator.download(job.id, args.output)
-        except KeyboardInterrupt:
-            where = "" if args.url == DEFAULT_URL else f" --url {args.url}"
-            terminal.note(f"Job {job.id} goes on at the server: narrate status {job.id}{where}")
-            return 1
-    terminal.say(summary(job, args.output))
-    if job.segments.truncated:
-        terminal.note(f"{job.segments.truncated} of {job.segments.total} segments were cut short")
-    return 0
+        return follow(narrator, job, args.output)
 
 
-def summary(job: Job, path: Path) -> str:
-    """Return the file, its length and how fast it was made, as far as the server says."""
-    line = str(path)
-    if job.audio:
-        line += f": {job.audio.seconds:.1f} s of audio"
-    if job.synthesis.seconds is not None:
-        line += f" in {job.synthesis.seconds:.1f} s"
-    if job.synthesis.rtf is not None:
-        line += f" (RTF {job.synthesis.rtf:.2f})"
-    return line
+def read(args: argparse.Namespace) -> int:
+    """Narrate a text, Markdown or EPUB file, in the same way."""
+    if not args.file.is_file():
+        raise NarrateError(f"there is no file {args.file}, nor a command of that name")
+    output = args.output or args.file.with_suffix(USUAL)
+    check_writable(output)
+    wanted = options(args, output) | {"title": args.title, "author": args.author}
+    with Narrator(args.url) as narrator:
+        job = narrator.submit_file(args.file, **fill_in(wanted, narrator.models()))
+        chapters = f", {len(job.chapters)} chapters" if job.chapters else ""
+        terminal.note(f"Job {job.id}: {job.segments.total} segments{chapters}")
+        return follow(narrator, job, output)
 
 
-def _options(args: argparse.Namespace) -> Options:
+def options(args: argparse.Namespace, output: Path) -> Options:
+    """Return what the command line says of the voice, and where the audio is to be written."""
     return {
         "model": args.model,
         "voice": args.voice,
@@ -61,6 +51,8 @@ def _options(args: argparse.Namespace) -> Options:
         "reference": args.reference,
         "reference_text": args.reference_text,
         "seed": args.seed,
+        "response_format": format_of(output),
+        "metadata": {OUTPUT: str(output.absolute())},
     }
 
 
@@ -71,15 +63,3 @@ def _read_stdin() -> str:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
         raise NarrateError(f"standard input is not {error.encoding} text") from error
-
-
-def _check_writable(path: Path) -> None:
-    """Refuse an impossible output file now rather than after the whole synthesis."""
-    if path.suffix.lower() != ".wav":
-        raise NarrateError(f"cannot write {path}: the audio is WAV, so its name must end in .wav")
-    if path.exists() and not path.is_file():
-        raise NarrateError(f"cannot write {path}: not a regular file")
-    if not path.parent.is_dir():
-        raise NarrateError(f"cannot write {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise NarrateError(f"cannot write {path}: no permission in {path.parent}")

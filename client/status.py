@@ -1,4 +1,4 @@
-"""`narrate status`: what the server knows about a job."""
+"""`narrate status` and `narrate cancel`: what becomes of a job."""
 
 import argparse
 import json
@@ -22,6 +22,14 @@ def status(args: argparse.Namespace) -> int:
     for name, value in _facts(job, content):
         terminal.say(f"{name:<10} {value}")
     return 0
+
+
+def cancel(args: argparse.Namespace) -> int:
+    """Cancel a job, and print what it is then."""
+    with Narrator(args.url) as narrator:
+        job = narrator.cancel(args.job)
+    terminal.say(f"Job {job.id} is {job.status.replace('_', ' ')}")
+    return 0 if job.status == "cancelled" else 1
 
 
 def _facts(job: Job, content: str) -> Iterator[tuple[str, str]]:

@@ -170,7 +170,7 @@ def test_speaking_writes_the_wav_and_returns_the_finished_job(server, narrator, 
     assert seen == [33, 66, 100]
     # The first voice of the first model that does the task and has a worker.
     body = {"task": "custom_voice", "model": "tiny-CustomVoice", "voice": "ann", "input": "Hello."}
-    assert server.bodies == [body]
+    assert server.bodies == [body | {"response_format": "wav"}]
 
 
 def test_only_what_was_asked_for_is_sent(server, narrator):
@@ -343,7 +343,7 @@ def test_say_writes_plain_lines_where_there_is_no_terminal(server, tmp_path, cap
     assert out.read_bytes() == WAV
     printed = capsys.readouterr()
     assert printed.out == f"{out}: 1.0 s of audio in 2.0 s (RTF 2.00)\n"
-    assert "completed: 3/3 segments, 1.0 s of audio\n" in printed.err
+    assert "completed: 3/3 segments, 1.0 s of audio, RTF 2.00\n" in printed.err
     assert "1 of 3 segments were cut short\n" in printed.err
     assert "\x1b" not in printed.out + printed.err
 
@@ -433,6 +433,6 @@ def test_ctrl_c_leaves_the_job_running_and_says_its_id(server, tmp_path):
             say.kill()
     assert say.returncode == 1
     assert err.endswith(
-        f"Job job_1 goes on at the server: narrate status job_1 --url {server.url}\n"
+        f"Job job_1 goes on at the server: narrate resume job_1 --url {server.url}\n"
     )
     assert not list(tmp_path.iterdir())

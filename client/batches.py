@@ -1,0 +1,103 @@
+"""`narrate batch`: many jobs from a file of JSON lines, a file of audio for each."""
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from client import terminal
+from client.batch import Batch, BatchResult
+from client.errors import NarrateError
+from client.follow import come_back
+from client.narrator import LONGEST_POLL_S, Narrator
+from client.output import check_folder
+from client.request import fill_in
+from client.retry import patiently
+
+FIRST_POLL_S = 0.3
+
+
+def batch(args: argparse.Namespace) -> int:
+    """Send the jobs and write each one's audio as it comes; 1 if any has failed."""
+    args.output.mkdir(parents=True, exist_ok=True)
+    check_folder(args.output / "audio", args.output)
+    with Narrator(args.url) as narrator:
+        models = narrator.models()
+        lines = list(_read(args.file))
+        for line in lines:
+            body = line["body"]
+            line["body"] = {**fill_in(body, models), **body}
+        sent = narrator.submit_batch(lines)
+        terminal.note(f"Batch {sent.id}: {sent.total} jobs")
+        return follow_batch(narrator, sent, args.output)
+
+
+def follow_batch(narrator: Narrator, sent: Batch, folder: Path) -> int:
+    """Write the audio of jobs into `folder` as they end; Ctrl-C leaves the batch running."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        failed = _write_all(narrator, sent.id, folder)
+    except KeyboardInterrupt:
+        back = f"{come_back(narrator, sent.id)} -o {folder}"
+        terminal.note(f"Batch {sent.id} goes on at the server: {back}")
+        return 1
+    terminal.note(f"{sent.total - failed} of {sent.total} jobs completed")
+    return 1 if failed else 0
+
+
+def _write_all(narrator: Narrator, batch_id: str, folder: Path) -> int:
+    """Write what comes until the batch has ended; returns how many have failed."""
+    seen: set[str] = set()
+    failed, pause_s = 0, FIRST_POLL_S
+    while True:
+        # Asked before the results, so that the last of them are there when it has ended.
+        is_last = patiently(lambda: narrator.batch(batch_id), narrator.patience_s).ended
+        for result in patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s):
+            if result.custom_id not in seen:
+                failed += not _write(narrator, result, folder)
+                seen.add(result.custom_id)
+        if is_last:
+            return failed
+        time.sleep(pause_s)
+        pause_s = min(1.3 * pause_s, LONGEST_POLL_S)
+
+
+def _write(narrator: Narrator, result: BatchResult, folder: Path) -> bool:
+    if result.job is None or result.job.audio is None:
+        terminal.error(f"{result.custom_id}: {result.error}")
+        return False
+    path = folder / f"{_file_name(result.custom_id)}.{result.job.audio.format}"
+    terminal.say(str(narrator.download(result.job.id, path)))
+    return True
+
+
+def _file_name(custom_id: str) -> str:
+    """A name that leads out of no folder; names that would meet are kept apart by their bytes."""
+    plain = re.sub(r"[^\w.-]", "_", custom_id).lstrip(".")[:100]
+    return plain if plain == custom_id else f"{plain}-{custom_id.encode().hex()[:32]}"
+
+
+def _read(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file: requests, or requests in the shape of OpenAI's Batch API."""
+    try:
+        content = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise NarrateError(f"{path} is not UTF-8 text") from error
+    for number, raw in enumerate(content.splitlines(), 1):
+        if raw.strip():
+            yield _line(raw, f"{path}:{number}", number)
+
+
+def _line(raw: str, where: str, number: int) -> dict[str, Any]:
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise NarrateError(f"{where}: this line is not JSON") from error
+    if isinstance(line, Mapping) and "body" not in line:
+        line = {"custom_id": f"{number:04}", "body": line}
+    if not isinstance(line, Mapping) or not isinstance(line["body"], Mapping):
+        raise NarrateError(f"{where}: a line is an object, the request or one with it as body")
+    return {"custom_id": f"{number:04}", **line}

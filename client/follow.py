@@ -1,0 +1,50 @@
+"""From a job at the server to a file here, with progress, and a way back after Ctrl-C."""
+
+from pathlib import Path
+
+from client import terminal
+from client.job import Job
+from client.narrator import DEFAULT_URL, Narrator
+from client.progress import JobProgress
+
+OUTPUT = "narrate_output"  # the name under which a job's metadata keeps where it is to be written
+
+
+def follow(narrator: Narrator, job: Job, output: Path) -> int:
+    """Wait for a job and write its audio; Ctrl-C leaves the job running and says how to go on."""
+    try:
+        _note_missing_worker(narrator, job)
+        with JobProgress() as progress:
+            job = narrator.wait(job.id, progress)
+        narrator.download(job.id, output)
+    except KeyboardInterrupt:
+        terminal.note(f"Job {job.id} goes on at the server: {come_back(narrator, job.id)}")
+        return 1
+    terminal.say(summary(job, output))
+    if job.segments.truncated:
+        terminal.note(f"{job.segments.truncated} of {job.segments.total} segments were cut short")
+    return 0
+
+
+def come_back(narrator: Narrator, name: str) -> str:
+    """Return the command that goes on with a job or batch."""
+    where = "" if narrator.base_url == DEFAULT_URL else f" --url {narrator.base_url}"
+    return f"narrate resume {name}{where}"
+
+
+def summary(job: Job, path: Path) -> str:
+    """Return the file, its length and how fast it was made, as far as the server says."""
+    line = str(path)
+    if job.audio:
+        line += f": {job.audio.seconds:.1f} s of audio"
+    if job.synthesis.seconds is not None:
+        line += f" in {job.synthesis.seconds:.1f} s"
+    if job.synthesis.rtf is not None:
+        line += f" (RTF {job.synthesis.rtf:.2f})"
+    return line
+
+
+def _note_missing_worker(narrator: Narrator, job: Job) -> None:
+    """Say that a job has to wait, if nobody serves its model now."""
+    if not any(model.workers for model in narrator.models() if model.id == job.model):
+        terminal.note(f"No worker of {job.model} is alive; the job waits until one starts")
