@@ -79,6 +79,11 @@ class Service:
         except httpx.TransportError:
             return False
 
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return str(self._http.base_url)
+
     def spent(self) -> dict[str, float]:
         """CPU seconds and round trips of the worker so far."""
         time.sleep(0.2)  # its notes are as old as that
