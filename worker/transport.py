@@ -58,11 +58,6 @@ class Connection(kombu.Connection):
     Kombu's own pauses grow up to 30 s, while messages wait.
     """
 
-    def ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """Try once a second."""
-        once_a_second = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
-        return super().ensure_connection(*args, **kwargs | once_a_second)
-
     def _ensure_connection(self, *args: Any, **kwargs: Any) -> Any:
         once_a_second = {"interval_start": 1, "interval_step": 0, "interval_max": 1}
         return super()._ensure_connection(*args, **kwargs | once_a_second)

@@ -13,12 +13,14 @@ from kombu import Connection, Queue
 from plain import plain
 from redis import Redis
 
+from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.ledger import Ledger
 from shared.storage import Storage
 from worker import insist as insist_module
+from worker import transport
 from worker.expiry import Expiry
 from worker.insist import insist
 from worker.watchdog import EXIT_CODE
@@ -135,6 +137,24 @@ def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
         taken[1].reject(requeue=True)
         assert not channel.qos._delivered.keys() - channel.qos._dirty
         channel.connection.cycle.close()
+
+
+class Enough(Exception):
+    pass
+
+
+def test_the_broker_is_tried_once_a_second() -> None:
+    pauses: list[float] = []
+
+    def note(_error: Exception, pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 3:
+            raise Enough
+
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    with transport.Connection(away) as connection, pytest.raises(Enough):
+        connection.ensure_connection(note, 100)
+    assert pauses == [1, 1, 1]
 
 
 @pytest.mark.parametrize("message", ["no JSON", "{}", "[]", "null", '{"properties": 1}'])
