@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import random
 import signal
+import statistics
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,6 +18,7 @@ from service import Service, wait_for
 from trial import QUICK, SHORT, Trial, long_text, meanwhile, times
 
 from client.errors import NarrateError
+from client.local.child import Child
 
 TEXT = long_text(16)
 
@@ -111,11 +115,19 @@ def test_connections_are_cut(trial: Trial) -> None:
             assert trial.attempts(job) == 16  # nothing was begun twice
 
 
+@contextmanager
+def frozen(child: Child) -> Iterator[None]:
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
+
+
 def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:
     service, frozen_s = trial.service, times(20, 8)
     with trial.row(f"8 Redis frozen for {frozen_s} s") as row:
         trial.submit(SHORT)
-        os.kill(service.redis_child.pid, signal.SIGSTOP)
         until_s = time.monotonic() + frozen_s
         answers, alive = list[float](), list[float]()
 
@@ -130,7 +142,11 @@ def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:
                     assert 1 <= int(answer.headers["Retry-After"]) <= 120
 
         # As many as wait for Redis at once, and one that asks for nothing of it meanwhile.
-        with ThreadPoolExecutor(20) as pool, httpx.Client(base_url=service.url) as http:
+        with (
+            frozen(service.redis_child),
+            ThreadPoolExecutor(20) as pool,
+            httpx.Client(base_url=service.url) as http,
+        ):
             senders = [pool.submit(send) for _ in range(20)]
             while time.monotonic() < until_s:
                 began_s = time.monotonic()
@@ -140,8 +156,9 @@ def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:
             for sender in senders:
                 sender.result()
         assert max(answers) <= 3, answers
-        assert max(alive) <= 0.1, alive
-        os.kill(service.redis_child.pid, signal.SIGCONT)
+        # The machine may be busy for a moment; a loop that waits for Redis would be so for 2 s.
+        assert statistics.quantiles(alive, n=20)[-1] <= 0.1, alive
+        assert max(alive) < 1, alive
         row.recovered(wait_for(lambda: is_ready(service), 10))
         trial.submit(SHORT)
 
