@@ -77,7 +77,7 @@ class SegmentTask:
                     return self._join(claim, lost)
                 return self._speak(claim, lost, place)
         except StaleClaim:
-            _log.warning("Dropped %s: it was cancelled, or another took over", claim.segment_id)
+            _log_dropped(claim)
         except CancelledError:
             # Of what is lost already, the ledger takes nothing back.
             self._release(claim, "the worker lets go of it")
@@ -95,8 +95,12 @@ class SegmentTask:
     def _leave(self, claim: Claim, reason: Exception) -> None:
         """Let the lease run out: the attempt counts, and the next one is not at once."""
         _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
-        with suppress(StaleClaim, Unavailable):
+        try:
             self._ledger.note(claim, f"{type(reason).__name__}: {reason}")
+        except StaleClaim:
+            _log_dropped(claim)
+        except Unavailable:
+            _log.warning("The reason of %s is not kept: Redis is away", claim.segment_id)
 
     def _release(self, claim: Claim, reason: object) -> None:
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
@@ -148,6 +152,10 @@ def _result(key: str, speech: Speech) -> SegmentResult:
         truncated=speech.finish_reason == "length",
         batch_size=speech.timings.batch_size,
     )
+
+
+def _log_dropped(claim: Claim) -> None:
+    _log.warning("Dropped %s: it was cancelled, or another took over", claim.segment_id)
 
 
 def _log_speech(claim: Claim, speech: Speech) -> None:
