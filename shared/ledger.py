@@ -17,10 +17,6 @@ from shared.connection import redis_errors
 from shared.document import Segment
 from shared.errors import (
     JobNotFound,
-    KeyReused,
-    Overloaded,
-    QueueError,
-    QuotaExceeded,
     StaleClaim,
 )
 from shared.jobs import (
@@ -33,7 +29,7 @@ from shared.jobs import (
     SpokenSegment,
     segment_id,
 )
-from shared.limits import PUBLIC, UNLIMITED, Idempotency, Limits
+from shared.limits import PUBLIC, UNLIMITED, Idempotency, Limits, refusal
 from shared.queue import queue_name
 from shared.scripts import load
 
@@ -101,7 +97,7 @@ class Ledger:
         outcome, detail = self._run("admit", json.dumps(job), *parts)
         if outcome in ("accepted", "known"):
             return str(detail)
-        raise _refusal(outcome, detail, limits)
+        raise refusal(outcome, detail, limits)
 
     def claim(self, model: str) -> Claim | None:
         """Take the next segment or join of a model for one lease; None when nothing waits."""
@@ -257,24 +253,6 @@ def _spoken(row: list[str]) -> SpokenSegment:
         samples=int(samples),
         truncated=truncated == "1",
     )
-
-
-def _refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
-    match outcome:
-        case "queue_full":
-            return Overloaded("the queue is full; try again later", retry_after_s=int(detail))
-        case "too_many_jobs":
-            said = f"you have {limits.owner_jobs:,} jobs that have not ended, which is the most"
-            return QuotaExceeded(f"{said}; wait for some to end", retry_after_s=int(detail))
-        case "too_many_chars":
-            said = f"more than {limits.owner_chars:,} characters of yours would be waiting"
-            return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
-        case "reused":
-            return KeyReused(
-                f"this key came with another request before, which is {detail}",
-                param="Idempotency-Key",
-            )
-    raise AssertionError(outcome)
 
 
 def _unknown(job_id: str) -> JobNotFound:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from shared.errors import KeyReused, Overloaded, QueueError, QuotaExceeded
+
 # The owner of jobs that come without a key.
 PUBLIC = "public"
 NO_LIMIT = 10**12
@@ -25,3 +27,22 @@ class Idempotency(NamedTuple):
 
     idempotency: str
     fingerprint: str
+
+
+def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
+    """The error for what `admit` found: `detail` is seconds to wait, or the job of before."""
+    match outcome:
+        case "queue_full":
+            return Overloaded("the queue is full; try again later", retry_after_s=int(detail))
+        case "too_many_jobs":
+            said = f"you have {limits.owner_jobs:,} jobs that have not ended, which is the most"
+            return QuotaExceeded(f"{said}; wait for some to end", retry_after_s=int(detail))
+        case "too_many_chars":
+            said = f"more than {limits.owner_chars:,} characters of yours would be waiting"
+            return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
+        case "reused":
+            return KeyReused(
+                f"this key came with another request before, which is {detail}",
+                param="Idempotency-Key",
+            )
+    raise AssertionError(outcome)

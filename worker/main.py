@@ -9,6 +9,7 @@ import warnings
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
+from redis import Redis
 
 from shared.announcer import Announcer
 from shared.connection import connect
@@ -42,12 +43,10 @@ def serve(settings: Settings) -> int:
     card, engine = start_engine(settings)
     redis = connect(settings.redis_url)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    ledger = Ledger(
-        redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=name
-    )
+    ledger = ledger_of(settings, redis, name)
     # Its own connections: it must not wait behind those that speak.
     own = connect(settings.redis_url)
-    beating = Ledger(own, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=name)
+    beating = ledger_of(settings, own, name)
     app = make_app(settings.redis_url)
     announcer = Announcer(app)
     heartbeat = Heartbeat(
@@ -86,6 +85,13 @@ def serve(settings: Settings) -> int:
         engine.close()
         announcer.close()
         drain.end()
+
+
+def ledger_of(settings: Settings, redis: Redis, worker: str) -> Ledger:
+    """The ledger as a worker uses it."""
+    return Ledger(
+        redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=worker
+    )
 
 
 def start_engine(settings: Settings) -> tuple[ModelCard, Engine]:

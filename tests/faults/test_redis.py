@@ -7,18 +7,16 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from processes import frozen
 from service import Service, wait_for
 from trial import QUICK, SHORT, Trial, long_text, meanwhile, times
 
 from client.errors import NarrateError
-from client.local.child import Child
 
 TEXT = long_text(16)
 
@@ -113,15 +111,6 @@ def test_connections_are_cut(trial: Trial) -> None:
             trial.wait([job])
             row.recovered(time.monotonic() - began_s)
             assert trial.attempts(job) == 16  # nothing was begun twice
-
-
-@contextmanager
-def frozen(child: Child) -> Iterator[None]:
-    os.kill(child.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(child.pid, signal.SIGCONT)
 
 
 def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +14,11 @@ import pytest
 import soundfile
 import torch
 from audio_files import Pcm, as_pcm, assert_same_sound, pcm, recording
+from processes import frozen
 
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
 from client.job import Job
-from client.local.child import Child
 from client.local.stack import Stack
 from client.request import Options
 from shared.text import split
@@ -160,16 +157,6 @@ def test_a_refusal_names_the_field(narrator: Narrator) -> None:
     with pytest.raises(RequestRefused, match="vivian") as refused:
         narrator.submit(TEXT, task="custom_voice", voice="nobody")
     assert refused.value.param == "voice"
-
-
-@contextmanager
-def frozen(child: Child) -> Iterator[None]:
-    """Let a worker take nothing for a while."""
-    os.kill(child.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(child.pid, signal.SIGCONT)
 
 
 def test_a_segment_that_cannot_be_spoken_fails_its_job_with_the_reason(

@@ -1,10 +1,15 @@
-"""Waiting for processes, and asking whether they live."""
+"""Waiting for processes, freezing them, and asking whether they live."""
 
 from __future__ import annotations
 
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from client.local.child import Child
 
 
 def alive(pid: int) -> bool:
@@ -22,3 +27,13 @@ def wait_until(condition: Callable[[], object], within_s: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "not within the time"
         time.sleep(0.02)
+
+
+@contextmanager
+def frozen(child: Child) -> Iterator[None]:
+    """Let a process do nothing for a while."""
+    os.kill(child.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(child.pid, signal.SIGCONT)
