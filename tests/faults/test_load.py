@@ -25,7 +25,7 @@ MODEL = "tiny-CustomVoice"
 
 @patient
 def test_a_long_narration_survives_kills(trial: Trial) -> None:
-    segments, each = times(1_000, 100), 20
+    segments, each = times(1_000, 60), 20
     with trial.row(f"12 {segments} segments, 5 % kills", within_s=1_200) as row:
         text = "\n\n".join(f"Number {n} of the parts." for n in range(segments))
         whole = trial.undisturbed(text)[text]
@@ -43,7 +43,7 @@ def test_a_long_narration_survives_kills(trial: Trial) -> None:
 
 @patient
 def test_jobs_survive_random_kills(trial: Trial) -> None:
-    number, every_s = times(1_000, 40), times(5, 3)
+    number, every_s = times(1_000, 24), times(5, 3)
     with trial.row(f"– {number:,} jobs under random kills", within_s=1_200) as row:
         texts = [f"Text {n}.\n\n" + "And so on it went. " * (n % 4) for n in range(20)]
         whole = trial.undisturbed(*texts)
@@ -86,7 +86,7 @@ def test_cancelled_jobs_stay_cancelled(trial: Trial) -> None:
 @pytest.mark.service(MAX_OPEN_SEGMENTS="16", MAX_OPEN_JOBS="3")
 def test_too_much_is_refused_and_never_queued(trial: Trial) -> None:
     """Eight senders of three open jobs at the most, twice as fast as they are served."""
-    service, duration_s, most = trial.service, times(600, 20), 16
+    service, duration_s, most = trial.service, times(600, 12), 16
     refusals, longest = Counter[int](), 0
     with trial.row(f"15 twice the load for {duration_s} s") as row:
         trial.undisturbed("\n\n".join([SHORT] * 16))
@@ -162,7 +162,7 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
 def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
     """Segments of one length, so that what differs is how long they wait, and for whom."""
     with trial.row("16 one heavy sender, nine light ones") as row:
-        alone = latencies(trial, times(120, 15))
+        alone = latencies(trial, times(120, 12))
         book = "\n\n".join([SHORT] * 200)
         heavy = [trial.submit(book) for _ in range(4)]
 
@@ -171,7 +171,7 @@ def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
             heavy.extend(trial.submit(book) for _ in ended)
 
         with meanwhile(keep_heavy, every_s=0.5):
-            beside = latencies(trial, times(240, 20))
+            beside = latencies(trial, times(240, 16))
         for job in heavy:
             trial.cancel(job)
         for seconds in beside:
