@@ -69,12 +69,7 @@ def freeze_redis(service: Service) -> None:
     os.kill(service.redis_child.pid, signal.SIGCONT)
 
 
-def restart_the_api(service: Service) -> None:
-    service.kill(service.api)
-    service.start_api()
-
-
 EVERYTHING: tuple[Fault, ...] = (
     *(kill_a_worker, stop_a_worker, freeze_a_worker),
-    *(cut_connections, delete_messages, restart_redis, freeze_redis, restart_the_api),
+    *(cut_connections, delete_messages, restart_redis, freeze_redis),
 )
