@@ -83,8 +83,9 @@ class _EncodedFile:
     """A file that PyAV encodes; what it cannot write is an `OSError`."""
 
     def __init__(self, path: Path, encoding: Encoding, tags: Tags) -> None:
+        is_mp4 = encoding.container == "ipod"
         # faststart: players begin before they have the whole file.
-        options = {"movflags": "+faststart"} if encoding.container == "ipod" else {}
+        options = {"movflags": "+faststart"} if is_mp4 else {}
         self._file: OutputContainer = av.open(
             str(path), "w", format=encoding.container, container_options=options
         )
@@ -94,12 +95,16 @@ class _EncodedFile:
         if encoding.bits_per_s:
             self._stream.bit_rate = encoding.bits_per_s
         self._describe(tags)
+        if is_mp4:  # FFmpeg's marks in Ogg come late, and those in MP3 get lost
+            self._mark(tags.chapters)
         self._written = 0
 
     def _describe(self, tags: Tags) -> None:
         for name, value in (("title", tags.title), ("artist", tags.author)):
             if value:
                 self._file.metadata[name] = value
+
+    def _mark(self, chapters: tuple[ChapterTiming, ...]) -> None:
         self._file.set_chapters(
             [
                 {
@@ -109,7 +114,7 @@ class _EncodedFile:
                     "time_base": MILLISECOND,
                     "metadata": {"title": chapter.title},
                 }
-                for number, chapter in enumerate(tags.chapters)
+                for number, chapter in enumerate(chapters)
             ]
         )
 
