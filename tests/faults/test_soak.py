@@ -20,7 +20,7 @@ from trial import QUICK, Trial, doubled, meanwhile
 
 from client.job import ENDED
 
-MINUTES = float(os.environ.get("MINUTES") or (0.5 if QUICK else 20))
+MINUTES = float(os.environ.get("MINUTES") or (1 if QUICK else 20))
 OPEN_JOBS = 12
 TEXTS = [f"Text {n}.\n\n" + "And so on it went. " * (2 * n) for n in range(8)]
 DROPPED = re.compile(r"Dropped (\w+):")
