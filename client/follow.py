@@ -10,9 +10,10 @@ from client.progress import JobProgress
 OUTPUT = "narrate_output"  # the name under which a job's metadata keeps where it is to be written
 
 
-def follow(narrator: Narrator, job: Job, output: Path) -> int:
-    """Wait for a job and write its audio; Ctrl-C leaves the job running and says how to go on."""
+def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
+    """Name a job, wait for it, write its audio; Ctrl-C leaves it running and says how to go on."""
     try:
+        terminal.note(f"Job {job.id}{about}")
         _note_missing_worker(narrator, job)
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)

@@ -23,7 +23,6 @@ def say(args: argparse.Namespace) -> int:
     check_writable(args.output)
     with Narrator(args.url) as narrator:
         job = narrator.submit(text, **fill_in(options(args, args.output), narrator.models()))
-        terminal.note(f"Job {job.id}")
         return follow(narrator, job, args.output)
 
 
@@ -37,8 +36,7 @@ def read(args: argparse.Namespace) -> int:
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.file, **fill_in(wanted, narrator.models()))
         chapters = f", {len(job.chapters)} chapters" if job.chapters else ""
-        terminal.note(f"Job {job.id}: {job.segments.total} segments{chapters}")
-        return follow(narrator, job, output)
+        return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
 
 
 def options(args: argparse.Namespace, output: Path) -> Options:
