@@ -11,9 +11,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import batching
+from api.batch_schemas import BatchObject
 from api.deps import Services, Use
 from api.routes.jobs import REFUSALS
-from api.schemas import BatchObject, ErrorBody, JobObject
+from api.schemas import ErrorBody, JobObject
 from api.sender import From
 from shared.batches import BatchLine
 from shared.errors import JobNotFound, UnsupportedMedia
