@@ -190,11 +190,22 @@ class Ledger:
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
+        return self._older_than(ttl_s, "tts:ended", limit)
+
+    def with_leftovers(self, grace_s: float, *, limit: int = 100) -> list[str]:
+        """Jobs that ended more than `grace_s` seconds ago and may have files of segments left."""
+        return self._older_than(grace_s, "tts:leftovers", limit)
+
+    def leftovers_deleted(self, job_id: str) -> None:
+        """Note that no segment's file is left of an ended job."""
+        with redis_errors():
+            self._redis.zrem("tts:leftovers", job_id)
+
+    def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
         with redis_errors():
             seconds, _ = self._redis.time()
-            ids = self._redis.zrange(
-                "tts:ended", "-inf", seconds - ttl_s, byscore=True, offset=0, num=limit
-            )
+            until = seconds - age_s
+            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
         return cast(list[str], ids)
 
     def forget(self, job_id: str) -> bool:

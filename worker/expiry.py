@@ -1,16 +1,20 @@
-"""Removes results that are older than they are kept, files and records together."""
+"""Removes what is of no use any more: results past their time, and segments that are joined."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from shared.errors import QueueError
-from shared.jobs import job_folder
+from shared.jobs import job_folder, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
 
 SWEEP_S = 10.0
+# A Redis that comes back without its last seconds, or a replica that was behind, has the job joined
+# again: until then its segments stay.
+GRACE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -32,25 +36,35 @@ class Expiry:
         self._thread.join()
 
     def sweep(self) -> int:
-        """Remove what is due; returns how many jobs that was."""
-        due = self._ledger.expired(self._ttl_s)
-        for number, job_id in enumerate(due):
+        """Remove some of what is due; returns of how many jobs that was."""
+        expired = self._each(self._ledger.expired(self._ttl_s), self._ledger.forget)
+        if expired:
+            _log.info("Removing %d expired jobs", expired)
+        # If we die in between, the next sweep finds them here.
+        self._each(self._ledger.forgotten(), self._delete_files)
+        return expired + self._each(self._ledger.with_leftovers(GRACE_S), self._delete_segments)
+
+    def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:
+        """How many of the jobs were dealt with before we are to stop."""
+        for number, job_id in enumerate(jobs):
             if self._stopping.is_set():
                 return number
-            self._ledger.forget(job_id)
-        # If we die in between, the next sweep finds them here.
-        for job_id in self._ledger.forgotten():
-            if self._stopping.is_set():
-                break
-            self._storage.delete_folder(job_folder(job_id))
-            self._ledger.files_deleted(job_id)
-        return len(due)
+            remove(job_id)
+        return len(jobs)
+
+    def _delete_files(self, job_id: str) -> None:
+        self._storage.delete_folder(job_folder(job_id))
+        self._ledger.files_deleted(job_id)
+
+    def _delete_segments(self, job_id: str) -> None:
+        self._storage.delete_folder(segments_folder(job_id))
+        self._ledger.leftovers_deleted(job_id)
 
     def _loop(self) -> None:
         while not self._stopping.wait(SWEEP_S):
             try:
-                while removed := self.sweep():
-                    _log.info("Removed %d expired jobs", removed)
+                while self.sweep():
+                    pass
             except QueueError as error:
                 _log.warning("Expired results are left for later: %s", error)
             except Exception:  # noqa: BLE001 - else nothing would ever expire again

@@ -139,8 +139,6 @@ class SegmentTask:
         joined = insist(lambda: join_job(job, segments, claim.epoch, self._storage, read), lost)
         result = SegmentResult(key=joined.key, samples=joined.samples)
         insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)
-        with suppress(Unavailable):  # what is left of them expires with the job
-            self._storage.delete_folder(segments_folder(job.id))
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
         return None
 

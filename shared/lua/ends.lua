@@ -23,6 +23,7 @@ local function end_job(id, status)
   local owner, chars, total = unpack(redis.call('HMGET', job, 'owner', 'chars', 'total'))
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
+  redis.call('ZADD', LEFTOVERS, now(), id)
   count(OPEN_JOBS, owner, -1)
   count(OPEN_CHARS, owner, -chars)
   if status ~= 'completed' then drop_segments(id, total) end

@@ -10,4 +10,5 @@ redis.call('DEL', job, segment_key(id .. ':join'), same or job)
 redis.call('ZADD', 'tts:forgotten', now(), id)
 redis.call('ZREM', JOBS, id)
 redis.call('ZREM', ENDED, id)
+redis.call('ZREM', LEFTOVERS, id)
 return 1

@@ -1,7 +1,8 @@
 -- Put in front of every script. LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = cjson.decode('@TRANSITIONS@')
--- Segment to when its lease runs out; job to when it was accepted, and to when it ended.
-local LEASES, JOBS, ENDED = 'tts:leases', 'tts:jobs', 'tts:ended'
+-- Segment to when its lease runs out; job to when it was accepted, and to when it ended: every one,
+-- and those whose segments' files may still be there.
+local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 'tts:leftovers'
 -- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
 

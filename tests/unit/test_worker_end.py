@@ -16,12 +16,12 @@ from redis import Redis
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import Unavailable
-from shared.jobs import SegmentResult, SpeechSpec
+from shared.jobs import SegmentResult, SpeechSpec, job_folder, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
 from worker import insist as insist_module
 from worker import transport
-from worker.expiry import Expiry
+from worker.expiry import GRACE_S, Expiry
 from worker.insist import insist
 from worker.watchdog import EXIT_CODE
 
@@ -103,24 +103,47 @@ def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     assert insist(lambda: 5, threading.Event()) == 5
 
 
+def finish(ledger: Ledger, storage: Storage, spec: SpeechSpec, job_id: str) -> None:
+    """Have a job of one segment spoken and joined, with files where a worker puts them."""
+    ledger.admit(job_id, spec, plain(["one"]))
+    claim = ledger.claim(spec.model)
+    while claim is not None:
+        folder = job_folder(job_id) if claim.is_join else segments_folder(job_id)
+        key = f"{folder}/{claim.epoch}.wav"
+        storage.put(key, b"sound")
+        claim = ledger.commit(claim, SegmentResult(key=key, samples=1))
+
+
 def test_what_has_expired_goes_with_its_files(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
 ) -> None:
     storage = Storage.open((tmp_path / "results").as_uri())
     for name in ("old", "young"):
-        ledger.admit(name, spec, plain(["one"]))
-        claim = ledger.claim(spec.model)
-        while claim is not None:
-            key = f"jobs/{name}/{claim.epoch}{claim.is_join}.wav"
-            storage.put(key, b"sound")
-            claim = ledger.commit(claim, SegmentResult(key=key, samples=1))
+        finish(ledger, storage, spec, name)
     redis.zadd("tts:ended", {"old": time.time() - 100})
     expiry = Expiry(ledger=ledger, storage=storage, ttl_s=50)
     assert expiry.sweep() == 1
     assert expiry.sweep() == 0
-    left = {path.parent.name for path in (tmp_path / "results").rglob("*.wav")}
-    assert left == {"young"}
+    left = [path.parts for path in (tmp_path / "results").rglob("*.wav")]
+    assert left
+    assert all("young" in parts for parts in left)
     assert redis.keys("tts:*old*") == []
+
+
+def test_segments_stay_until_no_redis_could_have_them_joined_again(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
+) -> None:
+    storage = Storage.open((tmp_path / "results").as_uri())
+    for name in ("old", "young"):
+        finish(ledger, storage, spec, name)
+    redis.zadd("tts:leftovers", {"old": time.time() - GRACE_S - 1})
+    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=1_000)
+    assert expiry.sweep() == 1
+    assert expiry.sweep() == 0
+    results = tmp_path / "results"
+    assert (results / segments_folder("young")).exists()
+    assert not (results / segments_folder("old")).exists()
+    assert len(list((results / job_folder("old")).rglob("*.wav"))) == 1
 
 
 def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
