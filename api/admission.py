@@ -124,15 +124,10 @@ def _segments(sent: Submission, settings: Settings) -> list[Segment]:
             f"the input has {length:,} characters; the most is {most:,}", param="input"
         )
     language = _language(sent)
-    segments = split(text, language, settings.max_segment_chars, chapters=chapters)
+    limit, most = settings.max_segment_chars, settings.max_segments
+    segments = split(text, language, limit, chapters=chapters, most=most)
     if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")
-    if len(segments) > settings.max_segments:
-        raise InvalidRequest(
-            f"the input falls into {len(segments):,} segments; the most is "
-            f"{settings.max_segments:,}: send it in parts, or with fewer paragraphs",
-            param="input",
-        )
     return segments
 
 

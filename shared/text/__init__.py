@@ -17,6 +17,7 @@ from shared.text.sentences import sentence_ends
 __all__ = [
     "CHAPTER_PAUSE_S",
     "CLAUSE_PAUSE_S",
+    "MAX_MARKED_S",
     "MAX_PAUSE_S",
     "PARAGRAPH_PAUSE_S",
     "SENTENCE_PAUSE_S",
@@ -30,6 +31,7 @@ __all__ = [
 SENTENCE_PAUSE_S = 0.2
 CLAUSE_PAUSE_S = 0.1
 MAX_PAUSE_S = 60
+MAX_MARKED_S = 24 * 3_600  # a short text must not fill the disk with silence
 
 _SPEAKABLE = re.compile(r"[^\W_]")
 _CLOSING = "”’»›“«‹\"')]}」』》〉】〕）］｝"
@@ -38,7 +40,12 @@ _CLAUSE_ENDS = frozenset(",;:—–―、，；：،؛")
 
 
 def split(
-    text: str, language: str, limit: int, *, chapters: Sequence[Chapter] = ()
+    text: str,
+    language: str,
+    limit: int,
+    *,
+    chapters: Sequence[Chapter] = (),
+    most: int | None = None,
 ) -> list[Segment]:
     """Split a text as it was given, at sentence ends, into segments of at most `limit` characters.
 
@@ -47,30 +54,42 @@ def split(
     cover the text in order: what has no letter or digit, such as `* * *` between chapters, is in
     the range of its neighbour. Empty if there is nothing to speak.
 
-    Raises `InvalidRequest` for a pause of more than `MAX_PAUSE_S`.
+    Raises `InvalidRequest` for more than `most` segments, for a pause of more than `MAX_PAUSE_S`,
+    and for marks that ask for more than `MAX_MARKED_S` of silence in all.
     """
     texts: list[str] = []
     ends: list[int] = []
     pauses: list[float] = []
-    natural_s = marked_s = 0.0
+    natural_s = marked_s = all_marked_s = 0.0
     for section in sections(text, chapters):
         for spoken, end in _spoken(text[section.start : section.end], language, limit):
             natural_s, marked_s = _natural_pause(spoken), 0.0
             texts.append(spoken)
             ends.append(section.start + end)
             pauses.append(natural_s)
+            _check_count(len(texts), most)
         natural_s = max(natural_s, section.natural_s)
-        marked_s = _checked(marked_s + section.marked_s)
+        marked_s = _checked(marked_s + section.marked_s, MAX_PAUSE_S, "at once")
+        all_marked_s = _checked(all_marked_s + section.marked_s, MAX_MARKED_S, "in all")
         if texts:
             ends[-1], pauses[-1] = section.stop, max(natural_s, marked_s)
     pauses[-1:] = [marked_s]  # After the last, only what the text asks for.
     return [Segment(*parts) for parts in zip(texts, [0, *ends], ends, pauses, strict=False)]
 
 
-def _checked(pause_s: float) -> float:
-    if pause_s > MAX_PAUSE_S:
+def _check_count(segments: int, most: int | None) -> None:
+    if most is not None and segments > most:
         raise InvalidRequest(
-            f"the text asks for a pause of {pause_s:,g} s; the most at once is {MAX_PAUSE_S} s",
+            f"the input falls into more than {most:,} segments: "
+            "send it in parts, or with fewer paragraphs",
+            param="input",
+        )
+
+
+def _checked(pause_s: float, most_s: int, where: str) -> float:
+    if pause_s > most_s:
+        raise InvalidRequest(
+            f"the text asks for pauses of {pause_s:,g} s {where}; the most {where} is {most_s:,} s",
             param="input",
         )
     return pause_s

@@ -80,6 +80,12 @@ def test_a_pause_of_more_than_a_minute_is_refused(marks: str) -> None:
     assert refused.value.param == "input"
 
 
+def test_marks_that_ask_for_days_of_silence_are_refused() -> None:
+    assert len(split("One [pause 60s] " * 1_440, "auto", 200)) == 1_440
+    with pytest.raises(InvalidRequest, match="in all is 86,400 s"):
+        split("One [pause 60s] " * 1_441, "auto", 200)
+
+
 @given(st.text("a.\n* ", max_size=60), st.lists(st.integers(-5, 80), max_size=6))
 def test_chapters_anywhere_leave_the_ranges_whole(text: str, starts: list[int]) -> None:
     segments = split(text, "auto", 9, chapters=[Chapter("", start) for start in starts])
