@@ -12,7 +12,7 @@ from typing import BinaryIO
 from api import reference
 from api.deps import Services
 from api.fitting import fit
-from api.schemas import JobRequest, VoiceClone
+from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
 from api.submission import Submission
 from shared.document import Segment

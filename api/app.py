@@ -14,8 +14,8 @@ from pydantic.json_schema import models_json_schema
 from api import errors
 from api.deps import Services
 from api.middleware import BodyLimit, RequestId
+from api.requests import KINDS
 from api.routes import batches, events, health, jobs, models, results
-from api.schemas import KINDS
 from shared.settings import Settings
 
 

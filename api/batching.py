@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api import admission, errors, submission
 from api.admission import CheckedJob
 from api.deps import Services
-from api.schemas import JobRequest
+from api.requests import JobRequest
 from api.sender import Sender
 from shared.batches import BatchLine
 from shared.errors import Busy, InvalidRequest, Unavailable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from api.schemas import CustomVoice, JobRequest, VoiceClone
+from api.requests import CustomVoice, JobRequest, VoiceClone
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import SpeechSpec
 from shared.models import ModelCard, full_name

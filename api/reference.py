@@ -10,7 +10,7 @@ import io
 import numpy as np
 import soundfile
 
-from api.schemas import Reference
+from api.requests import Reference
 from shared.errors import InvalidRequest
 from shared.jobs import StoredReference
 from shared.settings import Settings

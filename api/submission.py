@@ -17,7 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from api import documents
 from api.deps import Use
-from api.schemas import KINDS, InputFormat, JobRequest
+from api.requests import KINDS, InputFormat, JobRequest
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.text import headings

@@ -13,8 +13,9 @@ from fastapi.responses import StreamingResponse
 from api import batching
 from api.batch_schemas import BatchObject
 from api.deps import Services, Use
+from api.job_schemas import JobObject
 from api.routes.jobs import REFUSALS
-from api.schemas import ErrorBody, JobObject
+from api.schemas import ErrorBody
 from api.sender import From
 from shared.batches import BatchLine
 from shared.errors import JobNotFound, UnsupportedMedia

@@ -11,8 +11,8 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services, Use
+from api.job_schemas import JobObject
 from api.routes.jobs import MISSING, JobId
-from api.schemas import JobObject
 from shared.errors import JobNotFound, Unavailable
 from shared.jobs import TERMINAL, Job
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Path, Response
 
 from api import admission
 from api.deps import Use
-from api.schemas import ErrorBody, JobObject
+from api.job_schemas import JobObject
+from api.schemas import ErrorBody
 from api.sender import From
 from api.submission import BODY, Sent
 

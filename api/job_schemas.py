@@ -1,0 +1,148 @@
+"""How a job looks to clients."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from shared.formats import Format
+from shared.jobs import SAMPLE_RATE, Job, Status
+
+
+class JobError(BaseModel):
+    """Why a job failed."""
+
+    code: str
+    message: str
+
+
+class SegmentCounts(BaseModel):
+    """How many segments a job has; `truncated` ones reached their longest length."""
+
+    total: int
+    completed: int
+    failed: int
+    truncated: int
+
+
+class Audio(BaseModel):
+    """The finished audio."""
+
+    seconds: float
+    sample_rate: int
+    bytes: int
+    format: Format
+
+
+class Synthesis(BaseModel):
+    """How the work goes: seconds since it began, seconds of audio so far, `rtf` is one ÷ the other.
+
+    `batch_sizes` counts segments by how many were spoken at once.
+    """
+
+    seconds: float | None
+    audio_seconds: float
+    rtf: float | None
+    batch_sizes: dict[int, int]
+
+
+class ChapterObject(BaseModel):
+    """A chapter: its title, and its first segment, from 0."""
+
+    title: str
+    segment: int
+
+
+class Links(BaseModel):
+    """Where to go from here."""
+
+    self: str
+    content: str
+    events: str
+    timings: str
+    subtitles: str
+
+
+class JobObject(BaseModel):
+    """A job as clients see it; times in Unix seconds."""
+
+    id: str
+    object: Literal["job"] = "job"
+    status: Status
+    progress: int = Field(ge=0, le=100)
+    eta_s: float | None = Field(description="Seconds to the end at the pace so far, once known.")
+    created_at: int
+    completed_at: int | None
+    expires_at: int | None = None
+    error: JobError | None
+    task: str
+    model: str
+    voice: str | None
+    language: str
+    title: str | None
+    chapters: list[ChapterObject]
+    segments: SegmentCounts
+    audio: Audio | None
+    synthesis: Synthesis
+    metadata: dict[str, str]
+    links: Links
+
+    @classmethod
+    def of(cls, job: Job, ttl_s: float) -> JobObject:
+        """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
+        done = job.status == Status.COMPLETED
+        return cls(
+            id=job.id,
+            status=job.status,
+            # The join is still to come when all segments are there.
+            progress=100 if done else min(99, 100 * job.completed // job.total),
+            eta_s=None if job.eta_s is None else round(job.eta_s, 1),
+            created_at=int(job.created_at),
+            completed_at=int(job.completed_at) if job.completed_at else None,
+            expires_at=int(job.completed_at + ttl_s) if job.completed_at else None,
+            error=JobError(code=job.error_code or "", message=job.error_message or "")
+            if job.status == Status.FAILED
+            else None,
+            task=job.spec.task,
+            model=job.spec.model,
+            voice=job.spec.voice,
+            language=job.spec.language,
+            title=job.outline.title,
+            chapters=[ChapterObject(**each._asdict()) for each in job.outline.chapters],
+            segments=SegmentCounts(
+                total=job.total,
+                completed=job.completed,
+                failed=job.failed,
+                truncated=job.truncated,
+            ),
+            audio=_audio(job) if done else None,
+            synthesis=_synthesis(job),
+            metadata=job.spec.metadata,
+            links=_links(f"/v1/jobs/{job.id}"),
+        )
+
+
+def _links(url: str) -> Links:
+    parts = {name: f"{url}/{name}" for name in Links.model_fields if name != "self"}
+    return Links(self=url, **parts)
+
+
+def _audio(job: Job) -> Audio:
+    return Audio(
+        seconds=round(job.audio_s, 3),
+        sample_rate=SAMPLE_RATE,
+        bytes=job.result_bytes or 0,
+        format=job.spec.response_format,
+    )
+
+
+def _synthesis(job: Job) -> Synthesis:
+    wall_s = (job.completed_at or job.seen_at) - job.started_at if job.started_at else None
+    rtf = wall_s / job.audio_s if wall_s is not None and job.audio_s else None
+    return Synthesis(
+        seconds=None if wall_s is None else round(wall_s, 3),
+        audio_seconds=round(job.audio_s, 3),
+        rtf=None if rtf is None else round(rtf, 3),
+        batch_sizes=job.batch_sizes,
+    )

@@ -1,0 +1,93 @@
+"""What a job is asked for with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.formats import Format
+from shared.jobs import Sampling
+
+Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=16),
+]
+
+
+class InputFormat(StrEnum):
+    """How `input` is written; files say so themselves."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+
+    @property
+    def media_type(self) -> str:
+        """The format's name in the wide world."""
+        return {self.TEXT: "text/plain", self.MARKDOWN: "text/markdown"}[self]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Annotated[str, Field(description="The text to speak.", min_length=1)]
+    model: str | None = Field(
+        default=None, description="A served model, long or short name; by default one for the task."
+    )
+    language: str = Field(default="auto", description="As listed by `/v1/models`, or `auto`.")
+    input_format: InputFormat = InputFormat.TEXT
+    title: Title | None = Field(
+        default=None, description="By default what the text says of itself."
+    )
+    author: Title | None = None
+    response_format: Format = Format.WAV
+    chapter_files: bool = Field(
+        default=False, description="Whether each chapter is there as a file of its own, too."
+    )
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
+    sampling: Sampling = Sampling()
+    metadata: Metadata = {}
+
+
+class CustomVoice(_Request):
+    """Speak with one of the model's own voices."""
+
+    task: Literal["custom_voice"]
+    voice: str
+    instructions: Instructions | None = None
+
+
+class VoiceDesign(_Request):
+    """Speak with a voice made to a description."""
+
+    task: Literal["voice_design"]
+    instructions: Instructions
+
+
+class Reference(BaseModel):
+    """A recording of the voice to clone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio: str = Field(description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.")
+    text: Instructions | None = Field(
+        default=None,
+        description="What is said in it; without it only the speaker's timbre is used.",
+    )
+
+
+class VoiceClone(_Request):
+    """Speak with the voice of a recording."""
+
+    task: Literal["voice_clone"]
+    reference: Reference
+
+
+KINDS = (CustomVoice, VoiceDesign, VoiceClone)
+JobRequest = Annotated[CustomVoice | VoiceDesign | VoiceClone, Field(discriminator="task")]
