@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import uuid
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from api.deps import Services
 from api.requests import JobRequest
 from api.sender import Sender
 from shared.batches import BatchLine
-from shared.errors import Busy, InvalidRequest, Unavailable
+from shared.errors import Busy, InvalidRequest, Unavailable, UnsupportedMedia
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -74,7 +75,7 @@ def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
         try:
             sent = submission.of(line.body, services.settings.max_input_chars)
             checked[line.custom_id] = admission.check(sent, services, served)
-        except InvalidRequest as error:
+        except (InvalidRequest, UnsupportedMedia) as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:
         raise InvalidRequest("the batch has no lines", param="body")
@@ -83,7 +84,7 @@ def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
     """The lines that are not empty, with their numbers from 1."""
-    for number, raw in enumerate(content.split(b"\n"), 1):
+    for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
         if raw.strip():
             yield number, raw
 

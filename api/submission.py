@@ -12,6 +12,7 @@ from typing import Annotated, Any, BinaryIO
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
@@ -72,6 +73,8 @@ def of(request: JobRequest, max_chars: int) -> Submission:
 
 def _from_form(form: FormData, max_chars: int) -> Submission:
     """Read a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
+    if len(form.getlist("file")) > 1:
+        raise InvalidRequest("the field 'file' was sent twice", param="file")
     sent = form.get("file")
     if not isinstance(sent, UploadFile):
         raise InvalidRequest("send the text's file as the form's field `file`", param="file")
@@ -93,6 +96,8 @@ def _fields(form: FormData) -> dict[str, Any]:
     said = fields.pop("reference_text", None)
     if "input" in fields:
         raise InvalidRequest("the text comes as `file`; leave input out", param="input")
+    if said is not None and "reference" not in fields:
+        raise InvalidRequest("reference_text goes with reference", param="reference_text")
     if "reference" in fields:
         fields["reference"] = {"audio": fields["reference"], "text": said}
     return fields
@@ -124,7 +129,10 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
 async def submission(request: Request, services: Use) -> AsyncIterator[Submission]:
     """Read the body in a thread, since a book takes a while; its file is open until the answer."""
     max_chars = services.settings.max_input_chars
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type, said = parse_options_header(request.headers.get("content-type"))
+    kind = media_type.decode("latin-1").lower()
+    if said.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
+        raise UnsupportedMedia("send the request in UTF-8", param="Content-Type")
     if kind == "application/json":
         content = await request.body()
         yield await run_in_threadpool(lambda: of(_validate(content), max_chars))

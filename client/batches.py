@@ -1,6 +1,7 @@
 """`narrate batch`: many jobs from a file of JSON lines, a file of audio for each."""
 
 import argparse
+import hashlib
 import json
 import re
 import time
@@ -18,6 +19,7 @@ from client.request import fill_in
 from client.retry import patiently
 
 FIRST_POLL_S = 0.3
+MAX_NAME_BYTES = 150  # of the 255 that folders allow; more is added to it
 
 
 def batch(args: argparse.Namespace) -> int:
@@ -75,18 +77,21 @@ def _write(narrator: Narrator, result: BatchResult, folder: Path) -> bool:
 
 
 def _file_name(custom_id: str) -> str:
-    """A name that leads out of no folder; names that would meet are kept apart by their bytes."""
-    plain = re.sub(r"[^\w.-]", "_", custom_id).lstrip(".")[:100]
-    return plain if plain == custom_id else f"{plain}-{custom_id.encode().hex()[:32]}"
+    """A name that fits into a folder and leads out of none; a hash keeps apart what is changed."""
+    plain = re.sub(r"[^\w.-]", "_", custom_id).lstrip(".")
+    short = plain.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
+    if short == custom_id:
+        return short
+    return f"{short}-{hashlib.sha256(custom_id.encode()).hexdigest()[:16]}"
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     """The lines of a file: requests, or requests in the shape of OpenAI's Batch API."""
     try:
-        content = path.read_text("utf-8")
+        content = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NarrateError(f"{path} is not UTF-8 text") from error
-    for number, raw in enumerate(content.splitlines(), 1):
+    for number, raw in enumerate(content.split("\n"), 1):
         if raw.strip():
             yield _line(raw, f"{path}:{number}", number)
 

@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (NarrateError, OSError) as error:
         terminal.error(str(error))
         return FAILED
+    except UnicodeError:
+        terminal.error("what was given is not UTF-8: rename the file, or write it in UTF-8")
+        return FAILED
     except KeyboardInterrupt:
         terminal.error("interrupted")
         return FAILED

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from client import terminal
+from client.errors import NarrateError
 from client.job import Job
 from client.narrator import DEFAULT_URL, Narrator
+from client.output import format_of
 from client.progress import JobProgress
 
 OUTPUT = "narrate_output"  # the name under which a job's metadata keeps where it is to be written
@@ -17,6 +19,7 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
         _note_missing_worker(narrator, job)
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)
+        _check_format(job, output)
         narrator.download(job.id, output)
     except KeyboardInterrupt:
         terminal.note(f"Job {job.id} goes on at the server: {come_back(narrator, job.id)}")
@@ -43,6 +46,12 @@ def summary(job: Job, path: Path) -> str:
     if job.synthesis.rtf is not None:
         line += f" (RTF {job.synthesis.rtf:.2f})"
     return line
+
+
+def _check_format(job: Job, output: Path) -> None:
+    if job.audio and job.audio.format != format_of(output):
+        kind = job.audio.format
+        raise NarrateError(f"the job was sent for {kind}: give it a file that ends in .{kind}")
 
 
 def _note_missing_worker(narrator: Narrator, job: Job) -> None:

@@ -73,7 +73,7 @@ class Narrator:
     def batch_results(self, batch_id: str) -> list[BatchResult]:
         """Return what became of the jobs of a batch that have ended, in the batch's order."""
         with self._connection.stream("GET", f"{_batch_path(batch_id)}/output") as response:
-            lines = list(response.iter_lines())
+            lines = [line for line in response.read().split(b"\n") if line]
         return self._parse(
             lambda body: [BatchResult.parse(json.loads(line)) for line in body], lines
         )

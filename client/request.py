@@ -85,7 +85,7 @@ def fill_in(options: Options, models: Sequence[Model]) -> Options:
     A model named by the caller decides its own task; a model with live workers goes first; the
     default voice is the first one listed. NarrateError where no model does the task.
     """
-    name = options.get("model")
+    name = str(options.get("model") or "")
     named = [model for model in models if not name or model.answers_to(name)]
     if name and not named:
         served = ", ".join(model.id for model in models) or "no model"

@@ -12,6 +12,7 @@ from client.output import check_writable, format_of
 from client.request import Options, fill_in
 
 USUAL = ".m4b"
+MAX_METADATA_CHARS = 512
 
 
 def say(args: argparse.Namespace) -> int:
@@ -50,8 +51,15 @@ def options(args: argparse.Namespace, output: Path) -> Options:
         "reference_text": args.reference_text,
         "seed": args.seed,
         "response_format": format_of(output),
-        "metadata": {OUTPUT: str(output.absolute())},
+        "metadata": _noted(output),
     }
+
+
+def _noted(output: Path) -> dict[str, str]:
+    """What `narrate resume` needs to know, if the server can keep it."""
+    path = str(output.absolute())
+    keeps = len(path) <= MAX_METADATA_CHARS and path.encode(errors="ignore").decode() == path
+    return {OUTPUT: path} if keeps else {}
 
 
 def _read_stdin() -> str:

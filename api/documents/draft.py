@@ -35,11 +35,15 @@ class Draft:
         added = line(paragraph)
         if not added:
             return ""
-        if self.end + len(added) > self._max_chars:
-            raise too_long(self._max_chars)
+        self.check(len(added))
         self._paragraphs.append(added)
         self.end += len(added) + len(APART)
         return added
+
+    def check(self, more: int) -> None:
+        """Raise `InvalidRequest` if so many more characters would be too many."""
+        if self.end + more > self._max_chars:
+            raise too_long(self._max_chars)
 
     def mark(self, name: str, start: int) -> None:
         """Let a chapter begin at a character; of several that do, the last one counts."""

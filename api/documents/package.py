@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import posixpath
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -115,9 +116,9 @@ def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]
 
 
 def _nav(root: Any) -> Iterator[tuple[Any, str]]:
-    for nav in root.iter("{*}nav"):
-        if "toc" in nav.get(EPUB_TYPE, "").split():
-            yield from ((link, link.get("href", "")) for link in nav.iter("{*}a"))
+    navs = (nav for nav in root.iter("{*}nav") if "toc" in nav.get(EPUB_TYPE, "").split())
+    for nav in islice(navs, 1):
+        yield from ((link, link.get("href", "")) for link in nav.iter("{*}a"))
 
 
 def _ncx(root: Any) -> Iterator[tuple[Any, str]]:
@@ -128,8 +129,12 @@ def _ncx(root: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> Iterator[Entry]:
+    read = 0
     for label, href in links:
         name, title = archive.find(_join(base, href)), _text(label)
+        read += len(title)
+        if read > MAX_XML_BYTES:  # more than the page: links lie within links
+            raise unreadable("the book's contents page is not well made: export the book again")
         if name and title:
             yield Entry(title, name, unquote(href.partition("#")[2]))
 

@@ -99,6 +99,7 @@ class Reader:
         self._wanted, self._anchors = anchors, dict[str, int]()
         self._heading: tuple[str, int] | None = None
         self._words: list[str] = []
+        self._held = 0
         self._depth = self._unspoken = 0
         self._in_heading = False
         # Its own bounds would end a page in silence; ours raise.
@@ -139,7 +140,10 @@ class Reader:
         """Take a part of the text."""
         self._count(1)
         if not self._unspoken:
+            text = " " if text.isspace() else text
             self._words.append(text)
+            self._held += len(text)
+            self._draft.check(self._held)
 
     def close(self) -> None:
         """End the page."""
@@ -153,7 +157,7 @@ class Reader:
     def _end_paragraph(self) -> None:
         if not self._words:
             return
-        start = self._draft.end
+        start, self._held = self._draft.end, 0
         added = self._draft.add("".join(self._words))
         self._words.clear()
         if added and self._in_heading and self._heading is None:

@@ -93,7 +93,7 @@ def output(batch_id: BatchId, services: Use) -> StreamingResponse:
 def _output(batch_id: str, services: Services) -> Iterator[str]:
     for line in services.batches.lines(batch_id):
         if told := _told(line, services):
-            yield json.dumps(told, ensure_ascii=False) + "\n"
+            yield json.dumps(told) + "\n"
 
 
 def _told(line: BatchLine, services: Services) -> dict[str, Any] | None:

@@ -37,6 +37,9 @@ def completed(job_id: JobId, services: Use) -> Job:
     return job
 
 
+ChapterNumber = Annotated[
+    int, Path(ge=0, le=10**6, description="From 1; 0 is what comes before chapter 1.")
+]
 Completed = Annotated[Job, Depends(completed)]
 
 
@@ -49,7 +52,7 @@ def content(job: Completed, services: Use) -> StreamingResponse:
 @router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
 def chapter(
     job: Completed,
-    number: Annotated[int, Path(ge=0, description="From 1; 0 is what comes before chapter 1.")],
+    number: ChapterNumber,
     services: Use,
 ) -> StreamingResponse:
     """Return a chapter's audio, if the job was sent with `chapter_files`."""

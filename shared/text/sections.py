@@ -12,7 +12,10 @@ from shared.text.normal import BLANK_LINES, visible
 PARAGRAPH_PAUSE_S = 0.6
 CHAPTER_PAUSE_S = 1.5
 
-_MARK = re.compile(r"\[\s*pause\s*:?\s*(\d+(?:[.,]\d+)?|[.,]\d+)\s*(ms|s)?\s*\]", re.IGNORECASE)
+# Possessive, since going back in a long run of spaces takes quadratic time.
+_MARK = re.compile(
+    r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(ms|s)?\s*+\]", re.IGNORECASE
+)
 
 
 class Section(NamedTuple):

@@ -201,20 +201,38 @@ def test_narrate_has_a_way_back_to_a_job_that_was_left(books: Stack, tmp_path: P
 def test_narrate_speaks_a_batch_into_a_folder(
     books: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = tmp_path / "jobs.jsonl"
+    jobs, folder = tmp_path / "jobs.jsonl", tmp_path / "out"
+    # Names that would meet in one file, or fit in none; line ends that are none.
+    names = ["x/../y", "x/.._y", "章" * 100 + "1", "章" * 100 + "2", "\u2028z"]
     lines = [
-        {"input": "The first."},
-        {"custom_id": "second/../x", "body": {"input": "The second.", "response_format": "mp3"}},
+        {"input": "The first.", "metadata": {"note": "a\u2028b\x85c"}},
+        *(
+            {"custom_id": name, "body": {"input": "The rest.", "response_format": "mp3"}}
+            for name in names
+        ),
     ]
-    jobs.write_text("\n".join(map(json.dumps, lines)))
-    folder = tmp_path / "out"
+    written = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+    jobs.write_text(written, "utf-8-sig")
     assert main(["batch", str(jobs), "-o", str(folder), "--url", books.url]) == 0
     made = sorted(path.name for path in folder.iterdir())
     assert made[0] == "0001.wav"
-    assert made[1].startswith("second_.._x-")
-    assert made[1].endswith(".mp3")
+    assert [name.endswith(".mp3") for name in made[1:]] == [True] * 5
     said = capsys.readouterr().err
-    assert "2 of 2 jobs completed" in said
+    assert "6 of 6 jobs completed" in said
     batch = said.split("Batch ")[1].split(":")[0]
     assert main(["resume", batch, "-o", str(tmp_path / "again"), "--url", books.url]) == 0
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == made
+
+
+def test_resume_writes_over_nothing_and_names_no_file_wrongly(
+    books: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.wav"
+    assert main(["say", "The lamp.", "-o", str(out), "--url", books.url]) == 0
+    job_id = capsys.readouterr().err.split("Job ")[1].split()[0].rstrip(":")
+    assert main(["resume", job_id, "--url", books.url]) == 1
+    assert f"-o {out} writes over it" in capsys.readouterr().err.replace("\n", " ")
+    wrong = tmp_path / "a.mp3"
+    assert main(["resume", job_id, "-o", str(wrong), "--url", books.url]) == 1
+    assert not wrong.exists()
+    assert main(["resume", job_id, "-o", str(out), "--url", books.url]) == 0

@@ -89,6 +89,10 @@ def test_a_batch_is_accepted_counted_and_told(api: TestClient, redis: Redis) -> 
         (lines(GOOD | {"pitch": 2}), "line 1: body.pitch"),
         (lines({"input": "Hi"}), "line 1: body.task must be one of"),
         (lines(GOOD, stream=True), "line 1: stream"),
+        (
+            lines(GOOD, GOOD | {"input": "<html>", "input_format": "markdown"}),
+            "line 2: the file is HTML",
+        ),
     ],
 )
 def test_a_bad_line_is_named_and_nothing_is_queued(
@@ -98,6 +102,10 @@ def test_a_bad_line_is_named_and_nothing_is_queued(
     assert answer.status_code == 400
     assert answer.json()["error"]["message"].startswith(says) or says in answer.text
     assert redis.keys("tts:job:*") + redis.keys("tts:batch:*") == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(api: TestClient) -> None:
+    assert send(api, "\ufeff" + lines(GOOD)).status_code == 202
 
 
 def test_a_batch_that_does_not_say_what_it_is_is_refused(api: TestClient) -> None:

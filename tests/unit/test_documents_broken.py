@@ -20,6 +20,7 @@ LAUGHS = "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(
     f"<!ENTITY {b} '{f'&{a};' * 10}'>" for a, b in zip("abcdefghi", "bcdefghij", strict=True)
 )
 OUTSIDE = "<!DOCTYPE x [<!ENTITY e SYSTEM 'file:///etc/passwd'>]>"
+LINKS_IN_LINKS = "<nav epub:type='toc'>" + "<a href='text/page1.xhtml'>" * 9 + "x" * 250_000
 AES = "http://www.w3.org/2001/04/xmlenc#aes128-cbc"
 OPF = "OEBPS/content.opf"
 
@@ -44,6 +45,7 @@ def read_book(content: bytes, most: int = 10_000) -> Document:
         ({OPF: OUTSIDE + "<package>&e;</package>"}, "nothing to speak"),
         ({OPF: "<package><spine><itemref idref='x'/></spine></package>"}, "lacks 'x'.*export"),
         ({OPF: b"<a/>" + b" " * package.MAX_XML_BYTES}, "unpacks to too many bytes: split"),
+        ({"OEBPS/nav.xhtml": xhtml(LINKS_IN_LINKS)}, "contents page is not well made: export"),
         ({"OEBPS/text/page1.xhtml": ""}, "nothing to speak"),
         ({"OEBPS/text/page1.xhtml": b"<p>caf\xe9</p>"}, "is not UTF-8, as it should be: export"),
         ({"OEBPS/text/page1.xhtml": xhtml("<b>" * 600)}, "too many tags: export it as plain text"),

@@ -4,7 +4,7 @@ import zipfile
 import pytest
 from books import NOVEL, Page, encryption, make_epub, xhtml
 
-from api.documents import read
+from api.documents import archive, package, read
 from shared.document import Chapter, Document
 from shared.text import normalise
 
@@ -106,6 +106,14 @@ def test_without_a_contents_page_the_first_headings_are_the_chapters() -> None:
     for without in ([], ["OEBPS/nav.xhtml"]):
         document = read_book(make_epub(pages, without=without))
         assert document.chapters == (Chapter("B", 3), Chapter("C", 9))
+
+
+def test_contents_within_contents_are_read_once() -> None:
+    link = "<a href='text/page1.xhtml'>x</a>"
+    nested = xhtml("<nav epub:type='toc'>" * 20 + link * 5 + "</nav>" * 20)
+    book = make_epub([Page("P", "<p>a</p>")], more={"OEBPS/nav.xhtml": nested})
+    contents = package.read(archive.Archive(io.BytesIO(book))).contents
+    assert [entry.title for entry in contents] == ["x"] * 5
 
 
 def test_a_chapter_may_begin_within_a_page_and_one_without_text_is_none() -> None:

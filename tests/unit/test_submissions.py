@@ -134,6 +134,13 @@ def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: 
             "title",
             "is no file",
         ),
+        (
+            {"reference_text": "Hi."},
+            {"file": ("a.txt", b"Hi.")},
+            400,
+            "reference_text",
+            "goes with",
+        ),
         ({}, {"file": ("a.txt", b"[pause 90s] Hi. [pause 90s]")}, 400, "input", "pause"),
         ({}, {"file": ("a.txt", b"x" * 1_001)}, 400, "file", "1,000"),
     ],
@@ -153,6 +160,20 @@ def test_a_bad_form_names_its_field_and_queues_nothing(
     assert (answer.status_code, error["param"]) == (status, param), answer.text
     assert says in error["message"]
     assert redis.keys("tts:job:*") == []
+
+
+def test_two_files_are_refused(api: TestClient) -> None:
+    files = [("file", (name, b"Hi.")) for name in ("a.txt", "b.txt")]
+    answer = api.post("/v1/jobs", data=FORM, files=files)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "file")
+
+
+@pytest.mark.parametrize("charset", ["undefined", "unicode_escape", "latin-1"])
+def test_a_form_in_another_encoding_is_refused(api: TestClient, charset: str) -> None:
+    headers = {"Content-Type": f"multipart/form-data; boundary=x; charset={charset}"}
+    body = b'--x\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\na\r\n--x--\r\n'
+    answer = api.post("/v1/jobs", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (415, "Content-Type")
 
 
 def test_a_form_that_is_none_is_refused(api: TestClient) -> None:
@@ -190,7 +211,8 @@ def test_a_finished_book_has_all_its_parts(
     for number, status in ((0, 200), (1, 200), (2, 200), (3, 404)):
         chapter = api.get(f"{links['self']}/chapters/{number}/content")
         assert chapter.status_code == status, chapter.text
-    assert api.get(f"{links['self']}/chapters/-1/content").status_code == 400
+    for absurd in ("-1", "9" * 300):
+        assert api.get(f"{links['self']}/chapters/{absurd}/content").status_code == 400
 
 
 def test_without_chapter_files_there_are_none(

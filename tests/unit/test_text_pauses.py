@@ -80,6 +80,13 @@ def test_a_pause_of_more_than_a_minute_is_refused(marks: str) -> None:
     assert refused.value.param == "input"
 
 
+@pytest.mark.parametrize("begun", ["[", "[pause", "[pause 1", "[pause 1s", "\n", "a"])
+def test_a_mark_that_never_ends_is_read_in_no_time(begun: str) -> None:
+    """Going back in the spaces would take hours here."""
+    segments = split(f"One {begun}{' ' * 1_000_000}x", "auto", 200)
+    assert segments[-1].text.endswith("x")
+
+
 def test_marks_that_ask_for_days_of_silence_are_refused() -> None:
     assert len(split("One [pause 60s] " * 1_440, "auto", 200)) == 1_440
     with pytest.raises(InvalidRequest, match="in all is 86,400 s"):
