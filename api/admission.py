@@ -118,11 +118,6 @@ def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:
 
 def _segments(sent: Submission, settings: Settings) -> list[Segment]:
     text, chapters = sent.document.text, sent.document.chapters
-    length, most = len(text), settings.max_input_chars
-    if length > most:
-        raise InvalidRequest(
-            f"the input has {length:,} characters; the most is {most:,}", param="input"
-        )
     language = _language(sent)
     limit, most = settings.max_segment_chars, settings.max_segments
     segments = split(text, language, limit, chapters=chapters, most=most)
@@ -140,6 +135,7 @@ def _language(sent: Submission) -> str:
 def _outline(sent: Submission, segments: list[Segment]) -> Outline:
     """Each chapter begins with the first segment that has some of it; empty ones are left out."""
     starts, book = [segment.start for segment in segments], sent.document
+    starts[0] = segments[0].end - 1  # what is not spoken before the first heading is in its range
     chapters: dict[int, str] = {}
     for chapter in book.chapters:
         first = bisect_left(starts, chapter.start)

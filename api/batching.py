@@ -50,14 +50,16 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
         total=len(checked),
         ttl_s=services.settings.result_ttl_s,
     )
+    if services.batches.batch(batch_id).admitted_at is not None:
+        return batch_id
     lines: list[BatchLine] = []
     try:
         for line in _admit(batch_id, checked, services, sender):
             lines.append(line)
+        services.batches.admitted(batch_id, lines)
     except (Busy, Unavailable):
         _take_back(batch_id, lines, services)
         raise
-    services.batches.admitted(batch_id, lines)
     return batch_id
 
 
@@ -120,8 +122,11 @@ def _admit(
 
 
 def _take_back(batch_id: str, lines: list[BatchLine], services: Services) -> None:
-    """Nobody was told of these jobs; whoever sends the batch again begins anew."""
+    """Nobody was told of these jobs; whoever sends the batch again begins anew.
+
+    Unless it was sent twice at once and the other was accepted: then they are that one's.
+    """
     with suppress(Unavailable):
-        services.batches.forget(batch_id)
-        for line in lines:
-            services.ledger.withdraw(line.job_id)
+        if services.batches.abandon(batch_id):
+            for line in lines:
+                services.ledger.withdraw(line.job_id)

@@ -63,11 +63,19 @@ class Submission:
 
 def of(request: JobRequest, max_chars: int) -> Submission:
     """Read the text that a request has in itself; raises `InvalidRequest`."""
+    if len(request.input) > max_chars:
+        raise InvalidRequest(
+            f"the input has {len(request.input):,} characters; the most is {max_chars:,}",
+            param="input",
+        )
     if request.input_format is InputFormat.TEXT:
         return Submission(request, Document(request.input, headings(request.input)))
     file = io.BytesIO(request.input.encode("utf-8", "replace"))
     media_type = request.input_format.media_type
-    read = documents.read(file, name=None, media_type=media_type, max_chars=max_chars)
+    try:
+        read = documents.read(file, name=None, media_type=media_type, max_chars=max_chars)
+    except (InvalidRequest, UnsupportedMedia) as error:
+        raise type(error)(error.message, param="input") from None
     return Submission(request, read)
 
 

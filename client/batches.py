@@ -56,12 +56,13 @@ def _write_all(narrator: Narrator, batch_id: str, folder: Path) -> int:
     failed, pause_s = 0, FIRST_POLL_S
     while True:
         # Asked before the results, so that the last of them are there when it has ended.
-        is_last = patiently(lambda: narrator.batch(batch_id), narrator.patience_s).ended
-        for result in patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s):
-            if result.custom_id not in seen:
-                failed += not _write(narrator, result, folder)
-                seen.add(result.custom_id)
-        if is_last:
+        now = patiently(lambda: narrator.batch(batch_id), narrator.patience_s)
+        if now.ended or now.completed + now.failed > len(seen):
+            for result in patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s):
+                if result.custom_id not in seen:
+                    failed += not _write(narrator, result, folder)
+                    seen.add(result.custom_id)
+        if now.ended:
             return failed
         time.sleep(pause_s)
         pause_s = min(1.3 * pause_s, LONGEST_POLL_S)

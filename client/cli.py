@@ -29,8 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--reference-text goes with --reference")
     try:
         code: int = args.command(args)
-    except (NarrateError, OSError) as error:
+    except NarrateError as error:
         terminal.error(str(error))
+        return FAILED
+    except OSError as error:
+        terminal.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         return FAILED
     except UnicodeError:
         terminal.error("what was given is not UTF-8: rename the file, or write it in UTF-8")

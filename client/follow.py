@@ -20,7 +20,7 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)
         _check_format(job, output)
-        narrator.download(job.id, output)
+        _fetch(narrator, job, output)
     except KeyboardInterrupt:
         terminal.note(f"Job {job.id} goes on at the server: {come_back(narrator, job.id)}")
         return 1
@@ -28,6 +28,14 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
     if job.segments.truncated:
         terminal.note(f"{job.segments.truncated} of {job.segments.total} segments were cut short")
     return 0
+
+
+def _fetch(narrator: Narrator, job: Job, output: Path) -> None:
+    try:
+        narrator.download(job.id, output)
+    except NarrateError:
+        terminal.note(f"The audio stays at the server: {come_back(narrator, job.id)} -o FILE")
+        raise
 
 
 def come_back(narrator: Narrator, name: str) -> str:

@@ -138,9 +138,7 @@ class Narrator:
         """Narrate a text into the audio file `path`; what is not said is chosen from the models."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
         job = self.submit(text, **fill_in(wanted, self.models()))
-        job = self.wait(job.id, on_progress)
-        self.download(job.id, path)
-        return job
+        return self._finish(job, path, on_progress)
 
     def narrate(
         self,
@@ -152,6 +150,11 @@ class Narrator:
         """Narrate a text, Markdown or EPUB file into the audio file `path`."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
         job = self.submit_file(book, **fill_in(wanted, self.models()))
+        return self._finish(job, path, on_progress)
+
+    def _finish(
+        self, job: Job, path: Path | str, on_progress: Callable[[Job], object] | None
+    ) -> Job:
         job = self.wait(job.id, on_progress)
         self.download(job.id, path)
         return job

@@ -10,7 +10,7 @@ from typing import Any, cast
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.errors import BatchNotFound, KeyReused
+from shared.errors import BatchNotFound, KeyReused, Unavailable
 from shared.jobs import Record
 from shared.scripts import load
 
@@ -51,6 +51,8 @@ class Batches:
         self._redis = redis
         self._begin = redis.register_script(load("batch_begin"))
         self._admitted = redis.register_script(load("batch_admitted"))
+        self._cancelling = redis.register_script(load("batch_cancelling"))
+        self._abandon = redis.register_script(load("batch_abandon"))
 
     def begin(
         self,
@@ -81,9 +83,14 @@ class Batches:
             raise KeyReused("this key came with another batch before", param="Idempotency-Key")
 
     def admitted(self, batch_id: str, lines: Sequence[BatchLine]) -> None:
-        """Note that all jobs of a batch are accepted; noting it again changes nothing."""
+        """Note that all jobs of a batch are accepted; noting it again changes nothing.
+
+        Raises `Unavailable` if the batch was abandoned meanwhile.
+        """
         with redis_errors():
-            self._admitted(args=[batch_id, *(line.model_dump_json() for line in lines)])
+            there = self._admitted(args=[batch_id, *(line.model_dump_json() for line in lines)])
+        if not there:
+            raise Unavailable("the batch was refused where it was sent, too: send it again")
 
     def batch(self, batch_id: str) -> Batch:
         """The batch as it stands; raises `BatchNotFound`."""
@@ -108,12 +115,11 @@ class Batches:
             first += PAGE
 
     def cancelling(self, batch_id: str) -> None:
-        """Note that somebody cancels the batch's jobs."""
+        """Note that somebody cancels the batch's jobs, unless they have all ended."""
         with redis_errors():
-            seconds, _ = self._redis.time()
-            self._redis.hset(f"tts:batch:{batch_id}", "cancelling_at", seconds)
+            self._cancelling(args=[batch_id])
 
-    def forget(self, batch_id: str) -> None:
-        """Delete a batch, but none of its jobs."""
+    def abandon(self, batch_id: str) -> bool:
+        """Delete a batch, but none of its jobs; False if all of them were accepted before."""
         with redis_errors():
-            self._redis.delete(f"tts:batch:{batch_id}", f"tts:batch:{batch_id}:lines")
+            return bool(self._abandon(args=[batch_id]))

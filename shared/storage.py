@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import ObjectNotFound, Unavailable
+
+if TYPE_CHECKING:
+    from obstore import GetResult  # obstore has it in its types only
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Storage:
         with _storage_errors(key):
             found = self._store.get(key)
             etag = found.meta["e_tag"] or f"{found.meta['size']}-{found.meta['last_modified']}"
-            return StoredObject(found.meta["size"], etag, (bytes(c) for c in found.stream()))
+            return StoredObject(found.meta["size"], etag, _chunks(key, found))
 
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""
@@ -75,15 +78,6 @@ class Storage:
             for found in self._store.list(f"{folder}/"):
                 self._store.delete([each["path"] for each in found])
 
-    def exists(self, key: str) -> bool:
-        """Whether there is an object under `key`."""
-        try:
-            with _storage_errors(key):
-                self._store.head(key)
-        except ObjectNotFound:
-            return False
-        return True
-
 
 @contextmanager
 def _storage_errors(key: str) -> Iterator[None]:
@@ -94,3 +88,9 @@ def _storage_errors(key: str) -> Iterator[None]:
     except (BaseError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Unavailable(f"the storage failed at {key!r}: {reason}") from error
+
+
+def _chunks(key: str, found: GetResult) -> Iterator[bytes]:
+    with _storage_errors(key):
+        for chunk in found.stream():
+            yield bytes(chunk)

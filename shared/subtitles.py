@@ -51,7 +51,8 @@ def cues(timings: Timings) -> Iterator[Cue]:
 
 def _cues(segment: SegmentTiming) -> Iterator[Cue]:
     start_ms, end_ms = round(1_000 * segment.start_s), round(1_000 * segment.end_s)
-    texts = _cut(segment.text, LINE * LINES)
+    lines = _cut(segment.text, LINE)
+    texts = ["\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)]
     if end_ms - start_ms < len(texts):
         return  # too short for anybody to read
     widths = [max(1, _width(text)) for text in texts]
@@ -59,7 +60,7 @@ def _cues(segment: SegmentTiming) -> Iterator[Cue]:
     times = [start_ms + round(share * (end_ms - start_ms)) for share in shares]
     for text, (begin, end) in zip(texts, pairwise(times), strict=True):
         if begin < end:
-            yield Cue(begin, end, "\n".join(_cut(text, LINE)))
+            yield Cue(begin, end, text)
 
 
 def _cut(text: str, most: int) -> list[str]:

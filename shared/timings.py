@@ -19,7 +19,7 @@ class SegmentTiming(Record):
 
 
 class ChapterTiming(Record):
-    """A chapter: its title, and when it is heard."""
+    """A chapter: its title, and when it is heard; a file of it has the number `index` + 1."""
 
     index: int
     title: str

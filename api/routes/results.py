@@ -61,10 +61,10 @@ def chapter(
     return _send(chapter_key(_key(job), number), job, f"{job.id}-{number}", services)
 
 
-@router.get("/timings", responses=NOT_READY)
-def timings(job: Completed, services: Use) -> Timings:
+@router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
+def timings(job: Completed, services: Use) -> Response:
     """Return which segment, and which part of the input, is heard when."""
-    return _timings(job, services)
+    return Response(services.storage.get(timings_key(_key(job))), media_type="application/json")
 
 
 @router.get(
@@ -75,16 +75,13 @@ def timings(job: Completed, services: Use) -> Timings:
 def subtitles(job: Completed, services: Use, format: Literal["vtt", "srt"] = "vtt") -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLES[format]
-    return Response(write(_timings(job, services)), media_type=media_type)
+    told = Timings.model_validate_json(services.storage.get(timings_key(_key(job))))
+    return Response(write(told), media_type=media_type)
 
 
 def _key(job: Job) -> str:
     assert job.result_key is not None
     return job.result_key
-
-
-def _timings(job: Job, services: Services) -> Timings:
-    return Timings.model_validate_json(services.storage.get(timings_key(_key(job))))
 
 
 def _send(key: str, job: Job, name: str, services: Services) -> StreamingResponse:

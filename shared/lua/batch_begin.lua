@@ -7,6 +7,6 @@ if redis.call('EXISTS', key) == 0 then
   redis.call('HSET', key, 'id', batch.id, 'owner', batch.owner, 'endpoint', batch.endpoint,
     'fingerprint', batch.fingerprint, 'created_at', now(),
     'total', batch.total, 'open', batch.total, 'ttl_s', batch.ttl_s)
-  redis.call('EXPIRE', key, 3600)
 end
+if redis.call('HEXISTS', key, 'admitted_at') == 0 then redis.call('EXPIRE', key, 3600) end
 return redis.call('HGET', key, 'fingerprint')

@@ -12,6 +12,8 @@ from ledger_state import LedgerState
 from redis import Redis
 
 from api.app import create_app
+from shared.batches import Batches
+from shared.errors import Unavailable
 from shared.jobs import SegmentResult
 from shared.ledger import Ledger
 from shared.models import ModelCard
@@ -164,6 +166,52 @@ def test_a_batch_is_accepted_whole_or_not_at_all(
         speak(redis, 3)
         assert len(output(api, batch)) == 3
         assert send(api, lines(*[GOOD] * 4)).status_code == 400
+
+
+def test_an_accepted_batch_that_is_sent_again_stays_whatever_happens(
+    api: TestClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, key = lines(GOOD, GOOD), {"Idempotency-Key": "k"}
+    batch = send(api, content, **key).json()
+
+    def away(*_: Any, **__: Any) -> str:
+        raise Unavailable("Redis is away")
+
+    monkeypatch.setattr(Ledger, "admit", away)
+    assert send(api, content, **key).json()["id"] == batch["id"]
+    speak(redis, 2)
+    assert len(output(api, batch)) == 2
+
+
+def test_of_a_batch_sent_twice_at_once_one_that_fails_takes_nothing_from_the_other(
+    api: TestClient, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, key = lines(GOOD, GOOD), {"Idempotency-Key": "k"}
+    admit, answers = Ledger.admit, []
+
+    def fails(*_: Any, **__: Any) -> str:
+        monkeypatch.setattr(Ledger, "admit", admit)
+        answers.append(send(api, content, **key))  # the other is faster
+        raise Unavailable("Redis is away")
+
+    monkeypatch.setattr(Ledger, "admit", fails)
+    assert send(api, content, **key).status_code == 503
+    speak(redis, 2)
+    assert len(output(api, answers[0].json())) == 2
+
+
+def test_a_batch_that_went_meanwhile_is_not_half_there(redis: Redis) -> None:
+    batches = Batches(redis)
+    with pytest.raises(Unavailable):
+        batches.admitted("b", [])
+    batches.cancelling("b")
+    assert redis.keys("tts:batch:*") == []
+
+
+def test_an_ended_batch_cannot_be_cancelled(api: TestClient, redis: Redis) -> None:
+    batch = send(api, lines(GOOD)).json()
+    speak(redis, 1)
+    assert api.post(f"{batch['links']['self']}/cancel").json()["status"] == "completed"
 
 
 def test_a_cancelled_batch_ends_its_jobs(api: TestClient, redis: Redis) -> None:

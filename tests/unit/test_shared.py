@@ -99,8 +99,6 @@ def test_storage_keeps_bytes_and_files(storage: Storage, tmp_path: Path) -> None
     found = storage.open_read("a/c")
     assert found.size_bytes == file.stat().st_size
     assert b"".join(found.chunks) == file.read_bytes()
-    assert storage.exists("a/b")
-    assert not storage.exists("a/d")
 
 
 def test_what_is_not_stored_is_said(storage: Storage) -> None:

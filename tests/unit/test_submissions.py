@@ -100,6 +100,15 @@ def test_headings_of_a_plain_text_are_its_chapters(api: TestClient) -> None:
     assert job["title"] == "T"
 
 
+@pytest.mark.parametrize("before", ["\n\n", "* * *\n\n", "[pause 1s]\n\n", "\r\n \r\n"])
+def test_a_chapter_after_what_is_not_spoken_begins_with_the_first_segment(
+    api: TestClient, before: str
+) -> None:
+    text = before + "Chapter 1\n\nShe fell.\n\nChapter 2\n\nShe rose."
+    job = api.post("/v1/jobs", json=GOOD | {"input": text}).json()
+    assert [chapter["segment"] for chapter in job["chapters"]] == [0, 2]
+
+
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
     recording = audio.encode_wav(np.sin(np.arange(48_000) * 0.05).astype(np.float32))
     answer = api.post(

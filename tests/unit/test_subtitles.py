@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.subtitles import LINE, _width, cues, srt, vtt
+from shared.subtitles import LINE, LINES, _width, cues, srt, vtt
 from shared.timings import SegmentTiming, Timings
 
 
@@ -50,6 +50,14 @@ def test_cues_show_everything_in_order_and_never_overlap(texts: list[str]) -> No
     assert all(cue.start_ms >= end for cue, end in zip(shown, ends, strict=False))
 
 
+@given(st.text("ab c章", min_size=1, max_size=240).map(str.strip).filter(bool))
+def test_a_cue_is_never_more_than_its_lines(text: str) -> None:
+    for cue in cues(timings(text)):
+        lines = cue.text.split("\n")
+        assert len(lines) <= LINES
+        assert all(_width(line) <= LINE for line in lines)
+
+
 def test_a_cue_is_two_even_lines_at_the_most() -> None:
     for text in (LONG, CHINESE, "x" * 240, "한국어 문장입니다. " * 20):
         for cue in cues(timings(text.strip())):
@@ -57,7 +65,9 @@ def test_a_cue_is_two_even_lines_at_the_most() -> None:
             assert len(lines) <= 2
             assert all(0 < _width(line) <= LINE for line in lines), lines
     first, second = list(cues(timings(LONG)))[:2]
-    assert first.text == "Alice was beginning to get very\ntired of sitting by her sister"
+    assert (
+        first.text == "Alice was beginning to get very tired\nof sitting by her sister on the bank,"
+    )
     assert abs(len(first.text) - len(second.text)) < 15
 
 
