@@ -58,14 +58,19 @@ def _write_all(narrator: Narrator, batch_id: str, folder: Path) -> int:
         # Asked before the results, so that the last of them are there when it has ended.
         now = patiently(lambda: narrator.batch(batch_id), narrator.patience_s)
         if now.ended or now.completed + now.failed > len(seen):
-            for result in patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s):
-                if result.custom_id not in seen:
-                    failed += not _write(narrator, result, folder)
-                    seen.add(result.custom_id)
+            failed += _write_new(narrator, batch_id, folder, seen)
         if now.ended:
             return failed
         time.sleep(pause_s)
         pause_s = min(1.3 * pause_s, LONGEST_POLL_S)
+
+
+def _write_new(narrator: Narrator, batch_id: str, folder: Path, seen: set[str]) -> int:
+    """Write what was not seen before; returns how many of these have failed."""
+    results = patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s)
+    new = [result for result in results if result.custom_id not in seen]
+    seen.update(result.custom_id for result in new)
+    return sum(not _write(narrator, result, folder) for result in new)
 
 
 def _write(narrator: Narrator, result: BatchResult, folder: Path) -> bool:

@@ -15,10 +15,7 @@ from redis import Redis
 
 from shared.connection import redis_errors
 from shared.document import Segment
-from shared.errors import (
-    JobNotFound,
-    StaleClaim,
-)
+from shared.errors import JobNotFound, StaleClaim
 from shared.jobs import (
     NO_OUTLINE,
     Claim,

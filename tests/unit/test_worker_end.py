@@ -114,12 +114,18 @@ def finish(ledger: Ledger, storage: Storage, spec: SpeechSpec, job_id: str) -> N
         claim = ledger.commit(claim, SegmentResult(key=key, samples=1))
 
 
+def old_and_young(ledger: Ledger, spec: SpeechSpec, folder: Path) -> Storage:
+    """A storage with the files of two jobs that have ended."""
+    storage = Storage.open(folder.as_uri())
+    for name in ("old", "young"):
+        finish(ledger, storage, spec, name)
+    return storage
+
+
 def test_what_has_expired_goes_with_its_files(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
 ) -> None:
-    storage = Storage.open((tmp_path / "results").as_uri())
-    for name in ("old", "young"):
-        finish(ledger, storage, spec, name)
+    storage = old_and_young(ledger, spec, tmp_path / "results")
     redis.zadd("tts:ended", {"old": time.time() - 100})
     expiry = Expiry(ledger=ledger, storage=storage, ttl_s=50)
     assert expiry.sweep() == 1
@@ -133,9 +139,7 @@ def test_what_has_expired_goes_with_its_files(
 def test_segments_stay_until_no_redis_could_have_them_joined_again(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
 ) -> None:
-    storage = Storage.open((tmp_path / "results").as_uri())
-    for name in ("old", "young"):
-        finish(ledger, storage, spec, name)
+    storage = old_and_young(ledger, spec, tmp_path / "results")
     redis.zadd("tts:leftovers", {"old": time.time() - GRACE_S - 1})
     expiry = Expiry(ledger=ledger, storage=storage, ttl_s=1_000)
     assert expiry.sweep() == 1
