@@ -18,7 +18,8 @@ from api.submission import Submission
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, job_folder, new_job_id
-from shared.limits import Idempotency, Limits
+from shared.ledger import name_key
+from shared.limits import Idempotency
 from shared.roster import ServedModel
 from shared.settings import Settings
 from shared.text import split
@@ -53,12 +54,20 @@ def check(sent: Submission, services: Services, served: list[ServedModel]) -> Ch
     )
 
 
-def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | None = None) -> Job:
+def admit(
+    job: CheckedJob,
+    services: Services,
+    sender: Sender,
+    *,
+    batch: str | None = None,
+    name: str | None = None,
+    cancel_after_s: float | None = None,
+) -> Job:
     """Admit a job and tell the workers; what was sent before is the job of before.
 
-    Raises `Busy` or `Unavailable` if it cannot be queued now.
+    `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it cannot
+    be queued now.
     """
-    settings = services.settings
     job_id = new_job_id()
     try:
         accepted = services.ledger.admit(
@@ -67,11 +76,12 @@ def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | N
             job.segments,
             outline=job.outline,
             owner=sender.owner,
-            limits=Limits(
-                settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars
-            ),
-            idempotency=_idempotency(job.request, sender),
+            limits=sender.limits(services.settings),
+            idempotency=_idempotency(job.request, sender, name),
             batch=batch,
+            name=name,
+            priority=job.request.priority,
+            cancel_after_s=cancel_after_s,
         )
     except (Busy, KeyReused):
         _discard(job_id, services)
@@ -83,11 +93,15 @@ def admit(job: CheckedJob, services: Services, sender: Sender, *, batch: str | N
     # It is accepted: whether Redis can still be asked after it is of no account.
     return Job(
         id=job_id,
+        owner=sender.owner,
+        name=name,
+        priority=job.request.priority,
         status=Status.QUEUED,
         spec=job.spec,
         outline=job.outline,
         seen_at=time.time(),
         created_at=time.time(),
+        cancel_at=time.time() + cancel_after_s if cancel_after_s else None,
         total=len(job.segments),
     )
 
@@ -109,11 +123,12 @@ def _discard(job_id: str, services: Services) -> None:
         services.storage.delete_folder(job_folder(job_id))
 
 
-def _idempotency(request: JobRequest, sender: Sender) -> Idempotency | None:
-    if sender.idempotency_key is None:
+def _idempotency(request: JobRequest, sender: Sender, name: str | None) -> Idempotency | None:
+    key = name_key(name) if name else sender.idempotency_key
+    if key is None:
         return None
     body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
-    return Idempotency(sender.idempotency_key, body)
+    return Idempotency(key, body)
 
 
 def _segments(sent: Submission, settings: Settings) -> list[Segment]:

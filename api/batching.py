@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -116,7 +117,7 @@ def _admit(
 ) -> Iterator[BatchLine]:
     for number, (custom_id, job) in enumerate(checked.items()):
         # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
-        once = Sender(sender.owner, f"{batch_id}/{number}")
+        once = replace(sender, idempotency_key=f"{batch_id}/{number}")
         admitted = admission.admit(job, services, once, batch=batch_id)
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 

@@ -11,6 +11,8 @@ from redis import Redis
 from shared.announcer import Announcer
 from shared.batches import Batches
 from shared.connection import connect
+from shared.job_list import JobList
+from shared.keys import Keys
 from shared.ledger import Ledger
 from shared.queue import make_app
 from shared.roster import Roster
@@ -24,7 +26,9 @@ class Services:
 
     settings: Settings
     redis: Redis
+    keys: Keys
     ledger: Ledger
+    job_list: JobList
     batches: Batches
     roster: Roster
     storage: Storage
@@ -37,7 +41,9 @@ class Services:
         return cls(
             settings=settings,
             redis=redis,
+            keys=Keys(redis),
             ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            job_list=JobList(redis),
             batches=Batches(redis),
             roster=Roster(redis),
             storage=Storage.open(settings.storage_url),

@@ -15,6 +15,8 @@ from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
     BatchNotFound,
     Busy,
+    DayQuotaExceeded,
+    Forbidden,
     InvalidRequest,
     JobNotFound,
     JobNotReady,
@@ -23,6 +25,7 @@ from shared.errors import (
     Overloaded,
     QueueError,
     QuotaExceeded,
+    Unauthenticated,
     Unavailable,
     UnsupportedMedia,
 )
@@ -30,11 +33,14 @@ from shared.jobs import Task
 
 STATUS = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
     JobNotFound: HTTPStatus.NOT_FOUND,
     BatchNotFound: HTTPStatus.NOT_FOUND,
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.CONFLICT,
+    DayQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -42,7 +48,10 @@ STATUS = {
 }
 HEADERS = {
     JobNotReady: {"x-should-retry": "false"},
+    Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
+    # No client should try all day long.
+    DayQuotaExceeded: {"x-should-retry": "false"},
 }
 
 
@@ -66,7 +75,7 @@ def _ours(_request: Request, error: QueueError) -> JSONResponse:
     status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = HEADERS.get(type(error), {})
     if isinstance(error, Busy):
-        headers = {"Retry-After": str(error.retry_after_s)}
+        headers = {**headers, "Retry-After": str(error.retry_after_s)}
     return response(status, error.message, error.code, error.param, **headers)
 
 

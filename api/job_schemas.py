@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from shared.formats import Format
-from shared.jobs import SAMPLE_RATE, Job, Status
+from shared.jobs import SAMPLE_RATE, TERMINAL, Job, Priority, Status
 
 
 class JobError(BaseModel):
@@ -71,11 +71,16 @@ class JobObject(BaseModel):
     object: Literal["job"] = "job"
     status: Status
     progress: int = Field(ge=0, le=100)
+    queue_position: int | None = Field(
+        description="Its place among the jobs of this model that wait to begin, from 1."
+    )
     eta_s: float | None = Field(description="Seconds to the end at the pace so far, once known.")
     created_at: int
     completed_at: int | None
     expires_at: int | None = None
+    cancel_at: int | None = Field(description="From `Cancel-After`.")
     error: JobError | None
+    priority: Priority
     task: str
     model: str
     voice: str | None
@@ -93,17 +98,20 @@ class JobObject(BaseModel):
         """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
         done = job.status == Status.COMPLETED
         return cls(
-            id=job.id,
+            id=public_id(job),
             status=job.status,
             # The join is still to come when all segments are there.
             progress=100 if done else min(99, 100 * job.completed // job.total),
+            queue_position=job.queue_position if job.status == Status.QUEUED else None,
             eta_s=None if job.eta_s is None else round(job.eta_s, 1),
             created_at=int(job.created_at),
             completed_at=int(job.completed_at) if job.completed_at else None,
+            cancel_at=int(job.cancel_at) if job.cancel_at else None,
             expires_at=int(job.completed_at + ttl_s) if job.completed_at else None,
-            error=JobError(code=job.error_code or "", message=job.error_message or "")
-            if job.status == Status.FAILED
+            error=JobError(code=job.error_code, message=job.error_message or "")
+            if job.error_code
             else None,
+            priority=job.priority,
             task=job.spec.task,
             model=job.spec.model,
             voice=job.spec.voice,
@@ -119,8 +127,41 @@ class JobObject(BaseModel):
             audio=_audio(job) if done else None,
             synthesis=_synthesis(job),
             metadata=job.spec.metadata,
-            links=_links(f"/v1/jobs/{job.id}"),
+            links=_links(f"/v1/jobs/{public_id(job)}"),
         )
+
+
+def public_id(job: Job) -> str:
+    """The id by which the client knows a job."""
+    return job.name or job.id
+
+
+def poll_after_ms(job: Job) -> int:
+    """When it is worth to ask again: after a tenth of what is left, from 0.2 to 5 s."""
+    if job.status in TERMINAL:
+        return 0
+    return int(1_000 * min(5.0, max(0.2, (job.eta_s if job.eta_s is not None else 10) / 10)))
+
+
+class JobPageObject(BaseModel):
+    """Some of your jobs; the next page is `after=last_id`, if `has_more`.
+
+    With a filter, a page may have fewer jobs than `limit`, or none, and still there are more.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[JobObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class JobDeleted(BaseModel):
+    """That nothing is left of a job."""
+
+    id: str
+    object: Literal["job.deleted"] = "job.deleted"
+    deleted: Literal[True] = True
 
 
 def _links(url: str) -> Links:

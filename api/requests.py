@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.formats import Format
-from shared.jobs import Sampling
+from shared.jobs import Priority, Sampling
 
 Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -49,6 +49,9 @@ class _Request(BaseModel):
     response_format: Format = Format.WAV
     chapter_files: bool = Field(
         default=False, description="Whether each chapter is there as a file of its own, too."
+    )
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="How large a share of your own turns the job has."
     )
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
     sampling: Sampling = Sampling()

@@ -1,33 +1,129 @@
-"""Who sends a request, and whether it was sent before."""
+"""Who sends a request, what they may do, and whether it was sent before."""
 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
-from shared.limits import PUBLIC
+from api.deps import Services, Use
+from shared.errors import Forbidden, Unauthenticated
+from shared.jobs import PUBLIC
+from shared.keys import Key, Scope
+from shared.limits import Limits
+from shared.settings import Settings
+
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="A key of `narrate keys create`; none is asked for until one has been made.",
+)
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
 class Sender:
-    """The owner of what is sent, and the client's own name for this request, if it gave one."""
+    """The owner of what is sent, and the client's own name for this request, if it gave one.
+
+    Without a `key` the server is open: everybody sees everything, and a token only tells those
+    apart who take turns.
+    """
 
     owner: str
-    idempotency_key: str | None
+    key: Key | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose records are seen; None: everybody's."""
+        return self.owner if self.key else None
+
+    @property
+    def space(self) -> str:
+        """Whose names for jobs and voices these are."""
+        return self.tenant or PUBLIC
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to `owner` is there for this sender."""
+        return self.tenant in (None, owner)
+
+    def limits(self, settings: Settings) -> Limits:
+        """How much may be accepted of this sender: what its key says, else what settings say."""
+        bounds = Limits(settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars)
+        if self.key is None:
+            return bounds
+        quota = self.key.quota
+        return Limits(
+            bounds.open_segments,
+            quota.open_jobs or bounds.owner_jobs,
+            bounds.owner_chars,
+            quota.chars_per_day or bounds.day_chars,
+            quota.audio_s_per_day or bounds.day_audio_s,
+        )
 
 
 def sender(
     request: Request,
+    services: Use,
+    scopes: SecurityScopes,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Sender:
-    """Read the headers; a bearer token is kept as its hash only."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        return Sender(PUBLIC, idempotency_key)
-    return Sender(hashlib.sha256(token.strip().encode()).hexdigest()[:32], idempotency_key)
+    """Read the headers; raises `Unauthenticated` or `Forbidden`."""
+    token = bearer.credentials.strip() if bearer else ""
+    if services.settings.auth != "required" and not services.keys.exist():
+        _refuse_strange_pages(request, services.settings)
+        return Sender(_nickname(token), None, idempotency_key)
+    key = _key(token, services)
+    lacking = [scope for scope in scopes.scopes if scope not in key.scopes]
+    if lacking:
+        raise Forbidden(f"this key lacks the scope {lacking[0]!r}: it has {', '.join(key.scopes)}")
+    return Sender(key.owner, key, idempotency_key)
 
 
-From = Annotated[Sender, Depends(sender)]
+def _key(token: str, services: Services) -> Key:
+    if not token:
+        raise Unauthenticated("send a key: Authorization: Bearer tts_…")
+    key = services.keys.find(token)
+    if key is None:
+        raise Unauthenticated("this key is not known here, or was revoked")
+    return key
+
+
+def _nickname(token: str) -> str:
+    """Whose turn it is on an open server; a token is kept as its hash only."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32] if token else PUBLIC
+
+
+def _refuse_strange_pages(request: Request, settings: Settings) -> None:
+    """On an open server, a web page from elsewhere must not send for who looks at it.
+
+    Nor under a name of its own that leads here (DNS rebinding).
+    """
+    host = request.headers.get("host", "")
+    if settings.auth == "auto" and not _is_local(host):
+        raise Forbidden(f"the server has no keys and answers to no name {host[:100]!r}")
+    origin = request.headers.get("origin")
+    if origin and request.method not in SAFE and origin.partition("://")[2] != host:
+        raise Forbidden(f"a page of {origin[:100]!r} may send nothing to a server without keys")
+
+
+def _is_local(host: str) -> bool:
+    """Whether a host cannot be one that somebody has registered: an address, or without a dot."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if "." not in name or name.endswith(".localhost"):
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+From = Annotated[Sender, Security(sender, scopes=[Scope.SPEAK])]
+Reader = Annotated[Sender, Security(sender, scopes=[Scope.READ])]

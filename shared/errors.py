@@ -38,6 +38,24 @@ class BatchNotFound(QueueError):
     code = "batch_not_found"
 
 
+class KeyNotFound(QueueError):
+    """Raised when there is no API key of that id."""
+
+    code = "key_not_found"
+
+
+class Unauthenticated(QueueError):
+    """Raised when a request has no key, or one that is not known (any more)."""
+
+    code = "invalid_api_key"
+
+
+class Forbidden(QueueError):
+    """Raised when a key is good, but not for this."""
+
+    code = "forbidden"
+
+
 class JobNotReady(QueueError):
     """Raised when a job's audio is asked for before it is there, or will never be."""
 
@@ -68,6 +86,12 @@ class QuotaExceeded(Busy):
     """Raised when one owner has as much in the queue as it may."""
 
     code = "quota_exceeded"
+
+
+class DayQuotaExceeded(QuotaExceeded):
+    """Raised when one owner has had all that a day's quota allows; tomorrow it passes."""
+
+    code = "insufficient_quota"
 
 
 class KeyReused(QueueError):

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.formats import Format
 
 SAMPLE_RATE = 24_000
+# The owner of jobs that come without a key.
+PUBLIC = "public"
 
 
 class Status(StrEnum):
@@ -35,6 +37,18 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+
+
+class Priority(StrEnum):
+    """How large a share of its owner's turns a job has."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+# What a character costs in turns: a high job is given four times as many as a normal one.
+WEIGHTS = {Priority.LOW: 4.0, Priority.NORMAL: 1.0, Priority.HIGH: 0.25}
 
 
 class Task(StrEnum):
@@ -171,16 +185,23 @@ class SpokenSegment(Record):
 
 
 class Job(Record):
-    """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock."""
+    """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock.
+
+    `name` is the id that its client gave it, if it did.
+    """
 
     id: str
+    owner: str = PUBLIC
+    name: str | None = None
     status: Status
+    priority: Priority = Priority.NORMAL
     spec: SpeechSpec
     outline: Outline = NO_OUTLINE
     seen_at: float
     created_at: float
     started_at: float | None = None
     completed_at: float | None = None
+    cancel_at: float | None = None
     total: int
     completed: int = 0
     failed: int = 0
@@ -191,6 +212,14 @@ class Job(Record):
     error_code: str | None = None
     error_message: str | None = None
     batch_sizes: dict[int, int] = {}
+    queue_position: int | None = None
+    queue_eta_s: float | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it should have been cancelled by now."""
+        has_ended = self.status in TERMINAL
+        return self.cancel_at is not None and self.cancel_at <= self.seen_at and not has_ended
 
     @property
     def audio_s(self) -> float:
@@ -199,18 +228,21 @@ class Job(Record):
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at the pace so far; None without one, and after the end."""
-        if self.status in TERMINAL or self.started_at is None or not self.completed:
+        """Seconds to the end at the pace so far, its own or the queue's; None without one."""
+        if self.status in TERMINAL:
             return None
+        if self.started_at is None or not self.completed:
+            return self.queue_eta_s
         return (self.seen_at - self.started_at) * (self.total - self.completed) / self.completed
 
 
 JOIN_SUFFIX = ":join"
+ID_PREFIX = "job_"
 
 
 def new_job_id() -> str:
     """An id that nobody can guess; of two jobs whose turn it is, the older one's comes first."""
-    return f"job_{time.time_ns():016x}{secrets.token_hex(10)}"
+    return f"{ID_PREFIX}{time.time_ns():016x}{secrets.token_hex(10)}"
 
 
 def segment_id(job_id: str, index: int) -> str:

@@ -18,21 +18,24 @@ from shared.document import Segment
 from shared.errors import JobNotFound, StaleClaim
 from shared.jobs import (
     NO_OUTLINE,
+    PUBLIC,
+    WEIGHTS,
     Claim,
     Job,
     Outline,
+    Priority,
     SegmentResult,
     SpeechSpec,
     SpokenSegment,
     segment_id,
 )
-from shared.limits import PUBLIC, UNLIMITED, Idempotency, Limits, refusal
+from shared.limits import UNLIMITED, Idempotency, Limits, refusal
 from shared.queue import queue_name
 from shared.scripts import load
 
 SCRIPTS = (
     *("admit", "claim", "renew", "commit", "note", "fail", "release"),
-    *("cancel", "reconcile", "forget"),
+    *("cancel", "reconcile", "overdue", "forget", "look"),
 )
 SPOKEN = ("text", "range", "key", "samples", "truncated")
 PAGE = 500
@@ -73,6 +76,9 @@ class Ledger:
         limits: Limits = UNLIMITED,
         idempotency: Idempotency | None = None,
         batch: str | None = None,
+        name: str | None = None,
+        priority: Priority = Priority.NORMAL,
+        cancel_after_s: float | None = None,
     ) -> str:
         """Accept a job of these segments; from here on it will end, one way or another.
 
@@ -88,7 +94,9 @@ class Ledger:
             "chars": sum(len(segment.text) for segment in segments),
             "limits": limits._asdict(),
             **(idempotency._asdict() if idempotency else {}),
-            **({"batch": batch} if batch else {}),
+            "priority": priority,
+            "weight": WEIGHTS[priority],
+            **_given(batch=batch, name=name, cancel_after_s=cancel_after_s),
         }
         parts = [part for segment in segments for part in (segment.text, _range(segment))]
         outcome, detail = self._run("admit", json.dumps(job), *parts)
@@ -221,18 +229,25 @@ class Ledger:
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.hgetall(f"tts:job:{job_id}")
-            (seconds, micros), fields = pipe.execute()
-        if not fields:
+        job = self._look(job_id)
+        if not job.is_overdue:
+            return job
+        self._run("overdue", job_id)  # perhaps no worker is there to do so
+        return self._look(job_id)
+
+    def _look(self, job_id: str) -> Job:
+        now, flat, *queue = self._run("look", job_id)
+        if not flat:
             raise _unknown(job_id)
-        read = {
-            "spec": SpeechSpec.model_validate_json(fields.pop("spec")),
-            "outline": Outline.model_validate_json(fields.pop("outline")),
-            "seen_at": seconds + micros / 1e6,
-        }
-        return Job.model_validate(_gather_batch_sizes(fields) | read)
+        place, ends_in_s = (*queue, None, None)[:2]
+        fields = {"seen_at": now, "queue_position": place, "queue_eta_s": ends_in_s}
+        return read_job(dict(_pairs(flat)) | fields)
+
+    def named(self, owner: str, name: str) -> str | None:
+        """The id of the job to which an owner has given a name."""
+        with redis_errors():
+            found = self._redis.hget(f"tts:idempotency:{owner}:{name_key(name)}", "job")
+        return cast("str | None", found)
 
     def spoken(self, job: Job) -> Iterator[SpokenSegment]:
         """The segments of a job in order, some hundreds at a time; all must be completed."""
@@ -242,6 +257,24 @@ class Ledger:
                     pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", SPOKEN)
                 rows = pipe.execute()
             yield from map(_spoken, rows)
+
+
+def read_job(fields: dict[str, Any]) -> Job:
+    """A job from its hash and the time at which that was read."""
+    read = {
+        "spec": SpeechSpec.model_validate_json(fields["spec"]),
+        "outline": Outline.model_validate_json(fields["outline"]),
+    }
+    return Job.model_validate(_gather_batch_sizes(fields) | read)
+
+
+def name_key(name: str) -> str:
+    """The idempotency key of a job to which its client gives a name."""
+    return f"PUT {name}"
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _range(segment: Segment) -> str:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.errors import KeyReused, Overloaded, QueueError, QuotaExceeded
+from shared.errors import DayQuotaExceeded, KeyReused, Overloaded, QueueError, QuotaExceeded
 
-# The owner of jobs that come without a key.
-PUBLIC = "public"
 NO_LIMIT = 10**12
 
 
 class Limits(NamedTuple):
-    """The most segments that may be open in all; jobs and characters of one owner."""
+    """The most segments that may be open in all; jobs and characters of one owner.
+
+    `day_chars` may be accepted of an owner, and `day_audio_s` seconds spoken, in a day of UTC.
+    """
 
     open_segments: int = NO_LIMIT
     owner_jobs: int = NO_LIMIT
     owner_chars: int = NO_LIMIT
+    day_chars: int = NO_LIMIT
+    day_audio_s: int = NO_LIMIT
 
 
 UNLIMITED = Limits()
@@ -40,6 +43,12 @@ def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
         case "too_many_chars":
             said = f"more than {limits.owner_chars:,} characters of yours would be waiting"
             return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
+        case "day_chars":
+            said = f"more than your {limits.day_chars:,} characters a day"
+            return DayQuotaExceeded(f"{said}; the next day begins at 0:00 UTC", retry_after_s=120)
+        case "day_audio_s":
+            said = f"you have had your {limits.day_audio_s:,} seconds of audio of this day"
+            return DayQuotaExceeded(f"{said}; the next begins at 0:00 UTC", retry_after_s=120)
         case "reused":
             return KeyReused(
                 f"this key came with another request before, which is {detail}",

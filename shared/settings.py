@@ -37,6 +37,7 @@ class Settings(BaseSettings):
     drain_s: float = Field(default=30.0, ge=0)
 
     # API
+    auth: Literal["auto", "required", "open"] = "auto"
     max_input_chars: int = Field(default=5_000_000, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)

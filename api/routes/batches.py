@@ -11,22 +11,19 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import batching
+from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
 from api.deps import Services, Use
 from api.job_schemas import JobObject
-from api.routes.jobs import REFUSALS
-from api.schemas import ErrorBody
-from api.sender import From
-from shared.batches import BatchLine
-from shared.errors import JobNotFound, UnsupportedMedia
+from api.sender import From, Reader, Sender
+from shared.batches import Batch, BatchLine
+from shared.errors import BatchNotFound, JobNotFound, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 BatchId = Annotated[str, Path(max_length=128)]
 JSONL = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines", "text/plain")
-MISSING: dict[int | str, dict[str, Any]] = {
-    404: {"model": ErrorBody, "description": "No such batch"}
-}
+MISSING = COMMON | error(404, "No such batch")
 EXAMPLE = {
     "custom_id": "1",
     "method": "POST",
@@ -57,26 +54,48 @@ def submit(
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
     batch_id = batching.submit(content, services, sender)
-    accepted = retrieve(batch_id, services)
+    accepted = _told(batch_id, services)
     response.headers["Location"] = accepted.links.self
     return accepted
 
 
-@router.get("/{batch_id}", responses=MISSING)
-def retrieve(batch_id: BatchId, services: Use) -> BatchObject:
-    """Return the batch as it stands."""
+def _find(batch_id: str, services: Services, sender: Sender) -> Batch:
+    batch = services.batches.batch(batch_id)
+    if not sender.sees(batch.owner):
+        raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
+    return batch
+
+
+def _to_read(batch_id: BatchId, services: Use, sender: Reader) -> Batch:
+    return _find(batch_id, services, sender)
+
+
+def _to_change(batch_id: BatchId, services: Use, sender: From) -> Batch:
+    return _find(batch_id, services, sender)
+
+
+Found = Annotated[Batch, Depends(_to_read)]
+Own = Annotated[Batch, Depends(_to_change)]
+
+
+def _told(batch_id: str, services: Services) -> BatchObject:
     return BatchObject.of(services.batches.batch(batch_id), services.settings.result_ttl_s)
 
 
+@router.get("/{batch_id}", responses=MISSING)
+def retrieve(batch: Found, services: Use) -> BatchObject:
+    """Return the batch as it stands."""
+    return BatchObject.of(batch, services.settings.result_ttl_s)
+
+
 @router.post("/{batch_id}/cancel", responses=MISSING)
-def cancel(batch_id: BatchId, services: Use) -> BatchObject:
+def cancel(batch: Own, services: Use) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
-    services.batches.batch(batch_id)
-    services.batches.cancelling(batch_id)
-    for line in services.batches.lines(batch_id):
+    services.batches.cancelling(batch.id)
+    for line in services.batches.lines(batch.id):
         with suppress(JobNotFound):
             services.ledger.cancel(line.job_id)
-    return retrieve(batch_id, services)
+    return _told(batch.id, services)
 
 
 @router.get(
@@ -84,19 +103,18 @@ def cancel(batch_id: BatchId, services: Use) -> BatchObject:
     response_class=StreamingResponse,
     responses={200: {"content": {JSONL[0]: {}}}, **MISSING},
 )
-def output(batch_id: BatchId, services: Use) -> StreamingResponse:
+def output(batch: Found, services: Use) -> StreamingResponse:
     """Return a line for each job that has ended so far, in the order of the batch."""
-    services.batches.batch(batch_id)
-    return StreamingResponse(_output(batch_id, services), media_type=JSONL[0])
+    return StreamingResponse(_output(batch.id, services), media_type=JSONL[0])
 
 
 def _output(batch_id: str, services: Services) -> Iterator[str]:
     for line in services.batches.lines(batch_id):
-        if told := _told(line, services):
+        if told := _result(line, services):
             yield json.dumps(told) + "\n"
 
 
-def _told(line: BatchLine, services: Services) -> dict[str, Any] | None:
+def _result(line: BatchLine, services: Services) -> dict[str, Any] | None:
     """What became of a line; None while its job has not ended."""
     told: dict[str, Any] = {
         "id": f"batch_req_{line.job_id}",

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
+from api.answers import MISSING
 from api.deps import Services, Use
 from api.job_schemas import JobObject
-from api.routes.jobs import MISSING, JobId
+from api.lookup import Found
 from shared.errors import JobNotFound, Unavailable
 from shared.jobs import TERMINAL, Job
 
@@ -20,14 +21,9 @@ POLL_S = 0.5
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-def found(job_id: JobId, services: Use) -> Job:
-    """The job, or its 404 before anything is streamed."""
-    return services.ledger.job(job_id)
-
-
 @router.get("/{job_id}/events", response_class=EventSourceResponse, responses=MISSING)
 async def events(
-    job: Annotated[Job, Depends(found)],
+    job: Found,
     services: Use,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> AsyncIterator[ServerSentEvent]:

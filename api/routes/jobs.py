@@ -1,55 +1,125 @@
-"""Submit a job, ask after it, cancel it."""
+"""Submit a job, ask after it, cancel it, delete it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
 
 from api import admission
-from api.deps import Use
-from api.job_schemas import JobObject
-from api.schemas import ErrorBody
-from api.sender import From
+from api.answers import MISSING, REFUSALS
+from api.deps import Services, Use
+from api.job_schemas import JobDeleted, JobObject, poll_after_ms
+from api.lookup import Found, Own
+from api.sender import From, Sender
 from api.submission import BODY, Sent
+from api.waiting import CancelAfter, PreferredWait, wait
+from shared.errors import InvalidRequest, Unavailable
+from shared.jobs import ID_PREFIX, Job, job_folder
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-JobId = Annotated[str, Path(max_length=128)]
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorBody, "description": "A field is wrong; `param` names it"},
-    409: {"model": ErrorBody, "description": "The `Idempotency-Key` came with another request"},
-    413: {"model": ErrorBody, "description": "The body is too large"},
-    415: {
-        "model": ErrorBody,
-        "description": "Neither JSON nor a form, or a file of another kind",
-    },
-    429: {"model": ErrorBody, "description": "You have too much in the queue: see `Retry-After`"},
-    503: {"model": ErrorBody, "description": "Try again after `Retry-After` seconds"},
-}
-MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody, "description": "No such job"}}
+ClientId = Annotated[
+    str,
+    Path(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Your own id for the job: letters, digits, - and _, not beginning with job_.",
+    ),
+]
 
 
 @router.post("", status_code=202, responses=REFUSALS, openapi_extra=BODY)
-def submit(sent: Sent, response: Response, sender: From, services: Use) -> JobObject:
+async def submit(
+    sent: Sent,
+    response: Response,
+    sender: From,
+    services: Use,
+    seconds: PreferredWait,
+    cancel_after_s: CancelAfter,
+) -> JobObject:
     """Accept a text for synthesis; poll the job at `Location`.
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    checked = admission.check(sent, services, services.roster.models())
-    job = admission.admit(checked, services, sender)
-    accepted = JobObject.of(job, services.settings.result_ttl_s)
-    response.headers["Location"] = accepted.links.self
-    return accepted
+
+    def admit() -> Job:
+        checked = admission.check(sent, services, services.roster.models())
+        return admission.admit(checked, services, sender, cancel_after_s=cancel_after_s)
+
+    job = await run_in_threadpool(admit)
+    return await _accepted(job, response, services, seconds)
+
+
+@router.put("/{your_id}", status_code=202, responses=REFUSALS, openapi_extra=BODY)
+async def submit_as(
+    your_id: ClientId,
+    sent: Sent,
+    response: Response,
+    sender: From,
+    services: Use,
+    seconds: PreferredWait,
+    cancel_after_s: CancelAfter,
+) -> JobObject:
+    """Accept a text for synthesis under an id of your own.
+
+    The same request sent again is the same job; another one under this id is refused.
+    """
+    if your_id.startswith(ID_PREFIX):
+        raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="your_id")
+    # On an open server everybody has the same ids, whatever token they send.
+    yours = Sender(sender.space, sender.key)
+
+    def admit() -> Job:
+        checked = admission.check(sent, services, services.roster.models())
+        return admission.admit(
+            checked, services, yours, name=your_id, cancel_after_s=cancel_after_s
+        )
+
+    job = await run_in_threadpool(admit)
+    return await _accepted(job, response, services, seconds)
+
+
+async def _accepted(job: Job, response: Response, services: Services, seconds: float) -> JobObject:
+    answer = await _told(job, response, services, seconds)
+    response.headers["Location"] = answer.links.self
+    return answer
+
+
+async def _told(job: Job, response: Response, services: Services, seconds: float) -> JobObject:
+    """The job, and when to ask again."""
+    if seconds:
+        job = await wait(job, seconds, services)
+        response.headers["Preference-Applied"] = f"wait={seconds}"
+    if after_ms := poll_after_ms(job):
+        response.headers["openai-poll-after-ms"] = str(after_ms)
+    return JobObject.of(job, services.settings.result_ttl_s)
 
 
 @router.get("/{job_id}", responses=MISSING)
-def retrieve(job_id: JobId, services: Use) -> JobObject:
-    """Return the job as it stands."""
-    return JobObject.of(services.ledger.job(job_id), services.settings.result_ttl_s)
+async def retrieve(
+    job: Found, response: Response, services: Use, seconds: PreferredWait
+) -> JobObject:
+    """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
+
+    `openai-poll-after-ms` says when it is worth to ask again.
+    """
+    return await _told(job, response, services, seconds)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)
-def cancel(job_id: JobId, services: Use) -> JobObject:
+def cancel(job: Own, services: Use) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
-    services.ledger.cancel(job_id)
-    return JobObject.of(services.ledger.job(job_id), services.settings.result_ttl_s)
+    services.ledger.cancel(job.id)
+    return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
+
+
+@router.delete("/{job_id}", responses=MISSING)
+def delete(job: Own, services: Use) -> JobDeleted:
+    """Delete the job and its audio; one that has not ended is cancelled first."""
+    services.ledger.cancel(job.id)
+    services.ledger.forget(job.id)
+    # What a worker was just about to store goes when forgotten jobs are swept.
+    with suppress(Unavailable):
+        services.storage.delete_folder(job_folder(job.id))
+    return JobDeleted(id=job.name or job.id)

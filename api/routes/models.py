@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api.answers import COMMON
 from api.deps import Use
 from api.schemas import ModelList, ModelObject, Voice, VoiceList
+from api.sender import Reader
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
-@router.get("/models")
-def models(services: Use) -> ModelList:
+@router.get("/models", responses=COMMON)
+def models(services: Use, _sender: Reader) -> ModelList:
     """List every model that workers serve."""
     return ModelList(
         data=[
@@ -21,8 +23,8 @@ def models(services: Use) -> ModelList:
     )
 
 
-@router.get("/audio/voices")
-def voices(services: Use) -> VoiceList:
+@router.get("/audio/voices", responses=COMMON)
+def voices(services: Use, _sender: Reader) -> VoiceList:
     """List the voices of the served models."""
     listed = [
         Voice(id=voice, name=voice.replace("_", " ").title(), model=served.card.id)

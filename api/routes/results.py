@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Response
 from fastapi.responses import StreamingResponse
 
+from api.answers import NOT_READY, Answers
 from api.deps import Services, Use
-from api.routes.jobs import MISSING, JobId
-from api.schemas import ErrorBody
+from api.lookup import Found
 from shared.errors import JobNotReady, ObjectNotFound
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status, chapter_key, timings_key
@@ -17,20 +17,15 @@ from shared.subtitles import srt, vtt
 from shared.timings import Timings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
-NOT_READY: dict[int | str, dict[str, Any]] = {
-    409: {"model": ErrorBody, "description": "Not ready, or never will be"},
-    **MISSING,
-}
-AUDIO: dict[int | str, dict[str, Any]] = {
+AUDIO: Answers = {
     200: {"content": {kind.media_type: {} for kind in Format}, "description": "24 kHz, mono"},
     **NOT_READY,
 }
 SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 
-def completed(job_id: JobId, services: Use) -> Job:
+def completed(job: Found) -> Job:
     """The job, which has to be completed."""
-    job = services.ledger.job(job_id)
     if job.status != Status.COMPLETED or job.result_key is None:
         fate = "there is no audio" if job.status in TERMINAL else "poll it until it is completed"
         raise JobNotReady(f"the job is {job.status}: {fate}")

@@ -29,15 +29,27 @@ if jobs + 1 > limits.owner_jobs then return refuse('too_many_jobs', jobs, 1, lim
 if chars + job.chars > limits.owner_chars then
   return refuse('too_many_chars', chars, job.chars, limits.owner_chars)
 end
+local used = used_key(owner)
+if number(used, 'chars') + job.chars > limits.day_chars then return { 'day_chars', 0 } end
+if number(used, 'samples') >= limits.day_audio_s * 24000 then return { 'day_audio_s', 0 } end
 
 redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'owner', owner, 'model', job.model,
-  'spec', job.spec, 'outline', job.outline, 'chars', job.chars, 'created_at', now(), 'total', segments)
+  'spec', job.spec, 'outline', job.outline, 'chars', job.chars, 'created_at', now(), 'total', segments,
+  'priority', job.priority, 'weight', job.weight)
 if same then
   redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
   redis.call('HSET', job_key(id), 'idempotency', same)
 end
-if job.batch then redis.call('HSET', job_key(id), 'batch', job.batch) end
+for _, field in ipairs({ 'batch', 'name' }) do
+  if job[field] then redis.call('HSET', job_key(id), field, job[field]) end
+end
+if job.cancel_after_s then
+  redis.call('HSET', job_key(id), 'cancel_at', now() + job.cancel_after_s)
+  redis.call('ZADD', DEADLINES, now() + job.cancel_after_s, id)
+end
 redis.call('ZADD', JOBS, now(), id)
+redis.call('ZADD', owned_key(owner), now(), id)
+use(owner, 'chars', job.chars)
 count(OPEN_JOBS, owner, 1)
 count(OPEN_CHARS, owner, job.chars)
 for place = 0, segments - 1 do

@@ -5,6 +5,8 @@ local id, frees_key = ARGV[1], ARGV[2] == 'yes'
 local job = job_key(id)
 if not status_of(job) then return false end
 if frees_key then
+  local owner, chars = unpack(redis.call('HMGET', job, 'owner', 'chars'))
+  use(owner, 'chars', -chars)
   redis.call('DEL', redis.call('HGET', job, 'idempotency') or job .. ':none')
   redis.call('HDEL', job, 'idempotency')
 end

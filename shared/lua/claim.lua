@@ -27,5 +27,6 @@ local segment = first(waiting_key(id))
 local text = redis.call('HGET', segment_key(segment), 'text')
 local characters = math.max(1, #text:gsub('[\128-\191]', '')) -- without what continues one in UTF-8
 take_turn(owners_key(model), owner, characters)
-take_turn(jobs_key(model, owner), id, characters)
+local weight = tonumber(redis.call('HGET', job_key(id), 'weight') or 1)
+take_turn(jobs_key(model, owner), id, characters * weight)
 return give(segment)

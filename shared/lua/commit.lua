@@ -23,6 +23,7 @@ end
 redis.call('INCR', pace_key(0))
 redis.call('EXPIRE', pace_key(0), 70)
 redis.call('HINCRBY', job, 'truncated', truncated)
+use(redis.call('HGET', job, 'owner'), 'samples', samples)
 redis.call('HINCRBY', job, 'samples', samples)
 redis.call('HINCRBY', job, 'batch:' .. batch, 1)
 local completed, total = redis.call('HINCRBY', job, 'completed', 1), number(job, 'total')

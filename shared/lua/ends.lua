@@ -24,11 +24,20 @@ local function end_job(id, status)
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
   redis.call('ZADD', LEFTOVERS, now(), id)
+  redis.call('ZREM', DEADLINES, id)
   count(OPEN_JOBS, owner, -1)
   count(OPEN_CHARS, owner, -chars)
   if status ~= 'completed' then drop_segments(id, total) end
   count_in_batch(job, status)
   return true
+end
+
+-- It was to be cancelled by now, whatever has become of it.
+local function end_overdue(id)
+  redis.call('ZREM', DEADLINES, id)
+  if not end_job(id, 'cancelled') then return end
+  redis.call('HSET', job_key(id), 'error_code', 'deadline_passed',
+    'error_message', 'it had not ended within the time that Cancel-After gave it')
 end
 
 local function fail_segment(segment, code, message)

@@ -5,6 +5,8 @@ local LEGAL = cjson.decode('@TRANSITIONS@')
 local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 'tts:leftovers'
 -- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
+-- Job to when it is to be cancelled, if it has not ended by then.
+local DEADLINES = 'tts:deadlines'
 
 -- Who does not reconcile for so many seconds is away; messages too many that are left alone.
 local AWAY_S, MOST_STALE = 5, 500
@@ -16,6 +18,7 @@ end
 
 local function job_key(id) return 'tts:job:' .. id end
 local function segment_key(id) return 'tts:segment:' .. id end
+local function owned_key(owner) return 'tts:jobs:' .. owner end
 local function waiting_key(id) return 'tts:waiting:' .. id end
 local function suspects_key(model) return 'tts:suspects:' .. model end
 local function job_of(segment) return (segment:gsub(':[^:]*$', '')) end
@@ -43,6 +46,13 @@ end
 local function holds(segment, epoch)
   local key = segment_key(segment)
   return status_of(key) == 'in_progress' and redis.call('HGET', key, 'epoch') == epoch
+end
+
+-- What an owner has had on this day of UTC: characters that were accepted, samples that were spoken.
+local function used_key(owner) return 'tts:used:' .. math.floor(now() / 86400) .. ':' .. owner end
+local function use(owner, what, amount)
+  redis.call('HINCRBY', used_key(owner), what, amount)
+  redis.call('EXPIRE', used_key(owner), 2 * 86400)
 end
 
 -- Segments that were completed each second of the last minute.

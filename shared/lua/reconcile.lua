@@ -1,5 +1,5 @@
 -- ARGV: most attempts, most leases to take back, lease in seconds.
--- After it: no lease is overdue, nor are there many more messages than segments wait; returns each
+-- After it: no lease is overdue, and no job that was to be cancelled by now goes on, nor are there many more messages than segments wait; returns each
 -- model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -15,6 +15,9 @@ for _, segment in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now(), 'LIM
   else
     take_back(segment, max_attempts)
   end
+end
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now(), 'LIMIT', 0, limit)) do
+  end_overdue(id)
 end
 -- A message too many costs a look; one too few would leave a segment waiting.
 local missing, models = {}, {}

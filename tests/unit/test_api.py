@@ -55,7 +55,7 @@ def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) ->
         "vivian",
         {"a": "b"},
     )
-    assert api.get(job["links"]["self"]).json() == job
+    assert api.get(job["links"]["self"]).json() == job | {"queue_position": 1}
     wait_until(lambda: redis.llen("tts.tiny-CustomVoice") == 1)
 
 
@@ -346,7 +346,7 @@ def test_the_description_names_no_answer_that_never_comes(api: TestClient) -> No
     description = api.get("/openapi.json")
     assert "ValidationError" not in description.text
     submit = description.json()["paths"]["/v1/jobs"]["post"]["responses"]
-    assert set(submit) == {"202", "400", "409", "413", "415", "429", "503"}
+    assert set(submit) == {"202", "400", "401", "403", "409", "413", "415", "429", "503"}
 
 
 def test_an_input_of_too_many_segments_is_refused(

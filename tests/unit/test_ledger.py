@@ -513,6 +513,6 @@ def test_what_has_ended_is_forgotten_without_a_trace(
     assert ledger.forgotten() == ["a"]  # until its files are gone, too
     ledger.files_deleted("a")
     assert ledger.forgotten() == []
-    passing = ("tts:pace:", "tts:answered:")
+    passing = ("tts:pace:", "tts:answered:", "tts:used:")
     assert [key for key in redis.scan_iter() if not key.startswith(passing)] == []
     assert all(redis.ttl(key) > 0 for key in redis.scan_iter())

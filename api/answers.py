@@ -1,0 +1,31 @@
+"""The answers that are not a success, as the description of each route has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from api.schemas import ErrorBody
+
+Answers = dict[int | str, dict[str, Any]]
+
+
+def error(status: int, description: str) -> Answers:
+    """One of them."""
+    return {status: {"model": ErrorBody, "description": description}}
+
+
+BAD = error(400, "A field is wrong; `param` names it")
+NO_KEY = error(401, "A key is needed, and none or a wrong one was sent")
+NOT_ALLOWED = error(403, "The key has not the scope for this")
+AWAY = error(503, "Try again after `Retry-After` seconds")
+# What every route behind a key may answer.
+COMMON = BAD | NO_KEY | NOT_ALLOWED | AWAY
+MISSING = COMMON | error(404, "No such job")
+REFUSALS = (
+    COMMON
+    | error(409, "The `Idempotency-Key`, or your id, came with another request before")
+    | error(413, "The body is too large")
+    | error(415, "Neither JSON nor a form, or a file of another kind")
+    | error(429, "You have too much in the queue, or had your share of today: see `Retry-After`")
+)
+NOT_READY = MISSING | error(409, "Not ready, or never will be")

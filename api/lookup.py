@@ -1,0 +1,39 @@
+"""Jobs by the id in a path: the server's, or the one that the client gave."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Path
+
+from api.deps import Services, Use
+from api.sender import From, Reader, Sender
+from shared.errors import JobNotFound
+from shared.jobs import ID_PREFIX, Job
+
+JobId = Annotated[
+    str, Path(max_length=128, description="The job's `id`, or the one that you gave it.")
+]
+
+
+def find(job_id: str, services: Services, sender: Sender) -> Job:
+    """The job of that id, if this sender sees it; raises `JobNotFound`."""
+    known = job_id
+    if not job_id.startswith(ID_PREFIX):
+        known = services.ledger.named(sender.space, job_id) or job_id
+    job = services.ledger.job(known)
+    if not sender.sees(job.owner):
+        raise JobNotFound(f"no job {job_id!r}", param="job_id")
+    return job
+
+
+def _to_read(job_id: JobId, services: Use, sender: Reader) -> Job:
+    return find(job_id, services, sender)
+
+
+def _to_change(job_id: JobId, services: Use, sender: From) -> Job:
+    return find(job_id, services, sender)
+
+
+Found = Annotated[Job, Depends(_to_read)]
+Own = Annotated[Job, Depends(_to_change)]

@@ -1,0 +1,71 @@
+"""The jobs of who asks, page by page."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+
+from api.answers import COMMON
+from api.deps import Services, Use
+from api.job_schemas import JobObject, JobPageObject
+from api.lookup import find
+from api.sender import Reader, Sender
+from shared.errors import JobNotFound
+from shared.jobs import Job, Status, Task
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+METADATA = "metadata["
+
+
+@router.get("", responses=COMMON)
+def list_jobs(
+    request: Request,
+    sender: Reader,
+    services: Use,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[
+        str | None, Query(max_length=128, description="The `last_id` of the page before.")
+    ] = None,
+    order: Annotated[Literal["asc", "desc"], Query(description="By `created_at`.")] = "desc",
+    status: Annotated[list[Status] | None, Query(description="One or more of them.")] = None,
+    task: Task | None = None,
+    model: Annotated[str | None, Query(max_length=200, description="As in the job.")] = None,
+) -> JobPageObject:
+    """List your jobs, the newest first; `metadata[key]=value` finds those with that in them."""
+    wanted = {
+        name[len(METADATA) : -1]: value
+        for name, value in request.query_params.items()
+        if name.startswith(METADATA) and name.endswith("]")
+    }
+
+    def keep(job: Job) -> bool:
+        return (
+            (status is None or job.status in status)
+            and task in (None, job.spec.task)
+            and model in (None, job.spec.model)
+            and wanted.items() <= job.spec.metadata.items()
+        )
+
+    page = services.job_list.page(
+        sender.tenant,
+        limit=limit,
+        keep=keep,
+        after=after and _known(after, services, sender),
+        newest_first=order == "desc",
+    )
+    data = [JobObject.of(job, services.settings.result_ttl_s) for job in page.jobs]
+    return JobPageObject(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=page.last_id,
+        has_more=page.has_more,
+    )
+
+
+def _known(job_id: str, services: Services, sender: Sender) -> str:
+    """The ledger's id; one that was deleted stays as it is."""
+    try:
+        return find(job_id, services, sender).id
+    except JobNotFound:
+        return job_id

@@ -1,0 +1,67 @@
+"""Holding an answer until a job has ended, for as long as the client prefers (RFC 7240)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import Annotated
+
+from fastapi import Depends, Header
+from starlette.concurrency import run_in_threadpool
+
+from api.deps import Services
+from shared.errors import InvalidRequest
+from shared.jobs import TERMINAL, Job
+
+LONGEST_S = 60
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.I)
+_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
+MOST_S = 30 * 24 * 3_600
+
+
+def preferred_wait(
+    prefer: Annotated[
+        str | None,
+        Header(description="`wait=n`: hold the answer for up to n seconds, 60 at the most."),
+    ] = None,
+) -> int:
+    """Seconds that the client wants to wait; other preferences are passed over, as the RFC asks."""
+    found = _WAIT.search(prefer or "")
+    return min(int(found[1]), LONGEST_S) if found else 0
+
+
+PreferredWait = Annotated[int, Depends(preferred_wait)]
+
+
+async def wait(job: Job, seconds: float, services: Services) -> Job:
+    """The job when it has ended, or as it stands after so many seconds."""
+    deadline, pause_s = time.monotonic() + seconds, FIRST_PAUSE_S
+    while job.status not in TERMINAL and time.monotonic() < deadline:
+        await asyncio.sleep(min(pause_s, max(0, deadline - time.monotonic())))
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        job = await run_in_threadpool(services.ledger.job, job.id)
+    return job
+
+
+def cancel_after(
+    cancel_after: Annotated[
+        str | None,
+        Header(description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`."),
+    ] = None,
+) -> float | None:
+    """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""
+    if cancel_after is None:
+        return None
+    found = _DURATION.fullmatch(cancel_after.strip())
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    after_s = hours * 3_600 + minutes * 60 + seconds
+    if not 1 <= after_s <= MOST_S:
+        raise InvalidRequest(
+            "write it as 90s, 5m or 1h30m, from 1 second to 30 days", param="Cancel-After"
+        )
+    return float(after_s)
+
+
+CancelAfter = Annotated["float | None", Depends(cancel_after)]

@@ -1,0 +1,172 @@
+"""The jobs API beyond submitting and polling: lists, ids of the client, deadlines, waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from good import GOOD
+from plain import plain
+from processes import wait_until
+from redis import Redis
+
+from shared.jobs import Priority, SpeechSpec
+from shared.ledger import Ledger
+from shared.storage import Storage
+
+
+def submit(api: TestClient, **change: Any) -> str:
+    answer = api.post("/v1/jobs", json=GOOD | change)
+    assert answer.status_code == 202
+    job_id: str = answer.json()["id"]
+    return job_id
+
+
+def pages(api: TestClient, **query: Any) -> list[list[str]]:
+    found, after = [], None
+    while True:
+        params = query | ({"after": after} if after else {})
+        page = api.get("/v1/jobs", params=params).json()
+        found.append([job["id"] for job in page["data"]])
+        assert page["first_id"] == (found[-1][0] if found[-1] else None)
+        if not page["has_more"]:
+            return found
+        after = page["last_id"]
+
+
+def test_jobs_are_listed_page_by_page(api: TestClient) -> None:
+    ids = [submit(api) for _ in range(5)]
+    assert pages(api, limit=2) == [ids[:2:-1], ids[2:0:-1], ids[:1]]
+    assert pages(api, limit=2, order="asc") == [ids[:2], ids[2:4], ids[4:]]
+    assert pages(api, limit=5) == [ids[::-1]]
+    assert api.get("/v1/jobs", params={"limit": 0}).status_code == 400
+    assert api.get("/v1/jobs", params={"after": "nobody"}).status_code == 400
+
+
+def test_a_list_is_filtered(api: TestClient) -> None:
+    a = submit(api, metadata={"book": "alice"})
+    b = submit(api, metadata={"book": "emma", "part": "2"})
+    api.post(f"/v1/jobs/{a}/cancel")
+    assert pages(api, status="cancelled") == [[a]]
+    assert pages(api, status=["queued", "cancelled"]) == [[b, a]]
+    assert pages(api, **{"metadata[book]": "emma", "metadata[part]": "2"}) == [[b]]
+    assert pages(api, **{"metadata[book]": "alice", "metadata[part]": "2"}) == [[]]
+    assert pages(api, task="voice_clone") == [[]]
+    assert pages(api, model="tiny-CustomVoice") == [[b, a]]
+
+
+def test_whoever_deletes_while_listing_misses_nothing(api: TestClient) -> None:
+    ids = [submit(api) for _ in range(4)]
+    page = api.get("/v1/jobs", params={"limit": 2}).json()
+    for job in page["data"]:
+        assert api.delete(f"/v1/jobs/{job['id']}").json()["deleted"] is True
+    rest = api.get("/v1/jobs", params={"after": page["last_id"]}).json()
+    assert [job["id"] for job in rest["data"]] == ids[1::-1]
+
+
+def test_a_deleted_job_leaves_nothing(api: TestClient, ledger: Ledger, tmp_path: Any) -> None:
+    job_id = submit(api)
+    storage = Storage.open((tmp_path / "results").as_uri())
+    storage.put(f"jobs/{job_id}/segments/0.wav", b"speech")
+    assert api.delete(f"/v1/jobs/{job_id}").json() == {
+        "id": job_id,
+        "object": "job.deleted",
+        "deleted": True,
+    }
+    assert api.get(f"/v1/jobs/{job_id}").status_code == 404
+    assert api.delete(f"/v1/jobs/{job_id}").status_code == 404
+    assert ledger.claim("tiny-CustomVoice") is None
+    assert not (tmp_path / "results/jobs" / job_id).exists()
+
+
+def test_a_client_may_give_a_job_its_id(api: TestClient) -> None:
+    job = api.put("/v1/jobs/chapter-1", json=GOOD).json()
+    assert (job["id"], job["links"]["self"]) == ("chapter-1", "/v1/jobs/chapter-1")
+    assert api.put("/v1/jobs/chapter-1", json=GOOD).json()["created_at"] == job["created_at"]
+    assert api.put("/v1/jobs/chapter-1", json=GOOD | {"seed": 1}).status_code == 409
+    assert pages(api, limit=1) == [["chapter-1"]]
+    other = submit(api)
+    assert pages(api, limit=1) == [[other], ["chapter-1"]]
+    assert api.post("/v1/jobs/chapter-1/cancel").json()["status"] == "cancelled"
+    assert api.delete("/v1/jobs/chapter-1").status_code == 200
+    assert api.put("/v1/jobs/chapter-1", json=GOOD | {"seed": 1}).status_code == 202
+
+
+@pytest.mark.parametrize("name", ["job_1", "a b", "a.b", "x" * 65, "%00", "..%2Fx"])
+def test_not_every_id_will_do(api: TestClient, name: str) -> None:
+    assert api.put(f"/v1/jobs/{name}", json=GOOD).status_code in (400, 404)
+
+
+def test_waiting_ends_with_the_job_or_the_time(api: TestClient) -> None:
+    job_id = submit(api)
+    begun = time.monotonic()
+    waited = api.get(f"/v1/jobs/{job_id}", headers={"Prefer": "respond-async, wait=1"})
+    assert time.monotonic() - begun >= 0.9
+    assert (waited.json()["status"], waited.headers["Preference-Applied"]) == ("queued", "wait=1")
+    assert int(waited.headers["openai-poll-after-ms"]) >= 200
+    cancel = threading.Timer(0.3, lambda: api.post(f"/v1/jobs/{job_id}/cancel"))
+    cancel.start()
+    ended = api.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=60"})
+    cancel.join()
+    assert ended.json()["status"] == "cancelled"
+    assert "openai-poll-after-ms" not in ended.headers
+    assert time.monotonic() - begun < 20
+
+
+def test_workers_cancel_what_is_past_its_deadline(
+    api: TestClient, ledger: Ledger, redis: Redis
+) -> None:
+    answer = api.post("/v1/jobs", json=GOOD, headers={"Cancel-After": "1s"}).json()
+    assert answer["cancel_at"] >= answer["created_at"]
+    lasting = submit(api)
+    job = f"tts:job:{answer['id']}"
+
+    def cancelled() -> bool:
+        redis.delete("tts:reconciled")
+        ledger.reconcile()
+        return redis.hget(job, "status") == "cancelled"
+
+    wait_until(cancelled)
+    told = api.get(f"/v1/jobs/{answer['id']}").json()
+    assert told["error"]["code"] == "deadline_passed"
+    assert api.get(f"/v1/jobs/{lasting}").json()["status"] == "queued"
+
+
+def test_a_deadline_holds_without_workers(api: TestClient) -> None:
+    url = api.post("/v1/jobs", json=GOOD, headers={"Cancel-After": "1s"}).json()["links"]["self"]
+    wait_until(lambda: api.get(url).json()["status"] == "cancelled")
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5s", "0s", "5 weeks", "1e9", "99999999h"])
+def test_a_deadline_has_to_be_a_time(api: TestClient, text: str) -> None:
+    answer = api.post("/v1/jobs", json=GOOD, headers={"Cancel-After": text})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "Cancel-After")
+
+
+def test_the_place_in_the_queue_is_told(api: TestClient, ledger: Ledger) -> None:
+    ids = [submit(api) for _ in range(3)]
+    seen = [api.get(f"/v1/jobs/{job_id}").json()["queue_position"] for job_id in ids]
+    assert seen == [1, 2, 3]
+    assert ledger.claim("tiny-CustomVoice") is not None
+    seen = [api.get(f"/v1/jobs/{job_id}").json()["queue_position"] for job_id in ids]
+    assert seen == [None, 1, 2]
+
+
+def test_owners_share_the_places(ledger: Ledger, spec: SpeechSpec) -> None:
+    for name, owner in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        ledger.admit(name, spec, plain(["x" * 10]), owner=owner)
+    places = {name: ledger.job(name).queue_position for name in ("a1", "a2", "a3", "b1")}
+    assert places == {"a1": 1, "b1": 2, "a2": 3, "a3": 4}
+
+
+def test_an_urgent_job_has_more_turns(ledger: Ledger, spec: SpeechSpec) -> None:
+    for name, priority in (("low", Priority.LOW), ("mid", Priority.NORMAL), ("top", Priority.HIGH)):
+        ledger.admit(name, spec, plain(["x" * 10] * 40), priority=priority)
+    given = [ledger.claim(spec.model) for _ in range(42)]
+    counts = Counter(claim.job_id for claim in given if claim is not None)
+    assert 0 < counts["low"] < counts["mid"] < counts["top"]
+    assert counts["top"] == pytest.approx(4 * counts["mid"], abs=4)

@@ -1,0 +1,168 @@
+"""Keys: who may do what, and that tenants do not see each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from good import GOOD
+from plain import plain
+from redis import Redis
+
+from api.app import create_app
+from shared import keys as keys_module
+from shared.jobs import SegmentResult, SpeechSpec, Task
+from shared.keys import Keys, Quota, Scope
+from shared.ledger import Ledger
+from shared.settings import Settings
+
+
+@pytest.fixture
+def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Keys:
+    monkeypatch.setattr(keys_module, "FRESH_S", 0.0)
+    return Keys(redis)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def error_of(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_key_is_kept_as_a_hash_and_found_by_its_token(keys: Keys, redis: Redis) -> None:
+    key, token = keys.create("phone")
+    assert keys.find(token) == key
+    secret = token.rsplit("_", 1)[1]
+    assert secret not in json.dumps(redis.hgetall("tts:keys"))
+    for wrong in ("", "tts_", token[:-1], token + "x", f"sk_{token[4:]}", "tts_nobody_x", "\udc00"):
+        assert keys.find(wrong) is None
+
+
+def test_a_revoked_key_opens_nothing_and_the_server_stays_closed(
+    api: TestClient, keys: Keys
+) -> None:
+    assert api.get("/v1/jobs").status_code == 200
+    key, token = keys.create("phone")
+    assert error_of(api.get("/v1/jobs")) == (401, "invalid_api_key")
+    assert api.get("/v1/jobs").headers["WWW-Authenticate"] == "Bearer"
+    assert api.get("/v1/jobs", headers=bearer(token)).status_code == 200
+    keys.revoke(key.id)
+    assert error_of(api.get("/v1/jobs", headers=bearer(token))) == (401, "invalid_api_key")
+    assert error_of(api.get("/v1/jobs")) == (401, "invalid_api_key")
+
+
+def test_a_required_key_is_asked_for_before_there_is_one(settings: Settings, redis: Redis) -> None:
+    redis.flushall()
+    closed = settings.model_copy(update={"auth": "required"})
+    with TestClient(create_app(closed)) as api:
+        assert error_of(api.get("/v1/jobs")) == (401, "invalid_api_key")
+        assert api.get("/healthz").status_code == 200
+
+
+def test_a_key_does_what_its_scopes_say(api: TestClient, keys: Keys) -> None:
+    _, reads = keys.create("reader", owner="me", scopes=(Scope.READ,))
+    _, speaks = keys.create("speaker", owner="me", scopes=(Scope.SPEAK,))
+    assert error_of(api.post("/v1/jobs", json=GOOD, headers=bearer(reads))) == (403, "forbidden")
+    job = api.post("/v1/jobs", json=GOOD, headers=bearer(speaks)).json()
+    url = job["links"]["self"]
+    assert api.get(url, headers=bearer(reads)).status_code == 200
+    assert error_of(api.get(url, headers=bearer(speaks))) == (403, "forbidden")
+    assert error_of(api.post(f"{url}/cancel", headers=bearer(reads))) == (403, "forbidden")
+    assert error_of(api.delete(url, headers=bearer(reads))) == (403, "forbidden")
+
+
+def test_tenants_do_not_see_each_other(api: TestClient, keys: Keys) -> None:
+    mine, other = (bearer(keys.create(name)[1]) for name in ("mine", "other"))
+    job = api.put("/v1/jobs/chapter-1", json=GOOD, headers=mine).json()
+    assert job["id"] == "chapter-1"
+    by_id = api.get("/v1/jobs", headers=mine).json()["last_id"]
+    line = {"custom_id": "1", "url": "/v1/jobs", "body": GOOD}
+    batch = api.post(
+        "/v1/batches",
+        content=json.dumps(line),
+        headers={**mine, "Content-Type": "application/jsonl"},
+    ).json()["id"]
+    routes = [
+        (method, f"/v1/jobs/{job_id}{rest}")
+        for job_id in ("chapter-1", by_id)
+        for method, rest in (
+            ("GET", ""),
+            ("GET", "/events"),
+            ("GET", "/content"),
+            ("GET", "/timings"),
+            ("GET", "/subtitles"),
+            ("GET", "/chapters/1/content"),
+            ("POST", "/cancel"),
+            ("DELETE", ""),
+        )
+    ]
+    routes += [("GET", f"/v1/batches/{batch}"), ("GET", f"/v1/batches/{batch}/output")]
+    routes += [("POST", f"/v1/batches/{batch}/cancel")]
+    for method, url in routes:
+        answer = api.request(method, url, headers=other)
+        assert answer.status_code == 404, (method, url)
+        assert api.request(method, url).status_code == 401, (method, url)
+    assert api.get("/v1/jobs", headers=other).json()["data"] == []
+    assert api.get("/v1/jobs/chapter-1", headers=mine).json()["status"] == "queued"
+    theirs = api.put("/v1/jobs/chapter-1", json=GOOD | {"input": "Mine."}, headers=other)
+    assert theirs.status_code == 202
+
+
+def test_a_key_has_its_own_quota(api: TestClient, keys: Keys, redis: Redis) -> None:
+    few = Quota(open_jobs=1, chars_per_day=40, audio_s_per_day=10)
+    key, token = keys.create("few", quota=few)
+    job = api.post("/v1/jobs", json=GOOD, headers=bearer(token)).json()
+    assert error_of(api.post("/v1/jobs", json=GOOD, headers=bearer(token))) == (
+        429,
+        "quota_exceeded",
+    )
+    api.post(f"/v1/jobs/{job['id']}/cancel", headers=bearer(token))
+    long = GOOD | {"input": "A sentence of more than forty characters."}
+    refused = api.post("/v1/jobs", json=long, headers=bearer(token))
+    assert error_of(refused) == (429, "insufficient_quota")
+    assert refused.headers["x-should-retry"] == "false"
+    (used,) = redis.keys(f"tts:used:*:{key.owner}")
+    redis.hset(used, "samples", 10 * 24_000)
+    assert error_of(api.post("/v1/jobs", json=GOOD, headers=bearer(token))) == (
+        429,
+        "insufficient_quota",
+    )
+
+
+def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None:
+    spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
+    ledger.admit("a", spec, plain(["one"]), owner="me")
+    claim = ledger.claim("m")
+    assert claim is not None
+    ledger.commit(claim, SegmentResult(key="k", samples=480))
+    (used,) = redis.keys("tts:used:*:me")
+    assert redis.hgetall(used) == {"chars": "3", "samples": "480"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "http://testserver"}, 202),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1:8000"}, 202),
+        ({"Host": "[::1]:8000"}, 202),
+        ({"Host": "[::"}, 403),
+        ({"Host": "a.localhost"}, 202),
+    ],
+)
+def test_an_open_server_takes_nothing_from_strange_pages(
+    api: TestClient, headers: dict[str, str], status: int
+) -> None:
+    assert api.post("/v1/jobs", json=GOOD, headers=headers).status_code == status
+
+
+def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -> None:
+    _, token = keys.create("page")
+    headers = {**bearer(token), "Origin": "http://elsewhere.example", "Host": "tts.example"}
+    assert api.post("/v1/jobs", json=GOOD, headers=headers).status_code == 202
