@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import sys
 
 import uvicorn
 
 from api.app import create_app
 from shared import logs
-from shared.errors import QueueError
+from shared.connection import connect
+from shared.errors import InvalidSetting, QueueError
+from shared.keys import Keys
 from shared.settings import Settings
 
 # Who listens to events would stay for as long as its job takes.
@@ -24,6 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         settings = Settings.load()
+        check_address(options.host, settings)
         app = create_app(settings)
     except QueueError as error:
         sys.exit(f"error: {error}")
@@ -35,6 +39,24 @@ def main() -> None:
         log_config=None,
         timeout_graceful_shutdown=LONGEST_GOODBYE_S,
     )
+
+
+def check_address(host: str, settings: Settings) -> None:
+    """Without keys, only this machine is listened to; raises `InvalidSetting` or `Unavailable`."""
+    if settings.auth != "auto" or host == "localhost" or _is_loopback(host):
+        return
+    if not Keys(connect(settings.redis_url)).exist():
+        raise InvalidSetting(
+            f"without keys, {host} is not listened on: start on 127.0.0.1 and make a key with "
+            "`narrate keys create NAME`, or set AUTH=open if something else keeps others out"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from api import errors
 from api.deps import Services
 from api.middleware import BodyLimit, RequestId
 from api.requests import KINDS
-from api.routes import batches, events, health, job_lists, jobs, models, results
+from api.routes import batches, events, health, job_lists, jobs, models, queue, results
 from shared.settings import Settings
 
 
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in (jobs, job_lists, events, results, batches, models, health):
+    for module in (jobs, job_lists, events, results, batches, models, queue, health):
         app.include_router(module.router)
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

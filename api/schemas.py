@@ -59,7 +59,41 @@ class VoiceList(BaseModel):
     data: list[Voice]
 
 
+class Counts(BaseModel):
+    """How many wait, and how many are being spoken."""
+
+    queued: int
+    in_progress: int
+
+
+class ModelQueue(BaseModel):
+    """What waits for one model, and who would speak it."""
+
+    id: str
+    task: str
+    workers: int
+    queued: int
+
+
+class QueueObject(BaseModel):
+    """The whole queue; its speed is that of the last minute."""
+
+    object: Literal["queue"] = "queue"
+    segments: Counts
+    jobs: Counts
+    models: list[ModelQueue]
+    segments_per_minute: float
+    audio_seconds_per_second: float
+
+
 class Health(BaseModel):
-    """That a process is up, or what it lacks."""
+    """That a process is up."""
 
     status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """That jobs are accepted, and how many workers live to speak them."""
+
+    status: Literal["ok"] = "ok"
+    workers: int

@@ -10,6 +10,7 @@ from typing import Any
 from client import terminal
 from client.batches import batch
 from client.errors import NarrateError
+from client.keys import keys
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
 from client.output import FORMATS
@@ -23,8 +24,9 @@ OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    argv = sys.argv[1:] if argv is None else argv
     parser, commands = _parser()
-    args = parser.parse_args(_with_command(sys.argv[1:] if argv is None else argv, commands))
+    args = parser.parse_args(_with_command(argv, commands))
     if getattr(args, "reference_text", None) and not args.reference:
         parser.error("--reference-text goes with --reference")
     try:
@@ -45,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`narrate FILE` is `narrate read FILE`."""
+    """`narrate FILE` is `narrate read FILE`; options after `keys` are not ours."""
+    if argv[:1] == ["keys"]:
+        return ["keys", "--", *argv[1:]]
     is_file = bool(argv) and not argv[0].startswith("-") and argv[0] not in commands
     return ["read", *argv] if is_file else list(argv)
 
@@ -65,8 +69,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("status", _add_status, "show how a job is getting on"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
         ("cancel", _add_cancel, "cancel a job"),
+        ("keys", _add_keys, "create, list and revoke the server's API keys"),
     ):
-        add(commands.add_parser(name, help=does, prog=f"narrate {name}"))
+        own_help = name != "keys"
+        add(commands.add_parser(name, help=does, prog=f"narrate {name}", add_help=own_help))
     return parser, commands.choices
 
 
@@ -103,6 +109,12 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", default="-", help="absent or -: read standard input")
     _add_output(parser, required=True)
     _add_voice(parser)
+
+
+def _add_keys(parser: argparse.ArgumentParser) -> None:
+    # What they mean is said by the server's own command, which gets them as they are.
+    parser.set_defaults(command=lambda args: keys(args.rest[1:]))
+    parser.add_argument("rest", nargs=argparse.REMAINDER)
 
 
 def _add_output(parser: argparse.ArgumentParser, **settings: Any) -> None:

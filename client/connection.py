@@ -11,11 +11,15 @@ from client.errors import NarrateError, RequestRefused, ServerUnreachable
 
 
 class Connection:
-    """A pooled connection to `base_url`; NarrateError where that is no HTTP address."""
+    """A pooled connection to `base_url`; NarrateError where that is no HTTP address.
 
-    def __init__(self, base_url: str, timeout_s: float) -> None:
+    `key` is sent with each request.
+    """
+
+    def __init__(self, base_url: str, timeout_s: float, key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
             trust_env=not _is_loopback(self.base_url),
             follow_redirects=True,

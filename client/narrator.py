@@ -1,6 +1,7 @@
 """The client: submit a text or a book, wait for it, fetch the audio."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,14 +26,21 @@ T = TypeVar("T")
 class Narrator:
     """A synchronous client of one server, also a context manager.
 
-    Every request may take `timeout_s` seconds. While a job is waited for or downloaded, the server
-    may be away for `patience_s` seconds at a time. Everything raises errors of `client.errors`.
+    `key` is the API key, by default NARRATE_KEY. Every request may take `timeout_s` seconds. While
+    a job is waited for or downloaded, the server may be away for `patience_s` seconds at a time.
+    Everything raises errors of `client.errors`.
     """
 
     def __init__(
-        self, base_url: str = DEFAULT_URL, *, timeout_s: float = 30.0, patience_s: float = 60.0
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        key: str | None = None,
+        timeout_s: float = 30.0,
+        patience_s: float = 60.0,
     ) -> None:
-        self._connection = Connection(base_url, timeout_s)
+        key = key if key is not None else os.environ.get("NARRATE_KEY")
+        self._connection = Connection(base_url, timeout_s, key)
         self.base_url = self._connection.base_url
         self.patience_s = patience_s
 
@@ -122,6 +130,11 @@ class Narrator:
         """Return the models the server knows, with their live workers."""
         body = self._connection.json("GET", "/v1/models")
         return self._parse(lambda body: [Model.parse(entry) for entry in body["data"]], body)
+
+    def live_workers(self) -> int:
+        """Return how many workers can speak; no key is needed for that."""
+        body = self._connection.json("GET", "/readyz")
+        return self._parse(lambda body: int(body["workers"]), body)
 
     def voices(self) -> list[Voice]:
         """Return every voice of every model."""

@@ -9,7 +9,7 @@ from typing import Self
 
 from client import terminal
 from client.catalogue import Model
-from client.errors import ChildExited
+from client.errors import ChildExited, RequestRefused
 from client.local.stack import POLL_S, Stack
 from client.narrator import DEFAULT_URL, Narrator
 
@@ -70,8 +70,7 @@ def _run(stack: Stack, stop_requested: StopRequest) -> None:
     while not stop_requested and not stack.ready():
         time.sleep(POLL_S)
     if not stop_requested:
-        with Narrator(stack.url) as narrator:
-            _announce(stack.url, narrator.models())
+        _announce(stack.url)
     while not stop_requested:
         for ended in stack.tend():
             terminal.note(f"{ended}; starting it again")
@@ -84,8 +83,13 @@ def _parts(stack: Stack) -> str:
     return f"Redis, the API on {stack.url} and {workers}{each} for {', '.join(stack.models)}"
 
 
-def _announce(url: str, models: Sequence[Model]) -> None:
-    served = [model for model in models if model.workers]
+def _announce(url: str) -> None:
+    try:
+        with Narrator(url) as narrator:
+            served = [model for model in narrator.models() if model.workers]
+    except RequestRefused as error:
+        terminal.say(f"Ready on {url} ({error.message}, or set NARRATE_KEY); Ctrl-C stops it")
+        return
     terminal.say(f"Ready on {url} with {', '.join(model.id for model in served)}; Ctrl-C stops it")
     terminal.say(f"Try in another terminal: {_example(url, served)}")
 

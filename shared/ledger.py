@@ -208,8 +208,8 @@ class Ledger:
 
     def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
         with redis_errors():
-            seconds, _ = self._redis.time()
-            until = seconds - age_s
+            seconds, micros = self._redis.time()
+            until = seconds + micros / 1e6 - age_s
             ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
         return cast(list[str], ids)
 
@@ -217,10 +217,9 @@ class Ledger:
         """Delete all records of an ended job; False if it has not ended."""
         return bool(self._run("forget", job_id))
 
-    def forgotten(self, *, limit: int = 100) -> list[str]:
-        """Jobs that were forgotten, and whose files may still be there, the oldest first."""
-        with redis_errors():
-            return cast(list[str], self._redis.zrange("tts:forgotten", 0, limit - 1))
+    def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
+        """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
+        return self._older_than(grace_s, "tts:forgotten", limit)
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object's size, its entity tag, and its bytes in pieces."""
+    """An object's size and its entity tag."""
 
     size_bytes: int
     etag: str
-    chunks: Iterator[bytes]
 
 
 class Storage:
@@ -60,12 +59,17 @@ class Storage:
         with _storage_errors(key):
             return bytes(self._store.get(key).bytes())
 
-    def open_read(self, key: str) -> StoredObject:
-        """The object to be read in pieces; raises `ObjectNotFound`."""
+    def look(self, key: str) -> StoredObject:
+        """What there is under `key`; raises `ObjectNotFound`."""
         with _storage_errors(key):
-            found = self._store.get(key)
-            etag = found.meta["e_tag"] or f"{found.meta['size']}-{found.meta['last_modified']}"
-            return StoredObject(found.meta["size"], etag, _chunks(key, found))
+            found = self._store.head(key)
+        etag = found["e_tag"] or f"{found['size']}-{found['last_modified'].timestamp()}"
+        return StoredObject(found["size"], etag)
+
+    def open_read(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """The object's bytes from `start` to before `end`, in pieces; raises `ObjectNotFound`."""
+        with _storage_errors(key):
+            return _chunks(key, self._store.get(key, options={"range": (start, end)}))
 
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""

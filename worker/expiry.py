@@ -40,8 +40,8 @@ class Expiry:
         expired = self._each(self._ledger.expired(self._ttl_s), self._ledger.forget)
         if expired:
             _log.info("Removing %d expired jobs", expired)
-        # If we die in between, the next sweep finds them here.
-        self._each(self._ledger.forgotten(), self._delete_files)
+        # A deleted job was perhaps still being spoken, and something of it stored afterwards.
+        self._each(self._ledger.forgotten(GRACE_S), self._delete_files)
         return expired + self._each(self._ledger.with_leftovers(GRACE_S), self._delete_segments)
 
     def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.deps import Use
-from api.schemas import ErrorBody, Health
+from api.schemas import ErrorBody, Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -17,7 +17,6 @@ async def alive() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Redis is away"}})
-def ready(services: Use) -> Health:
-    """Return when Redis answers."""
-    services.ledger.ping()
-    return Health()
+def ready(services: Use) -> Readiness:
+    """Return when Redis answers: with or without workers, jobs are accepted."""
+    return Readiness(workers=len(services.roster.workers()))

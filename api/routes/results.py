@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api.answers import NOT_READY, Answers
+from api.answers import NOT_READY, Answers, error
 from api.deps import Services, Use
+from api.job_schemas import public_id
 from api.lookup import Found
+from api.ranges import send
 from shared.errors import JobNotReady, ObjectNotFound
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status, chapter_key, timings_key
@@ -17,9 +19,13 @@ from shared.subtitles import srt, vtt
 from shared.timings import Timings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+_CONTENT = {kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format}
 AUDIO: Answers = {
-    200: {"content": {kind.media_type: {} for kind in Format}, "description": "24 kHz, mono"},
+    200: {"content": _CONTENT, "description": "24 kHz, mono"},
+    206: {"content": _CONTENT, "description": "The `Range` that was asked for"},
+    304: {"description": "`If-None-Match` has it"},
     **NOT_READY,
+    **error(416, "The file has no such `Range`"),
 }
 SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
@@ -38,22 +44,25 @@ ChapterNumber = Annotated[
 Completed = Annotated[Job, Depends(completed)]
 
 
+@router.head("/content", response_class=Response, include_in_schema=False)
 @router.get("/content", response_class=StreamingResponse, responses=AUDIO)
-def content(job: Completed, services: Use) -> StreamingResponse:
-    """Return the finished audio, in the format that was asked for."""
-    return _send(_key(job), job, job.id, services)
+def content(request: Request, job: Completed, services: Use) -> Response:
+    """Return the finished audio, in the format that was asked for, or a `Range` of it."""
+    return _send(request, _key(job), job, public_id(job), services)
 
 
 @router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
 def chapter(
+    request: Request,
     job: Completed,
     number: ChapterNumber,
     services: Use,
-) -> StreamingResponse:
+) -> Response:
     """Return a chapter's audio, if the job was sent with `chapter_files`."""
     if not job.spec.chapter_files:
         raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
-    return _send(chapter_key(_key(job), number), job, f"{job.id}-{number}", services)
+    name = f"{public_id(job)}-{number}"
+    return _send(request, chapter_key(_key(job), number), job, name, services)
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
@@ -79,11 +88,6 @@ def _key(job: Job) -> str:
     return job.result_key
 
 
-def _send(key: str, job: Job, name: str, services: Services) -> StreamingResponse:
-    kind, audio = job.spec.response_format, services.storage.open_read(key)
-    headers = {
-        "Content-Length": str(audio.size_bytes),
-        "Content-Disposition": f'attachment; filename="{name}.{kind}"',
-        "ETag": f'"{audio.etag.strip(chr(34))}"',
-    }
-    return StreamingResponse(audio.chunks, media_type=kind.media_type, headers=headers)
+def _send(request: Request, key: str, job: Job, name: str, services: Services) -> Response:
+    kind = job.spec.response_format
+    return send(request, key, services.storage, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -8,6 +8,8 @@ from pathlib import Path
 from client.errors import StartFailed
 
 NAME = "qwen-tts-queue"
+# The file that says where the Redis of the running stack listens.
+REDIS_URL = "redis.url"
 LOCK_TRY_S = 1.0
 
 

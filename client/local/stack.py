@@ -10,7 +10,7 @@ from typing import Self
 
 from client.errors import ChildExited, NarrateError, StartFailed
 from client.local.child import Child, stop
-from client.local.data_folder import FolderLock
+from client.local.data_folder import REDIS_URL, FolderLock
 from client.local.keeper import Keeper
 from client.local.ports import check_port, free_port
 from client.local.redis_server import RedisServer
@@ -85,6 +85,7 @@ class Stack:
             self.data / "redis", log=self.logs / "redis.log", keep_open=[self._lock.fd]
         )
         self._redis.start()
+        (self.data / REDIS_URL).write_text(self._redis.url)
         self._api = self._child("the API", "api", api_command(self.host, self.port))
         for model in self.models:
             for number in range(1, self.workers + 1):
@@ -129,7 +130,7 @@ class Stack:
         self.check()
         try:
             with Narrator(self.url, timeout_s=2.0) as narrator:
-                live = sum(model.workers for model in narrator.models())
+                live = narrator.live_workers()
         except NarrateError as error:
             if error.transient:
                 return False
@@ -157,6 +158,7 @@ class Stack:
             stop([self._api], API_STOP_S)
             self._api = None
         if self._redis:
+            (self.data / REDIS_URL).unlink(missing_ok=True)
             self._redis.stop()
             self._redis = None
         if self._lock:

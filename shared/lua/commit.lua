@@ -20,8 +20,8 @@ if is_join(segment) then
   end_job(id, 'completed')
   return {}
 end
-redis.call('INCR', pace_key(0))
-redis.call('EXPIRE', pace_key(0), 70)
+keep_pace('', 1)
+keep_pace(':samples', samples)
 redis.call('HINCRBY', job, 'truncated', truncated)
 use(redis.call('HGET', job, 'owner'), 'samples', samples)
 redis.call('HINCRBY', job, 'samples', samples)

@@ -55,10 +55,14 @@ local function use(owner, what, amount)
   redis.call('EXPIRE', used_key(owner), 2 * 86400)
 end
 
--- Segments that were completed each second of the last minute.
-local function pace_key(ago) return 'tts:pace:' .. math.floor(now() / 10) - ago end
-local function pace()
+-- Segments that were completed each second of the last minute; with ':samples', their samples.
+local function pace_key(ago, what) return 'tts:pace:' .. math.floor(now() / 10) - ago .. (what or '') end
+local function pace(what)
   local done = 0
-  for ago = 0, 5 do done = done + tonumber(redis.call('GET', pace_key(ago)) or 0) end
+  for ago = 0, 5 do done = done + tonumber(redis.call('GET', pace_key(ago, what)) or 0) end
   return done / 60
+end
+local function keep_pace(what, amount)
+  redis.call('INCRBY', pace_key(0, what), amount)
+  redis.call('EXPIRE', pace_key(0, what), 70)
 end

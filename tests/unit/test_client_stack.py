@@ -40,7 +40,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         live = len(list(results.glob("live-*")))
         model = {"id": "m", "task": "custom_voice", "voices": ["ann"], "workers": live}
-        body = json.dumps({"object": "list", "data": [model]}).encode()
+        body = json.dumps({"object": "list", "data": [model], "workers": live}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
         self.end_headers()

@@ -14,7 +14,7 @@ from plain import plain
 from processes import wait_until
 from redis import Redis
 
-from shared.jobs import Priority, SpeechSpec
+from shared.jobs import Priority, SegmentResult, SpeechSpec
 from shared.ledger import Ledger
 from shared.storage import Storage
 
@@ -170,3 +170,23 @@ def test_an_urgent_job_has_more_turns(ledger: Ledger, spec: SpeechSpec) -> None:
     counts = Counter(claim.job_id for claim in given if claim is not None)
     assert 0 < counts["low"] < counts["mid"] < counts["top"]
     assert counts["top"] == pytest.approx(4 * counts["mid"], abs=4)
+
+
+def test_the_queue_is_counted(api: TestClient, ledger: Ledger) -> None:
+    for _ in range(3):
+        submit(api, input="One.\n\nTwo.")
+    claim = ledger.claim("tiny-CustomVoice")
+    assert claim is not None
+    ledger.commit(claim, SegmentResult(key="k", samples=24_000 * 6))
+    assert ledger.claim("tiny-CustomVoice") is not None
+    queue = api.get("/v1/queue").json()
+    open_segments = queue["segments"]["queued"] + 2
+    assert queue["segments"]["in_progress"] == 1
+    assert queue["jobs"] == {"queued": 2, "in_progress": 1}
+    assert {model["id"]: model["queued"] for model in queue["models"]} == {
+        "tiny-CustomVoice": open_segments - 2,
+        "d": 0,
+        "b": 0,
+    }
+    assert queue["segments_per_minute"] == 1.0
+    assert queue["audio_seconds_per_second"] == 0.1

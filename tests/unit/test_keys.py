@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,13 @@ from good import GOOD
 from plain import plain
 from redis import Redis
 
+from api.__main__ import check_address
 from api.app import create_app
+from client import cli
+from client.local.data_folder import REDIS_URL
+from client.local.redis_server import RedisServer
 from shared import keys as keys_module
+from shared.errors import InvalidSetting
 from shared.jobs import SegmentResult, SpeechSpec, Task
 from shared.keys import Keys, Quota, Scope
 from shared.ledger import Ledger
@@ -166,3 +172,40 @@ def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -
     _, token = keys.create("page")
     headers = {**bearer(token), "Origin": "http://elsewhere.example", "Host": "tts.example"}
     assert api.post("/v1/jobs", json=GOOD, headers=headers).status_code == 202
+
+
+def test_keys_are_made_listed_and_revoked_by_command(
+    redis_server: RedisServer, keys: Keys, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / REDIS_URL).write_text(redis_server.url)
+    where = ["--data", str(tmp_path)]
+    made = ["create", "phone", "--scope", "read", "--chars-per-day", "500", "--owner", "alice"]
+    assert cli.main(["keys", *where, *made]) == 0
+    told = capfd.readouterr()
+    assert "The first key" in told.err
+    found = keys.find(told.out.strip())
+    assert found is not None
+    assert (found.owner, found.scopes, found.quota.chars_per_day) == ("alice", (Scope.READ,), 500)
+    assert cli.main(["keys", "revoke", found.id, *where]) == 0
+    assert cli.main(["keys", "list", *where]) == 0
+    shown = capfd.readouterr().out
+    assert "revoked" in shown
+    assert "chars_per_day=500" in shown
+    assert cli.main(["keys", "revoke", "nobody", *where]) == 1
+    assert cli.main(["keys", "create", "x", "--open-jobs", "-1", *where]) == 2
+    assert cli.main(["keys", "list", "--data", str(tmp_path / "none")]) == 1
+    assert "narrate up" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "tts.example"])
+def test_without_keys_only_this_machine_is_listened_to(
+    host: str, settings: Settings, keys: Keys
+) -> None:
+    with pytest.raises(InvalidSetting, match="AUTH=open"):
+        check_address(host, settings)
+    check_address(host, settings.model_copy(update={"auth": "open"}))
+    check_address(host, settings.model_copy(update={"auth": "required"}))
+    for here in ("127.0.0.1", "::1", "localhost"):
+        check_address(here, settings)
+    keys.create("phone")
+    check_address(host, settings)

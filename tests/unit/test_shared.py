@@ -96,13 +96,14 @@ def test_storage_keeps_bytes_and_files(storage: Storage, tmp_path: Path) -> None
     storage.put("a/b", b"two")
     storage.put("a/c", file)
     assert storage.get("a/b") == b"two"
-    found = storage.open_read("a/c")
-    assert found.size_bytes == file.stat().st_size
-    assert b"".join(found.chunks) == file.read_bytes()
+    size = file.stat().st_size
+    assert storage.look("a/c").size_bytes == size
+    assert b"".join(storage.open_read("a/c", 0, size)) == file.read_bytes()
+    assert b"".join(storage.open_read("a/c", 5, 700)) == file.read_bytes()[5:700]
 
 
 def test_what_is_not_stored_is_said(storage: Storage) -> None:
-    for read in (storage.get, storage.open_read):
+    for read in (storage.get, storage.look, lambda key: storage.open_read(key, 0, 1)):
         with pytest.raises(ObjectNotFound, match="'no/such'"):
             read("no/such")
 

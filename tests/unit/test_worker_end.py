@@ -129,6 +129,7 @@ def test_what_has_expired_goes_with_its_files(
     redis.zadd("tts:ended", {"old": time.time() - 100})
     expiry = Expiry(ledger=ledger, storage=storage, ttl_s=50)
     assert expiry.sweep() == 1
+    redis.zadd("tts:forgotten", {"old": time.time() - GRACE_S - 1})
     assert expiry.sweep() == 0
     left = [path.parts for path in (tmp_path / "results").rglob("*.wav")]
     assert left

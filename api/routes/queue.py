@@ -1,0 +1,36 @@
+"""How busy the service is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.answers import COMMON
+from api.deps import Use
+from api.schemas import Counts, ModelQueue, QueueObject
+from api.sender import Reader
+from shared.queue_state import QueueState
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/queue", responses=COMMON)
+def queue(services: Use, _sender: Reader) -> QueueObject:
+    """Return how much waits for each model, who speaks, and how fast."""
+    state = QueueState.read(services.redis)
+    return QueueObject(
+        segments=Counts(queued=sum(state.queued.values()), in_progress=state.segments_in_progress),
+        jobs=Counts(
+            queued=state.jobs_open - state.jobs_in_progress, in_progress=state.jobs_in_progress
+        ),
+        models=[
+            ModelQueue(
+                id=served.card.id,
+                task=served.card.task,
+                workers=served.workers,
+                queued=state.queued.get(served.card.id, 0),
+            )
+            for served in services.roster.models()
+        ],
+        segments_per_minute=round(60 * state.segments_per_s, 1),
+        audio_seconds_per_second=round(state.audio_s_per_s, 2),
+    )

@@ -1,0 +1,40 @@
+"""`narrate keys`: the server's own command for keys, told which Redis it is about."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from client.errors import NarrateError
+from client.local.data_folder import REDIS_URL, default_data_folder
+
+
+def keys(argv: Sequence[str]) -> int:
+    """Run it and return its exit code.
+
+    Keys lie in the Redis of REDIS_URL, or else of the `narrate up` that runs on `--data`. Whoever
+    may reach that may do anything, so no key is asked for.
+    """
+    rest, data = _without_data(list(argv))
+    env = {**os.environ, "PYTHONSAFEPATH": "1"}
+    if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
+        env["REDIS_URL"] = _redis_of(data)
+    command = [sys.executable, "-m", "api.keys", *rest]
+    return subprocess.run(command, env=env, check=False).returncode
+
+
+def _without_data(argv: list[str]) -> tuple[list[str], Path]:
+    if "--data" not in argv[:-1]:
+        return argv, default_data_folder()
+    place = argv.index("--data")
+    return argv[:place] + argv[place + 2 :], Path(argv[place + 1])
+
+
+def _redis_of(data: Path) -> str:
+    try:
+        return (data / REDIS_URL).read_text()
+    except FileNotFoundError:
+        raise NarrateError(
+            f"nothing runs in {data}: start `narrate up` first, or set REDIS_URL"
+        ) from None
