@@ -11,7 +11,10 @@ Answers = dict[int | str, dict[str, Any]]
 
 def error(status: int, description: str) -> Answers:
     """One of them."""
-    return {status: {"model": ErrorBody, "description": description}}
+    content = {
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}
+    }
+    return {status: {"description": description, "content": content}}
 
 
 BAD = error(400, "A field is wrong; `param` names it")

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
@@ -46,6 +47,7 @@ STATUS = {
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS = {
     JobNotReady: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
@@ -117,9 +119,22 @@ def _code(kind: str) -> str:
     )
 
 
-def _http(_request: Request, error: HTTPException) -> JSONResponse:
+def _http(request: Request, error: HTTPException) -> JSONResponse:
     # FastAPI's own 400 is a body that it could not read.
     param = "body" if error.status_code == HTTPStatus.BAD_REQUEST else None
     phrase = HTTPStatus(error.status_code).phrase
     code = phrase.lower().replace(" ", "_").replace("-", "_")
-    return response(error.status_code, str(error.detail), code, param, **(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+    return response(error.status_code, str(error.detail), code, param, **headers)
+
+
+def _methods(request: Request) -> set[str]:
+    """What a path can do; the router knows of the first route that matches only."""
+    return {
+        method
+        for method in METHODS
+        for route in request.app.routes
+        if route.matches({**request.scope, "method": method})[0] is Match.FULL
+    }

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Path
 
 from api.deps import Services, Use
-from api.sender import From, Reader, Sender
+from api.sender import Reader, Sender, Speaker
 from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
 
@@ -27,11 +27,11 @@ def find(job_id: str, services: Services, sender: Sender) -> Job:
     return job
 
 
-def _to_read(job_id: JobId, services: Use, sender: Reader) -> Job:
+def _to_read(sender: Reader, job_id: JobId, services: Use) -> Job:
     return find(job_id, services, sender)
 
 
-def _to_change(job_id: JobId, services: Use, sender: From) -> Job:
+def _to_change(sender: Speaker, job_id: JobId, services: Use) -> Job:
     return find(job_id, services, sender)
 
 

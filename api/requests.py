@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from shared.formats import Format
 from shared.jobs import Priority, Sampling
@@ -58,8 +58,14 @@ class _Request(BaseModel):
     metadata: Metadata = {}
 
 
+def _example(**fields: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class CustomVoice(_Request):
     """Speak with one of the model's own voices."""
+
+    model_config = _example(task="custom_voice", voice="vivian", input="The lamp was lit.")
 
     task: Literal["custom_voice"]
     voice: str
@@ -68,6 +74,12 @@ class CustomVoice(_Request):
 
 class VoiceDesign(_Request):
     """Speak with a voice made to a description."""
+
+    model_config = _example(
+        task="voice_design",
+        instructions="An old sailor, hoarse and cheerful",
+        input="Good evening.",
+    )
 
     task: Literal["voice_design"]
     instructions: Instructions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -67,23 +67,39 @@ class Sender:
         )
 
 
-def sender(
+def authenticate(
     request: Request,
     services: Use,
     scopes: SecurityScopes,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Sender:
-    """Read the headers; raises `Unauthenticated` or `Forbidden`."""
+    """Read the key, before anything else is read; raises `Unauthenticated` or `Forbidden`."""
     token = bearer.credentials.strip() if bearer else ""
     if services.settings.auth != "required" and not services.keys.exist():
         _refuse_strange_pages(request, services.settings)
-        return Sender(_nickname(token), None, idempotency_key)
+        return Sender(_nickname(token))
     key = _key(token, services)
     lacking = [scope for scope in scopes.scopes if scope not in key.scopes]
     if lacking:
         raise Forbidden(f"this key lacks the scope {lacking[0]!r}: it has {', '.join(key.scopes)}")
-    return Sender(key.owner, key, idempotency_key)
+    return Sender(key.owner, key)
+
+
+Reader = Annotated[Sender, Security(authenticate, scopes=[Scope.READ])]
+Speaker = Annotated[Sender, Security(authenticate, scopes=[Scope.SPEAK])]
+
+
+def _once(
+    sender: Speaker,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=255, description="The same request is accepted once."),
+    ] = None,
+) -> Sender:
+    return replace(sender, idempotency_key=idempotency_key)
+
+
+From = Annotated[Sender, Depends(_once)]
 
 
 def _key(token: str, services: Services) -> Key:
@@ -123,7 +139,3 @@ def _is_local(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-From = Annotated[Sender, Security(sender, scopes=[Scope.SPEAK])]
-Reader = Annotated[Sender, Security(sender, scopes=[Scope.READ])]

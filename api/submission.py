@@ -41,12 +41,16 @@ _FORM = {
         "reference_text": {"type": "string"},
     },
 }
+_ENCODING = {
+    "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
+    "reference": {"contentType": "audio/*"},
+}
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/json": {"schema": _UNION},
-            "multipart/form-data": {"schema": _FORM},
+            "multipart/form-data": {"schema": _FORM, "encoding": _ENCODING},
         },
     }
 }

@@ -48,7 +48,12 @@ async def wait(job: Job, seconds: float, services: Services) -> Job:
 def cancel_after(
     cancel_after: Annotated[
         str | None,
-        Header(description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`."),
+        Header(
+            description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
+            json_schema_extra={
+                "pattern": "^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$"
+            },
+        ),
     ] = None,
 ) -> float | None:
     """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.errors import InvalidRequest
+from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
 from shared.ledger import read_job
 
@@ -42,7 +42,7 @@ class JobList:
     ) -> JobPage:
         """Up to `limit` jobs of an owner, or of all, that `keep` keeps, from after the job `after`.
 
-        Raises `InvalidRequest` if that job is not known, and says nothing of when it was.
+        Raises `JobNotFound` if that job is not known, and says nothing of when it was.
         """
         key = "tts:jobs" if owner is None else f"tts:jobs:{owner}"
         first = self._place_after(key, after, newest_first)
@@ -98,4 +98,4 @@ def _time_of(job_id: str) -> float:
             return int(digits, 16) / 1e9
     except ValueError:
         pass
-    raise InvalidRequest(f"no job {job_id[:100]!r} to go on from", param="after")
+    raise JobNotFound(f"no job {job_id[:100]!r} to go on from", param="after")

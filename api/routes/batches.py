@@ -15,7 +15,7 @@ from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
 from api.deps import Services, Use
 from api.job_schemas import JobObject
-from api.sender import From, Reader, Sender
+from api.sender import From, Reader, Sender, Speaker
 from shared.batches import Batch, BatchLine
 from shared.errors import BatchNotFound, JobNotFound, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
@@ -47,9 +47,9 @@ async def jsonl(request: Request) -> bytes:
     openapi_extra={"requestBody": {"content": {JSONL[0]: {"example": json.dumps(EXAMPLE)}}}},
 )
 def submit(
+    sender: From,
     content: Annotated[bytes, Depends(jsonl)],
     response: Response,
-    sender: From,
     services: Use,
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
@@ -66,11 +66,11 @@ def _find(batch_id: str, services: Services, sender: Sender) -> Batch:
     return batch
 
 
-def _to_read(batch_id: BatchId, services: Use, sender: Reader) -> Batch:
+def _to_read(sender: Reader, batch_id: BatchId, services: Use) -> Batch:
     return _find(batch_id, services, sender)
 
 
-def _to_change(batch_id: BatchId, services: Use, sender: From) -> Batch:
+def _to_change(sender: Speaker, batch_id: BatchId, services: Use) -> Batch:
     return _find(batch_id, services, sender)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api.answers import AWAY
 from api.deps import Use
-from api.schemas import ErrorBody, Health, Readiness
+from api.schemas import Health, Readiness
 
 router = APIRouter(tags=["health"])
 
@@ -16,7 +17,7 @@ async def alive() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses={503: {"model": ErrorBody, "description": "Redis is away"}})
+@router.get("/readyz", responses=AWAY)
 def ready(services: Use) -> Readiness:
     """Return when Redis answers: with or without workers, jobs are accepted."""
     return Readiness(workers=len(services.roster.workers()))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from api.answers import COMMON
+from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.job_schemas import JobObject, JobPageObject
 from api.lookup import find
@@ -18,10 +18,10 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METADATA = "metadata["
 
 
-@router.get("", responses=COMMON)
+@router.get("", responses=COMMON | error(404, "`after` is no job"))
 def list_jobs(
-    request: Request,
     sender: Reader,
+    request: Request,
     services: Use,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[

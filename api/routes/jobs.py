@@ -13,7 +13,7 @@ from api.answers import MISSING, REFUSALS
 from api.deps import Services, Use
 from api.job_schemas import JobDeleted, JobObject, poll_after_ms
 from api.lookup import Found, Own
-from api.sender import From, Sender
+from api.sender import From, Sender, Speaker
 from api.submission import BODY, Sent
 from api.waiting import CancelAfter, PreferredWait, wait
 from shared.errors import InvalidRequest, Unavailable
@@ -25,15 +25,16 @@ ClientId = Annotated[
     Path(
         pattern=r"^[A-Za-z0-9_-]{1,64}$",
         description="Your own id for the job: letters, digits, - and _, not beginning with job_.",
+        json_schema_extra={"not": {"pattern": "^job_"}},
     ),
 ]
 
 
 @router.post("", status_code=202, responses=REFUSALS, openapi_extra=BODY)
 async def submit(
+    sender: From,
     sent: Sent,
     response: Response,
-    sender: From,
     services: Use,
     seconds: PreferredWait,
     cancel_after_s: CancelAfter,
@@ -51,12 +52,12 @@ async def submit(
     return await _accepted(job, response, services, seconds)
 
 
-@router.put("/{your_id}", status_code=202, responses=REFUSALS, openapi_extra=BODY)
+@router.put("/{job_id}", status_code=202, responses=REFUSALS, openapi_extra=BODY)
 async def submit_as(
-    your_id: ClientId,
+    sender: Speaker,
+    job_id: ClientId,
     sent: Sent,
     response: Response,
-    sender: From,
     services: Use,
     seconds: PreferredWait,
     cancel_after_s: CancelAfter,
@@ -65,16 +66,14 @@ async def submit_as(
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    if your_id.startswith(ID_PREFIX):
-        raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="your_id")
+    if job_id.startswith(ID_PREFIX):
+        raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="job_id")
     # On an open server everybody has the same ids, whatever token they send.
     yours = Sender(sender.space, sender.key)
 
     def admit() -> Job:
         checked = admission.check(sent, services, services.roster.models())
-        return admission.admit(
-            checked, services, yours, name=your_id, cancel_after_s=cancel_after_s
-        )
+        return admission.admit(checked, services, yours, name=job_id, cancel_after_s=cancel_after_s)
 
     job = await run_in_threadpool(admit)
     return await _accepted(job, response, services, seconds)
