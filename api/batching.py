@@ -94,7 +94,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _read(raw: bytes, where: str) -> RequestLine:
     try:
-        return RequestLine.model_validate_json(raw)
+        return RequestLine.model_validate_json(raw, strict=True)
     except ValidationError as error:
         told = errors.told(error.errors())
         raise _bad(where, told.message, told.param) from None

@@ -100,6 +100,12 @@ class Reference(BaseModel):
 class VoiceClone(_Request):
     """Speak with the voice of a recording."""
 
+    model_config = _example(
+        task="voice_clone",
+        reference={"audio": "data:audio/wav;base64,UklGR…", "text": "What is said in it."},
+        input="Good evening.",
+    )
+
     task: Literal["voice_clone"]
     reference: Reference
 

@@ -34,6 +34,7 @@ _FORM = {
     "type": "object",
     "required": ["file", "task"],
     "description": "The fields of the JSON, but `input`; `metadata` and `sampling` as JSON.",
+    "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "txt, md or epub"},
         "task": {"type": "string"},
@@ -132,7 +133,7 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
     try:
         if isinstance(content, dict):
             return REQUEST.validate_python(content)
-        return REQUEST.validate_json(content)
+        return REQUEST.validate_json(content, strict=True)
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
         raise RequestValidationError(found) from None

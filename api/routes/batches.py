@@ -21,7 +21,7 @@ from shared.errors import BatchNotFound, JobNotFound, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
-BatchId = Annotated[str, Path(max_length=128)]
+BatchId = Annotated[str, Path(max_length=128, description="The batch's `id`.")]
 JSONL = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines", "text/plain")
 MISSING = COMMON | error(404, "No such batch")
 EXAMPLE = {

@@ -23,13 +23,13 @@ def list_jobs(
     sender: Reader,
     request: Request,
     services: Use,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs of a page.")] = 20,
     after: Annotated[
         str | None, Query(max_length=128, description="The `last_id` of the page before.")
     ] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="By `created_at`.")] = "desc",
     status: Annotated[list[Status] | None, Query(description="One or more of them.")] = None,
-    task: Task | None = None,
+    task: Annotated[Task | None, Query(description="What was asked of the model.")] = None,
     model: Annotated[str | None, Query(max_length=200, description="As in the job.")] = None,
 ) -> JobPageObject:
     """List your jobs, the newest first; `metadata[key]=value` finds those with that in them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.answers import NOT_READY, Answers, error
@@ -41,6 +41,7 @@ def completed(job: Found) -> Job:
 ChapterNumber = Annotated[
     int, Path(ge=0, le=10**6, description="From 1; 0 is what comes before chapter 1.")
 ]
+SubtitleFormat = Annotated[Literal["vtt", "srt"], Query(description="WebVTT or SubRip.")]
 Completed = Annotated[Job, Depends(completed)]
 
 
@@ -76,7 +77,7 @@ def timings(job: Completed, services: Use) -> Response:
     response_class=Response,
     responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
 )
-def subtitles(job: Completed, services: Use, format: Literal["vtt", "srt"] = "vtt") -> Response:
+def subtitles(job: Completed, services: Use, format: SubtitleFormat = "vtt") -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLES[format]
     told = Timings.model_validate_json(services.storage.get(timings_key(_key(job))))

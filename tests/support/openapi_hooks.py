@@ -1,0 +1,15 @@
+"""What schemathesis has to be told of this API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import schemathesis
+
+
+@schemathesis.serializer("application/jsonl")
+def jsonl(_context: Any, value: Any) -> bytes:
+    """A body in lines; a text stays as it is."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text.encode("utf-8", "replace")

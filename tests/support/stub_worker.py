@@ -1,0 +1,76 @@
+"""Workers without a model or messages, whose every other part is real, in this process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from stub_runner import StubCodec, StubRunner
+
+from shared.announcer import Announcer
+from shared.connection import connect
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.queue import make_app
+from shared.roster import Roster
+from shared.settings import Settings
+from shared.storage import Storage
+from worker.engine.engine import Engine
+from worker.lease import Heartbeat
+from worker.tasks import SegmentTask
+from worker.watchdog import Watchdog
+
+LOOK_S = 0.02
+
+
+@contextmanager
+def speaking(settings: Settings, cards: Sequence[ModelCard]) -> Iterator[None]:
+    """A worker for each model; what it says is noise, at once."""
+    with ExitStack() as workers:
+        for card in cards:
+            workers.enter_context(_worker(settings, card))
+        yield
+
+
+@contextmanager
+def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
+    redis, name, stopping = connect(settings.redis_url), f"stub of {card.id}", threading.Event()
+    ledger = Ledger(redis, lease_s=10, max_attempts=3, worker=name)
+    announcer = Announcer(make_app(settings.redis_url))
+    engine = Engine(StubRunner(), StubCodec(), slots=4, max_waiting=8)
+    heartbeat = Heartbeat(
+        worker=name,
+        card=card,
+        ledger=ledger,
+        roster=Roster(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
+    )
+    task = SegmentTask(
+        card.id,
+        ledger=ledger,
+        storage=Storage.open(settings.storage_url),
+        engine=engine,
+        heartbeat=heartbeat,
+        at_once=4,
+        is_stopping=stopping.is_set,
+    )
+
+    def loop() -> None:
+        while not stopping.wait(LOOK_S):
+            task()
+
+    thread = threading.Thread(target=loop, daemon=True)
+    heartbeat.start()
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+        heartbeat.stop()
+        engine.close()
+        announcer.close()
+        redis.close()
