@@ -7,6 +7,7 @@ import ipaddress
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from shared import logs
@@ -24,21 +25,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the port")
     options = parser.parse_args()
     try:
         settings = Settings.load()
         check_address(options.host, settings)
-        app = create_app(settings)
+        # What cannot be opened is said here, and not by each process.
+        create_app(settings).state.services.close()
     except QueueError as error:
         sys.exit(f"error: {error}")
-    logs.configure(settings.log_level)
     uvicorn.run(
-        app,
+        "api.__main__:serve",
+        factory=True,
+        workers=options.workers,
         host=options.host,
         port=options.port,
         log_config=None,
         timeout_graceful_shutdown=LONGEST_GOODBYE_S,
     )
+
+
+def serve() -> FastAPI:
+    """The application of one process."""
+    settings = Settings.load()
+    logs.configure(settings.log_level)
+    return create_app(settings)
 
 
 def check_address(host: str, settings: Settings) -> None:
