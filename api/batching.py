@@ -66,7 +66,7 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
 
 def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
     """Each line's job by its `custom_id`, in order."""
-    served, most = services.roster.models(), services.settings.max_open_jobs
+    served, most = services.served.models(), services.settings.max_open_jobs
     checked: dict[str, CheckedJob] = {}
     for number, raw in _lines(content):
         where = f"line {number}"

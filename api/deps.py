@@ -15,7 +15,7 @@ from shared.job_list import JobList
 from shared.keys import Keys
 from shared.ledger import Ledger
 from shared.queue import make_app
-from shared.roster import Roster
+from shared.roster import Roster, Served
 from shared.settings import Settings
 from shared.storage import Storage
 
@@ -31,6 +31,7 @@ class Services:
     job_list: JobList
     batches: Batches
     roster: Roster
+    served: Served
     storage: Storage
     announcer: Announcer
 
@@ -46,6 +47,7 @@ class Services:
             job_list=JobList(redis),
             batches=Batches(redis),
             roster=Roster(redis),
+            served=Served(Roster(redis)),
             storage=Storage.open(settings.storage_url),
             announcer=Announcer(make_app(settings.redis_url)),
         )
@@ -56,8 +58,12 @@ class Services:
         self.redis.close()
 
 
-def services(request: Request) -> Services:
-    """The services of the running application."""
+async def services(request: Request) -> Services:
+    """The services of the running application.
+
+    Like every dependency that waits for nothing, it is a coroutine: each plain function would be a
+    trip to another thread.
+    """
     return cast(Services, request.app.state.services)
 
 

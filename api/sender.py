@@ -8,21 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from fastapi import Depends, Header, Request
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
-from api.deps import Services, Use
+from api.deps import Services
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.keys import Key, Scope
 from shared.limits import Limits
 from shared.settings import Settings
 
-BEARER = HTTPBearer(
-    auto_error=False,
-    scheme_name="key",
-    description="A key of `narrate keys create`; none is asked for until one has been made.",
-)
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
@@ -67,29 +63,41 @@ class Sender:
         )
 
 
-def authenticate(
-    request: Request,
-    services: Use,
-    scopes: SecurityScopes,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-) -> Sender:
-    """Read the key, before anything else is read; raises `Unauthenticated` or `Forbidden`."""
-    token = bearer.credentials.strip() if bearer else ""
-    if services.settings.auth != "required" and not services.keys.exist():
-        _refuse_strange_pages(request, services.settings)
-        return Sender(_nickname(token))
-    key = _key(token, services)
-    lacking = [scope for scope in scopes.scopes if scope not in key.scopes]
-    if lacking:
-        raise Forbidden(f"this key lacks the scope {lacking[0]!r}: it has {', '.join(key.scopes)}")
-    return Sender(key.owner, key)
+class Authenticate(HTTPBearer):
+    """Reads the key, before anything else is read; raises `Unauthenticated` or `Forbidden`.
+
+    One dependency, and a part of the description, since every request pays for it.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            auto_error=False,
+            scheme_name="key",
+            description="A key of `narrate keys create`; none is asked for until there is one.",
+        )
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
+        """Who sends this request."""
+        services: Services = request.app.state.services
+        token = _token(request)
+        if services.keys.is_stale:
+            await run_in_threadpool(services.keys.look)
+        if services.settings.auth != "required" and not services.keys.exist():
+            _refuse_strange_pages(request, services.settings)
+            return Sender(_nickname(token))
+        key = _key(token, services)
+        if self._scope not in key.scopes:
+            has = ", ".join(key.scopes)
+            raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
+        return Sender(key.owner, key)
 
 
-Reader = Annotated[Sender, Security(authenticate, scopes=[Scope.READ])]
-Speaker = Annotated[Sender, Security(authenticate, scopes=[Scope.SPEAK])]
+Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
+Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
 
 
-def _once(
+async def _once(
     sender: Speaker,
     idempotency_key: Annotated[
         str | None,
@@ -100,6 +108,11 @@ def _once(
 
 
 From = Annotated[Sender, Depends(_once)]
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _key(token: str, services: Services) -> Key:

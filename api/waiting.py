@@ -21,7 +21,7 @@ _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
 MOST_S = 30 * 24 * 3_600
 
 
-def preferred_wait(
+async def preferred_wait(
     prefer: Annotated[
         str | None,
         Header(description="`wait=n`: hold the answer for up to n seconds, 60 at the most."),
@@ -45,7 +45,7 @@ async def wait(job: Job, seconds: float, services: Services) -> Job:
     return job
 
 
-def cancel_after(
+async def cancel_after(
     cancel_after: Annotated[
         str | None,
         Header(

@@ -11,8 +11,8 @@ from kombu.exceptions import KombuError
 
 from shared.queue import SYNTHESISE, queue_name
 
-# Messages at a time: more would only lie in the queue, and what is missing is found by reconciling.
-MOST = 500
+# Messages of a model: more would only lie there, and what is missing is found by reconciling.
+ENOUGH = 500
 _log = logging.getLogger(__name__)
 
 
@@ -20,7 +20,8 @@ class Announcer:
     """Sends one message for each waiting segment, which wakes one thread of a worker.
 
     A thread of its own, since a broker that is away holds up whoever talks to it; what cannot be
-    sent is forgotten, and the workers find it by reconciling.
+    sent is forgotten, and the workers find it by reconciling. So they do with what is not sent
+    because there are messages enough to keep them awake until then.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -34,7 +35,7 @@ class Announcer:
     def announce(self, model: str, segments: int = 1) -> None:
         """Say that so many segments more wait for a model; returns at once."""
         with self._changed:
-            self._due[model] = min(self._due[model] + segments, MOST)
+            self._due[model] = min(self._due[model] + segments, ENOUGH)
             self._changed.notify()
 
     def close(self) -> None:
@@ -56,7 +57,10 @@ class Announcer:
     def _send(self, due: Counter[str]) -> None:
         try:
             with self._app.producer_or_acquire() as producer:
-                for model in due.elements():
-                    self._app.send_task(SYNTHESISE, queue=queue_name(model), producer=producer)
+                for model, segments in due.items():
+                    queue = queue_name(model)
+                    lacking = ENOUGH - producer.channel.client.llen(queue)
+                    for _ in range(min(segments, lacking)):
+                        self._app.send_task(SYNTHESISE, queue=queue, producer=producer)
         except (KombuError, OSError) as error:
             _log.warning("Could not announce segments now, workers will find them: %s", error)

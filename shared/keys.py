@@ -100,7 +100,9 @@ class Keys:
 
     def exist(self) -> bool:
         """Whether any key was ever made: from then on one is asked for."""
-        return bool(self._fresh())
+        if self.is_stale:
+            self.look()
+        return bool(self._known)
 
     def find(self, token: str) -> Key | None:
         """The live key of a token.
@@ -109,21 +111,28 @@ class Keys:
         """
         prefix, _, rest = token.partition("_")
         key_id, _, secret = rest.partition("_")
-        key = self._fresh().get(key_id)
+        if self.is_stale:
+            self.look()
+        key = self._known.get(key_id)
         same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
         is_live = key is not None and key.revoked_at is None
         return key if same and is_live and prefix == PREFIX else None
 
-    def _fresh(self) -> dict[str, Key]:
-        """The table, read again when it has changed; who asks looks no more than once a second."""
+    @property
+    def is_stale(self) -> bool:
+        """Whether `exist` and `find` would ask Redis before they answer."""
+        return time.monotonic() - self._looked_s >= FRESH_S
+
+    def look(self) -> None:
+        """Read the table again, if it has changed."""
         with self._lock:
-            if time.monotonic() - self._looked_s >= FRESH_S:
-                with redis_errors():
-                    version = cast("str | None", self._redis.get(VERSION))
-                if version != self._version:
-                    self._known, self._version = self._read(), version
-                self._looked_s = time.monotonic()
-            return self._known
+            if not self.is_stale:
+                return  # another thread has just done so
+            with redis_errors():
+                version = cast("str | None", self._redis.get(VERSION))
+            if version != self._version:
+                self._known, self._version = self._read(), version
+            self._looked_s = time.monotonic()
 
     def _read(self) -> dict[str, Key]:
         with redis_errors():

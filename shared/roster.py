@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +15,7 @@ from shared.models import ModelCard
 
 CARDS = "tts:models"
 PRESENCE_S = 10
+FRESH_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -81,6 +83,21 @@ class Roster:
     def _now(self) -> float:
         seconds, micros = self._redis.time()
         return seconds + micros / 1e6
+
+
+class Served:
+    """What `Roster.models` says, asked for no more than once in `FRESH_S` seconds."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._models: list[ServedModel] = []
+        self._read_s = -FRESH_S
+
+    def models(self) -> list[ServedModel]:
+        """The models, as they were a moment ago; no models are always asked for again."""
+        if not self._models or time.monotonic() - self._read_s >= FRESH_S:
+            self._models, self._read_s = self._roster.models(), time.monotonic()
+        return self._models
 
 
 def _presence(model: str) -> str:
