@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.impatience import Impatient
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
@@ -38,6 +39,7 @@ def main() -> None:
         "api.__main__:serve",
         factory=True,
         workers=options.workers,
+        http=Impatient,
         host=options.host,
         port=options.port,
         log_config=None,

@@ -27,6 +27,7 @@ MISSING = COMMON | error(404, "No such job")
 REFUSALS = (
     COMMON
     | error(409, "The `Idempotency-Key`, or your id, came with another request before")
+    | error(408, "The body does not come")
     | error(413, "The body is too large")
     | error(415, "Neither JSON nor a form, or a file of another kind")
     | error(429, "You have too much in the queue, or had your share of today: see `Retry-After`")

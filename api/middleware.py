@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 import uuid
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import errors
 
 _log = logging.getLogger(__name__)
+# A body on a line of a bad telephone comes faster.
+PATIENCE_S, SLOWEST = 30.0, 4_000
 _SAFE_ID = re.compile(r"[\w.-]{1,64}")
 
 
@@ -50,7 +55,10 @@ class RequestId:
 
 
 class BodyLimit:
-    """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole."""
+    """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole.
+
+    And 408 to one that does not come: it has `PATIENCE_S`, and a second for each `SLOWEST` bytes.
+    """
 
     def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
@@ -63,11 +71,18 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_bytes:
             return await self._refuse(scope, receive, send)
-        received = 0
+        received, is_whole, begun_s = 0, False, time.monotonic()
 
         async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
+            nonlocal received, is_whole
+            if is_whole:
+                return await receive()  # the end of the connection, which may take its time
+            left_s = begun_s + PATIENCE_S + received / SLOWEST - time.monotonic()
+            try:
+                message = await asyncio.wait_for(receive(), max(0, left_s))
+            except TimeoutError:
+                raise _TooSlow from None
+            is_whole = not message.get("more_body")
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise _TooLarge
@@ -77,12 +92,25 @@ class BodyLimit:
             await self._app(scope, receive_counted, send)
         except _TooLarge:
             await self._refuse(scope, receive, send)
+        except _TooSlow:
+            answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
+            await _and_hang_up(answer)(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"the body is larger than {self._max_bytes:,} bytes"
         answer = errors.response(413, message, "body_too_large", "body")
-        await answer(scope, receive, send)
+        await _and_hang_up(answer)(scope, receive, send)
+
+
+def _and_hang_up(answer: Response) -> Response:
+    """Else all that is still to come would be received, and thrown away."""
+    answer.headers["Connection"] = "close"
+    return answer
 
 
 class _TooLarge(BaseException):
     """Passes through FastAPI's own handling of body errors."""
+
+
+class _TooSlow(BaseException):
+    """So does this."""

@@ -10,6 +10,7 @@ import uvicorn
 from processes import wait_until
 
 from api.app import create_app
+from api.impatience import Impatient
 from client.local.ports import free_port
 from shared.settings import Settings
 
@@ -18,7 +19,8 @@ from shared.settings import Settings
 def serving(settings: Settings) -> Iterator[str]:
     """Yields its URL."""
     port = free_port("127.0.0.1")
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), port=port, log_config=None))
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, http=Impatient))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

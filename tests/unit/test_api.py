@@ -346,7 +346,7 @@ def test_the_description_names_no_answer_that_never_comes(api: TestClient) -> No
     description = api.get("/openapi.json")
     assert "ValidationError" not in description.text
     submit = description.json()["paths"]["/v1/jobs"]["post"]["responses"]
-    assert set(submit) == {"202", "400", "401", "403", "409", "413", "415", "429", "503"}
+    assert set(submit) == {"202", "400", "401", "403", "408", "409", "413", "415", "429", "503"}
 
 
 def test_an_input_of_too_many_segments_is_refused(
