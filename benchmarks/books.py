@@ -77,6 +77,7 @@ def join(kind: str) -> dict[str, float]:
     """How fast ten hours are joined, and the memory of the process that does it."""
     import numpy as np
 
+    from shared.audio import encode_wav
     from shared.formats import Format
     from shared.jobs import SAMPLE_RATE, SpokenSegment
     from shared.storage import Storage
@@ -88,7 +89,7 @@ def join(kind: str) -> dict[str, float]:
         for number in range(DISTINCT):
             tone = np.sin(np.arange(SEGMENT_S * SAMPLE_RATE) * 0.03 * (1 + number / DISTINCT))
             noise = rng.normal(0, 0.02, len(tone))
-            storage.put(str(number), audio.encode_wav((0.3 * tone + noise).astype(np.float32)))
+            storage.put(str(number), encode_wav((0.3 * tone + noise).astype(np.float32)))
         segments = [
             SpokenSegment(
                 text="",

@@ -7,9 +7,9 @@ from functools import cache
 
 import numpy as np
 
+from shared.audio import encode_wav
 from shared.jobs import Task
 from shared.models import ModelCard
-from worker import audio
 from worker.engine.request import Speech, SynthesisRequest, Timings
 
 CARD = ModelCard(
@@ -31,7 +31,7 @@ SILENCE = Speech(
 @cache
 def wav() -> bytes:
     """The silence as a file."""
-    return audio.encode_wav(SILENCE.samples)
+    return encode_wav(SILENCE.samples)
 
 
 class NoEngine:

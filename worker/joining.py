@@ -9,12 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from shared.audio.writers import Tags
 from shared.errors import Unavailable
 from shared.jobs import Job, Outline, SpokenSegment, audio_key, chapter_key, timings_key
 from shared.storage import Storage
 from shared.timings import ChapterTiming, Timings
 from worker import audio
-from worker.audio.writers import Tags
 
 
 class Joined(NamedTuple):

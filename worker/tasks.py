@@ -8,11 +8,11 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
 from threading import Event, Semaphore
 
+from shared.audio import encode_wav
 from shared.errors import ObjectNotFound, StaleClaim, Unavailable
 from shared.jobs import Claim, SegmentResult, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
-from worker import audio
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Speech
@@ -112,7 +112,7 @@ class SegmentTask:
         speech = self._say(claim, lost)
         place.close()  # another may be spoken while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
-        content = audio.encode_wav(speech.samples)
+        content = encode_wav(speech.samples)
         insist(lambda: self._storage.put(key, content), lost)
         join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
         _log_speech(claim, speech)

@@ -3,7 +3,7 @@ import wave
 
 import numpy as np
 
-from worker import audio
+from shared.audio import encode_wav
 
 
 def read(content: bytes) -> tuple[tuple[int, int, int], np.ndarray]:
@@ -13,6 +13,6 @@ def read(content: bytes) -> tuple[tuple[int, int, int], np.ndarray]:
 
 
 def test_a_wav_is_24_khz_mono_16_bit_and_clips_instead_of_wrapping() -> None:
-    form, samples = read(audio.encode_wav(np.array([0, 0.5, -0.5, 1.5, -1.5], dtype=np.float32)))
+    form, samples = read(encode_wav(np.array([0, 0.5, -0.5, 1.5, -1.5], dtype=np.float32)))
     assert form == (24_000, 1, 2)
     assert samples.tolist() == [0, 16_384, -16_384, 32_767, -32_768]

@@ -12,6 +12,8 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.audio import encode_wav, writers
+from shared.audio.seams import FADE_SAMPLES
 from shared.errors import Unavailable
 from shared.formats import Format
 from shared.jobs import (
@@ -29,8 +31,6 @@ from shared.jobs import (
 from shared.storage import Storage
 from shared.timings import Timings
 from worker import audio
-from worker.audio import writers
-from worker.audio.join import FADE_SAMPLES
 from worker.joining import join_job
 
 Pcm = np.ndarray
@@ -62,7 +62,7 @@ def join(
         segment(index, len(part), pause)
         for index, (part, pause) in enumerate(zip(parts, pauses, strict=True))
     ]
-    wavs = {str(index): audio.encode_wav(part) for index, part in enumerate(parts)}
+    wavs = {str(index): encode_wav(part) for index, part in enumerate(parts)}
     return audio.join(segments, wavs.__getitem__, path, kind)
 
 
@@ -94,7 +94,7 @@ def test_a_joined_file_is_as_long_as_its_parts_to_the_sample(
 def test_one_segment_stays_as_it_is(tmp_path: Path) -> None:
     part = np.array([1, -1, 0.5, -0.5] * 300, np.float32)
     join([part], [0], tmp_path / "a.wav")
-    assert (tmp_path / "a.wav").read_bytes() == audio.encode_wav(part)
+    assert (tmp_path / "a.wav").read_bytes() == encode_wav(part)
 
 
 def test_parts_meet_without_a_click_and_keep_their_loudness(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_an_audiobook_has_chapters_and_says_what_it_is(storage: Storage, tmp_pat
     chapters = (ChapterStart("The First", 1), ChapterStart("Das Zweite: Ä", 2))
     outline = Outline(title="A Book", author="Somebody", chapters=chapters)
     segments = [segment(n, 48_000, 0.5) for n in range(3)]
-    wav = audio.encode_wav(hum(48_000))
+    wav = encode_wav(hum(48_000))
     joined = join_job(job(Format.M4B, outline=outline), segments, 7, storage, lambda _: wav)
     assert joined.samples == 3 * 60_000
     content = storage.get(joined.key)
@@ -208,7 +208,7 @@ def test_an_audiobook_has_chapters_and_says_what_it_is(storage: Storage, tmp_pat
 def test_each_chapter_is_a_file_of_its_own(storage: Storage) -> None:
     outline = Outline(chapters=(ChapterStart("One", 1), ChapterStart("Two", 2)))
     segments = [segment(n, 1_000 * (n + 1), 0.1) for n in range(3)]
-    wavs = {str(n): audio.encode_wav(hum(1_000 * (n + 1))) for n in range(3)}
+    wavs = {str(n): encode_wav(hum(1_000 * (n + 1))) for n in range(3)}
     asked = job(Format.WAV, chapter_files=True, outline=outline)
     joined = join_job(asked, segments, 7, storage, wavs.__getitem__)
     sizes = [len(storage.get(chapter_key(joined.key, number))) for number in range(3)]

@@ -12,12 +12,12 @@ from fastapi.testclient import TestClient
 from good import GOOD
 from redis import Redis
 
+from shared.audio import encode_wav
 from shared.formats import Format
 from shared.jobs import SegmentResult, audio_key, chapter_key, timings_key
 from shared.ledger import Ledger
 from shared.settings import Settings
 from shared.storage import Storage
-from worker import audio
 from worker.joining import join_job
 
 FORM = {"task": "custom_voice", "voice": "vivian"}
@@ -38,7 +38,7 @@ def finish(job_id: str, redis: Redis, settings: Settings) -> None:
     ledger = Ledger(redis, lease_s=10, max_attempts=3)
     storage = Storage.open(settings.storage_url)
     noise = np.random.default_rng(0).uniform(-0.1, 0.1, 24_000).astype(np.float32)
-    wav = audio.encode_wav(noise)
+    wav = encode_wav(noise)
     claim = ledger.claim("tiny-CustomVoice")
     while claim is not None and not claim.is_join:
         result = SegmentResult(key="k", samples=24_000)
@@ -110,7 +110,7 @@ def test_a_chapter_after_what_is_not_spoken_begins_with_the_first_segment(
 
 
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
-    recording = audio.encode_wav(np.sin(np.arange(48_000) * 0.05).astype(np.float32))
+    recording = encode_wav(np.sin(np.arange(48_000) * 0.05).astype(np.float32))
     answer = api.post(
         "/v1/jobs",
         data={"task": "voice_clone", "reference_text": "Said."},

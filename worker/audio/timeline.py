@@ -5,13 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
+from shared.audio.seams import pause_samples
 from shared.jobs import SAMPLE_RATE, Outline, SpokenSegment
 from shared.timings import ChapterTiming, SegmentTiming, Timings
-
-
-def pause_samples(segment: SpokenSegment) -> int:
-    """The silence after a segment, in samples."""
-    return round(segment.pause_s * SAMPLE_RATE)
 
 
 def timeline(segments: Sequence[SpokenSegment], outline: Outline) -> Timings:
@@ -32,7 +28,7 @@ def timeline(segments: Sequence[SpokenSegment], outline: Outline) -> Timings:
                 truncated=segment.truncated,
             )
         )
-        at += segment.samples + pause_samples(segment)
+        at += segment.samples + pause_samples(segment.pause_s)
     duration_s = _seconds(at)
     return Timings(
         sample_rate=SAMPLE_RATE,

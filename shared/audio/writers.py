@@ -14,11 +14,11 @@ import soundfile
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
+from shared.audio.wav import Pcm
 from shared.errors import Unavailable
 from shared.formats import Format
 from shared.jobs import SAMPLE_RATE
 from shared.timings import ChapterTiming
-from worker.audio.wav import Pcm
 
 # What the lengths in a WAV's header can say; RF64 (EBU Tech 3306) has longer ones.
 MAX_WAV_BYTES = 2**32 - 2**16

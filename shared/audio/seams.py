@@ -1,0 +1,68 @@
+"""How segments meet: fades at their edges, and the silence between them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.audio.wav import Pcm
+from shared.jobs import SAMPLE_RATE
+
+# Long enough for no click, too short to be heard.
+FADE_SAMPLES = SAMPLE_RATE * 5 // 1_000
+NOTHING = np.zeros(0, np.int16)
+
+
+def pause_samples(pause_s: float) -> int:
+    """A silence in samples."""
+    return round(pause_s * SAMPLE_RATE)
+
+
+def faded(pcm: Pcm, *, start: bool, end: bool) -> Pcm:
+    """A segment with raised-cosine fades of at most half of it each."""
+    length = min(FADE_SAMPLES, len(pcm) // 2)
+    if not length:
+        return pcm
+    rise, changed = _rise(length), pcm.copy()
+    if start:
+        changed[:length] = np.rint(changed[:length] * rise)
+    if end:
+        changed[-length:] = np.rint(changed[-length:] * rise[::-1])
+    return changed
+
+
+def _rise(length: int) -> NDArray[np.float64]:
+    rise: NDArray[np.float64] = 0.5 - 0.5 * np.cos(np.pi * (np.arange(length) + 0.5) / length)
+    return rise
+
+
+class Seam:
+    """A segment that comes in pieces, and goes out as `faded` would make it of the whole.
+
+    It keeps the last 5 ms back until the end is known, and at first as much as tells how long the
+    fades are.
+    """
+
+    def __init__(self, *, start: bool, end: bool) -> None:
+        self._start, self._end = start, end
+        self._held, self._has_begun = NOTHING, False
+
+    def add(self, pcm: Pcm) -> Pcm:
+        """Take the next samples; returns those that nothing can change any more."""
+        held = np.concatenate([self._held, pcm])
+        if not self._has_begun:
+            self._has_begun = len(held) >= 2 * FADE_SAMPLES
+            if not self._has_begun:
+                self._held = held
+                return NOTHING
+            held = faded(held, start=self._start, end=False)
+        self._held = held[-FADE_SAMPLES:]
+        return held[:-FADE_SAMPLES]
+
+    def close(self) -> Pcm:
+        """The rest, once the segment is whole."""
+        if not self._has_begun:
+            return faded(self._held, start=self._start, end=self._end)
+        if not self._end:
+            return self._held
+        return np.rint(self._held * _rise(FADE_SAMPLES)[::-1]).astype(np.int16)
