@@ -27,3 +27,22 @@ _MEDIA_TYPES = {
     Format.OPUS: "audio/ogg",
     Format.M4B: "audio/mp4",
 }
+
+
+class SpeechFormat(StrEnum):
+    """A format in which speech can be heard while it is made, under OpenAI's names."""
+
+    MP3 = "mp3"
+    OPUS = "opus"
+    AAC = "aac"
+    FLAC = "flac"
+    WAV = "wav"
+    PCM = "pcm"
+
+    @property
+    def media_type(self) -> str:
+        """What an answer says of its content."""
+        return _SPOKEN.get(self, f"audio/{self}")
+
+
+_SPOKEN = {SpeechFormat.MP3: "audio/mpeg", SpeechFormat.OPUS: "audio/ogg"}

@@ -114,6 +114,7 @@ class SpeechSpec(Record):
     response_format: Format = Format.WAV
     chapter_files: bool = False
     metadata: dict[str, str] = {}
+    live: bool = False  # somebody listens while it is spoken
 
 
 class ChapterStart(NamedTuple):
@@ -182,6 +183,17 @@ class SpokenSegment(Record):
     key: str
     samples: int
     truncated: bool
+
+
+class SegmentState(Record):
+    """How a segment and its job stand, for whoever waits to hear it; `key` once it is committed."""
+
+    job_status: Status
+    result_key: str | None
+    error_code: str | None
+    error_message: str | None
+    key: str | None
+    pause_s: float
 
 
 class Job(Record):

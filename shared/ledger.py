@@ -25,6 +25,7 @@ from shared.jobs import (
     Outline,
     Priority,
     SegmentResult,
+    SegmentState,
     SpeechSpec,
     SpokenSegment,
     segment_id,
@@ -37,6 +38,7 @@ SCRIPTS = (
     *("admit", "claim", "renew", "commit", "note", "fail", "release"),
     *("cancel", "reconcile", "overdue", "forget", "look"),
 )
+STATE = ("status", "result_key", "error_code", "error_message")
 SPOKEN = ("text", "range", "key", "samples", "truncated")
 PAGE = 500
 
@@ -247,6 +249,23 @@ class Ledger:
         with redis_errors():
             found = self._redis.hget(f"tts:idempotency:{owner}:{name_key(name)}", "job")
         return cast("str | None", found)
+
+    def segment(self, job_id: str, index: int) -> SegmentState:
+        """How a segment of a job stands; raises `JobNotFound`."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(f"tts:segment:{segment_id(job_id, index)}", "key", "range")
+            pipe.hmget(f"tts:job:{job_id}", STATE)
+            (key, place), (status, result_key, error_code, error_message) = pipe.execute()
+        if status is None or place is None:
+            raise _unknown(job_id)
+        return SegmentState(
+            job_status=status,
+            result_key=result_key,
+            error_code=error_code,
+            error_message=error_message,
+            key=key,
+            pause_s=float(place.split()[2]),
+        )
 
     def spoken(self, job: Job) -> Iterator[SpokenSegment]:
         """The segments of a job in order, some hundreds at a time; all must be completed."""

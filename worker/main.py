@@ -28,6 +28,7 @@ from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.expiry import Expiry
 from worker.lease import Heartbeat
+from worker.live import Live
 from worker.loading import load_model
 from worker.tasks import SegmentTask
 from worker.transport import Connection
@@ -60,6 +61,7 @@ def serve(settings: Settings) -> int:
             stalled_s=lambda: engine.stalled_s, messages=lambda: beating.messages(card.id)
         ),
     )
+    live = Live(connect(settings.redis_url))
     drain = Drain(settings.drain_s, heartbeat.hand_back)
     task = SegmentTask(
         card.id,
@@ -67,6 +69,7 @@ def serve(settings: Settings) -> int:
         storage=storage,
         engine=engine,
         heartbeat=heartbeat,
+        live=live,
         at_once=settings.slots,
         is_stopping=lambda: drain.has_begun,
     )
@@ -83,6 +86,7 @@ def serve(settings: Settings) -> int:
         expiry.stop()
         heartbeat.stop()
         engine.close()
+        live.close()
         announcer.close()
         drain.end()
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from threading import Event, Semaphore
 
 from shared.audio import encode_wav
@@ -15,10 +16,11 @@ from shared.ledger import Ledger
 from shared.storage import Storage
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Speech
+from worker.engine.request import Speech, SynthesisRequest
 from worker.insist import insist
 from worker.joining import join_job
 from worker.lease import Heartbeat
+from worker.live import Live
 from worker.requests import has_another_chance, request_of, with_another_seed
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class SegmentTask:
         storage: Storage,
         engine: Engine,
         heartbeat: Heartbeat,
+        live: Live,
         at_once: int,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -47,6 +50,7 @@ class SegmentTask:
         self._storage = storage
         self._engine = engine
         self._heartbeat = heartbeat
+        self._live = live
         self._places = Semaphore(at_once)
         self._is_stopping = is_stopping
 
@@ -121,10 +125,19 @@ class SegmentTask:
     def _say(self, claim: Claim, lost: Event) -> Speech:
         """Speak a segment; one that does not find its end has a second chance, by another seed."""
         asked = insist(lambda: request_of(claim, self._storage, lost), lost)
+        if claim.spec.live:
+            return self._say_live(claim, asked)
         speech = self._engine.submit(asked).result()
         if speech.finish_reason == "length" and has_another_chance(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
             speech = self._engine.submit(with_another_seed(asked)).result()
+        return speech
+
+    def _say_live(self, claim: Claim, asked: SynthesisRequest) -> Speech:
+        """Speak to a listener: what was heard cannot be taken back, so no other seed follows."""
+        heard = self._live.begin(claim)
+        speech = self._engine.submit(replace(asked, on_frames=heard.add)).result()
+        heard.end()
         return speech
 
     def _join(self, claim: Claim, lost: Event) -> Claim | None:

@@ -20,6 +20,11 @@ def encode_wav(samples: NDArray[np.float32]) -> bytes:
     return file.getvalue()
 
 
+def to_pcm(samples: NDArray[np.float32]) -> Pcm:
+    """float32 samples [n] as the int16 ones that `encode_wav` makes of them."""
+    return decode_wav(encode_wav(samples))
+
+
 def decode_wav(content: bytes) -> Pcm:
     """The int16 samples [n] of such a file."""
     samples, rate = soundfile.read(io.BytesIO(content), dtype="int16")

@@ -9,11 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-import av
 import soundfile
-from av.audio.stream import AudioStream
-from av.container import OutputContainer
 
+from shared.audio.encoding import Encoder, Encoding
 from shared.audio.wav import Pcm
 from shared.errors import Unavailable
 from shared.formats import Format
@@ -43,20 +41,12 @@ class Tags:
     chapters: tuple[ChapterTiming, ...] = ()
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How libavcodec makes a format; speech in one channel needs few bits a second."""
-
-    container: str
-    codec: str
-    bits_per_s: int | None = None
-
-
 ENCODINGS = {
     Format.FLAC: Encoding("flac", "flac"),
     Format.MP3: Encoding("mp3", "libmp3lame", 64_000),
     Format.OPUS: Encoding("ogg", "libopus", 32_000),
-    Format.M4B: Encoding("ipod", "aac", 64_000),
+    # faststart: players begin before they have the whole file.
+    Format.M4B: Encoding("ipod", "aac", 64_000, {"movflags": "+faststart"}),
 }
 
 
@@ -79,33 +69,22 @@ def open_writer(path: Path, kind: Format, samples: int, tags: Tags) -> Iterator[
         raise Unavailable(f"the audio could not be written: {error}") from error
 
 
-class _EncodedFile:
-    """A file that PyAV encodes; what it cannot write is an `OSError`."""
+class _EncodedFile(Encoder):
+    """A file with what it says of itself, whole when its context ends."""
 
     def __init__(self, path: Path, encoding: Encoding, tags: Tags) -> None:
-        is_mp4 = encoding.container == "ipod"
-        # faststart: players begin before they have the whole file.
-        options = {"movflags": "+faststart"} if is_mp4 else {}
-        self._file: OutputContainer = av.open(
-            str(path), "w", format=encoding.container, container_options=options
-        )
-        stream = self._file.add_stream(encoding.codec, rate=SAMPLE_RATE, layout="mono")
-        assert isinstance(stream, AudioStream)
-        self._stream = stream
-        if encoding.bits_per_s:
-            self._stream.bit_rate = encoding.bits_per_s
+        super().__init__(str(path), encoding)
         self._describe(tags)
-        if is_mp4:  # FFmpeg's marks in Ogg come late, and those in MP3 get lost
+        if encoding.container == "ipod":  # FFmpeg's marks in Ogg come late, those in MP3 get lost
             self._mark(tags.chapters)
-        self._written = 0
 
     def _describe(self, tags: Tags) -> None:
         for name, value in (("title", tags.title), ("artist", tags.author)):
             if value:
-                self._file.metadata[name] = value
+                self.container.metadata[name] = value
 
     def _mark(self, chapters: tuple[ChapterTiming, ...]) -> None:
-        self._file.set_chapters(
+        self.container.set_chapters(
             [
                 {
                     "id": number,
@@ -124,16 +103,6 @@ class _EncodedFile:
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         try:
             if failed is None:
-                self._file.mux(self._stream.encode(None))
+                self.finish()
         finally:
-            self._file.close()
-
-    def write(self, samples: Pcm) -> None:
-        """Append samples."""
-        if not len(samples):
-            return
-        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
-        frame.sample_rate = SAMPLE_RATE
-        frame.pts = self._written
-        self._written += len(samples)
-        self._file.mux(self._stream.encode(frame))
+            self.close()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from shared.roster import Roster
 from shared.storage import Storage
 from worker.engine.engine import Engine
 from worker.lease import Heartbeat
+from worker.live import Live
 from worker.tasks import SegmentTask
 from worker.watchdog import Watchdog
 
@@ -38,6 +40,13 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
+def live(redis: Redis) -> Iterator[Live]:
+    live = Live(redis)
+    yield live
+    live.close()
+
+
+@pytest.fixture
 def task(
     redis: Redis,
     redis_server: RedisServer,
@@ -45,6 +54,7 @@ def task(
     storage: Storage,
     engine: Engine,
     card: ModelCard,
+    live: Live,
     stopping: threading.Event,
 ) -> SegmentTask:
     announcer = Announcer(make_app(redis_server.url))
@@ -64,6 +74,7 @@ def task(
         storage=storage,
         engine=engine,
         heartbeat=heartbeat,
+        live=live,
         at_once=2,
         is_stopping=stopping.is_set,
     )

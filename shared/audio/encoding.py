@@ -1,0 +1,61 @@
+"""Samples encoded by FFmpeg's libraries, as they come, into a file or anything that takes bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from shared.audio.frames import frame_of
+from shared.audio.wav import Pcm
+from shared.jobs import SAMPLE_RATE
+
+
+class Sink(Protocol):
+    """What takes bytes in order, and is never asked to go back."""
+
+    def write(self, content: bytes) -> int:
+        """Take some bytes; returns how many."""
+        ...
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How FFmpeg makes a format; speech in one channel needs few bits a second."""
+
+    container: str
+    codec: str
+    bits_per_s: int | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+class Encoder:
+    """A container of one track; what it cannot write is an `OSError`."""
+
+    def __init__(self, to: str | Sink, encoding: Encoding) -> None:
+        self.container: OutputContainer = av.open(
+            to, "w", format=encoding.container, container_options=dict(encoding.options)
+        )
+        stream = self.container.add_stream(encoding.codec, rate=SAMPLE_RATE, layout="mono")
+        assert isinstance(stream, AudioStream)
+        self._stream, self._written = stream, 0
+        if encoding.bits_per_s:
+            self._stream.bit_rate = encoding.bits_per_s
+
+    def write(self, samples: Pcm) -> None:
+        """Append int16 samples [n]."""
+        if len(samples):
+            self.container.mux(self._stream.encode(frame_of(samples, self._written)))
+            self._written += len(samples)
+
+    def finish(self) -> None:
+        """Write what the codec has kept back."""
+        self.container.mux(self._stream.encode(None))
+
+    def close(self) -> None:
+        """Write the container's end."""
+        self.container.close()

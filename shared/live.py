@@ -1,0 +1,47 @@
+"""Sound on its way from a worker to whoever listens: for a while, a Redis stream for each segment.
+
+It is transport and no storage: what it loses is in the segment's file, once that is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from redis.typing import EncodableT, FieldT
+
+from shared.audio import Pcm
+
+# A stream is gone so many seconds after its last entry; it has the last entries only.
+KEPT_S = 60
+MOST_ENTRIES = 2_048
+
+
+class Heard(NamedTuple):
+    """Samples of one attempt at a segment, from sample `at` on; without any, the attempt's end."""
+
+    epoch: int
+    at: int
+    pcm: Pcm
+
+    @property
+    def is_end(self) -> bool:
+        """Whether the segment ends at `at`."""
+        return not len(self.pcm)
+
+    def fields(self) -> dict[FieldT, EncodableT]:
+        """It as a stream's entry: the samples as 16 bit, little endian."""
+        pcm = self.pcm.astype("<i2").tobytes()
+        return {b"epoch": b"%d" % self.epoch, b"at": b"%d" % self.at, b"pcm": pcm}
+
+    @classmethod
+    def of(cls, fields: Mapping[bytes, bytes]) -> Heard:
+        """What an entry says."""
+        pcm = np.frombuffer(fields[b"pcm"], "<i2").astype(np.int16)
+        return cls(int(fields[b"epoch"]), int(fields[b"at"]), pcm)
+
+
+def stream_key(segment_id: str) -> str:
+    """Where a segment's sound passes by."""
+    return f"tts:live:{segment_id}"
