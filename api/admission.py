@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
+
+from pydantic import BaseModel
 
 from api import reference
 from api.deps import Services
@@ -35,6 +38,7 @@ class CheckedJob:
     outline: Outline
     recording: bytes | None = None
     file: BinaryIO | None = None
+    live: BaseModel | None = None
 
 
 def check(sent: Submission, services: Services, served: list[ServedModel]) -> CheckedJob:
@@ -46,12 +50,19 @@ def check(sent: Submission, services: Services, served: list[ServedModel]) -> Ch
         recording = reference.read(request.reference, settings)
     return CheckedJob(
         request,
-        spec,
+        _live(spec) if sent.live else spec,
         segments,
         outline=_outline(sent, segments),
         recording=recording,
         file=sent.file,
+        live=sent.live,
     )
+
+
+def _live(spec: SpeechSpec) -> SpeechSpec:
+    """With a seed, so that another attempt says the same to whoever has heard some of it."""
+    seed = secrets.randbits(32) if spec.seed is None else spec.seed
+    return spec.model_copy(update={"live": True, "seed": seed})
 
 
 def admit(
@@ -77,7 +88,7 @@ def admit(
             outline=job.outline,
             owner=sender.owner,
             limits=sender.limits(services.settings),
-            idempotency=_idempotency(job.request, sender, name),
+            idempotency=_idempotency(job.live or job.request, sender, name),
             batch=batch,
             name=name,
             priority=job.request.priority,
@@ -123,7 +134,7 @@ def _discard(job_id: str, services: Services) -> None:
         services.storage.delete_folder(job_folder(job_id))
 
 
-def _idempotency(request: JobRequest, sender: Sender, name: str | None) -> Idempotency | None:
+def _idempotency(request: BaseModel, sender: Sender, name: str | None) -> Idempotency | None:
     key = name_key(name) if name else sender.idempotency_key
     if key is None:
         return None

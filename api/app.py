@@ -13,7 +13,7 @@ from api import errors
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
 from api.middleware import BodyLimit, RequestId
-from api.routes import batches, events, health, job_lists, jobs, models, queue, results
+from api.routes import batches, events, health, job_lists, jobs, models, queue, results, speech
 from shared.settings import Settings
 
 
@@ -25,7 +25,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        services.close()
+        await services.close()
 
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
     app = FastAPIOffline(
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in (jobs, job_lists, events, results, batches, models, queue, health):
+    for module in (jobs, job_lists, events, results, batches, speech, models, queue, health):
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

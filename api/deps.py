@@ -7,10 +7,11 @@ from typing import Annotated, Self, cast
 
 from fastapi import Depends, Request
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 
 from shared.announcer import Announcer
 from shared.batches import Batches
-from shared.connection import connect
+from shared.connection import connect, connect_listeners
 from shared.job_list import JobList
 from shared.keys import Keys
 from shared.ledger import Ledger
@@ -34,6 +35,7 @@ class Services:
     served: Served
     storage: Storage
     announcer: Announcer
+    listeners: AsyncRedis
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -50,10 +52,12 @@ class Services:
             served=Served(Roster(redis)),
             storage=Storage.open(settings.storage_url),
             announcer=Announcer(make_app(settings.redis_url)),
+            listeners=connect_listeners(settings.redis_url),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close every connection."""
+        await self.listeners.aclose()
         self.announcer.close()
         self.redis.close()
 

@@ -22,10 +22,12 @@ from shared.errors import (
     JobNotFound,
     JobNotReady,
     KeyReused,
+    ModelNotFound,
     ObjectNotFound,
     Overloaded,
     QueueError,
     QuotaExceeded,
+    SynthesisFailed,
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
@@ -39,6 +41,7 @@ STATUS = {
     JobNotFound: HTTPStatus.NOT_FOUND,
     BatchNotFound: HTTPStatus.NOT_FOUND,
     ObjectNotFound: HTTPStatus.NOT_FOUND,
+    ModelNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.CONFLICT,
     DayQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
@@ -50,6 +53,7 @@ STATUS = {
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS = {
     JobNotReady: {"x-should-retry": "false"},
+    SynthesisFailed: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
     # No client should try all day long.
@@ -60,10 +64,23 @@ HEADERS = {
 def response(
     status: int, message: str, code: str, param: str | None = None, **headers: str
 ) -> JSONResponse:
+    """An error as an answer."""
+    return JSONResponse(_body(status, message, code, param).model_dump(), status, headers=headers)
+
+
+def body_of(error: QueueError) -> ErrorBody:
+    """One of our errors, for those who are sent it after the answer has begun."""
+    return _body(_status(error), error.message, error.code, error.param)
+
+
+def _body(status: int, message: str, code: str, param: str | None) -> ErrorBody:
     """The one shape of every error."""
     kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
-    body = ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=code))
-    return JSONResponse(body.model_dump(), status, headers=headers)
+    return ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=code))
+
+
+def _status(error: QueueError) -> int:
+    return STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def install(app: FastAPI) -> None:
@@ -74,11 +91,10 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
-    status = STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     headers = HEADERS.get(type(error), {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
-    return response(status, error.message, error.code, error.param, **headers)
+    return response(_status(error), error.message, error.code, error.param, **headers)
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Request
 from fastapi.exceptions import RequestValidationError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
@@ -59,11 +59,15 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A request, its text with its chapters, and the file that it came in, if it did."""
+    """A request, its text with its chapters, and the file that it came in, if it did.
+
+    `live` is what was asked for by somebody who listens while it is spoken.
+    """
 
     request: JobRequest
     document: Document
     file: BinaryIO | None = None
+    live: BaseModel | None = None
 
 
 def of(request: JobRequest, max_chars: int) -> Submission:

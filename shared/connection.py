@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from redis import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool as AsyncPool
+from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError
 from redis.retry import Retry
@@ -13,6 +15,8 @@ from redis.retry import Retry
 from shared.errors import Unavailable
 
 MOST, MOMENT_S = 16, 0.25
+# Each listener holds one while it waits; more listeners than these take turns.
+MOST_LISTENING = 256
 
 
 def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
@@ -34,6 +38,19 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
     return Redis(connection_pool=pool)
+
+
+def connect_listeners(url: str) -> AsyncRedis:
+    """Open connections for those who wait for entries of streams; sends nothing yet."""
+    pool = AsyncPool.from_url(
+        url,
+        max_connections=MOST_LISTENING,
+        timeout=2,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+    )
+    return AsyncRedis(connection_pool=pool)
 
 
 @contextmanager

@@ -62,6 +62,22 @@ class JobNotReady(QueueError):
     code = "job_not_ready"
 
 
+class ModelNotFound(QueueError):
+    """Raised when no worker serves a model of that name, as OpenAI's API says it."""
+
+    code = "model_not_found"
+
+
+class SynthesisFailed(QueueError):
+    """Raised when a job that somebody listens to has failed; `code` is the job's own."""
+
+    code = "synthesis_failed"
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Unavailable(QueueError):
     """Raised when Redis, the storage or every worker is away; the same request may pass later."""
 

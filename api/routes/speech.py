@@ -1,0 +1,44 @@
+"""Speech at once, in the shape of OpenAI's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from api import speaking
+from api.deps import Use
+from api.routes.jobs import REFUSALS
+from api.schemas import ErrorBody
+from api.sender import From
+from api.speech_requests import SpeechRequest
+from api.spoken import SpokenResponse, events_of, sound_of
+from shared.formats import SpeechFormat
+
+router = APIRouter(prefix="/v1/audio", tags=["speech"])
+EVENTS = "text/event-stream"
+KINDS = (*(kind.media_type for kind in SpeechFormat), EVENTS)
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {} for kind in KINDS}, "description": "Sound, as it is spoken"},
+    **{status: answer for status, answer in REFUSALS.items() if status != 415},
+    404: {"model": ErrorBody, "description": "No such model"},
+    500: {"model": ErrorBody, "description": "The text could not be spoken"},
+}
+
+
+@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS)
+def speech(asked: SpeechRequest, sender: From, services: Use) -> SpokenResponse:
+    """Speak a text to whoever listens, in the shape of OpenAI's API.
+
+    It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
+    if the connection ends first. The answer begins with the first sound, and is broken off if
+    something fails after that. Fields that are not known are ignored.
+    """
+    job = speaking.admit(asked, services, sender)
+    is_sse = asked.stream_format == "sse"
+    return SpokenResponse(
+        (events_of if is_sse else sound_of)(job, asked, services),
+        media_type=EVENTS if is_sse else asked.response_format.media_type,
+        # Proxies must not gather it either.
+        headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )

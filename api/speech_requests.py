@@ -1,0 +1,96 @@
+"""What speech is asked for with: OpenAI's fields, and those of other Qwen3-TTS servers."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
+
+from shared.formats import SpeechFormat
+from shared.jobs import Task
+
+
+class TaskType(StrEnum):
+    """A task, as vLLM-omni calls it."""
+
+    CUSTOM_VOICE = "CustomVoice"
+    VOICE_DESIGN = "VoiceDesign"
+    BASE = "Base"
+
+    @property
+    def task(self) -> Task:
+        """What jobs call it."""
+        return {
+            self.CUSTOM_VOICE: Task.CUSTOM_VOICE,
+            self.VOICE_DESIGN: Task.VOICE_DESIGN,
+            self.BASE: Task.VOICE_CLONE,
+        }[self]
+
+
+def _voice(sent: Any) -> Any:
+    return sent["id"] if isinstance(sent, dict) and "id" in sent else sent
+
+
+Voice = Annotated[
+    str,
+    BeforeValidator(_voice),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+            ]
+        }
+    ),
+]
+Instructions = Annotated[str, StringConstraints(max_length=2_000)]
+
+
+class SpeechRequest(BaseModel):
+    """A text to be heard at once.
+
+    Fields that are not known here are ignored, unlike in a job, and `null` is as good as nothing:
+    there are many clients of OpenAI's API, and each sends something of its own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    input: Annotated[str, Field(description="The text to speak.", min_length=1)]
+    model: str | None = Field(
+        default=None,
+        description="A served model; `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` or none: any of them.",
+    )
+    voice: Voice | None = Field(
+        default=None, description="One of the model's, or one of OpenAI's, which stands for one."
+    )
+    instructions: Instructions | None = None
+    response_format: SpeechFormat = SpeechFormat.MP3
+    speed: float = Field(default=1.0, ge=0.25, le=4, description="2 is twice as fast.")
+    stream_format: Literal["audio", "sse"] = "audio"
+    task_type: TaskType | None = None
+    language: str = Field(default="auto", description="As listed by `/v1/models`, in any case.")
+    ref_audio: str | None = Field(
+        default=None, description="The voice to clone: a file in base64, or a data: URL."
+    )
+    ref_text: Instructions | None = Field(default=None, description="What is said in it.")
+    x_vector_only_mode: bool = Field(
+        default=False, description="Whether to take only the timbre from it, as without `ref_text`."
+    )
+    max_new_tokens: int | None = Field(default=None, ge=3, le=8192)
+    seed: int | None = Field(default=None, ge=0, lt=2**32)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict):
+            return sent
+        return {name: value for name, value in sent.items() if value is not None}
