@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from typing import cast
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar, cast
 
 import numpy as np
 from redis.asyncio import Redis
@@ -24,6 +24,7 @@ from shared.storage import Storage
 PATIENCE_S = 1.0
 # Of entries, 0.3 s each, at a time: the others wait in Redis, not here.
 AT_ONCE = 16
+T = TypeVar("T")
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Listener:
             attempt = _Attempt(self._redis, segment_id(self._job.id, index))
             while not attempt.is_whole:
                 if state.result_key is not None:
-                    yield (await self._stored(state.result_key))[self.sent :]
+                    yield await self._rest(state.result_key)
                     return
                 if state.key is not None:
                     yield seam.add(attempt.rest(await self._stored(state.key)))
@@ -78,25 +79,22 @@ class Listener:
             self.silent += pause
 
     async def _state(self, index: int) -> SegmentState:
-        while True:
-            try:
-                state = await run_in_threadpool(self._ledger.segment, self._job.id, index)
-            except Unavailable as error:
-                await _wait(error)
-                continue
-            if state.job_status == Status.FAILED:
-                code = state.error_code or SynthesisFailed.code
-                raise SynthesisFailed(f"the job failed: {state.error_message}", code)
-            if state.job_status == Status.CANCELLED:
-                raise JobNotReady("the job is cancelled: there is no audio")
-            return state
+        state = await _patiently(lambda: self._ledger.segment(self._job.id, index))
+        if state.job_status == Status.FAILED:
+            code = state.error_code or SynthesisFailed.code
+            raise SynthesisFailed(f"the job failed: {state.error_message}", code)
+        if state.job_status == Status.CANCELLED:
+            raise JobNotReady("the job is cancelled: there is no audio")
+        return state
 
     async def _stored(self, key: str) -> Pcm:
-        while True:
-            try:
-                return await run_in_threadpool(lambda: decode_wav(self._storage.get(key)))
-            except Unavailable as error:
-                await _wait(error)
+        return await _patiently(lambda: decode_wav(self._storage.get(key)))
+
+    async def _rest(self, key: str) -> Pcm:
+        """What is left of the whole job, once that is stored."""
+        spoken = await _patiently(lambda: list(self._ledger.spoken(self._job)))
+        self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
+        return (await self._stored(key))[self.sent :]
 
 
 class _Attempt:
@@ -143,6 +141,15 @@ class _Attempt:
         new = pcm[self._at - at :]
         self._at += len(new)
         return new
+
+
+async def _patiently(call: Callable[[], T]) -> T:
+    """What a call returns, in a thread, once what it needs is there."""
+    while True:
+        try:
+            return await run_in_threadpool(call)
+        except Unavailable as error:
+            await _wait(error)
 
 
 async def _wait(error: Exception) -> None:

@@ -50,7 +50,7 @@ def connect_listeners(url: str) -> AsyncRedis:
         socket_connect_timeout=2,
         socket_keepalive=True,
     )
-    return AsyncRedis(connection_pool=pool)
+    return AsyncRedis.from_pool(pool)
 
 
 @contextmanager
