@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,20 @@ from stub_runner import StubCodec, StubRunner
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.announcer import Announcer
 from shared.connection import connect
 from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
+from shared.queue import make_app
 from shared.roster import Roster
 from shared.settings import Settings
+from shared.storage import Storage
 from worker.engine.engine import Engine
+from worker.lease import Heartbeat
+from worker.live import Live
+from worker.tasks import SegmentTask
+from worker.watchdog import Watchdog
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +98,54 @@ def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClien
     roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return Storage.open((tmp_path / "results").as_uri())
+
+
+@pytest.fixture
+def stopping() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def live(redis: Redis) -> Iterator[Live]:
+    live = Live(redis)
+    yield live
+    live.close()
+
+
+@pytest.fixture
+def task(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    storage: Storage,
+    engine: Engine,
+    card: ModelCard,
+    live: Live,
+    stopping: threading.Event,
+) -> SegmentTask:
+    announcer = Announcer(make_app(redis_server.url))
+    # Not started: a claim lasts as long as its lease.
+    heartbeat = Heartbeat(
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=Roster(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
+    )
+    return SegmentTask(
+        card.id,
+        ledger=ledger,
+        storage=storage,
+        engine=engine,
+        heartbeat=heartbeat,
+        live=live,
+        at_once=2,
+        is_stopping=stopping.is_set,
+    )

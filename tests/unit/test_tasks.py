@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,70 +13,15 @@ from redis import Redis
 from stub_runner import StubRunner
 
 from client.local.redis_server import RedisServer
-from shared.announcer import Announcer
+from shared.audio import decode_wav
 from shared.errors import Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
-from shared.models import ModelCard
-from shared.queue import make_app
-from shared.roster import Roster
+from shared.live import KEPT_S, Heard, stream_key
 from shared.storage import Storage
 from worker.engine.engine import Engine
-from worker.lease import Heartbeat
-from worker.live import Live
+from worker.live import MOST_WAITING, Live
 from worker.tasks import SegmentTask
-from worker.watchdog import Watchdog
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage.open((tmp_path / "results").as_uri())
-
-
-@pytest.fixture
-def stopping() -> threading.Event:
-    return threading.Event()
-
-
-@pytest.fixture
-def live(redis: Redis) -> Iterator[Live]:
-    live = Live(redis)
-    yield live
-    live.close()
-
-
-@pytest.fixture
-def task(
-    redis: Redis,
-    redis_server: RedisServer,
-    ledger: Ledger,
-    storage: Storage,
-    engine: Engine,
-    card: ModelCard,
-    live: Live,
-    stopping: threading.Event,
-) -> SegmentTask:
-    announcer = Announcer(make_app(redis_server.url))
-    # Not started: a claim lasts as long as its lease.
-    heartbeat = Heartbeat(
-        worker="w",
-        card=card,
-        ledger=ledger,
-        roster=Roster(redis),
-        announcer=announcer,
-        is_alive=lambda: True,
-        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
-    )
-    return SegmentTask(
-        card.id,
-        ledger=ledger,
-        storage=storage,
-        engine=engine,
-        heartbeat=heartbeat,
-        live=live,
-        at_once=2,
-        is_stopping=stopping.is_set,
-    )
 
 
 def test_segments_become_one_file_in_order(
@@ -308,3 +252,61 @@ def test_the_other_seed_finds_the_end(
     ledger.admit("j", spec.model_copy(update={"seed": 7}), plain(["runaway"]))
     task()
     assert ledger.job("j").truncated == 0
+
+
+def test_a_live_segment_is_published_as_it_is_spoken(
+    task: SegmentTask,
+    ledger: Ledger,
+    storage: Storage,
+    redis_server: RedisServer,
+    redis: Redis,
+    spec: SpeechSpec,
+) -> None:
+    ledger.admit("j", spec.model_copy(update={"live": True}), plain(["abcdefghij"]))
+    task()
+    key = stream_key("j:0")
+    wait_until(lambda: redis.xlen(key) == 4)
+    with Redis.from_url(redis_server.url) as undecoded:
+        heard = [Heard.of(fields) for _id, fields in undecoded.xrange(key)]
+    assert [entry.at for entry in heard] == [0, 4 * 1_920, 8 * 1_920, 10 * 1_920]
+    assert [entry.is_end for entry in heard] == [False, False, False, True]
+    assert len({entry.epoch for entry in heard}) == 1
+    result_key = ledger.job("j").result_key
+    assert result_key is not None
+    stored = decode_wav(storage.get(result_key))
+    np.testing.assert_array_equal(np.concatenate([entry.pcm for entry in heard]), stored)
+    assert 0 < redis.ttl(key) <= KEPT_S
+
+
+def test_only_live_segments_are_published(
+    task: SegmentTask, ledger: Ledger, redis: Redis, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, plain(["abcdefghij"]))
+    task()
+    assert ledger.job("j").status == Status.COMPLETED
+    assert not redis.exists(stream_key("j:0"))
+
+
+def test_what_was_heard_is_not_said_again_with_another_seed(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, runner: StubRunner
+) -> None:
+    ledger.admit("j", spec.model_copy(update={"live": True, "seed": 7}), plain(["runaway"]))
+    task()
+    assert [request.sampling.seed for request in runner.admitted] == [7]
+    assert ledger.job("j").truncated == 1
+
+
+def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
+    ledger: Ledger, spec: SpeechSpec, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = Redis(port=1)
+    ledger.admit("j", spec, plain(["abc"]))
+    claim = ledger.claim(spec.model)
+    assert claim is not None
+    away = Live(nowhere)
+    segment = away.begin(claim)
+    for _ in range(MOST_WAITING + 2):
+        segment.add(np.ones(1, np.float32))
+    assert "is dropped" in caplog.text
+    away.close()
+    nowhere.close()
