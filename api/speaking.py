@@ -72,6 +72,8 @@ def _meanings(
     cards = _named(asked, served)
     task = _task(asked, cards)
     cards = [card for card in cards if card.task == task] or cards
+    alive = {model.card.id for model in served if model.workers}
+    cards = [card for card in cards if card.id in alive] or cards
     for card in cards:
         yield task, card, asked.instructions or None
     # Clients of OpenAI's models send them always; whoever names another one knows it.
@@ -85,7 +87,7 @@ def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
         raise Unavailable("no worker has started yet; start one with `python -m worker`")
     cards = [model.card for model in served]
     if asked.model is None or is_any_model(asked.model):
-        return [model.card for model in served if model.workers] or cards
+        return cards
     wanted = {asked.model.lower(), full_name(asked.model).lower()}
     named = [card for card in cards if card.id.lower() in wanted]
     if not named:

@@ -19,6 +19,7 @@ from shared.jobs import Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
 from shared.live import KEPT_S, Heard, stream_key
 from shared.storage import Storage
+from worker import live
 from worker.engine.engine import Engine
 from worker.live import MOST_WAITING, Live
 from worker.tasks import SegmentTask
@@ -297,8 +298,12 @@ def test_what_was_heard_is_not_said_again_with_another_seed(
 
 
 def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
-    ledger: Ledger, spec: SpeechSpec, caplog: pytest.LogCaptureFixture
+    ledger: Ledger,
+    spec: SpeechSpec,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(live, "GOODBYE_S", 0.1)
     nowhere = Redis(port=1)
     ledger.admit("j", spec, plain(["abc"]))
     claim = ledger.claim(spec.model)
