@@ -37,7 +37,7 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
         # A connection that broke while nobody used it is no reason to fail; silence is.
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def connect_listeners(url: str) -> AsyncRedis:

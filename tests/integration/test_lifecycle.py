@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from audio_files import pcm
 from processes import alive, wait_until
@@ -29,17 +30,31 @@ TEXT = "\n\n".join(f"Paragraph {n}, and more to come." for n in range(24))
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data = tmp_path_factory.mktemp("data")
-    with Stack(["tiny"], data=data, port=0, workers=2, logs_to_files=True) as stack:
-        stack.wait_ready(120)
-        yield stack
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LEASE_S", "5")  # what a dead worker held is found sooner
+        with Stack(["tiny"], data=data, port=0, workers=2, logs_to_files=True) as stack:
+            stack.wait_ready(120)
+            yield stack
 
 
-def test_a_job_outlives_the_worker_that_had_it(two_workers: Stack, tmp_path: Path) -> None:
-    with Narrator(two_workers.url) as narrator:
+def test_a_job_and_its_listener_outlive_the_worker_that_had_it(
+    two_workers: Stack, tmp_path: Path
+) -> None:
+    asked = {"voice": "vivian", "response_format": "pcm", "input": TEXT}
+    url = f"{two_workers.url}/v1/audio/speech"
+    with (
+        Narrator(two_workers.url) as narrator,
+        httpx2.stream("POST", url, json=asked, timeout=60) as answer,
+    ):
+        sound, live_id = answer.iter_bytes(), answer.headers["x-job-id"]
+        heard = [next(sound)]  # others of its segments are being spoken now, too
         job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
         wait_until(lambda: narrator.job(job.id).status == "in_progress")
         time.sleep(0.5)  # some of its segments are being spoken now
         two_workers._workers[0].kill()
+        heard += sound
+        live = narrator.wait(live_id)
+        stored = pcm(narrator.download(live_id, tmp_path / "live.wav"))
         done = narrator.wait(job.id)
         assert done.segments.completed == done.segments.total == 24
         interrupted = pcm(narrator.download(job.id, tmp_path / "a.wav"))
@@ -47,6 +62,15 @@ def test_a_job_outlives_the_worker_that_had_it(two_workers: Stack, tmp_path: Pat
         narrator.wait(again.id)
         whole = pcm(narrator.download(again.id, tmp_path / "b.wav"))
     assert interrupted.tobytes() == whole.tobytes()
+    assert b"".join(heard) == stored.tobytes()
+    assert "2" in attempts(two_workers, live_id, live.segments.total)
+
+
+def attempts(stack: Stack, job_id: str, segments: int) -> set[str | None]:
+    assert stack._redis
+    with connect(stack._redis.url) as redis:
+        keys = [f"tts:segment:{job_id}:{index}" for index in range(segments)]
+        return {redis.hget(key, "attempts") for key in keys}
 
 
 def test_a_job_is_cancelled_while_it_is_spoken(two_workers: Stack) -> None:
