@@ -5,16 +5,24 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from starlette.concurrency import run_in_threadpool
 
+from shared.errors import UnsupportedMedia
 from shared.formats import SpeechFormat
 from shared.jobs import Task
 
@@ -52,6 +60,8 @@ Voice = Annotated[
         }
     ),
 ]
+# Of a field's description, what is said beside its type.
+KEPT = ("title", "description", "default")
 Instructions = Annotated[str, StringConstraints(max_length=2_000)]
 
 
@@ -88,9 +98,51 @@ class SpeechRequest(BaseModel):
     max_new_tokens: int | None = Field(default=None, ge=3, le=8192)
     seed: int | None = Field(default=None, ge=0, lt=2**32)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """With `null` for each field that has a default."""
+        described = handler.resolve_ref_schema(handler(core_schema))
+        for name, field in described["properties"].items():
+            if field.get("default") is not None:
+                kept = {key: field.pop(key) for key in KEPT if key in field}
+                described["properties"][name] = {"anyOf": [field, {"type": "null"}], **kept}
+        return described
+
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, sent: Any) -> Any:
         if not isinstance(sent, dict):
             return sent
         return {name: value for name, value in sent.items() if value is not None}
+
+
+async def _sent(request: Request) -> SpeechRequest:
+    """Read the body, after the key."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise UnsupportedMedia("send JSON (application/json)", param="Content-Type")
+    return await run_in_threadpool(_validate, await request.body())
+
+
+def _validate(content: bytes) -> SpeechRequest:
+    try:
+        return SpeechRequest.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(found) from None
+
+
+Asked = Annotated[SpeechRequest, Depends(_sent)]
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": f"#/components/schemas/{SpeechRequest.__name__}"},
+                "example": {"model": "tts-1", "voice": "alloy", "input": "The lamp was lit."},
+            }
+        },
+    }
+}

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from api import speaking
+from api.answers import REFUSALS, Answers, error
 from api.deps import Use
-from api.routes.jobs import REFUSALS
-from api.schemas import ErrorBody
 from api.sender import From
-from api.speech_requests import SpeechRequest
+from api.speech_requests import BODY, Asked
 from api.spoken import SpokenResponse, events_of, sound_of
 from shared.formats import SpeechFormat
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
 EVENTS = "text/event-stream"
 KINDS = (*(kind.media_type for kind in SpeechFormat), EVENTS)
-ANSWERS: dict[int | str, dict[str, Any]] = {
+ANSWERS: Answers = {
     200: {"content": {kind: {} for kind in KINDS}, "description": "Sound, as it is spoken"},
-    **{status: answer for status, answer in REFUSALS.items() if status != 415},
-    404: {"model": ErrorBody, "description": "No such model"},
-    500: {"model": ErrorBody, "description": "The text could not be spoken"},
+    **REFUSALS,
+    **error(404, "No such model"),
+    **error(500, "The text could not be spoken"),
 }
 
 
-@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS)
-def speech(asked: SpeechRequest, sender: From, services: Use) -> SpokenResponse:
+@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS, openapi_extra=BODY)
+def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled

@@ -167,6 +167,7 @@ def test_null_and_unknown_fields_are_as_good_as_nothing() -> None:
         ({"response_format": "m4b"}, 400, "response_format"),
         ({"stream_format": "websocket"}, 400, "stream_format"),
         ({"voice": {"name": "alloy"}}, 400, "voice"),
+        ({"speed": "2"}, 400, "speed"),
         ({"seed": -1}, 400, "seed"),
         ({"task_type": "Base", "ref_audio": "!"}, 400, "ref_audio"),
         ({"model": "b", "task_type": "CustomVoice"}, 400, "task_type"),
