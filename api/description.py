@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from api.requests import KINDS
 from api.schemas import ErrorBody
+from api.speech_requests import SpeechRequest
 
 SUMMARY = "Submit text, poll the job, fetch the speech."
 DESCRIPTION = """\
@@ -29,6 +30,7 @@ but at `/healthz` and `/readyz`. What belongs to another owner is not there for 
 """
 TAGS = [
     {"name": "jobs", "description": "Submit, follow, list, cancel and delete jobs."},
+    {"name": "speech", "description": "Speech at once, in the shape of OpenAI's API."},
     {"name": "results", "description": "What a completed job has become."},
     {"name": "batches", "description": "Many jobs at once, in the shape of OpenAI's Batch API."},
     {"name": "models", "description": "What is served, and how busy it is."},
@@ -63,7 +65,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _described() -> dict[str, Any]:
     """The requests, which are read by us, and the errors, which all routes have."""
     _, described = models_json_schema(
-        [(kind, "validation") for kind in (*KINDS, ErrorBody)],
+        [(kind, "validation") for kind in (*KINDS, SpeechRequest, ErrorBody)],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = described["$defs"]

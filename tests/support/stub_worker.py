@@ -18,6 +18,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from worker.engine.engine import Engine
 from worker.lease import Heartbeat
+from worker.live import Live
 from worker.tasks import SegmentTask
 from worker.watchdog import Watchdog
 
@@ -48,12 +49,14 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
+    live = Live(redis)
     task = SegmentTask(
         card.id,
         ledger=ledger,
         storage=Storage.open(settings.storage_url),
         engine=engine,
         heartbeat=heartbeat,
+        live=live,
         at_once=4,
         is_stopping=stopping.is_set,
     )
@@ -72,5 +75,6 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         thread.join()
         heartbeat.stop()
         engine.close()
+        live.close()
         announcer.close()
         redis.close()

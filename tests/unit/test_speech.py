@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,9 +13,9 @@ from typing import Any
 import httpx2
 import openai
 import pytest
-import uvicorn
 from audio_files import recording
 from fastapi.testclient import TestClient
+from live_server import serving
 from processes import wait_until
 from pydantic import ValidationError
 from redis import Redis
@@ -199,16 +198,8 @@ def serve(settings: Settings) -> Serve:
 
     @contextmanager
     def served(**changes: Any) -> Iterator[str]:
-        app = create_app(settings.model_copy(update=changes))
-        server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        try:
-            wait_until(lambda: server.started)
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/v1"
-        finally:
-            server.should_exit = True
-            thread.join()
+        with serving(settings.model_copy(update=changes)) as url:
+            yield f"{url}/v1"
 
     return served
 
