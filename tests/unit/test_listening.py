@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import wait_until
 from redis import Redis
@@ -135,6 +135,7 @@ def assert_hears_all(heard: Future[Pcm], speaker: Speaker) -> None:
     np.testing.assert_array_equal(heard.result(20), speaker.joined)
 
 
+@settings(deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 300), max_size=6),
     start=st.booleans(),
