@@ -13,8 +13,22 @@ from api import errors
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
 from api.middleware import BodyLimit, RequestId
-from api.routes import batches, events, health, job_lists, jobs, models, queue, results, speech
+from api.routes import (
+    batches,
+    events,
+    health,
+    job_lists,
+    jobs,
+    models,
+    page,
+    queue,
+    results,
+    speech,
+)
 from shared.settings import Settings
+
+# In the order in which the description has them.
+ROUTES = (jobs, job_lists, events, results, batches, speech, models, queue, health, page)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -39,7 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in (jobs, job_lists, events, results, batches, speech, models, queue, health):
+    for module in ROUTES:
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)

@@ -86,6 +86,14 @@ class QueueObject(BaseModel):
     audio_seconds_per_second: float
 
 
+class PageLimits(BaseModel):
+    """What the page says of the limits: characters, bytes, and seconds of a reference."""
+
+    max_input_chars: int
+    max_body_bytes: int
+    max_reference_s: float
+
+
 class Health(BaseModel):
     """That a process is up."""
 

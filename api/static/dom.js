@@ -1,0 +1,47 @@
+// Making and finding elements. Texts come in as text only: nothing here reads markup.
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element with properties (`class`, `data-…`, `aria-…` and `role` as attributes) and children. */
+export function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name in node && !name.includes("-")) node[name] = value;
+    else if (value !== null && value !== undefined && value !== false) {
+      node.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** One of the drawings in icons.svg; what it means is said in words beside it. */
+export function icon(name) {
+  const drawing = document.createElementNS(SVG, "svg");
+  drawing.setAttribute("class", "icon");
+  drawing.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `/static/icons.svg#${name}`);
+  drawing.append(use);
+  return drawing;
+}
+
+/** Say something to whoever listens to the page rather than looks at it. */
+export function say(text) {
+  $("#told").textContent = text;
+}
+
+/** A radio button that looks like a tile, with its label. */
+export function radio(group, value, ...content) {
+  const input = el("input", { type: "radio", name: group, value, class: "hidden" });
+  return el("label", { class: "tile" }, input, el("span", {}, ...content));
+}
+
+/** Fill a select with [value, text] pairs, and keep what is chosen where it is still there. */
+export function fill(select, pairs) {
+  const chosen = select.value;
+  select.replaceChildren(...pairs.map(([value, text]) => el("option", { value }, text)));
+  if (pairs.some(([value]) => value === chosen)) select.value = chosen;
+}

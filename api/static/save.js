@@ -1,0 +1,33 @@
+// Downloads: a plain link, or, where a key has to go with it, a fetch that ends in one.
+
+import { el } from "./dom.js";
+import { size } from "./words.js";
+
+/** `links(job)` gives the links to all files of a finished job. */
+export function createSave(api) {
+  function link(text, url, name) {
+    const node = el("a", { href: url, download: name, class: "button quiet" }, text);
+    node.addEventListener("click", async (event) => {
+      if (!api.keyed || node.href.startsWith("blob:")) return;
+      event.preventDefault();
+      node.href = URL.createObjectURL(await api.blob(url));
+      node.click();
+      URL.revokeObjectURL(node.href);
+      node.href = url;
+    });
+    return node;
+  }
+
+  return {
+    links(job) {
+      const { format, bytes } = job.audio;
+      const { content, subtitles, timings } = job.links;
+      return [
+        link(`${format.toUpperCase()}, ${size(bytes)}`, content, `${job.id}.${format}`),
+        link("SRT subtitles", `${subtitles}?format=srt`, `${job.id}.srt`),
+        link("VTT subtitles", `${subtitles}?format=vtt`, `${job.id}.vtt`),
+        link("Timings", timings, `${job.id}.json`),
+      ];
+    },
+  };
+}
