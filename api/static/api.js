@@ -23,7 +23,7 @@ export class Away extends Error {
 export function createApi(key, reachable) {
   const authorization = () => (key.value ? { Authorization: `Bearer ${key.value}` } : {});
 
-  async function reach(path, { json, body, headers = {}, ...rest }) {
+  async function reach(path, { json, body, stream, headers = {}, ...rest }) {
     const kind = json ? { "Content-Type": "application/json" } : {};
     const asked = {
       ...rest,
@@ -36,7 +36,8 @@ export function createApi(key, reachable) {
       return answer;
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      reachable(false);
+      // A stream may fail where all else goes well: what asks in its stead finds out.
+      if (!stream) reachable(false);
       throw new Away();
     }
   }
@@ -64,7 +65,7 @@ export function createApi(key, reachable) {
     async *events(path, signal, lastId) {
       const resume = lastId ? { "Last-Event-ID": lastId } : {};
       const headers = { Accept: "text/event-stream", ...resume };
-      const answer = await send(path, { headers, signal });
+      const answer = await send(path, { headers, signal, stream: true });
       yield* events(answer.body);
     },
   };

@@ -38,16 +38,15 @@ export function createFollower(api, { changed, gone }) {
 
   async function follow(id, signal) {
     const seen = { job: null, mark: "", pause: FIRST_MS };
-    while (!signal.aborted && !ENDED.includes(seen.job?.status)) {
+    const ended = () => signal.aborted || ENDED.includes(seen.job?.status);
+    while (!ended()) {
       try {
-        if (streams < STREAMS) await listen(id, seen, signal);
-        if (ENDED.includes(seen.job?.status)) return;
+        if (streams < STREAMS) await listen(id, seen, signal).catch(unlessGone);
+        if (ended()) return;
         await pause(seen.pause, signal);
         await ask(id, seen, signal);
       } catch (error) {
-        if (signal.aborted) return;
         if (error.status === 404) return gone(id);
-        await pause(seen.pause, signal);
       }
       seen.pause = Math.min(1.5 * seen.pause, LONGEST_MS);
     }
@@ -62,6 +61,11 @@ export function createFollower(api, { changed, gone }) {
     },
     leave: (id) => followed.get(id)?.abort(),
   };
+}
+
+/** A stream that broke is no loss: the job is asked for instead. */
+function unlessGone(error) {
+  if (error.status === 404) throw error;
 }
 
 function pause(ms, signal) {

@@ -1,0 +1,80 @@
+"""`make page`: the page in a real browser, against the real service with tiny models."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from running import cache_folder, stack
+from sheet import Sheet
+
+from client import Narrator
+from client.local.stack import Stack
+
+__all__ = ["cache_folder", "stack"]  # fixtures
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+DESKTOP = {"width": 1360, "height": 900}
+WITHIN_MS = 20_000
+# What the browser itself says of each answer that is no success, and of each that does not come.
+REFUSED = "Failed to load resource"
+expect.set_options(timeout=WITHIN_MS)
+
+if not os.environ.get("SCREENSHOTS"):
+    collect_ignore = ["test_screenshots.py"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "refused: the server refuses something in this test")
+    config.addinivalue_line("markers", "visitor(**options): the browser that a test wants")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if program is None:
+        pytest.fail("there is no Chromium on this machine: `make browser` installs one")
+    # A microphone that hums; and root, as in containers, has to do without the sandbox.
+    options = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    if os.geteuid() == 0:
+        options.append("--no-sandbox")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page in a browser that was never here before; it may complain of nothing."""
+    marker = request.node.get_closest_marker("visitor")
+    options = {"viewport": DESKTOP, **(marker.kwargs if marker else {})}
+    complaints: list[str] = []
+    is_refused = request.node.get_closest_marker("refused") is not None
+
+    def heard(message: ConsoleMessage) -> None:
+        expected = is_refused and message.text.startswith(REFUSED)
+        if message.type in ("error", "warning") and not expected:
+            complaints.append(f"{message.text} ({message.location})")
+
+    with browser.new_context(base_url=stack.url, **options) as context:
+        context.set_default_timeout(WITHIN_MS)
+        page = context.new_page()
+        page.on("console", heard)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto("/")
+        yield page
+    assert complaints == []
+
+
+@pytest.fixture
+def sheet(page: Page) -> Sheet:
+    return Sheet(page)
+
+
+@pytest.fixture
+def narrator(stack: Stack) -> Iterator[Narrator]:
+    with Narrator(stack.url) as narrator:
+        yield narrator
