@@ -9,7 +9,7 @@ import { createText } from "./text.js";
 
 /** `sent(job, request)` is called with each job that was accepted. */
 export function startForm({ api, catalogue, limits, clone, sent }) {
-  const form = $("#write");
+  const form = $("#form");
   const draft = createDraft(form);
   const text = createText(limits, changed);
   const choices = createChoices(form, catalogue);

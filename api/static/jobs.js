@@ -15,6 +15,7 @@ export function startJobs({ api, sent, listen }) {
   const older = $("#older");
   const rows = new Map();
   const status = new Map();
+  let oldest = null;
   const follower = createFollower(api, { changed: show, gone: forget });
 
   const actions = {
@@ -76,19 +77,19 @@ export function startJobs({ api, sent, listen }) {
   /** Look at the newest jobs; rows that were there keep their place. */
   async function load() {
     const first = rows.size === 0;
-    const { data, has_more: more } = await page();
+    const { data, has_more: more, last_id: last } = await page();
     for (const job of first ? data : data.toReversed()) {
       if (!rows.has(job.id) || status.get(job.id) !== job.status) show(job, first ? "append" : "prepend");
     }
-    if (first) older.hidden = !more;
+    if (first) [older.hidden, oldest] = [!more, last];
     $("#jobs-error").hidden = true;
     empty();
   }
 
   async function loadOlder() {
-    const { data, has_more: more } = await page(list.lastElementChild?.dataset.id);
+    const { data, has_more: more, last_id: last } = await page(oldest);
     for (const job of data) if (!rows.has(job.id)) show(job, "append");
-    older.hidden = !more;
+    [older.hidden, oldest] = [!more, last ?? oldest];
     say(`${data.length} older jobs`);
   }
 

@@ -99,8 +99,8 @@ function about(job) {
 function going(job) {
   const { total, completed, truncated } = job.segments;
   if (job.status === "queued") {
-    const before = job.queue_position;
-    return before > 0 ? ` · ${plural(before, "segment")} before it` : ` · ${plural(total, "segment")}`;
+    const before = (job.queue_position ?? 1) - 1;
+    return ` · ${plural(total, "segment")}${before ? `, ${plural(before, "job")} before it` : ""}`;
   }
   if (job.status === "in_progress") {
     const left = job.eta_s === null ? "" : ` · ${span(job.eta_s)} to go`;

@@ -41,7 +41,7 @@ export const spoken = (name) =>
 export const short = (model) => model.replace(/^.*Qwen3-TTS-12Hz-/, "");
 
 /** What a job is called: its title, or how it begins. */
-export const called = (job) => job.title || job.metadata?.opening || `Job ${job.id.slice(4, 12)}`;
+export const called = (job) => job.title || job.metadata.opening || job.id.replace(/^job_(.{8}).*/, "Job $1");
 
 /** Bytes, as sizes of files are given. */
 export function size(bytes) {

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
+from processes import wait_until
 from sheet import Sheet
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
@@ -73,7 +74,8 @@ def test_each_view_is_accessible_and_fits(sheet: Sheet, page: Page, look: str) -
 def check(page: Page) -> None:
     """A view has nothing that is wrong, too small or too wide."""
     # Colours that are on their way to others are no colours to be judged.
-    page.wait_for_function("document.getAnimations().every((one) => one.playState !== 'running')")
+    running = "document.getAnimations().filter((one) => one.playState === 'running').length"
+    wait_until(lambda: page.evaluate(running) == 0)
     assert violations(page) == []
     assert page.evaluate(SMALL, HIT_PX) == []
     assert_fits(page)

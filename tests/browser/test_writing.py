@@ -22,7 +22,7 @@ def test_a_book_is_dropped_and_read(sheet: Sheet, page: Page) -> None:
     row = sheet.sent()
     expect(row.get_by_role("heading")).to_have_text("The Lamp")
     sheet.listen(row)
-    page.get_by_role("button", name="II. The Inn").click()
+    page.get_by_role("button", name="II. The Inn 0:").click()
     expect(sheet.heard).to_have_text("II. The Inn")
 
 
@@ -111,7 +111,8 @@ def test_a_server_that_went_away_is_told_of_and_found_again(
     expect(row.locator(".state")).to_contain_text("Reading")
     assert stack._api
     stack._api.kill()
-    banner = page.get_by_role("alert").filter(has_text="The server does not answer.")
+    wait_until(lambda: stack._api and stack._api.exit_code is not None)
+    banner = page.get_by_role("alert").filter(has_text="Jobs go on without this page")
     expect(banner).to_be_visible()
     sheet.text.fill("One more.")
     sheet.send.click()
