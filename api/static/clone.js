@@ -23,6 +23,7 @@ export function createClone({ api, catalogue, limits, changed }) {
   const more = el("details", { class: "more", id: "new-voice" });
   let recording = null; // what the microphone gave, instead of a file
   let chosen = "";
+  let once = null; // a voice of this visit, on a server that keeps none
 
   const recorder = createRecorder(limits.max_reference_s, (made) => {
     recording = made;
@@ -56,7 +57,7 @@ export function createClone({ api, catalogue, limits, changed }) {
   );
 
   function show() {
-    const voices = catalogue.cloned();
+    const voices = [...catalogue.cloned(), ...(once ? [once] : [])];
     if (!voices.some((voice) => voice.id === chosen)) chosen = voices[0]?.id ?? "";
     list.replaceChildren(...voices.map((voice) => {
       const facts = [voice.duration_s && span(voice.duration_s), voice.language && spoken(voice.language)];
@@ -71,6 +72,7 @@ export function createClone({ api, catalogue, limits, changed }) {
   function describe(voice) {
     about.replaceChildren();
     if (!voice) return;
+    if (voice === once) return about.append(el("p", { class: "hint" }, "This server keeps no voices: the recording goes with each job."));
     const hear = el("button", { type: "button", class: "quiet" }, icon("play"), "Hear the recording");
     hear.addEventListener("click", () => run(async () => {
       hearing.src = URL.createObjectURL(await api.blob(`/v1/audio/voices/${voice.id}/sample`));
@@ -100,12 +102,7 @@ export function createClone({ api, catalogue, limits, changed }) {
   async function upload() {
     const sample = recording ?? file.files[0];
     if (!sample) throw Object.assign(new Error("Choose a recording first."), { param: "reference" });
-    const body = new FormData();
-    body.set("audio_sample", sample, sample.name);
-    body.set("name", fields.name.value.trim());
-    body.set("consent", String(fields.consent.checked));
-    if (fields.ref_text.value.trim()) body.set("ref_text", fields.ref_text.value.trim());
-    const voice = await api.json("/v1/audio/voices", { method: "POST", body });
+    const voice = await kept(sample);
     chosen = voice.id;
     await catalogue.load();
     say([`${voice.name} is ready.`, ...(voice.warnings ?? []).map((each) => each.message)].join(" "));
@@ -115,6 +112,26 @@ export function createClone({ api, catalogue, limits, changed }) {
     recorder.clear();
     more.open = false;
     $("input:checked", list)?.focus();
+  }
+
+  /** The voice, kept by the server; or by this page, where the server has no place for voices. */
+  async function kept(sample) {
+    const body = new FormData();
+    body.set("audio_sample", sample, sample.name);
+    body.set("name", fields.name.value.trim());
+    body.set("consent", String(fields.consent.checked));
+    if (fields.ref_text.value.trim()) body.set("ref_text", fields.ref_text.value.trim());
+    try {
+      return await api.json("/v1/audio/voices", { method: "POST", body });
+    } catch (refused) {
+      if (![404, 405].includes(refused.status)) throw refused;
+      if (!fields.consent.checked) {
+        throw Object.assign(new Error("consent is needed for this"), { param: "consent" });
+      }
+      const reference = { audio: await base64(sample), text: body.get("ref_text") ?? undefined };
+      once = { id: "once", name: body.get("name") || sample.name, sample, reference };
+      return once;
+    }
   }
 
   add.addEventListener("click", () => run(async () => {
@@ -127,5 +144,23 @@ export function createClone({ api, catalogue, limits, changed }) {
     changed();
   });
 
-  return { show, fields: () => ({ voice: chosen }) };
+  return {
+    show,
+    fields: () => (once && chosen === once.id ? { reference: once.reference } : { voice: chosen }),
+    /** Put the recording into a form, beside a file to read. */
+    attach(form) {
+      form.set("reference", once.sample);
+      if (once.reference.text) form.set("reference_text", once.reference.text);
+    },
+  };
+}
+
+/** A file's bytes in base64. */
+function base64(file) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.split(",")[1]);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(file);
+  });
 }

@@ -18,6 +18,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
 
   function changed() {
     name = newName();
+    $("#accepted").hidden = true;
     draft.keep();
   }
 
@@ -48,7 +49,10 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     const filled = new FormData();
     filled.set("file", text.file);
     filled.set("metadata", JSON.stringify(metadata));
-    for (const [field, value] of Object.entries(fields())) filled.set(field, value);
+    for (const [field, value] of Object.entries(fields())) {
+      if (field !== "reference") filled.set(field, value);
+      else clone.attach(filled);
+    }
     return { body: filled };
   }
 
@@ -63,6 +67,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     const job = await api.json("/v1/jobs", { method: "POST", headers, ...request });
     name = newName();
     sent(job, request);
+    $("#accepted").hidden = false;
     say("Accepted. The job is at the top of the list.");
   }
 

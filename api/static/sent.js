@@ -11,7 +11,7 @@ export function createSent() {
 
   return {
     keep(id, request) {
-      if (!request.json || request.json.input.length > LONGEST) return files.set(id, request);
+      if (!request.json || JSON.stringify(request).length > LONGEST) return files.set(id, request);
       kept.unshift([id, request]);
       kept.length = Math.min(kept.length, MOST);
       try {
