@@ -69,22 +69,28 @@ export function createClone({ api, catalogue, limits, changed }) {
     describe(voices.find((voice) => voice.id === chosen));
   }
 
+  /** What the server thinks of a voice, and what can be done with it. */
   function describe(voice) {
     about.replaceChildren();
     if (!voice) return;
-    if (voice === once) return about.append(el("p", { class: "hint" }, "This server keeps no voices: the recording goes with each job."));
+    const kept = voice !== once;
     const hear = el("button", { type: "button", class: "quiet" }, icon("play"), "Hear the recording");
-    hear.addEventListener("click", () => run(async () => {
-      hearing.src = URL.createObjectURL(await api.blob(`/v1/audio/voices/${voice.id}/sample`));
-      await hearing.play();
-    }));
+    hear.addEventListener("click", () => run(() => play(kept ? null : voice.sample, voice)));
     const remove = el("button", { type: "button", class: "quiet" }, "Delete this voice");
     remove.addEventListener("click", () => run(async () => {
-      await api.send(`/v1/audio/voices/${voice.id}`, { method: "DELETE" });
+      if (kept) await api.send(`/v1/audio/voices/${voice.id}`, { method: "DELETE" });
+      else once = null;
       say(`${voice.name} is deleted`);
       await catalogue.load();
     }));
     about.append(...(voice.warnings ?? []).map(warning), el("div", { class: "send" }, hear, remove));
+  }
+
+  async function play(sample, voice) {
+    URL.revokeObjectURL(hearing.src);
+    const file = sample ?? (await api.blob(`/v1/audio/voices/${voice.id}/sample`));
+    hearing.src = URL.createObjectURL(file);
+    await hearing.play();
   }
 
   const warning = ({ message }) =>

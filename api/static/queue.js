@@ -12,7 +12,7 @@ export function startQueue(api) {
     const open = queue.jobs.queued + queue.jobs.in_progress;
     $("#queue").dataset.workers = workers ? "some" : "none";
     $("#queue-line").textContent = workers
-      ? `${plural(workers, "worker")}, ${open ? plural(open, "open job") : "all quiet"}`
+      ? `${plural(workers, "worker")}, ${open ? plural(open, "job") : "all quiet"}`
       : "No worker";
     $("#queue-card").replaceChildren(facts(queue), models(queue.models));
   }

@@ -11,6 +11,8 @@ const SAID = {
   cancelled: "Cancelled",
 };
 
+const MADE = { voice_design: "Described voice", voice_clone: "Cloned voice" };
+
 /** A row; `actions` are listen, cancel, remove and again, each called with the job. */
 export function createRow(actions) {
   const title = el("h3", {});
@@ -91,8 +93,8 @@ export function createRow(actions) {
 
 /** What does not change: who reads it, with which model, since when. */
 function about(job) {
-  const who = job.voice ? spoken(job.voice.replace(/^voice_.*/, "cloned voice")) : { voice_design: "Described voice" }[job.task] ?? "Cloned voice";
-  return [who, short(job.model), when(job.created_at)].join(" · ");
+  const own = job.task === "custom_voice" ? spoken(job.voice) : MADE[job.task];
+  return [own, short(job.model), when(job.created_at)].filter(Boolean).join(" · ");
 }
 
 /** How it stands, in words. */

@@ -20,10 +20,18 @@ BOOK = "The lamp was lit, and nobody spoke. " * 1_500
 NAME = "The lamp was lit. She sat down. Nobody spoke. …"
 
 
+@pytest.fixture(scope="module")
+def spoken(stack: Stack) -> str:
+    """A finished job of four sentences."""
+    with Narrator(stack.url) as narrator:
+        job = narrator.submit(TEXT, task="custom_voice", voice="vivian")
+        return narrator.wait(job.id).id
+
+
 @pytest.fixture
-def done(sheet: Sheet) -> Locator:
-    """The row of a job of four sentences, which is being played."""
-    row = sheet.submit(TEXT)
+def done(sheet: Sheet, spoken: str) -> Locator:
+    """Its row; it is being played."""
+    row = sheet.row(spoken)
     sheet.listen(row)
     return row
 

@@ -39,7 +39,7 @@ def test_a_file_can_be_chosen_and_left_out(sheet: Sheet, page: Page) -> None:
 def test_what_is_chosen_is_what_is_sent(
     sheet: Sheet, page: Page, narrator: Narrator, stack: Stack
 ) -> None:
-    page.get_by_text("Sohee").click()
+    page.get_by_text("Sohee", exact=True).click()
     page.get_by_label("Language").select_option("korean")
     page.get_by_text("More", exact=True).click()
     page.get_by_label("File format").select_option("mp3")
@@ -131,6 +131,7 @@ def make_voice(page: Page, name: str) -> None:
     page.get_by_label("What is said in it").fill("The lamp was lit.")
 
 
+@pytest.mark.refused  # where the server keeps no voices
 def test_a_voice_is_added_and_speaks(sheet: Sheet, page: Page) -> None:
     make_voice(page, "Ada")
     file = {"name": "ada.wav", "mimeType": "audio/wav", "buffer": recording()}
@@ -144,6 +145,7 @@ def test_a_voice_is_added_and_speaks(sheet: Sheet, page: Page) -> None:
     expect(page.get_by_role("radio", name="Ada")).to_have_count(0)
 
 
+@pytest.mark.refused
 def test_a_voice_is_recorded(page: Page) -> None:
     make_voice(page, "Grace")
     page.get_by_role("button", name="Record", exact=True).click()
