@@ -5,11 +5,12 @@ MODEL  ?= tiny
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 # Where torch comes from, if not from pip's default index (README: Settings).
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults soak check format clean
+.PHONY: help setup demo test browser page faults soak check format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +30,13 @@ demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-Custo
 
 test: check ## everything that CI runs: static checks and all tests
 	$(BIN)/pytest
+
+browser: ## install the browser that the tests of the page use
+	@$(ROOT) apt-get update -qq
+	@$(ROOT) apt-get install -y -qq --no-install-recommends chromium
+
+page: $(READY) ## use the web page in that browser (SCREENSHOTS=1: and take the pictures of docs/images)
+	@$(BIN)/pytest tests/browser -p no:cacheprovider
 
 FAULTS := $(BIN)/pytest tests/faults -p no:cacheprovider --timeout 7200
 
