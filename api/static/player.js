@@ -69,7 +69,9 @@ export function startPlayer({ api, save }) {
 
   async function read(job) {
     const timings = await api.json(job.links.timings);
-    if (opened === job) reader.open(timings);
+    if (opened !== job) return;
+    reader.open(timings);
+    show();
   }
 
   const start = () => audio.play().catch((error) => error.name === "AbortError" || complain(error));

@@ -130,6 +130,7 @@ def test_the_keyboard_is_enough(sheet: Sheet, page: Page) -> None:
     expect(sheet.pause).to_be_focused()
     keys.press("Space")
     expect(sheet.play).to_be_focused()
+    expect(sheet.heard).to_be_visible()
     keys.press("Shift+Tab")
     expect(page.locator(".sentence").first).to_be_focused()
     keys.press("Enter")
