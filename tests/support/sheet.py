@@ -40,16 +40,13 @@ class Sheet:
             self.send.click()
         return self.row(answer.value.json()["id"])
 
-    def submit_refused(self, text: str) -> None:
-        """Send a text that will not be taken."""
-        self.text.fill(text)
-        self.refused()
-
-    def refused(self) -> None:
-        """Send what is in the form, which will not be taken."""
+    def refused(self) -> str:
+        """Send what is in the form, which will not be taken; returns what the server says."""
         with self.page.expect_response("**/v1/jobs") as answer:
             self.send.click()
         assert not answer.value.ok
+        message: str = answer.value.json()["error"]["message"]
+        return message
 
     def row(self, job_id: str) -> Locator:
         """The row of a job."""
