@@ -52,7 +52,7 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
         task=card.task,
         model=card.id,
         language=_listed(request.language, card.languages, "language", card),
-        voice=voice and _listed(voice, card.voices, "voice", card),
+        voice=None if voice is None else _listed(voice, card.voices, "voice", card),
         instructions=_instructions(request, card),
         seed=request.seed,
         sampling=request.sampling,

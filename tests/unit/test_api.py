@@ -64,6 +64,7 @@ def test_a_job_is_accepted_announced_and_found(api: TestClient, redis: Redis) ->
     [
         ({"voice": "nobody"}, "voice", "ryan, vivian"),
         ({"voice": None}, "voice", "string"),
+        ({"voice": ""}, "voice", "ryan, vivian"),
         ({"language": "klingon"}, "language", "auto, chinese, english"),
         ({"model": "9B"}, "model", "tiny-CustomVoice"),
         ({"model": "d"}, "task", "d can do: voice_design"),
