@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 
 from celery import Celery
 from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from shared.queue import SYNTHESISE, queue_name
 
 # Messages of a model: more would only lie there, and what is missing is found by reconciling.
 ENOUGH = 500
+# When there are enough, there is no hurry to look again.
+BUSY_S = 0.05
 _log = logging.getLogger(__name__)
 
 
@@ -52,9 +56,12 @@ class Announcer:
                 due, self._due = self._due, Counter()
                 if not due:
                     return
-            self._send(due)
+            if not self._send(due):
+                time.sleep(BUSY_S)
 
-    def _send(self, due: Counter[str]) -> None:
+    def _send(self, due: Counter[str]) -> bool:
+        """Send what is due; False if the queue had messages enough."""
+        sent = 0
         try:
             with self._app.producer_or_acquire() as producer:
                 for model, segments in due.items():
@@ -62,5 +69,7 @@ class Announcer:
                     lacking = ENOUGH - producer.channel.client.llen(queue)
                     for _ in range(min(segments, lacking)):
                         self._app.send_task(SYNTHESISE, queue=queue, producer=producer)
-        except (KombuError, OSError) as error:
+                        sent += 1
+        except (KombuError, OSError, RedisError) as error:
             _log.warning("Could not announce segments now, workers will find them: %s", error)
+        return sent > 0

@@ -1,0 +1,74 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from audio_files import recording
+from books import Page, make_epub
+
+from client import Narrator
+from client.local.stack import Stack
+from client.narrator import DEFAULT_URL
+
+README = Path(__file__).parents[2] / "README.md"
+JOB = "job_6f0c…"
+
+
+def commands(start: str) -> Iterator[str]:
+    """The commands of the README that begin so, with the lines that continue them."""
+    for block in re.findall(r"```console\n(.*?)```", README.read_text("utf-8"), re.DOTALL):
+        for command in re.findall(r"^\$ (.*(?:\\\n.*)*)", block, re.MULTILINE):
+            if command.startswith(start):
+                yield command
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "me.wav").write_bytes(recording(4.0))
+    (tmp_path / "alice.epub").write_bytes(make_epub([Page("Down", "<p>Alice was tired.</p>")]))
+    return tmp_path
+
+
+def test_every_curl_command_works(stack: Stack, narrator: Narrator, files: Path) -> None:
+    written = README.read_text("utf-8")
+    inline = re.findall(r"`(curl [^`]+)`", written)
+    job, ran = JOB, 0
+    for command in [*commands("curl"), *(" ".join(each.split()) for each in inline)]:
+        asked = command.replace(DEFAULT_URL, stack.url).replace(JOB, job)
+        if asked.rstrip().endswith(("lamp.wav   # 24 kHz, mono, 16 bit",)):
+            narrator.wait(job)
+        told = subprocess.run(
+            ["bash", "-c", asked.replace("curl ", "curl --fail-with-body -s ", 1)],
+            cwd=files,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert told.returncode == 0, f"{asked}\n{told.stdout}{told.stderr}"
+        if found := re.search(r'"id":"(job_\w+)"', told.stdout):
+            job = found[1]
+        ran += 1
+    assert ran >= 7
+    assert (files / "lamp.wav").read_bytes().startswith(b"RIFF")
+    assert (files / "lamp.mp3").stat().st_size > 1_000
+
+
+def test_the_python_of_the_readme_works(
+    stack: Stack, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(files)
+    exec(code.replace(DEFAULT_URL, stack.url), {})
+    assert (files / "lamp.mp3").stat().st_size > 1_000
+
+
+def test_every_command_of_narrate_is_one() -> None:
+    told = subprocess.run(["narrate", "-h"], capture_output=True, text=True, check=True).stdout
+    for command in commands("narrate"):
+        word = command.split()[1]
+        assert "." in word or re.search(rf"^\s+{word}\b", told, re.MULTILINE), command
