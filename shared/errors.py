@@ -128,6 +128,12 @@ class ObjectNotFound(QueueError):
     code = "object_not_found"
 
 
+class FetchFailed(QueueError):
+    """Raised when a URL that a client named gives nothing that can be used, or not in time."""
+
+    code = "fetch_failed"
+
+
 class InvalidSetting(QueueError):
     """Raised when a setting is unknown or out of range; names it and says what is allowed."""
 
