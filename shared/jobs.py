@@ -224,6 +224,7 @@ class Job(Record):
     error_code: str | None = None
     error_message: str | None = None
     batch_sizes: dict[int, int] = {}
+    webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None
 

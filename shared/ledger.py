@@ -33,6 +33,7 @@ from shared.jobs import (
 from shared.limits import UNLIMITED, Idempotency, Limits, refusal
 from shared.queue import queue_name
 from shared.scripts import load
+from shared.webhooks import Webhook
 
 SCRIPTS = (
     *("admit", "claim", "renew", "commit", "note", "fail", "release"),
@@ -81,6 +82,7 @@ class Ledger:
         name: str | None = None,
         priority: Priority = Priority.NORMAL,
         cancel_after_s: float | None = None,
+        webhook: Webhook | None = None,
     ) -> str:
         """Accept a job of these segments; from here on it will end, one way or another.
 
@@ -99,6 +101,7 @@ class Ledger:
             "priority": priority,
             "weight": WEIGHTS[priority],
             **_given(batch=batch, name=name, cancel_after_s=cancel_after_s),
+            **({"webhook": webhook.model_dump_json()} if webhook else {}),
         }
         parts = [part for segment in segments for part in (segment.text, _range(segment))]
         outcome, detail = self._run("admit", json.dumps(job), *parts)
@@ -279,7 +282,9 @@ class Ledger:
 
 def read_job(fields: dict[str, Any]) -> Job:
     """A job from its hash and the time at which that was read."""
+    webhook = fields.get("webhook")
     read = {
+        "webhook": webhook and Webhook.model_validate_json(webhook).url,
         "spec": SpeechSpec.model_validate_json(fields["spec"]),
         "outline": Outline.model_validate_json(fields["outline"]),
     }

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from shared.jobs import TRANSITIONS
 
-COMMON = ("prelude", "turns", "batches", "ends")
+COMMON = ("prelude", "webhooks", "turns", "batches", "ends")
 
 
 @cache

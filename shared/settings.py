@@ -47,6 +47,8 @@ class Settings(BaseSettings):
     max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)
+    # `any`: loopback and private addresses too, for receivers on one's own network.
+    webhook_targets: Literal["off", "public", "any"] = "public"
 
     # Ledger
     result_ttl_s: float = Field(default=7 * 24 * 3_600.0, gt=0)

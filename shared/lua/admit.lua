@@ -40,7 +40,7 @@ if same then
   redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
   redis.call('HSET', job_key(id), 'idempotency', same)
 end
-for _, field in ipairs({ 'batch', 'name' }) do
+for _, field in ipairs({ 'batch', 'name', 'webhook' }) do
   if job[field] then redis.call('HSET', job_key(id), field, job[field]) end
 end
 if job.cancel_after_s then

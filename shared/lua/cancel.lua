@@ -1,4 +1,4 @@
--- ARGV: job id, whether its idempotency key is free again ('yes').
+-- ARGV: job id, whether its idempotency key is free again and nobody is told of it ('yes').
 -- After it: the job has ended, as cancelled if it had not ended before, and no claim on it holds.
 -- Returns whether it was this call that ended it; false: there is no such job.
 local id, frees_key = ARGV[1], ARGV[2] == 'yes'
@@ -8,6 +8,6 @@ if frees_key then
   local owner, chars = unpack(redis.call('HMGET', job, 'owner', 'chars'))
   use(owner, 'chars', -chars)
   redis.call('DEL', redis.call('HGET', job, 'idempotency') or job .. ':none')
-  redis.call('HDEL', job, 'idempotency')
+  redis.call('HDEL', job, 'idempotency', 'webhook')
 end
 return end_job(id, 'cancelled') and 1 or 0

@@ -29,6 +29,7 @@ local function end_job(id, status)
   count(OPEN_CHARS, owner, -chars)
   if status ~= 'completed' then drop_segments(id, total) end
   count_in_batch(job, status)
+  notify(id, status)
   return true
 end
 

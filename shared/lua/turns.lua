@@ -124,6 +124,9 @@ local function take(segment, worker, lease_s)
   redis.call('HINCRBY', key, 'attempts', 1)
   next_epoch(key)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
-  if move(job, 'in_progress') then redis.call('HSET', job, 'started_at', now()) end
+  if move(job, 'in_progress') then
+    redis.call('HSET', job, 'started_at', now())
+    notify(job_of(segment), 'in_progress')
+  end
   return told(segment)
 end

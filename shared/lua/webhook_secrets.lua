@@ -1,0 +1,14 @@
+-- ARGV: owner, a new secret, whether it takes the place of the one that is there ('yes'), for how many
+-- seconds that one is still used, how many are in use at the most.
+-- After it: the owner has a secret, without an end; returns all that are in use, the newest first.
+local owner, fresh, rotates, kept_s, most = unpack(ARGV)
+local key = 'tts:webhook_secrets:' .. owner
+local current = redis.call('ZRANGE', key, '+inf', '+inf', 'BYSCORE')[1]
+if current and rotates == 'yes' and current ~= fresh then
+  redis.call('ZADD', key, now() + kept_s, current)
+  current = nil
+end
+if not current then redis.call('ZADD', key, '+inf', fresh) end
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now())
+redis.call('ZREMRANGEBYRANK', key, 0, -1 - most)
+return redis.call('ZRANGE', key, 0, -1, 'REV')

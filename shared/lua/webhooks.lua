@@ -1,0 +1,32 @@
+-- What a job's webhook is told of lies in its receiver's queue until it is delivered. A receiver is a
+-- host as one owner uses it, and is told one thing at a time: one that is slow holds up itself only.
+-- Receiver to when it is told something next, or to when a delivery's lease runs out.
+local RECEIVERS = 'tts:webhooks'
+local function events_key(receiver) return 'tts:webhooks:' .. receiver end
+local function event_key(id) return 'tts:webhook:' .. id end
+local function busy_key(receiver) return 'tts:webhook_busy:' .. receiver end
+
+local function wants(webhook, kind)
+  for _, wanted in ipairs(webhook.events) do
+    if wanted == kind then return true end
+  end
+  return false
+end
+
+-- A job is in each status once, so an event's id follows from the two: a step that is done again, by
+-- a Redis that came back without its last second, makes no second event of it.
+local function notify(id, status)
+  local written, owner, created_at =
+    unpack(redis.call('HMGET', job_key(id), 'webhook', 'owner', 'created_at'))
+  if not written then return end
+  local webhook, kind = cjson.decode(written), 'job.' .. status
+  if not wants(webhook, kind) then return end
+  local event = 'evt_' .. redis.sha1hex(id .. ' ' .. created_at .. ' ' .. kind)
+  local receiver = owner .. ' ' .. webhook.receiver
+  redis.call('HSET', event_key(event), 'id', event, 'type', kind, 'job', id, 'owner', owner,
+    'url', webhook.url, 'receiver', receiver, 'at', now(), 'attempt', 0)
+  redis.call('ZADD', events_key(receiver), now(), event)
+  if redis.call('EXISTS', busy_key(receiver)) == 0 then
+    redis.call('ZADD', RECEIVERS, 'LT', now(), receiver)
+  end
+end

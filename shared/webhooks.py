@@ -1,0 +1,86 @@
+"""What is told of jobs to the receivers that their clients name, and the queue that it waits in.
+
+The ledger puts an event into the queue in the step that changes its job; here it is taken out.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from redis import Redis
+
+from shared.connection import redis_errors
+from shared.jobs import Record, Status
+from shared.scripts import load
+
+
+class EventType(StrEnum):
+    """What a job's receiver can be told: each status that a job comes to."""
+
+    IN_PROGRESS = "job.in_progress"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+ENDS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
+
+
+class Webhook(Record):
+    """Where a job's events go, and which of them; `receiver` is the URL's scheme, host and port."""
+
+    url: str
+    receiver: str
+    events: tuple[EventType, ...] = ENDS
+
+
+class Event(Record):
+    """Something to tell; `at` is when it happened, by Redis's clock.
+
+    `attempt` counts from 1. The id stays the same from attempt to attempt.
+    """
+
+    id: str
+    type: EventType
+    job: str
+    owner: str
+    url: str
+    receiver: str
+    at: float
+    attempt: int
+
+    @property
+    def status(self) -> Status:
+        """What the job's status became."""
+        return Status(self.type.removeprefix("job."))
+
+
+class Events:
+    """The queue in Redis; several processes may deliver. Every method may raise `Unavailable`."""
+
+    def __init__(self, redis: Redis, *, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._take = redis.register_script(load("webhook_take"))
+        self._settle = redis.register_script(load("webhook_settle"))
+
+    def take(self) -> Event | None:
+        """Take what is due first, for one lease; None when nothing is.
+
+        Whoever does not say by then what became of it is taken for dead, and it is due again.
+        """
+        with redis_errors():
+            flat: Any = self._take(args=[self._lease_s])
+        if not flat:
+            return None
+        return Event.model_validate(dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    def done(self, event: Event) -> None:
+        """Forget an event: it was delivered, or never will be."""
+        with redis_errors():
+            self._settle(args=[event.id, event.attempt, ""])
+
+    def again(self, event: Event, after_s: float) -> None:
+        """Have an event tried again, unless that has begun already."""
+        with redis_errors():
+            self._settle(args=[event.id, event.attempt, after_s])
