@@ -18,6 +18,7 @@ from api.fitting import fit
 from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
 from api.submission import Submission
+from api.webhooks.target import webhook_of
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, job_folder, new_job_id
@@ -26,6 +27,7 @@ from shared.limits import Idempotency
 from shared.roster import ServedModel
 from shared.settings import Settings
 from shared.text import split
+from shared.webhooks import Webhook
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class CheckedJob:
     recording: bytes | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
+    webhook: Webhook | None = None
 
 
 def check(sent: Submission, services: Services, served: list[ServedModel]) -> CheckedJob:
@@ -56,6 +59,7 @@ def check(sent: Submission, services: Services, served: list[ServedModel]) -> Ch
         recording=recording,
         file=sent.file,
         live=sent.live,
+        webhook=webhook_of(request, settings),
     )
 
 
@@ -93,6 +97,7 @@ def admit(
             name=name,
             priority=job.request.priority,
             cancel_after_s=cancel_after_s,
+            webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
         )
     except (Busy, KeyReused):
         _discard(job_id, services)
@@ -114,6 +119,7 @@ def admit(
         created_at=time.time(),
         cancel_at=time.time() + cancel_after_s if cancel_after_s else None,
         total=len(job.segments),
+        webhook=job.request.webhook,
     )
 
 

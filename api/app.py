@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
+from starlette.concurrency import run_in_threadpool
 
 from api import errors
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
 from api.middleware import BodyLimit, RequestId
+from api.outbound import Outbound
 from api.routes import (
     batches,
     events,
@@ -24,21 +27,29 @@ from api.routes import (
     queue,
     results,
     speech,
+    webhooks,
 )
+from api.webhooks.deliverer import LEASE_S, Deliverer
+from api.webhooks.delivery import deliver
 from shared.settings import Settings
+from shared.webhooks import Events
 
 # In the order in which the description has them.
-ROUTES = (jobs, job_lists, events, results, batches, speech, models, queue, health, page)
+ROUTES = (jobs, job_lists, events, results, batches, webhooks, speech, models, queue, health, page)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
     services = Services.open(settings)
+    deliverer = _deliverer(services)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if settings.webhook_targets != "off":
+            deliverer.start()
         yield
+        await run_in_threadpool(deliverer.close)
         await services.close()
 
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
@@ -59,3 +70,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(RequestId)
     return app
+
+
+def _deliverer(services: Services) -> Deliverer:
+    outbound = Outbound(private=services.settings.webhook_targets == "any")
+    events = Events(services.redis, lease_s=LEASE_S)
+    return Deliverer(events, partial(deliver, services=services, outbound=outbound))

@@ -19,6 +19,7 @@ from shared.queue import make_app
 from shared.roster import Roster, Served
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.webhook_secrets import Secrets
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Services:
     storage: Storage
     announcer: Announcer
     listeners: AsyncRedis
+    webhook_secrets: Secrets
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -53,6 +55,7 @@ class Services:
             storage=Storage.open(settings.storage_url),
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),
+            webhook_secrets=Secrets(redis),
         )
 
     async def close(self) -> None:

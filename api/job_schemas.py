@@ -91,6 +91,7 @@ class JobObject(BaseModel):
     audio: Audio | None
     synthesis: Synthesis
     metadata: dict[str, str]
+    webhook: str | None
     links: Links
 
     @classmethod
@@ -127,6 +128,7 @@ class JobObject(BaseModel):
             audio=_audio(job) if done else None,
             synthesis=_synthesis(job),
             metadata=job.spec.metadata,
+            webhook=job.webhook,
             links=_links(f"/v1/jobs/{public_id(job)}"),
         )
 

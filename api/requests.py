@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from shared.formats import Format
 from shared.jobs import Priority, Sampling
+from shared.webhooks import EventType
 
 Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -56,6 +57,14 @@ class _Request(BaseModel):
     seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
     sampling: Sampling = Sampling()
     metadata: Metadata = {}
+    webhook: str | None = Field(
+        default=None,
+        max_length=2_000,
+        description="An http(s) URL that is told how the job gets on, signed as Standard Webhooks.",
+    )
+    webhook_events_filter: list[EventType] | None = Field(
+        default=None, min_length=1, description="What it is told; by default only the job's end."
+    )
 
 
 def _example(**fields: JsonValue) -> ConfigDict:

@@ -94,6 +94,12 @@ class PageLimits(BaseModel):
     max_reference_s: float
 
 
+class WebhookSecret(BaseModel):
+    """What your webhooks are signed with: `whsec_` and the key in base64."""
+
+    key: str
+
+
 class Health(BaseModel):
     """That a process is up."""
 

@@ -25,7 +25,7 @@ from shared.text import headings
 
 REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
-NESTED = ("metadata", "sampling")
+NESTED = ("metadata", "sampling", "webhook_events_filter")
 MAX_FIELDS = 40
 # Read at once: a trip to another thread takes longer.
 SHORT_BYTES = 4_096
@@ -35,7 +35,7 @@ _UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind i
 _FORM = {
     "type": "object",
     "required": ["file", "task"],
-    "description": "The fields of the JSON, but `input`; `metadata` and `sampling` as JSON.",
+    "description": f"The fields of the JSON, but `input`; {', '.join(NESTED)} as JSON.",
     "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
     "properties": {
         "file": {"type": "string", "format": "binary", "description": "txt, md or epub"},

@@ -1,4 +1,4 @@
-"""The secrets that webhooks are signed with: one for each owner, made when it is first needed.
+"""The secrets that webhooks are signed with: one for each tenant, made when it is first needed.
 
 They lie in Redis as they are, since a signature needs them so.
 """
@@ -26,16 +26,16 @@ class Secrets:
     def __init__(self, redis: Redis) -> None:
         self._secrets = redis.register_script(load("webhook_secrets"))
 
-    def of(self, owner: str) -> list[str]:
-        """An owner's secrets that are in use, the newest first."""
-        return self._run(owner, rotates="no")
+    def of(self, signer: str) -> list[str]:
+        """A tenant's secrets that are in use, the newest first."""
+        return self._run(signer, rotates="no")
 
-    def rotate(self, owner: str) -> list[str]:
+    def rotate(self, signer: str) -> list[str]:
         """Make a new secret; the one of before is used beside it for a day."""
-        return self._run(owner, rotates="yes")
+        return self._run(signer, rotates="yes")
 
-    def _run(self, owner: str, *, rotates: str) -> list[str]:
+    def _run(self, signer: str, *, rotates: str) -> list[str]:
         fresh = PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
         with redis_errors():
-            found = self._secrets(args=[owner, fresh, rotates, KEPT_S, MOST_IN_USE])
+            found = self._secrets(args=[signer, fresh, rotates, KEPT_S, MOST_IN_USE])
         return cast(list[str], found)

@@ -11,7 +11,7 @@ from typing import Any
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.jobs import Record, Status
+from shared.jobs import PUBLIC, Record, Status
 from shared.scripts import load
 
 
@@ -28,25 +28,30 @@ ENDS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
 
 
 class Webhook(Record):
-    """Where a job's events go, and which of them; `receiver` is the URL's scheme, host and port."""
+    """Where a job's events go, and which of them.
+
+    `receiver` is the URL's scheme, host and port, `signer` whose secret signs them.
+    """
 
     url: str
     receiver: str
+    signer: str = PUBLIC
     events: tuple[EventType, ...] = ENDS
 
 
 class Event(Record):
     """Something to tell; `at` is when it happened, by Redis's clock.
 
-    `attempt` counts from 1. The id stays the same from attempt to attempt.
+    `attempt` counts from 1, and the id is the same in each. Clients know the job by `public_id`.
     """
 
     id: str
     type: EventType
     job: str
-    owner: str
+    public_id: str
     url: str
     receiver: str
+    signer: str
     at: float
     attempt: int
 

@@ -1,8 +1,8 @@
--- ARGV: owner, a new secret, whether it takes the place of the one that is there ('yes'), for how many
+-- ARGV: signer, a new secret, whether it takes the place of the one that is there ('yes'), for how many
 -- seconds that one is still used, how many are in use at the most.
--- After it: the owner has a secret, without an end; returns all that are in use, the newest first.
-local owner, fresh, rotates, kept_s, most = unpack(ARGV)
-local key = 'tts:webhook_secrets:' .. owner
+-- After it: the signer has a secret, without an end; returns all that are in use, the newest first.
+local signer, fresh, rotates, kept_s, most = unpack(ARGV)
+local key = 'tts:webhook_secrets:' .. signer
 local current = redis.call('ZRANGE', key, '+inf', '+inf', 'BYSCORE')[1]
 if current and rotates == 'yes' and current ~= fresh then
   redis.call('ZADD', key, now() + kept_s, current)

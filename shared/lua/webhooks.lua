@@ -16,15 +16,15 @@ end
 -- A job is in each status once, so an event's id follows from the two: a step that is done again, by
 -- a Redis that came back without its last second, makes no second event of it.
 local function notify(id, status)
-  local written, owner, created_at =
-    unpack(redis.call('HMGET', job_key(id), 'webhook', 'owner', 'created_at'))
+  local written, owner, created_at, name =
+    unpack(redis.call('HMGET', job_key(id), 'webhook', 'owner', 'created_at', 'name'))
   if not written then return end
   local webhook, kind = cjson.decode(written), 'job.' .. status
   if not wants(webhook, kind) then return end
   local event = 'evt_' .. redis.sha1hex(id .. ' ' .. created_at .. ' ' .. kind)
   local receiver = owner .. ' ' .. webhook.receiver
-  redis.call('HSET', event_key(event), 'id', event, 'type', kind, 'job', id, 'owner', owner,
-    'url', webhook.url, 'receiver', receiver, 'at', now(), 'attempt', 0)
+  redis.call('HSET', event_key(event), 'id', event, 'type', kind, 'job', id, 'public_id', name or id,
+    'url', webhook.url, 'receiver', receiver, 'signer', webhook.signer, 'at', now(), 'attempt', 0)
   redis.call('ZADD', events_key(receiver), now(), event)
   if redis.call('EXISTS', busy_key(receiver)) == 0 then
     redis.call('ZADD', RECEIVERS, 'LT', now(), receiver)

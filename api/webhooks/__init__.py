@@ -1,0 +1,1 @@
+"""Telling receivers, which clients name, how their jobs get on."""

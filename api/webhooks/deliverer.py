@@ -1,0 +1,124 @@
+"""Delivering what is due, several receivers at a time, for as long as the API runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+
+from api.webhooks.delivery import WITHIN_S
+from api.webhooks.retries import RETRIES_S, Answered, next_after_s
+from shared.errors import FetchFailed, InvalidRequest, Unavailable
+from shared.webhooks import Event, Events
+
+POLL_S = 0.5
+AT_ONCE = 32
+# Longer than an attempt, with some time to read the job and to say what became of it.
+LEASE_S = WITHIN_S + 5
+_log = logging.getLogger(__name__)
+
+
+class Deliverer:
+    """Takes due events from the queue and gives each to `deliver`, in a thread of its own.
+
+    What is under way when the process ends is delivered by another one when its lease runs out.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        deliver: Callable[[Event], Answered],
+        *,
+        retries_s: Sequence[float] = RETRIES_S,
+        at_once: int = AT_ONCE,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._events = events
+        self._deliver = deliver
+        self._retries_s = retries_s
+        self._poll_s = poll_s
+        self._free = threading.Semaphore(at_once)
+        self._stopping = threading.Event()
+        self._away = False
+        self._thread = threading.Thread(target=self._loop, name="webhooks", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take nothing more; what is under way is not waited for."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2)
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            if not self._free.acquire(timeout=self._poll_s):
+                continue
+            event = self._take()
+            if event is None:
+                self._free.release()
+                self._stopping.wait(self._poll_s)
+            else:
+                threading.Thread(
+                    target=self._attend, args=(event,), name=event.id, daemon=True
+                ).start()
+
+    def _take(self) -> Event | None:
+        try:
+            event = self._events.take()
+        except Unavailable as error:
+            if not self._away:
+                _log.warning("Webhooks wait: %s", error)
+            self._away = True
+            return None
+        except Exception:  # noqa: BLE001 - one that cannot be read holds up no others
+            _log.exception("A webhook could not be read")
+            return None
+        self._away = False
+        return event
+
+    def _attend(self, event: Event) -> None:
+        try:
+            self._attempt(event)
+        except Unavailable as error:
+            _log.warning("Webhook %s is tried again when its lease is over: %s", event.id, error)
+        finally:
+            self._free.release()
+
+    def _attempt(self, event: Event) -> None:
+        """Only Redis being away leaves it open what becomes of an event."""
+        try:
+            answered = self._deliver(event)
+        except (FetchFailed, InvalidRequest) as error:
+            self._retry(event, error.message)
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - whatever a job makes of it, its receiver's others wait
+            _log.exception("Webhook %s could not be sent", event.id)
+            self._retry(event, "an error on our side")
+        else:
+            self._heard(event, answered)
+
+    def _heard(self, event: Event, answered: Answered) -> None:
+        if 200 <= answered.status < 300 or answered.status == HTTPStatus.GONE:
+            self._events.done(event)
+            _log.info("%s: %d, done", _named(event), answered.status)
+        else:
+            self._retry(event, str(answered.status), answered)
+
+    def _retry(self, event: Event, said: str, answered: Answered | None = None) -> None:
+        after_s = next_after_s(event.attempt, self._retries_s, answered)
+        if after_s is None:
+            self._events.done(event)
+            _log.warning("%s: %s, given up", _named(event), said)
+        else:
+            self._events.again(event, after_s)
+            _log.info("%s: %s, again in %.0f s", _named(event), said, after_s)
+
+
+def _named(event: Event) -> str:
+    """What logs may say of an event: the rest of its URL may be a secret."""
+    return f"Webhook {event.id} to {event.receiver.split()[-1]}, attempt {event.attempt}"
