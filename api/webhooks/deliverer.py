@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
@@ -14,6 +15,7 @@ from shared.webhooks import Event, Events
 
 POLL_S = 0.5
 AT_ONCE = 32
+GOODBYE_S = 2
 # Longer than an attempt, with some time to read the job and to say what became of it.
 LEASE_S = WITHIN_S + 5
 _log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Deliverer:
         self._deliver = deliver
         self._retries_s = retries_s
         self._poll_s = poll_s
+        self._at_once = at_once
         self._free = threading.Semaphore(at_once)
         self._stopping = threading.Event()
         self._away = False
@@ -48,10 +51,13 @@ class Deliverer:
         self._thread.start()
 
     def close(self) -> None:
-        """Take nothing more; what is under way is not waited for."""
+        """Take nothing more, and wait a moment for what is under way."""
+        until = time.monotonic() + GOODBYE_S
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=2)
+            self._thread.join(timeout=GOODBYE_S)
+        for _ in range(self._at_once):
+            self._free.acquire(timeout=max(0, until - time.monotonic()))
 
     def _loop(self) -> None:
         while not self._stopping.is_set():

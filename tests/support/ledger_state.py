@@ -64,6 +64,7 @@ class LedgerState:
         self.every_open_segment_is_in_one_index()
         self.whoever_waits_has_a_turn()
         self.what_counts_is_right()
+        self.every_event_is_in_its_queue()
 
     def every_open_segment_is_in_one_index(self) -> None:
         lists = [*self.named("tts:waiting:").values(), *self.named("tts:suspects:").values()]
@@ -104,3 +105,13 @@ class LedgerState:
                 chars[job["owner"]] += int(job["chars"])
         for key, counted in (("tts:open_jobs", jobs), ("tts:open_chars", chars)):
             assert {owner: int(n) for owner, n in self.hash(key).items()} == dict(counted)
+
+    @property
+    def events(self) -> dict[str, dict[str, str]]:
+        return {name: self.hash(f"tts:webhook:{name}") for name in self.named("tts:webhook:")}
+
+    def every_event_is_in_its_queue(self) -> None:
+        queues = self.named("tts:webhooks:")
+        queued = {event: receiver for receiver, found in queues.items() for event in found}
+        assert queued == {name: event["receiver"] for name, event in self.events.items()}
+        assert set(queues) == set(self.keys.get("tts:webhooks", []))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
+from signed_in import sign_in
 from stub_runner import StubCodec, StubRunner
 
 from api.app import create_app
@@ -19,7 +20,6 @@ from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.engine.engine import Engine
@@ -91,11 +91,7 @@ def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
-    roster = Roster(redis)
-    roster.sign_in("w1", card)
-    design = {"voices": (), "instructions": True}
-    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
-    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
+    sign_in(redis, card)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
 

@@ -28,11 +28,13 @@ from shared.errors import QueueError, QuotaExceeded, StaleClaim
 from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
 from shared.limits import Limits
+from shared.webhooks import Events, EventType, Webhook
 
 MAX_ATTEMPTS = 3
 LIMITS = Limits(open_segments=40, owner_jobs=4, owner_chars=60)
 Held = tuple[str, Claim]
 MODELS, OWNERS, WORKERS = ("m1", "m2"), ("ann", "ben"), ("w1", "w2")
+HOOK = Webhook(url="https://a.example/", receiver="https://a.example", events=tuple(EventType))
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -53,6 +55,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.newest: dict[str, int] = {}
         self.committed: Counter[str] = Counter()
         self.statuses: dict[str, Status] = {}
+        self.events = Events(redis, lease_s=1_000)
+        self.told: Counter[tuple[str, str]] = Counter()
 
     @property
     def ledger(self) -> Ledger:
@@ -71,7 +75,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def admit(self, model: str, owner: str, texts: list[str]) -> None:
         name, spec = f"j{self.accepted}", self.spec.model_copy(update={"model": model})
         try:
-            self.ledger.admit(name, spec, plain(texts), owner=owner, limits=LIMITS)
+            self.ledger.admit(name, spec, plain(texts), owner=owner, limits=LIMITS, webhook=HOOK)
         except QuotaExceeded:
             return
         self.jobs[name] = len(texts)
@@ -161,6 +165,32 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert self.statuses[f"tts:job:{name}"] in TERMINAL
                 for place in (*range(self.jobs.pop(name)), "join"):
                     assert not self.redis.exists(f"tts:segment:{name}:{place}")
+
+    @rule(how=st.sampled_from(("done", "again", "dies")))
+    def an_event_is_delivered(self, how: str) -> None:
+        event = self.events.take()
+        if event is None:
+            return
+        if how == "done":
+            self.events.done(event)
+            self.told[event.job, event.type] += 1
+        elif how == "again":
+            self.events.again(event, 0)
+        else:
+            self.redis.delete(f"tts:webhook_busy:{event.receiver}")
+            self.redis.zadd("tts:webhooks", {event.receiver: 1})
+
+    @invariant()
+    def each_change_waits_to_be_told_or_was_told_once(self) -> None:
+        state = LedgerState.read(self.redis)
+        found = Counter((event["job"], event["type"]) for event in state.events.values())
+        found += self.told
+        assert all(count == 1 for count in found.values())
+        for name, job in state.jobs.items():
+            happened = {"job.in_progress"} if "started_at" in job else set()
+            if job["status"] in TERMINAL:
+                happened.add(f"job.{job['status']}")
+            assert {kind for job_name, kind in found if job_name == name} == happened
 
     @invariant()
     def the_state_is_sound(self) -> None:

@@ -1,0 +1,17 @@
+"""A worker for each task, as far as the API knows."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from shared.jobs import Task
+from shared.models import ModelCard
+from shared.roster import Roster
+
+
+def sign_in(redis: Redis, card: ModelCard) -> None:
+    roster = Roster(redis)
+    roster.sign_in("w1", card)
+    design = {"voices": (), "instructions": True}
+    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
+    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
