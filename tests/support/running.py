@@ -20,6 +20,7 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         # Three models and a test share the cores, and a tiny model gains nothing from threads.
         patch.setenv("THREADS", "1")
+        patch.setenv("WEBHOOK_TARGETS", "any")
         yield folder
 
 

@@ -20,6 +20,7 @@ from shared.jobs import SpeechSpec, Task
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
+from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.engine.engine import Engine

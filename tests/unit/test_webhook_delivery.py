@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -47,7 +48,7 @@ def settings(settings: Settings) -> Settings:
 def services(settings: Settings) -> Iterator[Services]:
     services = Services.open(settings)
     yield services
-    services.close()
+    asyncio.run(services.close())
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
@@ -40,7 +41,7 @@ def idle_api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[Test
     sign_in(redis, card)
     app = create_app(settings)
     yield TestClient(app)
-    app.state.services.close()
+    asyncio.run(app.state.services.close())
 
 
 def queued(redis: Redis) -> list[dict[str, str]]:
@@ -89,7 +90,7 @@ def test_the_setting_says_where_webhooks_go(
         app = create_app(settings.model_copy(update={"webhook_targets": targets}))
         answer = TestClient(app).post("/v1/jobs", json=GOOD | {"webhook": url})
         assert answer.status_code == status
-        app.state.services.close()
+        asyncio.run(app.state.services.close())
 
 
 def test_json_forms_named_jobs_and_batches_have_webhooks(
