@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from pydantic import BaseModel
 
-from api import reference
+from api import reference, voices
 from api.deps import Services
 from api.fitting import fit
 from api.requests import JobRequest, VoiceClone
@@ -20,13 +20,31 @@ from api.sender import Sender
 from api.submission import Submission
 from api.webhooks.target import webhook_of
 from shared.document import Segment
-from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
-from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, job_folder, new_job_id
+from shared.errors import (
+    Busy,
+    InvalidRequest,
+    KeyReused,
+    ObjectNotFound,
+    Unavailable,
+    VoiceNotFound,
+)
+from shared.jobs import (
+    ChapterStart,
+    Job,
+    Outline,
+    SpeechSpec,
+    Status,
+    StoredReference,
+    job_folder,
+    new_job_id,
+    reference_key,
+)
 from shared.ledger import name_key
 from shared.limits import Idempotency
 from shared.roster import ServedModel
 from shared.settings import Settings
 from shared.text import split
+from shared.voices import Voice, recording_key
 from shared.webhooks import Webhook
 
 
@@ -39,24 +57,29 @@ class CheckedJob:
     segments: list[Segment]
     outline: Outline
     recording: bytes | None = None
+    voice: Voice | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
 
-def check(sent: Submission, services: Services, served: list[ServedModel]) -> CheckedJob:
+def check(
+    sent: Submission, services: Services, served: list[ServedModel], sender: Sender
+) -> CheckedJob:
     """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
     request, settings = sent.request, services.settings
     spec, segments = fit(request, served), _segments(sent, settings)
-    recording = None
+    recording = voice = None
     if isinstance(request, VoiceClone):
-        recording = reference.read(request.reference, settings)
+        voice = _saved_voice(request, services, sender)
+        recording = reference.read(request.reference, settings) if request.reference else None
     return CheckedJob(
         request,
         _live(spec) if sent.live else spec,
         segments,
         outline=_outline(sent, segments),
         recording=recording,
+        voice=voice,
         file=sent.file,
         live=sent.live,
         webhook=webhook_of(request, settings),
@@ -81,7 +104,7 @@ def admit(
     """Admit a job and tell the workers; what was sent before is the job of before.
 
     `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it cannot
-    be queued now.
+    be queued now, and `InvalidRequest` if its voice was deleted in between.
     """
     job_id = new_job_id()
     try:
@@ -99,7 +122,7 @@ def admit(
             cancel_after_s=cancel_after_s,
             webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
         )
-    except (Busy, KeyReused):
+    except (Busy, KeyReused, InvalidRequest):
         _discard(job_id, services)
         raise
     if accepted != job_id:
@@ -123,15 +146,47 @@ def admit(
     )
 
 
+def _saved_voice(request: VoiceClone, services: Services, sender: Sender) -> Voice | None:
+    """The voice that a request names; None if it brings a reference of its own."""
+    if request.voice is None and request.reference is None:
+        raise InvalidRequest("send the voice to clone: reference, or voice", param="reference")
+    if request.voice is None:
+        return None
+    if request.reference is not None:
+        raise InvalidRequest("send either voice or reference, not both", param="voice")
+    try:
+        return voices.find(request.voice, services, sender)
+    except VoiceNotFound:
+        raise _no_voice(request.voice) from None
+
+
+def _no_voice(name: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"you have no voice {name[:100]!r}: upload it at /v1/audio/voices", param="voice"
+    )
+
+
 def _with_files(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
     """Store the files first, since a worker may need the reference at once."""
-    folder = job_folder(job_id)
     if job.file is not None:
-        services.storage.put(f"{folder}/input", job.file)
-    if not isinstance(job.request, VoiceClone) or job.recording is None:
-        return job.spec
-    stored = reference.store(job.recording, job.request.reference.text, folder, services.storage)
-    return job.spec.model_copy(update={"reference": stored})
+        services.storage.put(f"{job_folder(job_id)}/input", job.file)
+    stored = _stored_reference(job, reference_key(job_id), services)
+    return job.spec.model_copy(update={"reference": stored}) if stored else job.spec
+
+
+def _stored_reference(job: CheckedJob, key: str, services: Services) -> StoredReference | None:
+    """The job's own copy of what it clones: it is spoken even if the voice is deleted."""
+    request, voice, storage = job.request, job.voice, services.storage
+    if voice is not None:
+        try:
+            content = storage.get(recording_key(voice.id))
+        except ObjectNotFound:
+            raise _no_voice(voice.name) from None
+        whose = {"voice": voice.id, "voice_name": voice.name}
+        return reference.store(content, voice.ref_text, key, storage, **whose)
+    if isinstance(request, VoiceClone) and request.reference and job.recording is not None:
+        return reference.store(job.recording, request.reference.text, key, storage)
+    return None
 
 
 def _discard(job_id: str, services: Services) -> None:

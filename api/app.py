@@ -27,6 +27,7 @@ from api.routes import (
     queue,
     results,
     speech,
+    voices,
     webhooks,
 )
 from api.webhooks.deliverer import LEASE_S, Deliverer
@@ -35,7 +36,10 @@ from shared.settings import Settings
 from shared.webhooks import Events
 
 # In the order in which the description has them.
-ROUTES = (jobs, job_lists, events, results, batches, webhooks, speech, models, queue, health, page)
+ROUTES = (
+    *(jobs, job_lists, events, results, batches, webhooks),
+    *(speech, voices, models, queue, health, page),
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

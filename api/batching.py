@@ -40,7 +40,7 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
     Raises `InvalidRequest` before anything is queued; if the jobs cannot all be queued now, those
     that were are cancelled, and what stood in the way is raised.
     """
-    checked = _check(content, services)
+    checked = _check(content, services, sender)
     fingerprint = hashlib.sha256(content).hexdigest()
     batch_id = _batch_id(sender)
     services.batches.begin(
@@ -58,13 +58,13 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
         for line in _admit(batch_id, checked, services, sender):
             lines.append(line)
         services.batches.admitted(batch_id, lines)
-    except (Busy, Unavailable):
+    except (Busy, Unavailable, InvalidRequest):
         _take_back(batch_id, lines, services)
         raise
     return batch_id
 
 
-def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
+def _check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
     """Each line's job by its `custom_id`, in order."""
     served, most = services.served.models(), services.settings.max_open_jobs
     checked: dict[str, CheckedJob] = {}
@@ -77,7 +77,7 @@ def _check(content: bytes, services: Services) -> dict[str, CheckedJob]:
             raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
         try:
             sent = submission.of(line.body, services.settings.max_input_chars)
-            checked[line.custom_id] = admission.check(sent, services, served)
+            checked[line.custom_id] = admission.check(sent, services, served, sender)
         except (InvalidRequest, UnsupportedMedia) as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:

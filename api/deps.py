@@ -19,6 +19,7 @@ from shared.queue import make_app
 from shared.roster import Roster, Served
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.voices import Voices
 from shared.webhook_secrets import Secrets
 
 
@@ -34,6 +35,7 @@ class Services:
     batches: Batches
     roster: Roster
     served: Served
+    voices: Voices
     storage: Storage
     announcer: Announcer
     listeners: AsyncRedis
@@ -52,6 +54,7 @@ class Services:
             batches=Batches(redis),
             roster=Roster(redis),
             served=Served(Roster(redis)),
+            voices=Voices(redis),
             storage=Storage.open(settings.storage_url),
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),

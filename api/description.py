@@ -34,6 +34,7 @@ TAGS = [
     {"name": "speech", "description": "Speech at once, in the shape of OpenAI's API."},
     {"name": "results", "description": "What a completed job has become."},
     {"name": "batches", "description": "Many jobs at once, in the shape of OpenAI's Batch API."},
+    {"name": "voices", "description": "Voices to speak with: the models' own, and yours to clone."},
     {"name": "models", "description": "What is served, and how busy it is."},
     {"name": "health", "description": "For whoever keeps the service running."},
 ]

@@ -84,6 +84,7 @@ class JobObject(BaseModel):
     task: str
     model: str
     voice: str | None
+    voice_id: str | None = Field(description="Of a voice that was uploaded.")
     language: str
     title: str | None
     chapters: list[ChapterObject]
@@ -97,7 +98,7 @@ class JobObject(BaseModel):
     @classmethod
     def of(cls, job: Job, ttl_s: float) -> JobObject:
         """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
-        done = job.status == Status.COMPLETED
+        done, reference = job.status == Status.COMPLETED, job.spec.reference
         return cls(
             id=public_id(job),
             status=job.status,
@@ -115,7 +116,8 @@ class JobObject(BaseModel):
             priority=job.priority,
             task=job.spec.task,
             model=job.spec.model,
-            voice=job.spec.voice,
+            voice=reference.voice_name if reference else job.spec.voice,
+            voice_id=reference.voice if reference else None,
             language=job.spec.language,
             title=job.outline.title,
             chapters=[ChapterObject(**each._asdict()) for each in job.outline.chapters],

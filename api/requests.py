@@ -107,7 +107,7 @@ class Reference(BaseModel):
 
 
 class VoiceClone(_Request):
-    """Speak with the voice of a recording."""
+    """Speak with the voice of a recording: `reference`, or a saved `voice`."""
 
     model_config = _example(
         task="voice_clone",
@@ -116,7 +116,13 @@ class VoiceClone(_Request):
     )
 
     task: Literal["voice_clone"]
-    reference: Reference
+    reference: Reference | None = None
+    voice: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="The id or name of a voice that you have uploaded, instead of `reference`.",
+    )
 
 
 KINDS = (CustomVoice, VoiceDesign, VoiceClone)

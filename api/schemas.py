@@ -43,22 +43,6 @@ class ModelList(BaseModel):
     data: list[ModelObject]
 
 
-class Voice(BaseModel):
-    """A voice of a served model."""
-
-    id: str
-    name: str
-    model: str
-
-
-class VoiceList(BaseModel):
-    """The same voices under both names that clients look for."""
-
-    object: Literal["list"] = "list"
-    voices: list[Voice]
-    data: list[Voice]
-
-
 class Counts(BaseModel):
     """How many wait, and how many are being spoken."""
 

@@ -95,6 +95,7 @@ class Authenticate(HTTPBearer):
 
 Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
 Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
+Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
 
 
 async def _once(

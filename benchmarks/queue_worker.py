@@ -48,7 +48,7 @@ def serve_ours() -> None:
     from shared.settings import Settings
 
     logs.configure("info")
-    worker.main.start_engine = lambda _settings: (CARD, NoEngine())
+    worker.main.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
     worker.main.serve(Settings.load())
 
 

@@ -38,6 +38,30 @@ class BatchNotFound(QueueError):
     code = "batch_not_found"
 
 
+class VoiceNotFound(QueueError):
+    """Raised when there is no voice of that id or name."""
+
+    code = "voice_not_found"
+
+
+class NameTaken(QueueError):
+    """Raised when another voice has the name already."""
+
+    code = "name_taken"
+
+
+class TooManyVoices(QueueError):
+    """Raised when an owner has as many voices as may be kept."""
+
+    code = "too_many_voices"
+
+
+class TooLarge(QueueError):
+    """Raised when a file has more bytes than are taken."""
+
+    code = "body_too_large"
+
+
 class KeyNotFound(QueueError):
     """Raised when there is no API key of that id."""
 

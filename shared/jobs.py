@@ -93,11 +93,16 @@ class Sampling(Record):
 
 
 class StoredReference(Record):
-    """A clone reference: a stored sound file, its content's hash, and what is said in it."""
+    """A clone reference: a stored sound file, its content's hash, and what is said in it.
+
+    One that was taken from a saved voice has that voice's id and name.
+    """
 
     key: str
     digest: str
     text: str | None = None
+    voice: str | None = None
+    voice_name: str | None = None
 
 
 class SpeechSpec(Record):
@@ -276,6 +281,11 @@ def job_folder(job_id: str) -> str:
 def segments_folder(job_id: str) -> str:
     """Where a job's segments lie until they are joined."""
     return f"{job_folder(job_id)}/segments"
+
+
+def reference_key(job_id: str) -> str:
+    """Where a job's clone reference lies: with its segments, and no longer than they."""
+    return f"{segments_folder(job_id)}/reference"
 
 
 def audio_key(job_id: str, epoch: int, kind: Format) -> str:

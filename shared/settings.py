@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     max_segments: int = Field(default=100_000, ge=1)
     max_body_bytes: int = Field(default=64 * 2**20, ge=1_024)
     max_reference_s: float = Field(default=60.0, gt=0)
+    max_voice_bytes: int = Field(default=20 * 2**20, ge=1_024)
+    max_voices: int = Field(default=200, ge=0)
     max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)

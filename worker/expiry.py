@@ -1,4 +1,4 @@
-"""Removes what is of no use any more: results past their time, and segments that are joined."""
+"""Removes what is of no use: results past their time, joined segments, and voices that are gone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shared.errors import QueueError
 from shared.jobs import job_folder, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
+from shared.voices import WRITTEN_WITHIN_S, Voices, voice_folder
 
 SWEEP_S = 10.0
 # A Redis that comes back without its last seconds, or a replica that was behind, has the job joined
@@ -21,8 +22,9 @@ _log = logging.getLogger(__name__)
 class Expiry:
     """A thread that sweeps every `SWEEP_S` seconds; several workers may do so at once."""
 
-    def __init__(self, *, ledger: Ledger, storage: Storage, ttl_s: float) -> None:
-        self._ledger, self._storage, self._ttl_s = ledger, storage, ttl_s
+    def __init__(self, *, ledger: Ledger, voices: Voices, storage: Storage, ttl_s: float) -> None:
+        self._ledger, self._voices = ledger, voices
+        self._storage, self._ttl_s = storage, ttl_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="expiry", daemon=True)
 
@@ -42,6 +44,7 @@ class Expiry:
             _log.info("Removing %d expired jobs", expired)
         # A deleted job was perhaps still being spoken, and something of it stored afterwards.
         self._each(self._ledger.forgotten(GRACE_S), self._delete_files)
+        self._each(self._voices.left_behind(WRITTEN_WITHIN_S), self._delete_voice)
         return expired + self._each(self._ledger.with_leftovers(GRACE_S), self._delete_segments)
 
     def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:
@@ -55,6 +58,10 @@ class Expiry:
     def _delete_files(self, job_id: str) -> None:
         self._storage.delete_folder(job_folder(job_id))
         self._ledger.files_deleted(job_id)
+
+    def _delete_voice(self, voice_id: str) -> None:
+        self._storage.delete_folder(voice_folder(voice_id))
+        self._voices.files_deleted(voice_id)
 
     def _delete_segments(self, job_id: str) -> None:
         self._storage.delete_folder(segments_folder(job_id))

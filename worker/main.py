@@ -19,11 +19,13 @@ from shared.queue import SYNTHESISE, make_app, queue_name
 from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.voices import Voices
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain
 from worker.engine.aside import aside
 from worker.engine.assemble import assemble
+from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.expiry import Expiry
@@ -32,6 +34,7 @@ from worker.live import Live
 from worker.loading import load_model
 from worker.tasks import SegmentTask
 from worker.transport import Connection
+from worker.voice_prompts import VoicePrompts
 from worker.watchdog import Watchdog
 
 
@@ -41,8 +44,9 @@ def serve(settings: Settings) -> int:
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
     storage = Storage.open(settings.storage_url)
-    card, engine = start_engine(settings)
     redis = connect(settings.redis_url)
+    voices = Voices(redis)
+    card, engine = start_engine(settings, VoicePrompts(voices, storage))
     name = f"{socket.gethostname()}:{os.getpid()}"
     ledger = ledger_of(settings, redis, name)
     # Its own connections: it must not wait behind those that speak.
@@ -74,7 +78,7 @@ def serve(settings: Settings) -> int:
         is_stopping=lambda: drain.has_begun,
     )
     app.task(name=SYNTHESISE)(task.__call__)
-    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=settings.result_ttl_s)
+    expiry = Expiry(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     heartbeat.start()
     expiry.start()
     try:
@@ -98,7 +102,7 @@ def ledger_of(settings: Settings, redis: Redis, worker: str) -> Ledger:
     )
 
 
-def start_engine(settings: Settings) -> tuple[ModelCard, Engine]:
+def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, Engine]:
     """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
     set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
     source = models.locate(settings.model)
@@ -112,6 +116,7 @@ def start_engine(settings: Settings) -> tuple[ModelCard, Engine]:
         slots=settings.slots,
         max_waiting=2 * settings.slots,
         compiled=settings.compile,
+        prompts=prompts,
     )
     give_memory_back()
     return card, engine

@@ -51,4 +51,4 @@ def _reference(stored: StoredReference, storage: Storage) -> Reference:
     content = storage.get(stored.key)
     samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
     key = f"{stored.digest}:{stored.text!r}"
-    return Reference(key, samples.mean(axis=1), rate, stored.text)
+    return Reference(key, samples.mean(axis=1), rate, stored.text, stored.voice)

@@ -45,7 +45,7 @@ async def submit(
     """
 
     def admit() -> Job:
-        checked = admission.check(sent, services, services.served.models())
+        checked = admission.check(sent, services, services.served.models(), sender)
         return admission.admit(checked, services, sender, cancel_after_s=cancel_after_s)
 
     job = await run_in_threadpool(admit)
@@ -72,7 +72,7 @@ async def submit_as(
     yours = Sender(sender.space, sender.key)
 
     def admit() -> Job:
-        checked = admission.check(sent, services, services.served.models())
+        checked = admission.check(sent, services, services.served.models(), sender)
         return admission.admit(checked, services, yours, name=job_id, cancel_after_s=cancel_after_s)
 
     job = await run_in_threadpool(admit)

@@ -1,4 +1,4 @@
-"""What is served: models and their voices."""
+"""What is served."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.answers import COMMON
 from api.deps import Use
-from api.schemas import ModelList, ModelObject, Voice, VoiceList
+from api.schemas import ModelList, ModelObject
 from api.sender import Reader
 
 router = APIRouter(prefix="/v1", tags=["models"])
@@ -21,14 +21,3 @@ def models(services: Use, _sender: Reader) -> ModelList:
             for served in services.roster.models()
         ]
     )
-
-
-@router.get("/audio/voices", responses=COMMON)
-def voices(services: Use, _sender: Reader) -> VoiceList:
-    """List the voices of the served models."""
-    listed = [
-        Voice(id=voice, name=voice.replace("_", " ").title(), model=served.card.id)
-        for served in services.roster.models()
-        for voice in served.card.voices
-    ]
-    return VoiceList(voices=listed, data=listed)

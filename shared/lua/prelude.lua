@@ -7,6 +7,8 @@ local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 't
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
 -- Job to when it is to be cancelled, if it has not ended by then.
 local DEADLINES = 'tts:deadlines'
+-- Voice to since when its folder may be there though the voice is not.
+local VOICE_FOLDERS = 'tts:voice_folders'
 
 -- Who does not reconcile for so many seconds is away; messages too many that are left alone.
 local AWAY_S, MOST_STALE = 5, 500
@@ -19,6 +21,8 @@ end
 local function job_key(id) return 'tts:job:' .. id end
 local function segment_key(id) return 'tts:segment:' .. id end
 local function owned_key(owner) return 'tts:jobs:' .. owner end
+local function voice_key(id) return 'tts:voice:' .. id end
+local function voices_key(owner) return 'tts:voices:' .. owner end
 local function waiting_key(id) return 'tts:waiting:' .. id end
 local function suspects_key(model) return 'tts:suspects:' .. model end
 local function job_of(segment) return (segment:gsub(':[^:]*$', '')) end

@@ -166,7 +166,7 @@ def test_a_segment_that_cannot_be_spoken_fails_its_job_with_the_reason(
     (worker,) = (child for child in stack._workers if "tiny-Base" in child.name)
     with frozen(worker):
         job = narrator.submit(TEXT, task="voice_clone", reference=heard)
-        stored = stack.data / "results" / "jobs" / job.id / "reference"
+        stored = stack.data / "results" / "jobs" / job.id / "segments" / "reference"
         assert stored.read_bytes() == heard
         stored.write_bytes(b"rot")
     with pytest.raises(JobFailed, match="LibsndfileError"):

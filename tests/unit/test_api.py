@@ -128,7 +128,7 @@ def test_a_reference_lies_with_its_job(api: TestClient, tmp_path: Path) -> None:
     for sent in (audio, f"data:audio/wav;base64,{audio}"):
         answer = api.post("/v1/jobs", json=clone(sent))
         assert answer.status_code == 202
-        stored = tmp_path / "results" / "jobs" / answer.json()["id"] / "reference"
+        stored = tmp_path / "results" / "jobs" / answer.json()["id"] / "segments" / "reference"
         assert stored.read_bytes() == base64.b64decode(audio)
 
 

@@ -14,7 +14,7 @@ from redis import Redis
 
 from shared.audio import encode_wav
 from shared.formats import Format
-from shared.jobs import SegmentResult, audio_key, chapter_key, timings_key
+from shared.jobs import SegmentResult, audio_key, chapter_key, reference_key, timings_key
 from shared.ledger import Ledger
 from shared.settings import Settings
 from shared.storage import Storage
@@ -117,7 +117,7 @@ def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: 
         files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", recording)},
     )
     assert answer.status_code == 202, answer.text
-    stored = Storage.open(settings.storage_url).get(f"jobs/{answer.json()['id']}/reference")
+    stored = Storage.open(settings.storage_url).get(reference_key(answer.json()["id"]))
     assert stored == recording
 
 

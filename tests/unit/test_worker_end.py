@@ -19,6 +19,7 @@ from shared.errors import Unavailable
 from shared.jobs import SegmentResult, SpeechSpec, job_folder, segments_folder
 from shared.ledger import Ledger
 from shared.storage import Storage
+from shared.voices import Voices
 from worker import insist as insist_module
 from worker import transport
 from worker.expiry import GRACE_S, Expiry
@@ -127,7 +128,7 @@ def test_what_has_expired_goes_with_its_files(
 ) -> None:
     storage = old_and_young(ledger, spec, tmp_path / "results")
     redis.zadd("tts:ended", {"old": time.time() - 100})
-    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=50)
+    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
     assert expiry.sweep() == 1
     redis.zadd("tts:forgotten", {"old": time.time() - GRACE_S - 1})
     assert expiry.sweep() == 0
@@ -142,7 +143,7 @@ def test_segments_stay_until_no_redis_could_have_them_joined_again(
 ) -> None:
     storage = old_and_young(ledger, spec, tmp_path / "results")
     redis.zadd("tts:leftovers", {"old": time.time() - GRACE_S - 1})
-    expiry = Expiry(ledger=ledger, storage=storage, ttl_s=1_000)
+    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=1_000)
     assert expiry.sweep() == 1
     assert expiry.sweep() == 0
     results = tmp_path / "results"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from worker.engine.aside import aside
+from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.layers import Snake
 from worker.engine.decoder import Decoder
@@ -40,14 +41,16 @@ def assemble(
     slots: int,
     max_waiting: int,
     compiled: bool = False,
+    prompts: PromptStore | None = None,
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew and then let go.
 
     What remains in the model is what reads text and references. `compiled` is a wish: where that
-    cannot be, all works as it does without, and the log says so.
+    cannot be, all works as it does without, and the log says so. `prompts` keeps those of saved
+    voices.
     """
     parts = compile_parts(model, precision) if compiled else PLAIN
-    runner, codec = aside(lambda: _take_over(model, precision, slots, parts))
+    runner, codec = aside(lambda: _take_over(model, precision, slots, parts, prompts))
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
@@ -69,7 +72,11 @@ def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
 
 
 def _take_over(
-    model: Qwen3TTSModel, precision: Precision, slots: int, parts: Parts
+    model: Qwen3TTSModel,
+    precision: Precision,
+    slots: int,
+    parts: Parts,
+    prompts: PromptStore | None,
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model
     codec = Codec(tokenizer.decoder, precision.of_codec, parts.activation)
@@ -78,4 +85,4 @@ def _take_over(
         del tokenizer.encoder  # only clones have something to read
     for left in tokenizer.parameters():
         left.data = left.detach().to(torch.float32, copy=True)
-    return TalkerRunner(model, slots, precision, parts.decoder), codec
+    return TalkerRunner(model, slots, precision, parts.decoder, prompts), codec

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Protocol
+
 import torch
 
+from worker.engine import prompt_file
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.recent import Recent
 from worker.engine.request import Reference
@@ -11,16 +15,48 @@ from worker.engine.request import Reference
 MOST = 64
 
 
-class ClonePrompts:
-    """The prompts of the most recent references, by content; may be used from any thread."""
+class PromptStore(Protocol):
+    """Keeps prompts of saved voices for every engine; it never fails, but may forget."""
 
-    def __init__(self, model: Qwen3TTSModel) -> None:
+    def load(self, voice: str, name: str) -> bytes | None:
+        """What was saved under a name for a voice, if it is there."""
+        ...
+
+    def save(self, voice: str, name: str, content: bytes) -> None:
+        """Keep something under a name for a voice."""
+        ...
+
+
+class ClonePrompts:
+    """The prompts of the most recent references, by content; may be used from any thread.
+
+    Those of saved voices are in the store, too: whoever needs one next has not to encode it.
+    """
+
+    def __init__(self, model: Qwen3TTSModel, store: PromptStore | None = None) -> None:
         self._model = model
+        self._store = store
         self._recent: Recent[VoiceClonePromptItem] = Recent(MOST)
 
     def get(self, reference: Reference) -> VoiceClonePromptItem:
         """Return the prompt of a reference, encoding it if it is new."""
-        return self._recent.get(reference.key, lambda: self._encode(reference))
+        return self._recent.get(reference.key, lambda: self._find(reference))
+
+    def _find(self, reference: Reference) -> VoiceClonePromptItem:
+        if self._store is None or reference.voice is None:
+            return self._encode(reference)
+        name = prompt_file.name(self._encoder, reference)
+        stored = self._store.load(reference.voice, name)
+        found = stored and prompt_file.read(stored, reference.text, self._model)
+        if found:
+            return found
+        prompt = self._encode(reference)
+        self._store.save(reference.voice, name, prompt_file.write(prompt))
+        return prompt
+
+    @cached_property
+    def _encoder(self) -> str:
+        return prompt_file.encoder(self._model)
 
     @torch.inference_mode()
     def _encode(self, reference: Reference) -> VoiceClonePromptItem:

@@ -53,13 +53,15 @@ class Reference:
 
     `samples` is float32 [n], mono, at `sample_rate` Hz. With `text`, its transcript, the model
     continues the recording (in-context learning); without it only the speaker embedding
-    (x-vector) is used. `key` names the content: equal keys, equal voice clone prompts.
+    (x-vector) is used. `key` names the content: equal keys, equal voice clone prompts. With
+    `voice`, the name of a saved voice, its prompt is kept for others to use.
     """
 
     key: str
     samples: Samples
     sample_rate: int
     text: str | None = None
+    voice: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.aside import aside
-from worker.engine.clone_prompts import ClonePrompts
+from worker.engine.clone_prompts import ClonePrompts, PromptStore
 from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
 from worker.engine.precision import Precision
@@ -57,6 +57,7 @@ class TalkerRunner:
         slots: int,
         precision: Precision = Precision.FLOAT32,
         decoder: type[Decoder] = Decoder,
+        prompts: PromptStore | None = None,
     ) -> None:
         talker = model.model.talker
         config = talker.config
@@ -71,7 +72,7 @@ class TalkerRunner:
             talker.code_predictor, tables[1:], slots, precision, decoder
         )
         self._prompts = PromptBuilder(model, tables, precision)
-        self._clones = ClonePrompts(model)
+        self._clones = ClonePrompts(model, prompts)
         self._cache = self._talker.new_cache(SPARE + 1 + slots, long=True)
         self._end: int = config.codec_eos_token_id
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)

@@ -1,0 +1,90 @@
+"""Voices: list them, upload your own, hear them, delete them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from api import voices
+from api.answers import COMMON, error
+from api.deps import Services, Use
+from api.presets import presets
+from api.sender import Keeper, Reader, Sender
+from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
+from api.voice_upload import BODY, Uploaded
+from shared.errors import ObjectNotFound
+from shared.voices import recording_key
+
+router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
+VoiceId = Annotated[
+    str, Path(max_length=128, description="The voice's `id`, or the name that you gave it.")
+]
+MISSING = COMMON | error(404, "No such voice")
+REFUSALS = (
+    COMMON
+    | error(409, "The name is taken, or you have as many voices as may be kept")
+    | error(413, "The recording is too large")
+    | error(415, "The body is no form")
+)
+SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
+
+
+@router.get("", responses=COMMON)
+def list_voices(sender: Reader, services: Use) -> VoiceList:
+    """List the voices of the served models, and those that you have uploaded."""
+    served = services.roster.models()
+    own = [VoiceObject.of(voice, served) for voice in services.voices.of(sender.space)]
+    listed = [*presets(served), *own]
+    return VoiceList(voices=listed, data=listed)
+
+
+@router.post("", status_code=201, responses=REFUSALS, openapi_extra=BODY)
+def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
+    """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
+
+    It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
+    would make the voice better.
+    """
+    served = services.roster.models()
+    voice = voices.keep(sent, services, sender, served)
+    response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
+    return VoiceObject.of(voice, served)
+
+
+@router.get("/{voice_id}", responses=MISSING)
+def retrieve(sender: Reader, voice_id: VoiceId, services: Use) -> VoiceObject:
+    """Return a voice: one of the models' own, or one of yours."""
+    return _preset(voice_id, services) or _own(voice_id, services, sender)
+
+
+@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE)
+def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
+    """Return the recording of a voice of yours, as models hear it."""
+    if _preset(voice_id, services):
+        raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
+    voice = voices.find(voice_id, services, sender)
+    wav = services.storage.get(recording_key(voice.id))
+    disposition = f'attachment; filename="{voice.id}.wav"'
+    return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
+
+
+@router.delete("/{voice_id}", responses=MISSING)
+def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
+    """Delete a voice of yours, its recording and what models have made of it.
+
+    Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
+    """
+    voice = voices.find(voice_id, services, sender)
+    voices.remove(voice, services)
+    return VoiceDeleted(id=voice.id)
+
+
+def _preset(voice_id: str, services: Services) -> VoiceObject | None:
+    found = (voice for voice in presets(services.roster.models()) if voice.id == voice_id.lower())
+    return next(found, None)
+
+
+def _own(voice_id: str, services: Services, sender: Sender) -> VoiceObject:
+    voice = voices.find(voice_id, services, sender)
+    return VoiceObject.of(voice, services.roster.models())

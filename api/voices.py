@@ -1,0 +1,79 @@
+"""Saved voices: found by what their owner calls them, kept, and removed."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+
+from api.deps import Services
+from api.presets import is_preset
+from api.recording import make_good
+from api.sender import Sender
+from api.voice_upload import Upload
+from shared.errors import InvalidRequest, NameTaken, QueueError, Unavailable, VoiceNotFound
+from shared.roster import ServedModel
+from shared.voices import VOICE_PREFIX, Voice, new_voice_id, recording_key, voice_folder
+
+
+def find(name: str, services: Services, sender: Sender) -> Voice:
+    """The saved voice of that id, or of that name of the sender's; raises `VoiceNotFound`."""
+    known: str | None = name
+    if not name.startswith(VOICE_PREFIX):
+        known = services.voices.named(sender.space, name)
+    with suppress(VoiceNotFound):
+        if known is not None and sender.sees((voice := services.voices.get(known)).owner):
+            return voice
+    raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
+
+
+def keep(upload: Upload, services: Services, sender: Sender, served: list[ServedModel]) -> Voice:
+    """Make a voice of an upload.
+
+    Raises `InvalidRequest` if it is not to be used, `NameTaken` or `TooManyVoices`.
+    """
+    _check(upload, served)
+    recording = make_good(upload.content, upload.ref_text, services.settings.max_reference_s)
+    voice = Voice(
+        id=new_voice_id(),
+        owner=sender.space,
+        name=upload.name,
+        consent=upload.consent,
+        digest=hashlib.sha256(recording.wav).hexdigest(),
+        duration_s=recording.duration_s,
+        ref_text=upload.ref_text,
+        language=upload.language,
+        description=upload.description,
+        warnings=recording.warnings,
+    )
+    services.voices.begin(voice.id)
+    try:
+        services.storage.put(recording_key(voice.id), recording.wav)
+        return services.voices.create(voice, most=services.settings.max_voices)
+    except QueueError:
+        _remove_files(voice.id, services)
+        raise
+
+
+def remove(voice: Voice, services: Services) -> None:
+    """Delete a voice and all that was made of it; jobs that were accepted are still spoken."""
+    services.voices.delete(voice.id)
+    _remove_files(voice.id, services)
+
+
+def _remove_files(voice_id: str, services: Services) -> None:
+    """Now; what a worker was just about to store goes when voices are swept."""
+    with suppress(Unavailable):
+        services.storage.delete_folder(voice_folder(voice_id))
+
+
+def _check(upload: Upload, served: list[ServedModel]) -> None:
+    if is_preset(upload.name, served):
+        raise NameTaken(f"{upload.name!r} is one of the models' own voices", param="name")
+    if upload.name.casefold().startswith(VOICE_PREFIX):
+        raise InvalidRequest(f"names that begin with {VOICE_PREFIX} are the server's", param="name")
+    languages = {name for each in served for name in each.card.languages}
+    if upload.language and languages and upload.language not in languages:
+        raise InvalidRequest(
+            f"no model here has the language {upload.language!r}: {', '.join(sorted(languages))}",
+            param="language",
+        )
