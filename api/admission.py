@@ -108,9 +108,10 @@ def admit(
     """
     job_id = new_job_id()
     try:
+        spec = _with_files(job, job_id, services)
         accepted = services.ledger.admit(
             job_id,
-            _with_files(job, job_id, services),
+            spec,
             job.segments,
             outline=job.outline,
             owner=sender.owner,
@@ -136,7 +137,7 @@ def admit(
         name=name,
         priority=job.request.priority,
         status=Status.QUEUED,
-        spec=job.spec,
+        spec=spec,
         outline=job.outline,
         seen_at=time.time(),
         created_at=time.time(),
