@@ -27,11 +27,11 @@ def batch(args: argparse.Namespace) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     check_folder(args.output / "audio", args.output)
     with Narrator(args.url) as narrator:
-        models = narrator.models()
+        models, voices = narrator.models(), narrator.voices()
         lines = list(_read(args.file))
         for line in lines:
             body = line["body"]
-            line["body"] = {**fill_in(body, models), **body}
+            line["body"] = {**fill_in(body, models, voices), **body}
         sent = narrator.submit_batch(lines)
         terminal.note(f"Batch {sent.id}: {sent.total} jobs")
         return follow_batch(narrator, sent, args.output)

@@ -41,16 +41,34 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """One voice of one model, with the language it is most at home in."""
+    """One voice: a model's own (`preset`) or an uploaded one (`cloned`).
+
+    `language` is the one that it is most at home in; `warnings` say what is wrong with a recording.
+    """
 
     id: str
     name: str
     model: str | None
     language: str | None
+    kind: str = "preset"
+    description: str | None = None
+    duration_s: float | None = None
+    warnings: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
         """Read one entry of `GET /v1/audio/voices`; KeyError or TypeError where it is none."""
         return cls(
-            body["id"], body.get("name", body["id"]), body.get("model"), body.get("language")
+            id=body["id"],
+            name=body.get("name", body["id"]),
+            model=body.get("model"),
+            language=body.get("language"),
+            kind=body.get("kind", "preset"),
+            description=body.get("description"),
+            duration_s=body.get("duration_s"),
+            warnings=tuple(warning["message"] for warning in body.get("warnings") or ()),
         )
+
+    def answers_to(self, name: str) -> bool:
+        """Whether `name` means this voice."""
+        return name.casefold() in (self.id, self.name.casefold())

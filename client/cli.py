@@ -18,6 +18,7 @@ from client.resume import resume
 from client.say import read, say
 from client.status import cancel, status
 from client.up import up
+from client.voices import add_voice, delete_voice, list_voices
 
 OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
@@ -69,6 +70,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("status", _add_status, "show how a job is getting on"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
         ("cancel", _add_cancel, "cancel a job"),
+        ("voices", _add_voices, "list voices, upload one of your own, delete it"),
         ("keys", _add_keys, "create, list and revoke the server's API keys"),
     ):
         own_help = name != "keys"
@@ -111,6 +113,25 @@ def _add_say(parser: argparse.ArgumentParser) -> None:
     _add_voice(parser)
 
 
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(command=list_voices)
+    _add_url(parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    add = commands.add_parser("add", help="upload a recording to speak with")
+    add.set_defaults(command=add_voice)
+    add.add_argument("file", type=Path, metavar="FILE", help="wav, flac, mp3 or ogg; 10 s is best")
+    add.add_argument("--name", required=True, help="how you call the voice")
+    add.add_argument("--consent", required=True, help="how the speaker agreed, or an id of that")
+    add.add_argument("--text", help="what is said in it, for the best likeness")
+    add.add_argument("--language", help="which is spoken in it")
+    add.add_argument("--description")
+    delete = commands.add_parser("delete", help="delete an uploaded voice")
+    delete.set_defaults(command=delete_voice)
+    delete.add_argument("voice", metavar="VOICE", help="its id or name")
+    for command in (add, delete):  # without a default, which would win over what stands before
+        command.add_argument("--url", default=argparse.SUPPRESS, help="the server")
+
+
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     # What they mean is said by the server's own command, which gets them as they are.
     parser.set_defaults(command=lambda args: keys(args.rest[1:]))
@@ -126,7 +147,7 @@ def _add_voice(parser: argparse.ArgumentParser) -> None:
     _add_url(parser)
     parser.add_argument("--model", help="default: the first that can do it")
     who = parser.add_mutually_exclusive_group()
-    who.add_argument("--voice", help="default: the model's first")
+    who.add_argument("--voice", help="a model's, or an uploaded one; default: the model's first")
     who.add_argument("--reference", type=Path, metavar="FILE", help="recording to clone")
     parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it")
     parser.add_argument("--language", help="default: found out from the text")

@@ -14,11 +14,19 @@ from client.connection import Connection
 from client.errors import JobFailed, NarrateError
 from client.job import Job
 from client.output import format_of, write_whole
-from client.request import Options, fill_in, open_document, request_body, request_form
+from client.request import (
+    Options,
+    fill_in,
+    open_document,
+    read_file,
+    request_body,
+    request_form,
+)
 from client.retry import patiently
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 LONGEST_POLL_S = 2.0
+VOICES = "/v1/audio/voices"
 
 T = TypeVar("T")
 
@@ -137,9 +145,47 @@ class Narrator:
         return self._parse(lambda body: int(body["workers"]), body)
 
     def voices(self) -> list[Voice]:
-        """Return every voice of every model."""
-        body = self._connection.json("GET", "/v1/audio/voices")
+        """Return every voice of every model, and those that were uploaded."""
+        body = self._connection.json("GET", VOICES)
         return self._parse(lambda body: [Voice.parse(entry) for entry in body["voices"]], body)
+
+    def add_voice(
+        self,
+        recording: Path | str | bytes,
+        name: str,
+        *,
+        consent: str,
+        text: str | None = None,
+        language: str | None = None,
+        description: str | None = None,
+    ) -> Voice:
+        """Upload a recording, to be spoken with under `name`.
+
+        `consent` says how the speaker agreed, `text` what is said in it.
+        """
+        fields = {
+            "name": name,
+            "consent": consent,
+            "ref_text": text,
+            "language": language,
+            "description": description,
+        }
+        content = recording if isinstance(recording, bytes) else read_file(Path(recording))
+        form = {
+            "data": {key: value for key, value in fields.items() if value is not None},
+            "files": {"audio_sample": ("recording", content)},
+        }
+        return self._parse(Voice.parse, self._connection.json("POST", VOICES, **form))
+
+    def delete_voice(self, voice: str) -> None:
+        """Delete an uploaded voice, by its id or name."""
+        self._connection.json("DELETE", f"{VOICES}/{quote(voice, safe='')}")
+
+    def settle(self, options: Options) -> Options:
+        """Return the options with task, model and voice settled by what the server has."""
+        models, voice = self.models(), options.get("voice")
+        is_preset = any(voice in model.voices for model in models)
+        return fill_in(options, models, self.voices() if voice and not is_preset else ())
 
     def speak(
         self,
@@ -150,7 +196,7 @@ class Narrator:
     ) -> Job:
         """Narrate a text into the audio file `path`; what is not said is chosen from the models."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
-        job = self.submit(text, **fill_in(wanted, self.models()))
+        job = self.submit(text, **self.settle(wanted))
         return self._finish(job, path, on_progress)
 
     def narrate(
@@ -162,7 +208,7 @@ class Narrator:
     ) -> Job:
         """Narrate a text, Markdown or EPUB file into the audio file `path`."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
-        job = self.submit_file(book, **fill_in(wanted, self.models()))
+        job = self.submit_file(book, **self.settle(wanted))
         return self._finish(job, path, on_progress)
 
     def _finish(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from client.catalogue import Model
+from client.catalogue import Model, Voice
 from client.errors import NarrateError
 
 
@@ -14,8 +14,8 @@ class Options(TypedDict, total=False):
     """How a text is to be spoken; `None` and absent mean the same.
 
     `task` is custom_voice, voice_design or voice_clone and follows from the others where absent.
-    `reference` is the recording to clone, a file or its bytes; without `reference_text` only the
-    timbre is taken from it.
+    `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
+    clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
     """
 
     task: str | None
@@ -79,12 +79,16 @@ def _fields(options: Options) -> dict[str, Any]:
     return {"task": options.get("task") or _task(options), **said}
 
 
-def fill_in(options: Options, models: Sequence[Model]) -> Options:
+def fill_in(options: Options, models: Sequence[Model], voices: Sequence[Voice] = ()) -> Options:
     """Return the options with task, model and voice settled by what the server serves.
 
-    A model named by the caller decides its own task; a model with live workers goes first; the
-    default voice is the first one listed. NarrateError where no model does the task.
+    A model named by the caller decides its own task, and so does one of the uploaded `voices`; a
+    model with live workers goes first; the default voice is the first one listed. NarrateError
+    where no model does the task.
     """
+    voice = options.get("voice")
+    if voice and any(one.kind == "cloned" and one.answers_to(voice) for one in voices):
+        options = {**options, "task": options.get("task") or "voice_clone"}
     name = str(options.get("model") or "")
     named = [model for model in models if not name or model.answers_to(name)]
     if name and not named:
@@ -130,9 +134,12 @@ def _nobody(task: str, name: str | None) -> str:
 
 
 def _read(reference: Path | bytes) -> bytes:
-    if isinstance(reference, bytes):
-        return reference
+    return reference if isinstance(reference, bytes) else read_file(reference)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; NarrateError where it cannot be read."""
     try:
-        return reference.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise NarrateError(f"cannot read {reference}: {error.strerror}") from error
+        raise NarrateError(f"cannot read {path}: {error.strerror}") from error

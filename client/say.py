@@ -9,7 +9,7 @@ from client.errors import NarrateError
 from client.follow import OUTPUT, follow
 from client.narrator import Narrator
 from client.output import check_writable, format_of
-from client.request import Options, fill_in
+from client.request import Options
 
 USUAL = ".m4b"
 MAX_METADATA_CHARS = 512
@@ -23,7 +23,7 @@ def say(args: argparse.Namespace) -> int:
         return 2
     check_writable(args.output)
     with Narrator(args.url) as narrator:
-        job = narrator.submit(text, **fill_in(options(args, args.output), narrator.models()))
+        job = narrator.submit(text, **narrator.settle(options(args, args.output)))
         return follow(narrator, job, args.output)
 
 
@@ -35,7 +35,7 @@ def read(args: argparse.Namespace) -> int:
     check_writable(output)
     wanted = options(args, output) | {"title": args.title, "author": args.author}
     with Narrator(args.url) as narrator:
-        job = narrator.submit_file(args.file, **fill_in(wanted, narrator.models()))
+        job = narrator.submit_file(args.file, **narrator.settle(wanted))
         chapters = f", {len(job.chapters)} chapters" if job.chapters else ""
         return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
 
