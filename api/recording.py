@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
 from api import recording_warnings, reference
 from api.reference import Samples
+from shared.audio import encode_wav
 from shared.errors import InvalidRequest
 from shared.jobs import SAMPLE_RATE
 from shared.voices import VoiceWarning
@@ -65,6 +64,4 @@ def _trimmed(samples: Samples, levels: NDArray[np.float64]) -> Samples:
 
 def _wav(samples: Samples) -> bytes:
     loudest = max(1.0, float(np.abs(samples).max()))  # files of floats may go beyond full scale
-    file = io.BytesIO()
-    soundfile.write(file, samples / loudest, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-    return file.getvalue()
+    return encode_wav(samples / np.float32(loudest))

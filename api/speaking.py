@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from api import admission, submission
+from api import admission, submission, voices
 from api.deps import Services
 from api.fitting import fit
 from api.openai_names import is_any_model, voice_of
+from api.presets import is_preset
 from api.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.sender import Sender
-from api.speech_requests import SpeechRequest
-from shared.errors import InvalidRequest, ModelNotFound, Unavailable
+from api.speech_requests import SpeechRequest, TaskType
+from shared.errors import InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling, Task
 from shared.models import ModelCard, full_name
 from shared.roster import ServedModel
+from shared.voices import VOICE_PREFIX
 
 # What a job's fields are called here.
 NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
@@ -37,8 +39,9 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
         )
     served = services.roster.models()
     try:
-        sent = submission.of(job_request(asked, served), most)
-        checked = admission.check(replace(sent, live=asked), services, served)
+        meant = _with_saved_voice(asked, served, services, sender)
+        sent = submission.of(job_request(meant, served), most)
+        checked = admission.check(replace(sent, live=asked), services, served, sender)
     except InvalidRequest as error:
         raise InvalidRequest(
             error.message, param=NAMES.get(error.param or "", error.param)
@@ -46,6 +49,20 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
     if not any(model.workers for model in served if model.card.id == checked.spec.model):
         raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
     return admission.admit(checked, services, sender)
+
+
+def _with_saved_voice(
+    asked: SpeechRequest, served: list[ServedModel], services: Services, sender: Sender
+) -> SpeechRequest:
+    """The same, with the id of the sender's own voice where it is one that was named."""
+    if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
+        return asked
+    try:
+        own = voices.find(asked.voice, services, sender)
+    except VoiceNotFound:
+        return asked
+    task_type = asked.task_type or TaskType.BASE
+    return asked.model_copy(update={"voice": own.id, "task_type": task_type})
 
 
 def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
@@ -124,6 +141,8 @@ def _request(
         case Task.VOICE_CLONE:
             if instructions is not None:
                 raise InvalidRequest(f"{card.id} follows no instructions", param="instructions")
+            if asked.ref_audio is None and (asked.voice or "").startswith(VOICE_PREFIX):
+                return VoiceClone(task="voice_clone", voice=asked.voice, **common)
             return VoiceClone(task="voice_clone", reference=_reference(asked), **common)
         case Task.VOICE_DESIGN:
             if instructions is None:
@@ -140,7 +159,9 @@ def _request(
 
 def _reference(asked: SpeechRequest) -> Reference:
     if asked.ref_audio is None:
-        raise InvalidRequest("send the voice to clone as ref_audio", param="ref_audio")
+        raise InvalidRequest(
+            "send the voice to clone as ref_audio, or name an uploaded one", param="ref_audio"
+        )
     if asked.ref_audio[:8].lower().startswith(("http://", "https://")):
         raise InvalidRequest(
             "ref_audio is not fetched from a URL: send the file in base64 or as a data: URL",

@@ -80,7 +80,8 @@ class SpeechRequest(BaseModel):
         description="A served model; `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` or none: any of them.",
     )
     voice: Voice | None = Field(
-        default=None, description="One of the model's, or one of OpenAI's, which stands for one."
+        default=None,
+        description="One of the model's, or of OpenAI's, which stands for one, or one of yours.",
     )
     instructions: Instructions | None = None
     response_format: SpeechFormat = SpeechFormat.MP3
@@ -93,7 +94,7 @@ class SpeechRequest(BaseModel):
     )
     ref_text: Instructions | None = Field(default=None, description="What is said in it.")
     x_vector_only_mode: bool = Field(
-        default=False, description="Whether to take only the timbre from it, as without `ref_text`."
+        default=False, description="Whether to take only the timbre from `ref_audio`."
     )
     max_new_tokens: int | None = Field(default=None, ge=3, le=8192)
     seed: int | None = Field(default=None, ge=0, lt=2**32)

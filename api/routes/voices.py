@@ -33,7 +33,7 @@ SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | 
 @router.get("", responses=COMMON)
 def list_voices(sender: Reader, services: Use) -> VoiceList:
     """List the voices of the served models, and those that you have uploaded."""
-    served = services.roster.models()
+    served = services.served.models()
     own = [VoiceObject.of(voice, served) for voice in services.voices.of(sender.space)]
     listed = [*presets(served), *own]
     return VoiceList(voices=listed, data=listed)
@@ -46,7 +46,7 @@ def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) ->
     It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
     would make the voice better.
     """
-    served = services.roster.models()
+    served = services.served.models()
     voice = voices.keep(sent, services, sender, served)
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
@@ -81,10 +81,10 @@ def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
 
 
 def _preset(voice_id: str, services: Services) -> VoiceObject | None:
-    found = (voice for voice in presets(services.roster.models()) if voice.id == voice_id.lower())
+    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
     return next(found, None)
 
 
 def _own(voice_id: str, services: Services, sender: Sender) -> VoiceObject:
     voice = voices.find(voice_id, services, sender)
-    return VoiceObject.of(voice, services.roster.models())
+    return VoiceObject.of(voice, services.served.models())

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 from audio_files import recording
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from good import GOOD
 from redis import Redis
 
+from api import speaking
 from api.app import create_app
+from api.sender import Sender
+from api.speech_requests import SpeechRequest
 from shared import keys as keys_module
-from shared.errors import Unavailable
+from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Task, reference_key
 from shared.keys import Keys, Scope
 from shared.ledger import Ledger
@@ -339,6 +343,23 @@ def test_creating_once_more_is_the_same_voice(voices: Voices) -> None:
     assert voices.create(a_voice("voice_1"), most=1) == first == voices.get("voice_1")
     assert voices.delete("voice_1")
     assert not voices.delete("voice_1")
+
+
+@pytest.mark.parametrize("ask", ["Anna", "anna", {"id": "Anna"}, None])
+def test_speech_at_once_takes_it_too(api: TestClient, ask: Any) -> None:
+    voice = upload(api).json()
+    services = cast(FastAPI, api.app).state.services
+    asked = {"input": "Good evening.", "model": "tts-1", "instructions": "Calmly."}
+    named = SpeechRequest.model_validate(asked | {"voice": ask or voice["id"]})
+    job = speaking.admit(named, services, Sender("public"))
+    assert job.spec.task is Task.VOICE_CLONE
+    assert job.spec.reference is not None
+    assert job.spec.reference.voice == voice["id"]
+    preset = SpeechRequest.model_validate(asked | {"voice": "Vivian"})
+    assert speaking.admit(preset, services, Sender("public")).spec.voice == "vivian"
+    gone = SpeechRequest.model_validate(asked | {"voice": "voice_0", "task_type": "Base"})
+    with pytest.raises(InvalidRequest, match="no voice 'voice_0'"):
+        speaking.admit(gone, services, Sender("public"))
 
 
 def test_custom_voices_stay_what_they_are(api: TestClient, ledger: Ledger) -> None:
