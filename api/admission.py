@@ -12,7 +12,8 @@ from typing import BinaryIO
 
 from pydantic import BaseModel
 
-from api import reference, voices
+from api import cloning
+from api.cloning import Cloned
 from api.deps import Services
 from api.fitting import fit
 from api.requests import JobRequest, VoiceClone
@@ -20,21 +21,13 @@ from api.sender import Sender
 from api.submission import Submission
 from api.webhooks.target import webhook_of
 from shared.document import Segment
-from shared.errors import (
-    Busy,
-    InvalidRequest,
-    KeyReused,
-    ObjectNotFound,
-    Unavailable,
-    VoiceNotFound,
-)
+from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
 from shared.jobs import (
     ChapterStart,
     Job,
     Outline,
     SpeechSpec,
     Status,
-    StoredReference,
     job_folder,
     new_job_id,
     reference_key,
@@ -44,7 +37,6 @@ from shared.limits import Idempotency
 from shared.roster import ServedModel
 from shared.settings import Settings
 from shared.text import split
-from shared.voices import Voice, recording_key
 from shared.webhooks import Webhook
 
 
@@ -56,8 +48,7 @@ class CheckedJob:
     spec: SpeechSpec
     segments: list[Segment]
     outline: Outline
-    recording: bytes | None = None
-    voice: Voice | None = None
+    cloned: Cloned | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
@@ -69,17 +60,13 @@ def check(
     """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
     request, settings = sent.request, services.settings
     spec, segments = fit(request, served), _segments(sent, settings)
-    recording = voice = None
-    if isinstance(request, VoiceClone):
-        voice = _saved_voice(request, services, sender)
-        recording = reference.read(request.reference, settings) if request.reference else None
+    cloned = cloning.check(request, services, sender) if isinstance(request, VoiceClone) else None
     return CheckedJob(
         request,
         _live(spec) if sent.live else spec,
         segments,
         outline=_outline(sent, segments),
-        recording=recording,
-        voice=voice,
+        cloned=cloned,
         file=sent.file,
         live=sent.live,
         webhook=webhook_of(request, settings),
@@ -147,47 +134,14 @@ def admit(
     )
 
 
-def _saved_voice(request: VoiceClone, services: Services, sender: Sender) -> Voice | None:
-    """The voice that a request names; None if it brings a reference of its own."""
-    if request.voice is None and request.reference is None:
-        raise InvalidRequest("send the voice to clone: reference, or voice", param="reference")
-    if request.voice is None:
-        return None
-    if request.reference is not None:
-        raise InvalidRequest("send either voice or reference, not both", param="voice")
-    try:
-        return voices.find(request.voice, services, sender)
-    except VoiceNotFound:
-        raise _no_voice(request.voice) from None
-
-
-def _no_voice(name: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"you have no voice {name[:100]!r}: upload it at /v1/audio/voices", param="voice"
-    )
-
-
 def _with_files(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
     """Store the files first, since a worker may need the reference at once."""
     if job.file is not None:
         services.storage.put(f"{job_folder(job_id)}/input", job.file)
-    stored = _stored_reference(job, reference_key(job_id), services)
-    return job.spec.model_copy(update={"reference": stored}) if stored else job.spec
-
-
-def _stored_reference(job: CheckedJob, key: str, services: Services) -> StoredReference | None:
-    """The job's own copy of what it clones: it is spoken even if the voice is deleted."""
-    request, voice, storage = job.request, job.voice, services.storage
-    if voice is not None:
-        try:
-            content = storage.get(recording_key(voice.id))
-        except ObjectNotFound:
-            raise _no_voice(voice.name) from None
-        whose = {"voice": voice.id, "voice_name": voice.name}
-        return reference.store(content, voice.ref_text, key, storage, **whose)
-    if isinstance(request, VoiceClone) and request.reference and job.recording is not None:
-        return reference.store(job.recording, request.reference.text, key, storage)
-    return None
+    if job.cloned is None:
+        return job.spec
+    stored = cloning.store(job.cloned, reference_key(job_id), services)
+    return job.spec.model_copy(update={"reference": stored})
 
 
 def _discard(job_id: str, services: Services) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import io
 from typing import NamedTuple
 
@@ -14,9 +13,7 @@ from numpy.typing import NDArray
 
 from api.requests import Reference
 from shared.errors import InvalidRequest
-from shared.jobs import StoredReference
 from shared.settings import Settings
-from shared.storage import Storage
 
 MIN_S = 0.5
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
@@ -45,15 +42,6 @@ def read(reference: Reference, settings: Settings) -> bytes:
     content = _from_base64(reference.audio)
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
-
-
-def store(
-    content: bytes, text: str | None, key: str, storage: Storage, **voice: str
-) -> StoredReference:
-    """Store a recording where a job has it, to go with the job's segments."""
-    storage.put(key, content)
-    digest = hashlib.sha256(content).hexdigest()
-    return StoredReference(key=key, digest=digest, text=text, **voice)
 
 
 def decode(content: bytes, max_s: float, *, param: str) -> Sound:
