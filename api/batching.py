@@ -18,7 +18,7 @@ from api.deps import Services
 from api.requests import JobRequest
 from api.sender import Sender
 from shared.batches import BatchLine
-from shared.errors import Busy, InvalidRequest, Unavailable, UnsupportedMedia
+from shared.errors import Busy, FetchFailed, InvalidRequest, Unavailable, UnsupportedMedia
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -78,7 +78,7 @@ def _check(content: bytes, services: Services, sender: Sender) -> dict[str, Chec
         try:
             sent = submission.of(line.body, services.settings.max_input_chars)
             checked[line.custom_id] = admission.check(sent, services, served, sender)
-        except (InvalidRequest, UnsupportedMedia) as error:
+        except (InvalidRequest, UnsupportedMedia, FetchFailed) as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:
         raise InvalidRequest("the batch has no lines", param="body")

@@ -11,14 +11,17 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from api.outbound import Outbound
 from api.requests import Reference
-from shared.errors import InvalidRequest
+from shared.errors import FetchFailed, InvalidRequest
 from shared.settings import Settings
 
 MIN_S = 0.5
 FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 MAX_CHANNELS = 2
 MIN_RATE, MAX_RATE = 8_000, 192_000
+# How long a recording may take to come from where it lies.
+FETCH_S = 15.0
 SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
 
 Samples = NDArray[np.float32]
@@ -38,8 +41,12 @@ class Sound(NamedTuple):
 
 
 def read(reference: Reference, settings: Settings) -> bytes:
-    """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet."""
-    content = _from_base64(reference.audio)
+    """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet.
+
+    `FetchFailed` if it is to be fetched, and nothing comes.
+    """
+    is_url = reference.audio[:8].lower().startswith(("http://", "https://"))
+    content = _fetched(reference.audio, settings) if is_url else _from_base64(reference.audio)
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
 
@@ -64,6 +71,19 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
 
 class _Unusable(Exception):
     """What is wrong with a file."""
+
+
+def _fetched(url: str, settings: Settings) -> bytes:
+    if settings.reference_urls == "off":
+        raise _bad(
+            "this server fetches nothing from URLs; send the file in base64 or as a data: URL",
+            "reference.audio",
+        )
+    outbound = Outbound(private=settings.reference_urls == "any")
+    try:
+        return outbound.fetch(url, settings.max_voice_bytes, FETCH_S)
+    except (InvalidRequest, FetchFailed) as error:
+        raise type(error)(error.message, param="reference.audio") from None
 
 
 def _from_base64(audio: str) -> bytes:

@@ -14,7 +14,7 @@ from api.presets import is_preset
 from api.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.sender import Sender
 from api.speech_requests import SpeechRequest, TaskType
-from shared.errors import InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
+from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling, Task
 from shared.models import ModelCard, full_name
 from shared.roster import ServedModel
@@ -42,10 +42,9 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
         meant = _with_saved_voice(asked, served, services, sender)
         sent = submission.of(job_request(meant, served), most)
         checked = admission.check(replace(sent, live=asked), services, served, sender)
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            error.message, param=NAMES.get(error.param or "", error.param)
-        ) from error
+    except (InvalidRequest, FetchFailed) as error:
+        param = NAMES.get(error.param or "", error.param)
+        raise type(error)(error.message, param=param) from error
     if not any(model.workers for model in served if model.card.id == checked.spec.model):
         raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
     return admission.admit(checked, services, sender)
@@ -161,11 +160,6 @@ def _reference(asked: SpeechRequest) -> Reference:
     if asked.ref_audio is None:
         raise InvalidRequest(
             "send the voice to clone as ref_audio, or name an uploaded one", param="ref_audio"
-        )
-    if asked.ref_audio[:8].lower().startswith(("http://", "https://")):
-        raise InvalidRequest(
-            "ref_audio is not fetched from a URL: send the file in base64 or as a data: URL",
-            param="ref_audio",
         )
     text = None if asked.x_vector_only_mode else asked.ref_text
     return Reference(audio=asked.ref_audio, text=text or None)

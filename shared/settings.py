@@ -50,6 +50,7 @@ class Settings(BaseSettings):
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)
     # `any`: loopback and private addresses too, for receivers on one's own network.
+    reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"
 
     # Ledger

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 
+from api import preview as previews
 from api import voices
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
-from api.sender import Keeper, Reader, Sender
+from api.sender import Keeper, Reader, Sender, Speaker
+from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
 from shared.errors import ObjectNotFound
@@ -26,6 +28,13 @@ REFUSALS = (
     | error(409, "The name is taken, or you have as many voices as may be kept")
     | error(413, "The recording is too large")
     | error(415, "The body is no form")
+)
+PREVIEW = (
+    {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
+    | MISSING
+    | error(409, "The sentence is being cancelled")
+    | error(429, "You have too much in the queue, or had your share of today")
+    | error(500, "The sentence could not be spoken")
 )
 SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
 
@@ -67,6 +76,19 @@ def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     wav = services.storage.get(recording_key(voice.id))
     disposition = f'attachment; filename="{voice.id}.wav"'
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
+
+
+@router.get("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
+def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
+    """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
+
+    It is an ordinary job, which `x-job-id` names.
+    """
+    voice = _preset(voice_id, services) or _own(voice_id, services, sender)
+    job, asked = previews.admit(voice, services, sender)
+    return SpokenResponse(
+        sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+    )
 
 
 @router.delete("/{voice_id}", responses=MISSING)
