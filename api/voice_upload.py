@@ -17,6 +17,8 @@ from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 FILE = "audio_sample"
 MAX_FIELDS = 10
+# What a box that nobody has ticked may send.
+NO_CONSENT = ("", "0", "false", "no", "none", "null", "off")
 # What a form has beside its file.
 FORM_BYTES = 2**16
 
@@ -117,7 +119,7 @@ def _read(form: FormData, most: int) -> Upload:
             what = "a file" if name == FILE else "no file"
             raise InvalidRequest(f"the field {name[:100]!r} is {what}", param=name[:100])
         fields[name] = _content(value, most) if isinstance(value, UploadFile) else value
-    if not str(fields.get("consent", "")).strip():
+    if str(fields.get("consent", "")).strip().casefold() in NO_CONSENT:
         raise InvalidRequest(
             "consent is missing: say how the speaker agreed that this voice is cloned, "
             "by a statement or the id of one",

@@ -69,7 +69,9 @@ def test_the_python_of_the_readme_works(
 
 
 def test_every_command_of_narrate_is_one() -> None:
-    told = subprocess.run([sys.executable, "-m", "client", "-h"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(
+        [sys.executable, "-m", "client", "-h"], capture_output=True, text=True, check=True
+    ).stdout
     for command in commands("narrate"):
         word = command.split()[1]
         assert "." in word or re.search(rf"^\s+{word}\b", told, re.MULTILINE), command

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from audio_files import recording
 from good import GOOD
 from live_server import serving
 from redis import Redis
 
 from api import impatience, middleware
+from shared.jobs import Task
 from shared.keys import Keys
 from shared.models import ModelCard
 from shared.roster import Roster
@@ -55,6 +58,8 @@ def outside(tmp_path: Path) -> Path:
 def url(settings: Settings, redis: Redis, card: ModelCard, outside: Path) -> Iterator[str]:
     assert outside.exists()
     Roster(redis).sign_in("w", card)
+    base = {"id": "b", "task": Task.VOICE_CLONE, "voices": ()}
+    Roster(redis).sign_in("b", card.model_copy(update=base))
     with serving(settings) as url:
         yield url
 
@@ -189,21 +194,42 @@ def test_another_tenant_has_no_route_in(url: str, redis: Redis) -> None:
     )
     time.sleep(1.1)
     job = httpx.put(f"{url}/v1/jobs/chapter-1", json=GOOD, headers=mine).json()["id"]
+    line = json.dumps({"custom_id": "1", "url": "/v1/jobs", "body": GOOD})
+    jsonl = {**mine, "Content-Type": "application/jsonl"}
+    batch = httpx.post(f"{url}/v1/batches", content=line, headers=jsonl).json()["id"]
+    form = {"name": "Me", "consent": "mine"}
+    sample = {"audio_sample": ("me.wav", recording(3.0))}
+    kept = httpx.post(f"{url}/v1/audio/voices", data=form, files=sample, headers=mine).json()
+    theirs = {
+        "job_id": [job],
+        "batch_id": [batch],
+        "voice_id": [kept["id"], "Me"],
+    }
     listed = httpx.get(f"{url}/v1/jobs", headers=mine).json()["data"]
-    assert [each["id"] for each in listed] == [job]
-    (ledger_id,) = redis.zrange("tts:jobs", 0, -1)
+    assert len(listed) == 2
+    theirs["job_id"] += cast(list[str], redis.zrange("tts:jobs", 0, -1))
     tried = 0
     for method, path in operations(url):
-        if "{job_id}" not in path or method == "PUT":
-            continue
-        for job_id in (job, ledger_id):
-            target = path.replace("{job_id}", job_id).replace("{number}", "1")
+        (name, *_) = re.findall(r"\{(\w+_id)\}", path) or [""]
+        for known in theirs.get(name, ()) if method != "PUT" else ():
+            target = path.replace(f"{{{name}}}", known).replace("{number}", "1")
             refused = httpx.request(method, url + target, headers=other)
             assert refused.status_code == 404, (method, target, refused.text)
             assert httpx.request(method, url + target).status_code == 401
             tried += 1
-    assert tried >= 16
+    assert tried >= 35
     assert httpx.get(f"{url}/v1/jobs/{job}", headers=mine).json()["status"] == "queued"
+    assert httpx.get(f"{url}/v1/batches/{batch}", headers=mine).json()["status"] == "in_progress"
+    cloned = {"task": "voice_clone", "voice": kept["id"], "input": "Hi."}
+    stolen = httpx.post(f"{url}/v1/jobs", json=cloned, headers=other)
+    assert (stolen.status_code, stolen.json()["error"]["param"]) == (400, "voice")
+    seen = httpx.get(f"{url}/v1/audio/voices", headers=other).json()["voices"]
+    assert "cloned" not in {each["kind"] for each in seen}
+    secrets = {
+        httpx.get(f"{url}/v1/webhooks/default/secret", headers=who).json()["key"]
+        for who in (mine, other)
+    }
+    assert len(secrets) == 2
 
 
 def test_a_wrong_key_is_compared_like_a_right_one(

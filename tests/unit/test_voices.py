@@ -124,6 +124,7 @@ def test_a_voice_is_uploaded_heard_and_deleted(api: TestClient, settings: Settin
     [
         ({"consent": None}, (400, "invalid_value", "consent")),
         ({"consent": "  "}, (400, "invalid_value", "consent")),
+        ({"consent": "False"}, (400, "invalid_value", "consent")),
         ({"name": None}, (400, "missing_field", "name")),
         ({"name": " \t"}, (400, "invalid_value", "name")),
         ({"name": "x" * 65}, (400, "invalid_value", "name")),
