@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import sys
 
 import uvicorn
@@ -16,6 +17,7 @@ from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
 from shared.keys import Keys
 from shared.settings import Settings
+from shared.storage import Storage
 
 # Who listens to events would stay for as long as its job takes.
 LONGEST_GOODBYE_S = 5
@@ -31,8 +33,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         check_address(options.host, settings)
-        # What cannot be opened is said here, and not by each process.
-        create_app(settings).state.services.close()
+        Storage.open(settings.storage_url)  # what cannot be is said here, and not by each process
     except QueueError as error:
         sys.exit(f"error: {error}")
     uvicorn.run(
@@ -58,7 +59,10 @@ def check_address(host: str, settings: Settings) -> None:
     """Without keys, only this machine is listened to; raises `InvalidSetting` or `Unavailable`."""
     if settings.auth != "auto" or host == "localhost" or _is_loopback(host):
         return
-    if not Keys(connect(settings.redis_url)).exist():
+    if Keys(connect(settings.redis_url)).exist():
+        # If Redis loses them, nobody is let in; the processes that serve read this.
+        os.environ["AUTH"] = "required"
+    else:
         raise InvalidSetting(
             f"without keys, {host} is not listened on: start on 127.0.0.1 and make a key with "
             "`narrate keys create NAME`, or set AUTH=open if something else keeps others out"

@@ -52,9 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         if settings.webhook_targets != "off":
             deliverer.start()
-        yield
-        await run_in_threadpool(deliverer.close)
-        await services.close()
+        try:
+            yield
+        finally:
+            await run_in_threadpool(deliverer.close)
+            await services.close()
 
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
     app = FastAPIOffline(

@@ -7,7 +7,6 @@ import hashlib
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api import admission, errors, submission
 from api.admission import CheckedJob
 from api.deps import Services
-from api.requests import JobRequest
+from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
 from shared.batches import BatchLine
-from shared.errors import Busy, FetchFailed, InvalidRequest, Unavailable, UnsupportedMedia
+from shared.errors import Busy, InvalidRequest, Unavailable, UnsupportedMedia
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -76,13 +75,20 @@ def _check(content: bytes, services: Services, sender: Sender) -> dict[str, Chec
         if line.custom_id in checked:
             raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
         try:
+            _refuse_urls(line.body)
             sent = submission.of(line.body, services.settings.max_input_chars)
             checked[line.custom_id] = admission.check(sent, services, served, sender)
-        except (InvalidRequest, UnsupportedMedia, FetchFailed) as error:
+        except (InvalidRequest, UnsupportedMedia) as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:
         raise InvalidRequest("the batch has no lines", param="body")
     return checked
+
+
+def _refuse_urls(request: JobRequest) -> None:
+    """One after another, they could take hours."""
+    if isinstance(request, VoiceClone) and request.reference and request.reference.is_url:
+        raise InvalidRequest("in a batch, send the file in base64", param="reference.audio")
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -117,7 +123,7 @@ def _admit(
 ) -> Iterator[BatchLine]:
     for number, (custom_id, job) in enumerate(checked.items()):
         # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
-        once = replace(sender, idempotency_key=f"{batch_id}/{number}")
+        once = sender.once(f"batch:{batch_id}/{number}")
         admitted = admission.admit(job, services, once, batch=batch_id)
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 

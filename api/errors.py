@@ -59,7 +59,10 @@ STATUS = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    SynthesisFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+# As OpenAI's clients know them.
+KINDS = {429: "rate_limit_error"}
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS = {
     JobNotReady: {"x-should-retry": "false"},
@@ -85,7 +88,9 @@ def body_of(error: QueueError) -> ErrorBody:
 
 def _body(status: int, message: str, code: str, param: str | None) -> ErrorBody:
     """The one shape of every error."""
-    kind = "server_error" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error"
+    kind = KINDS.get(status, "invalid_request_error")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "server_error"
     return ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=code))
 
 

@@ -12,6 +12,9 @@ from shared.errors import QueueError
 from shared.keys import Key, Keys, Quota, Scope
 from shared.settings import Settings
 
+EPILOG = """The keys are those of REDIS_URL, or of the `narrate up` that runs on this machine;
+`narrate keys --data DIR` is about the one that keeps everything in DIR."""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says, on the Redis of the settings."""
@@ -24,14 +27,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="narrate keys", description=__doc__)
+    parser = argparse.ArgumentParser(prog="narrate keys", description=__doc__, epilog=EPILOG)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key and show it, once")
     create.set_defaults(does=_create)
     create.add_argument("name", type=_name, help="for you to know it by")
     create.add_argument(
         "--owner",
-        type=_name,
+        type=_owner,
         help="keys of one owner share jobs, voices and quotas (default: an owner of its own)",
     )
     create.add_argument(
@@ -98,6 +101,13 @@ def _name(text: str) -> str:
     if not text.strip() or len(text) > 64 or not text.isprintable():
         raise ValueError
     return text.strip()
+
+
+def _owner(text: str) -> str:
+    """A name that can be a part of a key in Redis; argparse reports the ValueError."""
+    if ":" in text:
+        raise ValueError
+    return _name(text)
 
 
 def _count(text: str) -> int:

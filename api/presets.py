@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from api.voice_schemas import VoiceObject
 from shared.roster import ServedModel
+from shared.voices import comparable
 
 
 class Speaker(NamedTuple):
@@ -40,7 +41,7 @@ def presets(served: list[ServedModel]) -> list[VoiceObject]:
 
 def is_preset(name: str, served: list[ServedModel]) -> bool:
     """Whether a name is that of a released speaker, or of a voice that is served."""
-    known = name.strip().casefold().replace(" ", "_")
+    known = comparable(name).strip().replace(" ", "_")
     return known in SPEAKERS or any(known in each.card.voices for each in served)
 
 

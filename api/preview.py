@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from api import speaking
 from api.deps import Services
 from api.sender import Sender
 from api.speech_requests import SpeechRequest
 from api.voice_schemas import VoiceObject
 from shared.formats import SpeechFormat
-from shared.jobs import Job
+from shared.jobs import Job, Status
 
 # For every language that the released models speak.
 SENTENCES = {
@@ -39,5 +37,9 @@ def admit(voice: VoiceObject, services: Services, sender: Sender) -> tuple[Job, 
         response_format=SpeechFormat.WAV,
         seed=0,
     )
-    once = replace(sender, idempotency_key=f"preview {voice.id} {voice.model}")
-    return speaking.admit(asked, services, once), asked
+    once = sender.once(f"preview:{voice.id}:{voice.model}")
+    job = speaking.admit(asked, services, once)
+    if job.status in (Status.FAILED, Status.CANCELLED):
+        services.ledger.forget(job.id)
+        job = speaking.admit(asked, services, once)
+    return job, asked

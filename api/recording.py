@@ -50,8 +50,8 @@ def make_good(content: bytes, text: str | None, max_s: float) -> Recording:
 
 
 def _levels(samples: Samples) -> NDArray[np.float64]:
-    """The level of each whole 20 ms in dB, 0 being a square wave at full scale."""
-    frames = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    """The level of each 20 ms in dB, 0 being a square wave at full scale."""
+    frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
     level: NDArray[np.float64] = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
     return 20 * np.log10(np.maximum(level, QUIETEST))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+from threading import BoundedSemaphore
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from api.outbound import Outbound
 from api.requests import Reference
-from shared.errors import FetchFailed, InvalidRequest
+from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.settings import Settings
 
 MIN_S = 0.5
@@ -22,6 +23,8 @@ MAX_CHANNELS = 2
 MIN_RATE, MAX_RATE = 8_000, 192_000
 # How long a recording may take to come from where it lies.
 FETCH_S = 15.0
+# Threads that may wait for one; the others answer requests.
+_fetching = BoundedSemaphore(8)
 SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
 
 Samples = NDArray[np.float32]
@@ -45,8 +48,8 @@ def read(reference: Reference, settings: Settings) -> bytes:
 
     `FetchFailed` if it is to be fetched, and nothing comes.
     """
-    is_url = reference.audio[:8].lower().startswith(("http://", "https://"))
-    content = _fetched(reference.audio, settings) if is_url else _from_base64(reference.audio)
+    audio = reference.audio
+    content = _fetched(audio, settings) if reference.is_url else _from_base64(audio)
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
 
@@ -80,10 +83,14 @@ def _fetched(url: str, settings: Settings) -> bytes:
             "reference.audio",
         )
     outbound = Outbound(private=settings.reference_urls == "any")
+    if not _fetching.acquire(blocking=False):
+        raise Unavailable("too many recordings are being fetched; try again shortly")
     try:
         return outbound.fetch(url, settings.max_voice_bytes, FETCH_S)
     except (InvalidRequest, FetchFailed) as error:
         raise type(error)(error.message, param="reference.audio") from None
+    finally:
+        _fetching.release()
 
 
 def _from_base64(audio: str) -> bytes:

@@ -105,6 +105,11 @@ class Reference(BaseModel):
         description="What is said in it; without it only the speaker's timbre is used.",
     )
 
+    @property
+    def is_url(self) -> bool:
+        """Whether the recording lies somewhere else."""
+        return self.audio[:8].lower().startswith(("http://", "https://"))
+
 
 class VoiceClone(_Request):
     """Speak with the voice of a recording: `reference`, or a saved `voice`."""

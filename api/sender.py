@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api.deps import Services
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
-from shared.keys import Key, Scope
+from shared.keys import Key, KeyTable, Scope
 from shared.limits import Limits
 from shared.settings import Settings
 
@@ -43,6 +43,10 @@ class Sender:
     def space(self) -> str:
         """Whose names for jobs and voices these are."""
         return self.tenant or PUBLIC
+
+    def once(self, key: str) -> Sender:
+        """The same sender with a name for this request, after which it is known again."""
+        return replace(self, idempotency_key=key)
 
     def sees(self, owner: str) -> bool:
         """Whether what belongs to `owner` is there for this sender."""
@@ -80,13 +84,13 @@ class Authenticate(HTTPBearer):
     async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
         """Who sends this request."""
         services: Services = request.app.state.services
-        token = _token(request)
-        if services.keys.is_stale:
-            await run_in_threadpool(services.keys.look)
-        if services.settings.auth != "required" and not services.keys.exist():
+        token, table = _token(request), services.keys.fresh
+        if table is None:
+            table = await run_in_threadpool(services.keys.look)
+        if services.settings.auth != "required" and not table.keys:
             _refuse_strange_pages(request, services.settings)
             return Sender(_nickname(token))
-        key = _key(token, services)
+        key = _key(token, table)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
@@ -105,7 +109,7 @@ async def _once(
         Header(min_length=1, max_length=255, description="The same request is accepted once."),
     ] = None,
 ) -> Sender:
-    return replace(sender, idempotency_key=idempotency_key)
+    return sender.once(f"key:{idempotency_key}") if idempotency_key else sender
 
 
 From = Annotated[Sender, Depends(_once)]
@@ -116,10 +120,10 @@ def _token(request: Request) -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _key(token: str, services: Services) -> Key:
+def _key(token: str, table: KeyTable) -> Key:
     if not token:
         raise Unauthenticated("send a key: Authorization: Bearer tts_…")
-    key = services.keys.find(token)
+    key = table.find(token)
     if key is None:
         raise Unauthenticated("this key is not known here, or was revoked")
     return key
@@ -136,18 +140,20 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
     Nor under a name of its own that leads here (DNS rebinding).
     """
     host = request.headers.get("host", "")
-    if settings.auth == "auto" and not _is_local(host):
-        raise Forbidden(f"the server has no keys and answers to no name {host[:100]!r}")
+    if not _is_known(host, settings.hosts):
+        raise Forbidden(
+            f"without keys, the server answers to no name {host[:100]!r} that HOSTS does not list"
+        )
     origin = request.headers.get("origin")
     if origin and request.method not in SAFE and origin.partition("://")[2] != host:
         raise Forbidden(f"a page of {origin[:100]!r} may send nothing to a server without keys")
 
 
-def _is_local(host: str) -> bool:
-    """Whether a host cannot be one that somebody has registered: an address, or without a dot."""
+def _is_known(host: str, hosts: str) -> bool:
+    """Whether a host is in our list, or nobody can have registered it: an address, or a word."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
-        if "." not in name or name.endswith(".localhost"):
+        if "." not in name or name.endswith(".localhost") or name in hosts.split():
             return True
         ipaddress.ip_address(name)
     except ValueError:

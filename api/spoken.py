@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 
 from anyio import CancelScope
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
@@ -20,12 +19,10 @@ from api.deps import Services
 from api.listening import Listener
 from api.speech_requests import SpeechRequest
 from shared.audio.streams import SoundStream
-from shared.errors import JobNotFound, QueueError, Unavailable
+from shared.errors import QueueError, Unavailable
 from shared.jobs import Job
 
 FRAME_SAMPLES = 1_920
-# Longer than anybody waits and listens.
-COUNTED_S = 6 * 3_600
 _log = logging.getLogger(__name__)
 
 
@@ -123,24 +120,19 @@ async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
 
     More than one is there if a request was sent again with its idempotency key.
     """
-    key = f"tts:listeners:{job.id}"
-    with suppress(RedisError):
-        await services.listeners.incr(key)
-        await services.listeners.expire(key, COUNTED_S)
+    with suppress(Unavailable):
+        await run_in_threadpool(services.ledger.listen, job.id)
     try:
         yield
     except (asyncio.CancelledError, GeneratorExit):
         with CancelScope(shield=True):
-            await _leave(key, job, services)
+            await _leave(job, services)
         raise
 
 
-async def _leave(key: str, job: Job, services: Services) -> None:
+async def _leave(job: Job, services: Services) -> None:
     try:
-        if await services.listeners.decr(key) <= 0:
-            await run_in_threadpool(services.ledger.withdraw, job.id)
+        if await run_in_threadpool(services.ledger.leave, job.id):
             _log.info("Nobody listens to %s any more", job.id)
-    except JobNotFound:
-        pass
-    except (RedisError, Unavailable) as error:
+    except Unavailable as error:
         _log.warning("%s is spoken to its end, though nobody listens: %s", job.id, error)

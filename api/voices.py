@@ -10,7 +10,13 @@ from api.presets import is_preset
 from api.recording import make_good
 from api.sender import Sender
 from api.voice_upload import Upload
-from shared.errors import InvalidRequest, NameTaken, QueueError, Unavailable, VoiceNotFound
+from shared.errors import (
+    InvalidRequest,
+    NameTaken,
+    TooManyVoices,
+    Unavailable,
+    VoiceNotFound,
+)
 from shared.roster import ServedModel
 from shared.voices import VOICE_PREFIX, Voice, new_voice_id, recording_key, voice_folder
 
@@ -49,7 +55,8 @@ def keep(upload: Upload, services: Services, sender: Sender, served: list[Served
     try:
         services.storage.put(recording_key(voice.id), recording.wav)
         return services.voices.create(voice, most=services.settings.max_voices)
-    except QueueError:
+    except (NameTaken, TooManyVoices):
+        # After any other error perhaps it is there; if not, the sweep finds its folder.
         _remove_files(voice.id, services)
         raise
 

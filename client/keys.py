@@ -1,5 +1,6 @@
 """`narrate keys`: the server's own command for keys, told which Redis it is about."""
 
+import argparse
 import os
 import subprocess
 import sys
@@ -25,10 +26,10 @@ def keys(argv: Sequence[str]) -> int:
 
 
 def _without_data(argv: list[str]) -> tuple[list[str], Path]:
-    if "--data" not in argv[:-1]:
-        return argv, default_data_folder()
-    place = argv.index("--data")
-    return argv[:place] + argv[place + 2 :], Path(argv[place + 1])
+    parser = argparse.ArgumentParser(prog="narrate keys", add_help=False, allow_abbrev=False)
+    parser.add_argument("--data", type=Path, default=default_data_folder())
+    options, rest = parser.parse_known_args(argv)
+    return rest, options.data
 
 
 def _redis_of(data: Path) -> str:

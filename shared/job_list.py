@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
+from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
@@ -15,6 +17,7 @@ from shared.ledger import read_job
 # Jobs that are read at a time, and at the most for one page.
 PART, MOST_READ = 200, 10_000
 TIME_DIGITS = 16
+_log = logging.getLogger(__name__)
 
 
 class JobPage(NamedTuple):
@@ -45,18 +48,20 @@ class JobList:
         Raises `JobNotFound` if that job is not known, and says nothing of when it was.
         """
         key = "tts:jobs" if owner is None else f"tts:jobs:{owner}"
-        first = self._place_after(key, after, newest_first)
         kept: list[Job] = []
-        for start in range(first, first + MOST_READ, PART):
+        for _ in range(MOST_READ // PART):
+            # Found anew each time: jobs come and go while we read.
+            start = self._place_after(key, after, newest_first)
             ids = self._ids(key, start, newest_first)
             for place, job in enumerate(self._read(ids)):
                 if job is not None and keep(job):
                     kept.append(job)
                 if len(kept) == limit:
                     return JobPage(kept, ids[place], self._goes_on(key, start + place + 1))
+            after = ids[-1] if ids else after
             if len(ids) < PART:
-                return JobPage(kept, ids[-1] if ids else after, False)
-        return JobPage(kept, ids[-1], True)
+                return JobPage(kept, after, False)
+        return JobPage(kept, after, True)
 
     def _ids(self, key: str, start: int, newest_first: bool) -> list[str]:
         with redis_errors():
@@ -75,7 +80,7 @@ class JobList:
                 pipe.hgetall(f"tts:job:{job_id}")
             (seconds, micros), *rows = pipe.execute()
         seen: dict[str, Any] = {"seen_at": seconds + micros / 1e6}
-        return [read_job(row | seen) if row else None for row in rows]
+        return [_job(row | seen) if row else None for row in rows]
 
     def _place_after(self, key: str, after: str | None, newest_first: bool) -> int:
         if after is None:
@@ -89,6 +94,14 @@ class JobList:
             at, end = _time_of(after), "+inf" if newest_first else "-inf"
             bounds = (f"({at}", end) if newest_first else (end, f"({at}")
             return self._redis.zcount(key, *bounds)
+
+
+def _job(fields: dict[str, Any]) -> Job | None:
+    try:
+        return read_job(fields)
+    except ValidationError:
+        _log.warning("Passed over a job of another version: %s", fields.get("id"))
+        return None
 
 
 def _time_of(job_id: str) -> float:

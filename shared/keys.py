@@ -8,13 +8,15 @@ import json
 import secrets
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.errors import KeyNotFound
+from shared.errors import KeyNotFound, Unavailable
 from shared.jobs import Record
 
 PREFIX = "tts"
@@ -52,15 +54,35 @@ class Key(Record):
     revoked_at: float | None = None
 
 
+@dataclass(frozen=True)
+class KeyTable:
+    """All keys by id, as they were at one moment."""
+
+    keys: Mapping[str, Key]
+
+    def find(self, token: str) -> Key | None:
+        """The live key of a token.
+
+        The time it takes says nothing of the secret: hashes are compared, and always one.
+        """
+        prefix, _, rest = token.partition("_")
+        key_id, _, secret = rest.partition("_")
+        key = self.keys.get(key_id)
+        same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
+        is_live = key is not None and key.revoked_at is None
+        return key if same and is_live and prefix == PREFIX else None
+
+
 class Keys:
     """The keys in Redis; every method raises `Unavailable` while it is away."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._lock = threading.Lock()
-        self._known: dict[str, Key] = {}
+        self._table = KeyTable({})
         self._version: str | None = None
-        self._looked_s = -FRESH_S
+        self._looked_s = self._failed_s = -FRESH_S
+        self._failed: Unavailable | None = None
 
     def create(
         self,
@@ -100,39 +122,41 @@ class Keys:
 
     def exist(self) -> bool:
         """Whether any key was ever made: from then on one is asked for."""
-        if self.is_stale:
-            self.look()
-        return bool(self._known)
+        return bool(self.look().keys)
 
     def find(self, token: str) -> Key | None:
-        """The live key of a token.
-
-        The time it takes says nothing of the secret: hashes are compared, and always one.
-        """
-        prefix, _, rest = token.partition("_")
-        key_id, _, secret = rest.partition("_")
-        if self.is_stale:
-            self.look()
-        key = self._known.get(key_id)
-        same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
-        is_live = key is not None and key.revoked_at is None
-        return key if same and is_live and prefix == PREFIX else None
+        """The live key of a token."""
+        return self.look().find(token)
 
     @property
-    def is_stale(self) -> bool:
-        """Whether `exist` and `find` would ask Redis before they answer."""
-        return time.monotonic() - self._looked_s >= FRESH_S
+    def fresh(self) -> KeyTable | None:
+        """The table, if it was read just now; else it is to be looked at again."""
+        return self._table if time.monotonic() - self._looked_s < FRESH_S else None
 
-    def look(self) -> None:
-        """Read the table again, if it has changed."""
+    def look(self) -> KeyTable:
+        """The table, read again if it has changed.
+
+        One looks for all who wait, and if Redis does not answer, all of them are told.
+        """
         with self._lock:
-            if not self.is_stale:
-                return  # another thread has just done so
-            with redis_errors():
-                version = cast("str | None", self._redis.get(VERSION))
-            if version != self._version:
-                self._known, self._version = self._read(), version
-            self._looked_s = time.monotonic()
+            if (table := self.fresh) is not None:
+                return table
+            if self._failed is not None and time.monotonic() - self._failed_s < FRESH_S:
+                raise Unavailable(self._failed.message)
+            try:
+                self._table = self._changed()
+            except Unavailable as error:
+                self._failed, self._failed_s = error, time.monotonic()
+                raise
+            self._failed, self._looked_s = None, time.monotonic()
+            return self._table
+
+    def _changed(self) -> KeyTable:
+        with redis_errors():
+            version = cast("str | None", self._redis.get(VERSION))
+        if version != self._version or version is None:
+            self._table, self._version = KeyTable(self._read()), version
+        return self._table
 
     def _read(self) -> dict[str, Key]:
         with redis_errors():

@@ -19,6 +19,7 @@ from shared.errors import JobNotFound, StaleClaim
 from shared.jobs import (
     NO_OUTLINE,
     PUBLIC,
+    SAMPLE_RATE,
     WEIGHTS,
     Claim,
     Job,
@@ -37,11 +38,13 @@ from shared.webhooks import Webhook
 
 SCRIPTS = (
     *("admit", "claim", "renew", "commit", "note", "fail", "release"),
-    *("cancel", "reconcile", "overdue", "forget", "look"),
+    *("cancel", "reconcile", "overdue", "forget", "look", "listen", "leave"),
 )
 STATE = ("status", "result_key", "error_code", "error_message")
 SPOKEN = ("text", "range", "key", "samples", "truncated")
 PAGE = 500
+# Longer than anybody waits and listens.
+LISTENED_S = 6 * 3_600
 
 
 class Ledger:
@@ -96,7 +99,7 @@ class Ledger:
             "spec": spec.model_dump_json(),
             "outline": outline.model_dump_json(),
             "chars": sum(len(segment.text) for segment in segments),
-            "limits": limits._asdict(),
+            "limits": limits._asdict() | {"day_samples": limits.day_audio_s * SAMPLE_RATE},
             **(idempotency._asdict() if idempotency else {}),
             "priority": priority,
             "weight": WEIGHTS[priority],
@@ -187,6 +190,19 @@ class Ledger:
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)
+
+    def listen(self, job_id: str) -> None:
+        """Count one more who listens to a job while it is spoken."""
+        self._run("listen", job_id, LISTENED_S)
+
+    def leave(self, job_id: str) -> bool:
+        """Count one less; withdraws the job if it was the last. Returns whether that ended it."""
+        if self._run("leave", job_id) > 0:
+            return False
+        try:
+            return self.withdraw(job_id)
+        except JobNotFound:
+            return False
 
     def reconcile(self, *, limit: int = 1_000) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue)."""
@@ -293,7 +309,7 @@ def read_job(fields: dict[str, Any]) -> Job:
 
 def name_key(name: str) -> str:
     """The idempotency key of a job to which its client gives a name."""
-    return f"PUT {name}"
+    return f"name:{name}"
 
 
 def _given(**fields: Any) -> dict[str, Any]:

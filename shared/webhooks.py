@@ -5,14 +5,18 @@ The ledger puts an event into the queue in the step that changes its job; here i
 
 from __future__ import annotations
 
+import logging
 from enum import StrEnum
 from typing import Any
 
+from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
 from shared.jobs import PUBLIC, Record, Status
 from shared.scripts import load
+
+_log = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
@@ -78,12 +82,22 @@ class Events:
             flat: Any = self._take(args=[self._lease_s])
         if not flat:
             return None
-        return Event.model_validate(dict(zip(flat[::2], flat[1::2], strict=True)))
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            return Event.model_validate(fields)
+        except ValidationError:
+            # Else it would hold up what comes after it for the same receiver.
+            _log.warning("Dropped a webhook of another version: %s", fields.get("id"))
+            self._forget(str(fields.get("id")), str(fields.get("attempt")))
+            return None
 
     def done(self, event: Event) -> None:
         """Forget an event: it was delivered, or never will be."""
+        self._forget(event.id, event.attempt)
+
+    def _forget(self, event_id: str, attempt: int | str) -> None:
         with redis_errors():
-            self._settle(args=[event.id, event.attempt, ""])
+            self._settle(args=[event_id, attempt, ""])
 
     def again(self, event: Event, after_s: float) -> None:
         """Have an event tried again, unless that has begun already."""

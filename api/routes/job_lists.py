@@ -58,7 +58,7 @@ def list_jobs(
     return JobPageObject(
         data=data,
         first_id=data[0].id if data else None,
-        last_id=page.last_id,
+        last_id=data[-1].id if data else page.last_id,
         has_more=page.has_more,
     )
 

@@ -78,7 +78,7 @@ def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.get("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
+@router.post("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
 def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 

@@ -31,7 +31,7 @@ if chars + job.chars > limits.owner_chars then
 end
 local used = used_key(owner)
 if number(used, 'chars') + job.chars > limits.day_chars then return { 'day_chars', 0 } end
-if number(used, 'samples') >= limits.day_audio_s * 24000 then return { 'day_audio_s', 0 } end
+if number(used, 'samples') >= limits.day_samples then return { 'day_audio_s', 0 } end
 
 redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'owner', owner, 'model', job.model,
   'spec', job.spec, 'outline', job.outline, 'chars', job.chars, 'created_at', now(), 'total', segments,

@@ -4,9 +4,10 @@
 local id, frees_key = ARGV[1], ARGV[2] == 'yes'
 local job = job_key(id)
 if not status_of(job) then return false end
+if #LEGAL[status_of(job)] == 0 then return 0 end
 if frees_key then
-  local owner, chars = unpack(redis.call('HMGET', job, 'owner', 'chars'))
-  use(owner, 'chars', -chars)
+  local owner, chars, at = unpack(redis.call('HMGET', job, 'owner', 'chars', 'created_at'))
+  use(owner, 'chars', -chars, at)
   redis.call('DEL', redis.call('HGET', job, 'idempotency') or job .. ':none')
   redis.call('HDEL', job, 'idempotency', 'webhook')
 end

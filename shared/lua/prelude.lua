@@ -23,6 +23,7 @@ local function segment_key(id) return 'tts:segment:' .. id end
 local function owned_key(owner) return 'tts:jobs:' .. owner end
 local function voice_key(id) return 'tts:voice:' .. id end
 local function voices_key(owner) return 'tts:voices:' .. owner end
+local function listeners_key(id) return 'tts:listeners:' .. id end
 local function waiting_key(id) return 'tts:waiting:' .. id end
 local function suspects_key(model) return 'tts:suspects:' .. model end
 local function job_of(segment) return (segment:gsub(':[^:]*$', '')) end
@@ -53,10 +54,12 @@ local function holds(segment, epoch)
 end
 
 -- What an owner has had on this day of UTC: characters that were accepted, samples that were spoken.
-local function used_key(owner) return 'tts:used:' .. math.floor(now() / 86400) .. ':' .. owner end
-local function use(owner, what, amount)
-  redis.call('HINCRBY', used_key(owner), what, amount)
-  redis.call('EXPIRE', used_key(owner), 2 * 86400)
+local function used_key(owner, at)
+  return 'tts:used:' .. math.floor((at or now()) / 86400) .. ':' .. owner
+end
+local function use(owner, what, amount, at)
+  redis.call('HINCRBY', used_key(owner, at), what, amount)
+  redis.call('EXPIRE', used_key(owner, at), 2 * 86400)
 end
 
 -- Segments that were completed each second of the last minute; with ':samples', their samples.

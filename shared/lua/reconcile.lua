@@ -1,5 +1,6 @@
 -- ARGV: most attempts, most leases to take back, lease in seconds.
--- After it: no lease is overdue, and no job that was to be cancelled by now goes on, nor are there many more messages than segments wait; returns each
+-- After it: no lease is overdue, no job that was to be cancelled by now goes on, and there are not
+-- many more messages than segments wait; returns each
 -- model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])

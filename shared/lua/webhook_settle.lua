@@ -12,6 +12,8 @@ elseif newest == attempt then
 else
   return
 end
+-- Another attempt is under way: until its lease is over, the receiver is told nothing else.
+if newest ~= attempt then return end
 redis.call('DEL', busy_key(receiver))
 local next_due = redis.call('ZRANGE', events_key(receiver), 0, 0, 'WITHSCORES')[2]
 if next_due then

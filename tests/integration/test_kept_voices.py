@@ -50,11 +50,13 @@ def test_a_voice_is_uploaded_spoken_with_twice_and_deleted(
 def test_a_voice_is_previewed_and_spoken_once(narrator: Narrator, stack: Stack) -> None:
     own = narrator.add_voice(recording(3.0), "Preview", consent="a test", text=SAID)
     for name in ("vivian", own.id):
-        heard = [httpx.get(f"{stack.url}/v1/audio/voices/{name}/preview") for _ in range(2)]
+        url = f"{stack.url}/v1/audio/voices/{name}/preview"
+        heard = [httpx.post(url) for _ in range(2)]
         assert [answer.status_code for answer in heard] == [200, 200]
         first, second = (answer.content for answer in heard)
         assert first == second
         assert len(first) > 10_000
         assert len({answer.headers["x-job-id"] for answer in heard}) == 1
     narrator.delete_voice(own.id)
-    assert httpx.get(f"{stack.url}/v1/audio/voices/{own.id}/preview").status_code == 404
+    gone = httpx.post(f"{stack.url}/v1/audio/voices/{own.id}/preview")
+    assert gone.status_code == 404

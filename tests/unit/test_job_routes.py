@@ -16,6 +16,7 @@ from redis import Redis
 
 from shared.jobs import Priority, SegmentResult, SpeechSpec
 from shared.ledger import Ledger
+from shared.limits import Idempotency
 from shared.storage import Storage
 
 
@@ -190,3 +191,44 @@ def test_the_queue_is_counted(api: TestClient, ledger: Ledger) -> None:
     }
     assert queue["segments_per_minute"] == 1.0
     assert queue["audio_seconds_per_second"] == 0.1
+
+
+def test_what_was_spoken_is_not_given_back(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
+    once = Idempotency("key:x", "print")
+    ledger.admit("a", spec, plain(["one"]), owner="me", idempotency=once)
+    claim = ledger.claim(spec.model)
+    assert claim is not None
+    join = ledger.commit(claim, SegmentResult(key="k", samples=480))
+    assert join is not None
+    ledger.commit(join, SegmentResult(key="k", samples=480))
+    assert ledger.withdraw("a") is False
+    (used,) = redis.keys("tts:used:*:me")
+    assert redis.hget(used, "chars") == "3"
+    assert ledger.admit("b", spec, plain(["one"]), owner="me", idempotency=once) == "a"
+    ledger.admit("c", spec, plain(["four"]), owner="me")
+    assert ledger.withdraw("c") is True
+    assert redis.hget(used, "chars") == "3"
+
+
+def test_the_last_listener_takes_the_job_along(ledger: Ledger, spec: SpeechSpec) -> None:
+    ledger.admit("a", spec, plain(["one"]))
+    ledger.listen("a")
+    ledger.listen("a")
+    assert ledger.leave("a") is False
+    assert ledger.job("a").status == "queued"
+    assert ledger.leave("a") is True
+    assert ledger.job("a").status == "cancelled"
+    assert ledger.leave("a") is False
+
+
+def test_a_header_cannot_take_the_name_of_a_job(api: TestClient) -> None:
+    for key in ("PUT x", "name:x", "key:x"):
+        api.post("/v1/jobs", json=GOOD, headers={"Idempotency-Key": key})
+    assert api.get("/v1/jobs/x").status_code == 404
+    assert api.put("/v1/jobs/x", json=GOOD | {"seed": 1}).status_code == 202
+
+
+def test_a_job_of_another_version_is_passed_over(api: TestClient, redis: Redis) -> None:
+    first, second = submit(api), submit(api)
+    redis.hset(f"tts:job:{first}", "status", "dreaming")
+    assert pages(api, limit=5) == [[second]]

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from good import GOOD
 from plain import plain
+from processes import wait_until
 from redis import Redis
 
 from api.__main__ import check_address
 from api.app import create_app
 from client import cli
 from client.local.data_folder import REDIS_URL
+from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared import keys as keys_module
-from shared.errors import InvalidSetting
+from shared.connection import connect
+from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import SegmentResult, SpeechSpec, Task
 from shared.keys import Keys, Quota, Scope
 from shared.ledger import Ledger
@@ -159,13 +169,18 @@ def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None
         ({"Host": "127.0.0.1:8000"}, 202),
         ({"Host": "[::1]:8000"}, 202),
         ({"Host": "[::"}, 403),
+        ({"Host": "tts.example"}, 202),
         ({"Host": "a.localhost"}, 202),
     ],
 )
+@pytest.mark.parametrize("auth", ["auto", "open"])
 def test_an_open_server_takes_nothing_from_strange_pages(
-    api: TestClient, headers: dict[str, str], status: int
+    api: TestClient, settings: Settings, headers: dict[str, str], status: int, auth: str
 ) -> None:
-    assert api.post("/v1/jobs", json=GOOD, headers=headers).status_code == status
+    assert api.get("/readyz").status_code == 200
+    known = settings.model_copy(update={"auth": auth, "hosts": "nas.lan tts.example"})
+    with TestClient(create_app(known)) as server:
+        assert server.post("/v1/jobs", json=GOOD, headers=headers).status_code == status
 
 
 def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -> None:
@@ -193,13 +208,14 @@ def test_keys_are_made_listed_and_revoked_by_command(
     assert "chars_per_day=500" in shown
     assert cli.main(["keys", "revoke", "nobody", *where]) == 1
     assert cli.main(["keys", "create", "x", "--open-jobs", "-1", *where]) == 2
+    assert cli.main(["keys", "create", "x", "--owner", "a:b", *where]) == 2
     assert cli.main(["keys", "list", "--data", str(tmp_path / "none")]) == 1
     assert "narrate up" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "tts.example"])
 def test_without_keys_only_this_machine_is_listened_to(
-    host: str, settings: Settings, keys: Keys
+    host: str, settings: Settings, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidSetting, match="AUTH=open"):
         check_address(host, settings)
@@ -208,4 +224,38 @@ def test_without_keys_only_this_machine_is_listened_to(
     for here in ("127.0.0.1", "::1", "localhost"):
         check_address(here, settings)
     keys.create("phone")
+    monkeypatch.setenv("AUTH", "auto")
     check_address(host, settings)
+    assert Settings.load().auth == "required"  # even if Redis loses the keys
+
+
+def test_one_look_at_a_silent_redis_is_enough_for_all() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        keys = Keys(connect(url, answers_within_s=0.5))
+        with ThreadPoolExecutor(8) as callers:
+            begun = time.monotonic()
+            looks = [callers.submit(keys.look) for _ in range(8)]
+            assert all(isinstance(look.exception(), Unavailable) for look in looks)
+        assert time.monotonic() - begun < 3
+
+
+def test_the_api_starts_without_a_warning(settings: Settings, tmp_path: Path) -> None:
+    port = str(free_port("127.0.0.1"))
+    command = [sys.executable, "-W", "error", "-m", "api", "--port", port]
+    env = {**os.environ, "REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=env, stderr=log)
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/readyz"), 30)
+    finally:
+        server.terminate()
+        server.wait()
+    assert "Warning" not in (tmp_path / "log").read_text()
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.HTTPError:
+        return False
