@@ -16,6 +16,7 @@ from shared.connection import redis_errors
 from shared.jobs import PUBLIC, Record, Status
 from shared.scripts import load
 
+UNREAD_ATTEMPTS = 10
 _log = logging.getLogger(__name__)
 
 
@@ -86,10 +87,11 @@ class Events:
         try:
             return Event.model_validate(fields)
         except ValidationError:
-            # Else it would hold up what comes after it for the same receiver.
-            _log.warning("Dropped a webhook of another version: %s", fields.get("id"))
-            self._forget(str(fields.get("id")), str(fields.get("attempt")))
-            return None
+            # A process of its own version can read it, if one is left; else it is in the way.
+            if int(fields["attempt"]) >= UNREAD_ATTEMPTS:
+                _log.warning("Dropped a webhook of another version: %s", fields["id"])
+                self._forget(fields["id"], fields["attempt"])
+            raise
 
     def done(self, event: Event) -> None:
         """Forget an event: it was delivered, or never will be."""

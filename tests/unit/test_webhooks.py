@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from good import GOOD
 from plain import plain
 from processes import wait_until
+from pydantic import ValidationError
 from redis import Redis
 from signed_in import sign_in
 from standardwebhooks import Webhook as Verifier
@@ -333,3 +334,19 @@ def test_a_busy_receiver_says_when_it_is_asked_again(asked: str, least: float, m
         after_s = next_after_s(1, RETRIES_S, Answered(status, asked.format(in_a_minute=minute)))
         assert after_s is not None
         assert least <= after_s <= most
+
+
+def test_what_no_version_can_read_is_not_in_the_way_for_ever(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    events = Events(redis, lease_s=10)
+    for name in ("j1", "j2"):
+        ledger.admit(name, spec, plain(["x"]), webhook=hook(*ENDS))
+        ledger.cancel(name)
+    first = queued(redis)[0]
+    redis.hset(f"tts:webhook:{first['id']}", mapping={"type": "job.paused", "attempt": 9})
+    with pytest.raises(ValidationError):
+        events.take()
+    taken = events.take()
+    assert taken is not None
+    assert taken.id != first["id"]
