@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -14,7 +13,6 @@ from pydantic import (
     Field,
     GetJsonSchemaHandler,
     StringConstraints,
-    ValidationError,
     WithJsonSchema,
     model_validator,
 )
@@ -22,6 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from starlette.concurrency import run_in_threadpool
 
+from api.bodies import body_errors, kind_of
 from shared.errors import UnsupportedMedia
 from shared.formats import SpeechFormat
 from shared.jobs import Task
@@ -121,18 +120,14 @@ class SpeechRequest(BaseModel):
 
 async def _sent(request: Request) -> SpeechRequest:
     """Read the body, after the key."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind_of(request) != "application/json":
         raise UnsupportedMedia("send JSON (application/json)", param="Content-Type")
     return await run_in_threadpool(_validate, await request.body())
 
 
 def _validate(content: bytes) -> SpeechRequest:
-    try:
+    with body_errors():
         return SpeechRequest.model_validate_json(content, strict=True)
-    except ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(found) from None
 
 
 Asked = Annotated[SpeechRequest, Depends(_sent)]

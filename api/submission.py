@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, TypeAdapter, ValidationError
-from python_multipart.multipart import parse_options_header
+from pydantic import BaseModel, TypeAdapter
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
+from api.bodies import body_errors, fields_of, kind_of
 from api.deps import Use
 from api.requests import KINDS, InputFormat, JobRequest
 from shared.document import Document
@@ -92,9 +91,7 @@ def of(request: JobRequest, max_chars: int) -> Submission:
 
 def _from_form(form: FormData, max_chars: int) -> Submission:
     """Read a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
-    if len(form.getlist("file")) > 1:
-        raise InvalidRequest("the field 'file' was sent twice", param="file")
-    sent = form.get("file")
+    sent = fields_of(form).get("file")
     if not isinstance(sent, UploadFile):
         raise InvalidRequest("send the text's file as the form's field `file`", param="file")
     document = documents.read(
@@ -105,13 +102,9 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
 
 
 def _fields(form: FormData) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in form.multi_items():
-        if name == "file":
-            continue
-        if name in fields:
-            raise InvalidRequest(f"the field {name[:100]!r} was sent twice", param=name[:100])
-        fields[name] = _field(name, value)
+    fields: dict[str, Any] = {
+        name: _field(name, value) for name, value in fields_of(form).items() if name != "file"
+    }
     said = fields.pop("reference_text", None)
     if "input" in fields:
         raise InvalidRequest("the text comes as `file`; leave input out", param="input")
@@ -136,22 +129,16 @@ def _field(name: str, value: UploadFile | str) -> Any:
 
 
 def _validate(content: bytes | dict[str, Any]) -> JobRequest:
-    try:
+    with body_errors():
         if isinstance(content, dict):
             return REQUEST.validate_python(content)
         return REQUEST.validate_json(content, strict=True)
-    except ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(found) from None
 
 
 async def submission(request: Request, services: Use) -> AsyncIterator[Submission]:
     """Read the body in a thread, since a book takes a while; its file is open until the answer."""
     max_chars = services.settings.max_input_chars
-    media_type, said = parse_options_header(request.headers.get("content-type"))
-    kind = media_type.decode("latin-1").lower()
-    if said.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
-        raise UnsupportedMedia("send the request in UTF-8", param="Content-Type")
+    kind = kind_of(request)
     if kind == "application/json":
         content = await request.body()
         if len(content) <= SHORT_BYTES:

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.functional_validators import AfterValidator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from api.bodies import body_errors, fields_of, kind_of
 from api.deps import Use
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
@@ -95,8 +95,7 @@ BODY: dict[str, Any] = {
 async def upload(request: Request, services: Use) -> AsyncIterator[Upload]:
     """Read the form; raises `InvalidRequest`, `TooLarge` or `UnsupportedMedia`."""
     most = services.settings.max_voice_bytes
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if kind_of(request) != "multipart/form-data":
         raise UnsupportedMedia(
             f"send a form (multipart/form-data) with the file as {FILE}", param="Content-Type"
         )
@@ -111,10 +110,8 @@ Uploaded = Annotated[Upload, Depends(upload)]
 
 
 def _read(form: FormData, most: int) -> Upload:
-    fields: dict[str, Any] = {}
-    for name, value in form.multi_items():
-        if name in fields:
-            raise InvalidRequest(f"the field {name[:100]!r} was sent twice", param=name[:100])
+    fields: dict[str, Any] = fields_of(form)
+    for name, value in fields.items():
         if isinstance(value, UploadFile) != (name == FILE):
             what = "a file" if name == FILE else "no file"
             raise InvalidRequest(f"the field {name[:100]!r} is {what}", param=name[:100])
@@ -125,11 +122,8 @@ def _read(form: FormData, most: int) -> Upload:
             "by a statement or the id of one",
             param="consent",
         )
-    try:
+    with body_errors():
         return Upload.model_validate(fields)
-    except ValidationError as error:
-        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors()]
-        raise RequestValidationError(found) from None
 
 
 def _content(file: UploadFile, most: int) -> bytes:

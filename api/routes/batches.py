@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from api import batching
 from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
+from api.bodies import kind_of
 from api.deps import Services, Use
 from api.job_schemas import JobObject
 from api.sender import From, Reader, Sender, Speaker
@@ -34,8 +35,7 @@ EXAMPLE = {
 
 async def jsonl(request: Request) -> bytes:
     """The body, which has to say that it is JSONL."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in JSONL:
+    if kind_of(request) not in JSONL:
         raise UnsupportedMedia("send the lines as application/jsonl", param="Content-Type")
     return await request.body()
 
