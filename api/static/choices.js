@@ -1,6 +1,6 @@
 // What can be chosen in the form, which depends on the task, the model and what is served.
 
-import { $, el, fill, radio } from "./dom.js";
+import { $, el, fill, picked, radio, tiles } from "./dom.js";
 import { short, spoken } from "./words.js";
 
 const TASKS = [
@@ -17,7 +17,7 @@ export function createChoices(form, catalogue) {
   form.elements.task.value = "custom_voice";
 
   const task = () => form.elements.task.value;
-  const voice = () => form.elements.voice?.value ?? "";
+  const voice = () => picked($("#voices"));
   const served = () => catalogue.models(task(), $("#model").value);
 
   function show() {
@@ -49,16 +49,11 @@ export function createChoices(form, catalogue) {
   }
 
   function showVoices() {
-    const chosen = voice();
     const presets = catalogue.presets(catalogue.models("custom_voice", $("#model").value));
-    $("#voices").replaceChildren(
-      ...presets.map((each) => {
-        const language = each.language && each.language !== "auto" ? spoken(each.language) : null;
-        return radio("voice", each.id, el("b", {}, each.name), language && el("small", {}, language));
-      }),
-    );
-    const known = presets.some((each) => each.id === chosen);
-    if (presets.length) form.elements.voice.value = known ? chosen : presets[0].id;
+    tiles($("#voices"), "voice", presets.map((each) => {
+      const language = each.language && el("small", {}, spoken(each.language));
+      return [each.id, el("b", {}, each.name), language];
+    }));
     const described = presets.find((each) => each.id === voice())?.description;
     $("#voice-description").textContent = described ?? "";
     $("#voice-description").hidden = !described;

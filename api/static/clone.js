@@ -1,172 +1,83 @@
-// Voices made from recordings: choosing one, adding one, hearing and deleting it.
+// Voices made from recordings: choosing one, hearing and deleting it.
 
-import { createRecorder } from "./record.js";
-import { $, el, icon, radio, say } from "./dom.js";
-import { clearErrors, showError } from "./errors.js";
-import { span, spoken } from "./words.js";
+import { askTwice } from "./ask-twice.js";
+import { $, el, icon, pick, picked, say, tiles } from "./dom.js";
+import { attempt } from "./errors.js";
+import { startNewVoice } from "./new-voice.js";
+import { sentence, span, spoken } from "./words.js";
 
-const error = (name) => el("p", { class: "error", id: `${name}-error`, hidden: true });
-
-/** The part of the form that a cloned voice needs; `changed` when the voices are others. */
-export function createClone({ api, catalogue, limits, changed }) {
-  const list = el("div", { class: "voices", id: "cloned" });
-  const about = el("div", { class: "about" });
+/** `show` draws the voices that the catalogue has; `voice` is the id of the one that is chosen. */
+export function createClone({ api, catalogue, limits }) {
+  const list = $("#cloned");
+  const about = $("#about-cloned");
   const hearing = new Audio();
-  const file = el("input", { type: "file", id: "reference", accept: ".wav,.flac,.ogg,.mp3,audio/*" });
-  const fields = {
-    name: el("input", { id: "name", autocomplete: "off", maxLength: 100 }),
-    ref_text: el("textarea", { id: "ref_text", rows: 2 }),
-    consent: el("input", { id: "consent", type: "checkbox" }),
-  };
-  const failed = el("p", { class: "error", role: "alert", hidden: true });
-  const add = el("button", { type: "button", id: "add-voice" }, "Add this voice");
-  const more = el("details", { class: "more", id: "new-voice" });
-  let recording = null; // what the microphone gave, instead of a file
-  let chosen = "";
-  let once = null; // a voice of this visit, on a server that keeps none
-
-  const recorder = createRecorder(limits.max_reference_s, (made) => {
-    recording = made;
-    file.value = "";
-  });
-  file.addEventListener("change", () => {
-    recording = null;
-    recorder.clear();
-  });
-
-  const note = `A few clean seconds, up to ${limits.max_reference_s}: WAV, FLAC, OGG or MP3.`;
-  more.append(
-    el("summary", {}, "Add a voice"),
-    el("div", { class: "row", "data-drop": "no" },
-      el("div", { class: "field" },
-        el("label", { htmlFor: "reference" }, "A recording of the voice"),
-        el("div", { class: "beside" }, file, recorder.node),
-        el("p", { class: "hint" }, note), error("reference")),
-      el("div", { class: "field" }, el("label", { htmlFor: "name" }, "Name"), fields.name, error("name")),
-      el("div", { class: "field" },
-        el("label", { htmlFor: "ref_text" }, "What is said in it"), fields.ref_text,
-        el("p", { class: "hint" }, "Word for word: the likeness is best with it."), error("ref_text")),
-      el("div", { class: "field" },
-        el("label", { class: "check" }, fields.consent, el("span", {}, "Whoever speaks here has agreed to this use of their voice.")),
-        error("consent")),
-      failed, el("div", { class: "send" }, add)),
-  );
-  $("#voice_clone").append(
-    el("fieldset", { class: "field" }, el("legend", { class: "hidden" }, "Voice"), list, about),
-    more, error("voice"),
-  );
+  const hear = button("", toggle);
+  let chosen = null;
 
   function show() {
-    const voices = [...catalogue.cloned(), ...(once ? [once] : [])];
-    if (!voices.some((voice) => voice.id === chosen)) chosen = voices[0]?.id ?? "";
-    list.replaceChildren(...voices.map((voice) => {
-      const facts = [voice.duration_s && span(voice.duration_s), voice.language && spoken(voice.language)];
-      const tile = radio("cloned", voice.id, el("b", {}, voice.name), el("small", {}, facts.filter(Boolean).join(" · ")));
-      $("input", tile).checked = voice.id === chosen;
-      return tile;
-    }));
-    if (!voices.length) more.open = true;
-    describe(voices.find((voice) => voice.id === chosen));
+    const voices = catalogue.cloned();
+    tiles(list, "cloned", voices.map((voice) => [voice.id, el("b", {}, voice.name), facts(voice)]));
+    if (!voices.length && !catalogue.empty) $("#new-voice").open = true;
+    const before = chosen;
+    chosen = voices.find((voice) => voice.id === picked(list)) ?? null;
+    if (chosen?.id !== before?.id) describe(chosen);
   }
 
   /** What the server thinks of a voice, and what can be done with it. */
   function describe(voice) {
+    hearing.pause();
     about.replaceChildren();
     if (!voice) return;
-    const kept = voice !== once;
-    const hear = el("button", { type: "button", class: "quiet" }, icon("play"), "Hear the recording");
-    hear.addEventListener("click", () => run(() => play(kept ? null : voice.sample, voice)));
-    const remove = el("button", { type: "button", class: "quiet" }, "Delete this voice");
-    remove.addEventListener("click", () => run(async () => {
-      if (kept) await api.send(`/v1/audio/voices/${voice.id}`, { method: "DELETE" });
-      else once = null;
-      say(`${voice.name} is deleted`);
-      await catalogue.load();
-    }));
-    about.append(...(voice.warnings ?? []).map(warning), el("div", { class: "send" }, hear, remove));
+    const description = voice.description && el("p", { class: "hint" }, voice.description);
+    const remove = askTwice(button("Delete", () => removeVoice(voice)), voice.name);
+    about.append(
+      ...[description, ...voice.warnings.map(warning)].filter(Boolean),
+      el("div", { class: "send" }, hear, remove),
+    );
   }
 
-  async function play(sample, voice) {
+  function button(text, action) {
+    const node = el("button", { type: "button", class: "quiet" }, text);
+    node.addEventListener("click", () => attempt($("#voice_clone"), $("#clone-error"), action));
+    return node;
+  }
+
+  async function toggle() {
+    if (!hearing.paused) return hearing.pause();
     URL.revokeObjectURL(hearing.src);
-    const file = sample ?? (await api.blob(`/v1/audio/voices/${voice.id}/sample`));
-    hearing.src = URL.createObjectURL(file);
+    hearing.src = URL.createObjectURL(await api.blob(`/v1/audio/voices/${chosen.id}/sample`));
     await hearing.play();
   }
 
-  const warning = ({ message }) =>
-    el("p", { class: "warning" }, icon("warning"), el("span", {}, message));
-
-  async function run(action) {
-    clearErrors($("#voice_clone"));
-    try {
-      await action();
-    } catch (refused) {
-      showError($("#voice_clone"), refused, failed);
-    }
+  function showState() {
+    const [drawing, text] = hearing.paused ? ["play", "Hear the recording"] : ["stop", "Stop"];
+    hear.replaceChildren(icon(drawing), text);
   }
 
-  async function upload() {
-    const sample = recording ?? file.files[0];
-    if (!sample) throw Object.assign(new Error("Choose a recording first."), { param: "reference" });
-    const voice = await kept(sample);
-    chosen = voice.id;
+  async function removeVoice(voice) {
+    await api.send(`/v1/audio/voices/${voice.id}`, { method: "DELETE" });
+    say(`${voice.name} is deleted`);
     await catalogue.load();
-    say([`${voice.name} is ready.`, ...(voice.warnings ?? []).map((each) => each.message)].join(" "));
-    file.value = fields.name.value = fields.ref_text.value = "";
-    fields.consent.checked = false;
-    recording = null;
-    recorder.clear();
-    more.open = false;
-    $("input:checked", list)?.focus();
+    ($("input:checked", list) ?? $("#new-voice summary")).focus();
   }
 
-  /** The voice, kept by the server; or by this page, where the server has no place for voices. */
-  async function kept(sample) {
-    const body = new FormData();
-    body.set("audio_sample", sample, sample.name);
-    body.set("name", fields.name.value.trim());
-    body.set("consent", String(fields.consent.checked));
-    if (fields.ref_text.value.trim()) body.set("ref_text", fields.ref_text.value.trim());
-    try {
-      return await api.json("/v1/audio/voices", { method: "POST", body });
-    } catch (refused) {
-      if (![404, 405].includes(refused.status)) throw refused;
-      if (!fields.consent.checked) {
-        throw Object.assign(new Error("consent is needed for this"), { param: "consent" });
-      }
-      const reference = { audio: await base64(sample), text: body.get("ref_text") ?? undefined };
-      once = { id: "once", name: body.get("name") || sample.name, sample, reference };
-      return once;
-    }
+  async function added(voice) {
+    await catalogue.load();
+    pick(list, voice.id);
+    $("input:checked", list).dispatchEvent(new Event("change", { bubbles: true }));
+    $("input:checked", list).focus();
   }
 
-  add.addEventListener("click", () => run(async () => {
-    add.disabled = true;
-    await upload().finally(() => (add.disabled = false));
-  }));
-  list.addEventListener("change", (event) => {
-    chosen = event.target.value;
-    show();
-    changed();
-  });
-
-  return {
-    show,
-    fields: () => (once && chosen === once.id ? { reference: once.reference } : { voice: chosen }),
-    /** Put the recording into a form, beside a file to read. */
-    attach(form) {
-      form.set("reference", once.sample);
-      if (once.reference.text) form.set("reference_text", once.reference.text);
-    },
-  };
+  for (const name of ["play", "pause"]) hearing.addEventListener(name, showState);
+  showState();
+  startNewVoice({ api, limits, added });
+  return { show, voice: () => picked(list) };
 }
 
-/** A file's bytes in base64. */
-function base64(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.split(",")[1]);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
+function facts(voice) {
+  const known = [span(voice.duration_s), voice.language && spoken(voice.language)];
+  return el("small", {}, known.filter(Boolean).join(" · "));
 }
+
+const warning = ({ message }) =>
+  el("p", { class: "warning" }, icon("warning"), el("span", {}, sentence(message)));

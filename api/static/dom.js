@@ -39,6 +39,24 @@ export function radio(group, value, ...content) {
   return el("label", { class: "tile" }, input, el("span", {}, ...content));
 }
 
+/** Which tile of a group is chosen, or "". */
+export const picked = (group) => $("input:checked", group)?.value ?? "";
+
+/** Choose the tile of that value, if there is one. */
+export function pick(group, value) {
+  for (const tile of group.querySelectorAll("input")) tile.checked ||= tile.value === value;
+}
+
+/** Fill a group with tiles, [value, …content] each; one of them is always chosen. */
+export function tiles(group, name, choices) {
+  const values = choices.map(([value]) => value);
+  if (group.dataset.values === values.join(" ")) return; // else the focus would be lost
+  group.dataset.values = values.join(" ");
+  const chosen = picked(group);
+  group.replaceChildren(...choices.map(([value, ...content]) => radio(name, value, ...content)));
+  pick(group, values.includes(chosen) ? chosen : values[0]);
+}
+
 /** Fill a select with [value, text] pairs, and keep what is chosen where it is still there. */
 export function fill(select, pairs) {
   const chosen = select.value;

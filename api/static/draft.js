@@ -1,6 +1,6 @@
 // What is written in the form, kept in this browser until it is sent.
 
-import { $ } from "./dom.js";
+import { $, pick, picked } from "./dom.js";
 
 const STORED = "narrate.draft";
 const FIELDS = ["input", "instructions", "language", "model", "response_format", "seed", "title"];
@@ -13,7 +13,8 @@ export function createDraft(form) {
   function write() {
     const draft = Object.fromEntries(FIELDS.map((name) => [name, $(`#${name}`).value]));
     draft.task = form.elements.task.value;
-    draft.voice = form.elements.voice?.value;
+    draft.voice = picked($("#voices"));
+    draft.cloned = picked($("#cloned"));
     try {
       localStorage.setItem(STORED, JSON.stringify(draft));
     } catch {
@@ -32,7 +33,8 @@ export function createDraft(form) {
       if (draft.task) form.elements.task.value = draft.task;
       show();
       for (const name of FIELDS) if (draft[name]) $(`#${name}`).value = draft[name];
-      if (draft.voice && form.elements.voice) form.elements.voice.value = draft.voice;
+      pick($("#voices"), draft.voice);
+      pick($("#cloned"), draft.cloned);
       show();
     },
   };

@@ -3,18 +3,22 @@
 import { $, say } from "./dom.js";
 
 // Names of the API whose field on the page is called otherwise.
-const FIELDS = {
-  file: "input",
-  audio_sample: "reference",
-  "reference.audio": "reference",
-  "reference.text": "ref_text",
-  reference_text: "ref_text",
-};
+const FIELDS = { file: "input" };
 
 /** Take every message away. */
 export function clearErrors(root) {
   for (const said of root.querySelectorAll(".error")) said.hidden = true;
   for (const field of root.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+}
+
+/** Do something in a part of the page, and show there what is refused. */
+export async function attempt(root, fallback, action) {
+  clearErrors(root);
+  try {
+    await action();
+  } catch (refused) {
+    showError(root, refused, fallback);
+  }
 }
 
 /** Show an error beside its field, and go there; without one, at `fallback`. */

@@ -34,7 +34,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
       title: $("#title").value.trim(),
       instructions: $("#instructions-field").hidden ? "" : $("#instructions").value.trim(),
       ...(task === "custom_voice" ? { voice: choices.voice() } : {}),
-      ...(task === "voice_clone" ? clone.fields() : {}),
+      ...(task === "voice_clone" ? { voice: clone.voice() } : {}),
     };
     return Object.fromEntries(Object.entries(chosen).filter(([, value]) => value));
   }
@@ -49,10 +49,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     const filled = new FormData();
     filled.set("file", text.file);
     filled.set("metadata", JSON.stringify(metadata));
-    for (const [field, value] of Object.entries(fields())) {
-      if (field !== "reference") filled.set(field, value);
-      else clone.attach(filled);
-    }
+    for (const [field, value] of Object.entries(fields())) filled.set(field, value);
     return { body: filled };
   }
 
@@ -60,6 +57,9 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     clearErrors(form);
     if (!text.file && !$("#input").value.trim()) {
       throw Object.assign(new Error("Write something first, or choose a file."), { param: "input" });
+    }
+    if (choices.task() === "voice_clone" && !clone.voice()) {
+      throw Object.assign(new Error("Add a voice first."), { param: "voice" });
     }
     // The same name as long as nothing changes: what was sent twice, since no answer came, is one job.
     const headers = { "Idempotency-Key": name };
@@ -88,8 +88,13 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
   }
 
   form.addEventListener("submit", press);
-  form.addEventListener("change", () => {
+  function show() {
     choices.show();
+    clone.show();
+  }
+
+  form.addEventListener("change", () => {
+    show();
     changed();
   });
   form.addEventListener("input", changed);
@@ -98,14 +103,12 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
   });
 
   return {
-    changed,
     choose: text.choose,
     /** Draw what can be chosen, the first time with what was written before. */
     show() {
-      if (restored || catalogue.empty) choices.show();
-      else draft.restore(choices.show);
+      if (restored || catalogue.empty) show();
+      else draft.restore(show);
       restored ||= !catalogue.empty;
-      clone.show();
       text.show();
     },
   };

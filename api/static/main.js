@@ -31,7 +31,7 @@ start();
 
 async function start() {
   const limits = await api.json("/static/limits.json");
-  const clone = createClone({ api, catalogue, limits, changed: () => form.changed() });
+  const clone = createClone({ api, catalogue, limits });
   form = startForm({ api, catalogue, limits, clone, sent: jobs.add });
   startDrop((file) => {
     openTab("write");

@@ -1,5 +1,6 @@
 // One job in the list: what it is, how far it is, what can be done with it.
 
+import { askTwice } from "./ask-twice.js";
 import { el, icon } from "./dom.js";
 import { called, clock, count, plural, short, span, spoken, when } from "./words.js";
 
@@ -54,7 +55,7 @@ export function createRow(actions) {
       offered.listen ? action("listen", job, name, icon("play"), "Listen") : "",
       offered.cancel ? action("cancel", job, name, "Cancel") : "",
       offered.again ? action("again", job, name, "Send again") : "",
-      offered.remove ? removal(job, name) : "",
+      offered.remove ? askTwice(action("remove", job, name, "Delete"), name) : "",
     );
     if (held) buttons.querySelector("button")?.focus();
   }
@@ -70,30 +71,13 @@ export function createRow(actions) {
     return button;
   }
 
-  /** Deleting takes a second press on the same button; to look elsewhere is to think better of it. */
-  function removal(job, name) {
-    const button = action("remove", job, name, "Delete");
-    let meant = false;
-    const ask = (sure) => {
-      meant = sure;
-      button.textContent = sure ? "Delete for good?" : "Delete";
-      button.setAttribute("aria-label", `${button.textContent} ${name}`);
-    };
-    button.addEventListener("click", (event) => {
-      if (meant) return;
-      event.stopImmediatePropagation();
-      ask(true);
-    }, { capture: true });
-    button.addEventListener("blur", () => ask(false));
-    return button;
-  }
-
   return { node, update, showFailure };
 }
 
 /** What does not change: who reads it, with which model, since when. */
 function about(job) {
-  const own = job.task === "custom_voice" ? spoken(job.voice) : MADE[job.task];
+  const preset = job.task === "custom_voice";
+  const own = preset ? spoken(job.voice) : (job.voice ?? MADE[job.task]);
   return [own, short(job.model), when(job.created_at)].filter(Boolean).join(" · ");
 }
 

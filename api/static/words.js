@@ -37,6 +37,9 @@ export function when(unix) {
 export const spoken = (name) =>
   name.split("_").map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join(" ");
 
+/** A remark of the server's, as a sentence begins. */
+export const sentence = (remark) => remark.charAt(0).toUpperCase() + remark.slice(1);
+
 /** A model's name without the part that all of them share. */
 export const short = (model) => model.replace(/^.*Qwen3-TTS-12Hz-/, "");
 

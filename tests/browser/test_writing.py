@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from audio_files import recording
 from books import MIMETYPE, NOVEL, make_epub
 from playwright.sync_api import Page, expect
 from processes import wait_until
@@ -122,45 +121,3 @@ def test_a_server_that_went_away_is_told_of_and_found_again(
     row.get_by_role("button", name="Cancel").click()
     expect(row.locator(".state")).to_contain_text("Cancelled")
     expect(sheet.sent()).to_contain_text("One more.")
-
-
-def make_voice(page: Page, name: str) -> None:
-    page.get_by_text("A cloned voice").click()
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("What is said in it").fill("The lamp was lit.")
-
-
-@pytest.mark.refused  # where the server keeps no voices
-def test_a_voice_is_added_and_speaks(sheet: Sheet, page: Page) -> None:
-    make_voice(page, "Ada")
-    file = {"name": "ada.wav", "mimeType": "audio/wav", "buffer": recording()}
-    page.get_by_label("A recording of the voice").set_input_files(file)
-    page.get_by_label("has agreed").check()
-    page.get_by_role("button", name="Add this voice").click()
-    expect(page.get_by_role("radio", name="Ada")).to_be_checked()
-    row = sheet.submit("The lamp was lit.")
-    expect(row.locator(".state")).to_contain_text("Done")
-    page.get_by_role("button", name="Delete this voice").click()
-    expect(page.get_by_role("radio", name="Ada")).to_have_count(0)
-
-
-@pytest.mark.refused
-def test_a_voice_is_recorded(page: Page) -> None:
-    make_voice(page, "Grace")
-    page.get_by_role("button", name="Record", exact=True).click()
-    expect(page.get_by_role("button", name="Stop (0:02)")).to_be_visible()
-    page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_label("Your recording")).to_be_visible()
-    page.get_by_label("has agreed").check()
-    page.get_by_role("button", name="Add this voice").click()
-    expect(page.get_by_role("radio", name="Grace")).to_be_checked()
-
-
-@pytest.mark.refused
-def test_a_voice_without_consent_is_refused_beside_the_box(page: Page) -> None:
-    make_voice(page, "Eve")
-    file = {"name": "eve.wav", "mimeType": "audio/wav", "buffer": recording()}
-    page.get_by_label("A recording of the voice").set_input_files(file)
-    page.get_by_role("button", name="Add this voice").click()
-    expect(page.get_by_label("has agreed")).to_be_focused()
-    expect(page.locator("#consent-error")).to_contain_text("consent")
