@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 from running import cache_folder, stack
 from sheet import Sheet
 
@@ -46,11 +48,41 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+@contextmanager
+def visit(browser: Browser, stack: Stack, **options: Any) -> Iterator[Page]:
+    """An empty page of somebody who was never here before."""
+    options = {"viewport": DESKTOP, **options}
+    with browser.new_context(base_url=stack.url, **options) as context:
+        context.set_default_timeout(WITHIN_MS)
+        yield context.new_page()
+
+
+@pytest.fixture(scope="session")
+def visitor(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """Whom most tests share: what was loaded once is not loaded again."""
+    with visit(browser, stack) as page:
+        yield page
+
+
 @pytest.fixture
-def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page in a browser that was never here before; it may complain of nothing."""
-    marker = request.node.get_closest_marker("visitor")
-    options = {"viewport": DESKTOP, **(marker.kwargs if marker else {})}
+def visited(
+    browser: Browser, stack: Stack, visitor: Page, request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """The visitor, who has forgotten everything, or one of a test's own."""
+    if marker := request.node.get_closest_marker("visitor"):
+        with visit(browser, stack, **marker.kwargs) as page:
+            yield page
+        return
+    yield visitor
+    visitor.unroute_all()
+    visitor.goto("about:blank")
+    store = {"origin": stack.url, "storageTypes": "local_storage"}
+    visitor.context.new_cdp_session(visitor).send("Storage.clearDataForOrigin", store)
+
+
+@pytest.fixture
+def page(visited: Page, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, which may complain of nothing."""
     complaints: list[str] = []
     is_refused = request.node.get_closest_marker("refused") is not None
 
@@ -59,13 +91,15 @@ def page(browser: Browser, stack: Stack, request: pytest.FixtureRequest) -> Iter
         if message.type in ("error", "warning") and not expected:
             complaints.append(f"{message.text} ({message.location})")
 
-    with browser.new_context(base_url=stack.url, **options) as context:
-        context.set_default_timeout(WITHIN_MS)
-        page = context.new_page()
-        page.on("console", heard)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto("/")
-        yield page
+    def failed(error: Error) -> None:
+        complaints.append(str(error))
+
+    visited.on("console", heard)
+    visited.on("pageerror", failed)
+    visited.goto("/")
+    yield visited
+    visited.remove_listener("console", heard)
+    visited.remove_listener("pageerror", failed)
     assert complaints == []
 
 

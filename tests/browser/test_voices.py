@@ -11,19 +11,19 @@ from playwright.sync_api import Page, expect
 from processes import wait_until
 from sheet import Sheet
 
+from client import Narrator
 from client.local.stack import Stack
 
 SHORT_S = 2.0
 
 
 @pytest.fixture(autouse=True)
-def no_voices(stack: Stack) -> Iterator[None]:
+def no_voices(narrator: Narrator) -> Iterator[None]:
     """Each test begins with a server that keeps none."""
     yield
-    with httpx.Client(base_url=f"{stack.url}/v1/audio") as http:
-        for voice in http.get("/voices").json()["data"]:
-            if voice["kind"] == "cloned":
-                http.delete(f"/voices/{voice['id']}").raise_for_status()
+    for voice in narrator.voices():
+        if voice.kind == "cloned":
+            narrator.delete_voice(voice.id)
 
 
 def name(page: Page, called: str) -> None:
