@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from audio_files import pcm
 from playwright.sync_api import Page, expect
@@ -23,9 +24,17 @@ def token(stack: Stack) -> Iterator[str]:
     """The token of the first key, which closes the server; it is open again after this module."""
     assert stack._redis
     with connect(stack._redis.url) as redis:
-        yield keys.Keys(redis).create("page")[1]
+        created = keys.Keys(redis).create("page")[1]
+        answers(stack, 401)
+        yield created
         redis.delete(keys.TABLE)
         redis.incr(keys.VERSION)
+        answers(stack, 200)
+
+
+def answers(stack: Stack, status: int) -> None:
+    """Wait until the server has seen that its keys are others."""
+    wait_until(lambda: httpx.get(f"{stack.url}/v1/models").status_code == status)
 
 
 def give(page: Page, text: str) -> None:
