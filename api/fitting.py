@@ -65,7 +65,9 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
 def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:
     if value.lower() not in allowed:
         raise InvalidRequest(
-            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}", param=field
+            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}"
+            + (" (your own voices: task voice_clone)" if field == "voice" else ""),
+            param=field,
         )
     return value.lower()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # A request's head is a few lines.
@@ -11,16 +12,31 @@ HEAD_S = 20.0
 
 
 class Impatient(H11Protocol):
-    """Closes a connection that has not sent the whole head of its first request in time.
+    """Closes a connection that has begun a request, or its first one not, and sends no whole head.
 
     Between requests uvicorn's own limit holds, and `BodyLimit` has one for bodies.
     """
 
+    _waiting: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give it until then."""
         super().connection_made(transport)
-        self.loop.call_later(HEAD_S, self._close_if_silent)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Give the next head its time, once it has begun."""
+        super().data_received(data)
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            if self._waiting is not None:
+                self._waiting.cancel()
+            self._waiting = None
+        elif self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
-        if self.cycle is None and not self.transport.is_closing():
+        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()

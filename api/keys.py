@@ -1,8 +1,9 @@
-"""`python -m api.keys`, which `narrate keys` calls: make, list and revoke API keys."""
+"""Make, list and revoke API keys: `narrate keys`, or `python -m api.keys` where Redis is."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +17,12 @@ EPILOG = """The keys are those of REDIS_URL, or of the `narrate up` that runs on
 `narrate keys --data DIR` is about the one that keeps everything in DIR."""
 
 
+OWNER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+FIRST = """The first key: from now on every request needs one, and sees what is its owner's.
+What was sent before is nobody's: it is spoken, and expires."""
+LAST = "No key is left: every request is refused until one is created."
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says, on the Redis of the settings."""
     options = _parser().parse_args(argv)
@@ -23,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         redis = connect(Settings.load().redis_url)
         print("\n".join(options.does(Keys(redis), options)))  # noqa: T201 - this is its output
     except QueueError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"narrate: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,20 +38,20 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = commands.add_parser("create", help="make a key and show it, once")
     create.set_defaults(does=_create)
-    create.add_argument("name", type=_name, help="for you to know it by")
+    create.add_argument("name", type=name, help="for you to know it by")
     create.add_argument(
         "--owner",
-        type=_owner,
+        type=owner,
         help="keys of one owner share jobs, voices and quotas (default: an owner of its own)",
     )
     create.add_argument(
         "--scope",
         action="append",
-        choices=list(Scope),
+        choices=[scope.value for scope in Scope],
         help="read jobs and audio, speak, or change voices; may be repeated (default: all)",
     )
-    for name in ("open-jobs", "chars-per-day", "audio-s-per-day"):
-        create.add_argument(f"--{name}", type=_count, metavar="N", help="quota (default: none)")
+    for quota in ("open-jobs", "chars-per-day", "audio-s-per-day"):
+        create.add_argument(f"--{quota}", type=count, metavar="N", help="quota (default: none)")
     commands.add_parser("list", help="list all keys").set_defaults(does=_list)
     revoke = commands.add_parser("revoke", help="let a key open nothing any more, at once")
     revoke.set_defaults(does=_revoke)
@@ -62,7 +69,7 @@ def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     scopes = tuple(Scope(scope) for scope in options.scope or Scope)
     _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
     if is_first:
-        print("The first key: from now on every request needs one.", file=sys.stderr)  # noqa: T201
+        print(FIRST, file=sys.stderr)  # noqa: T201
     return [token]
 
 
@@ -93,24 +100,27 @@ def _row(key: Key) -> tuple[str, ...]:
 
 def _revoke(keys: Keys, options: argparse.Namespace) -> list[str]:
     key = keys.revoke(options.id)
+    if all(each.revoked_at for each in keys.all()):
+        print(LAST, file=sys.stderr)  # noqa: T201
     return [f"{key.id} ({key.name}) opens nothing any more"]
 
 
-def _name(text: str) -> str:
+# argparse puts the names of these three into its error messages.
+def name(text: str) -> str:
     """A name to be shown; argparse reports the ValueError."""
     if not text.strip() or len(text) > 64 or not text.isprintable():
         raise ValueError
     return text.strip()
 
 
-def _owner(text: str) -> str:
+def owner(text: str) -> str:
     """A name that can be a part of a key in Redis; argparse reports the ValueError."""
-    if ":" in text:
+    if not OWNER.fullmatch(text):
         raise ValueError
-    return _name(text)
+    return name(text)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
     """A whole number from 1; argparse reports the ValueError."""
     if int(text) < 1:
         raise ValueError

@@ -79,7 +79,8 @@ class BodyLimit:
                 return await receive()  # the end of the connection, which may take its time
             left_s = begun_s + PATIENCE_S + received / SLOWEST - time.monotonic()
             try:
-                message = await asyncio.wait_for(receive(), max(0, left_s))
+                async with asyncio.timeout(max(0, left_s)):
+                    message = await receive()
             except TimeoutError:
                 raise _TooSlow from None
             is_whole = not message.get("more_body")

@@ -63,7 +63,8 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
             most = int(max_s * file.samplerate)
             sound = Sound(file.read(most, dtype="float32", always_2d=True), file.samplerate)
     except soundfile.LibsndfileError as error:
-        raise _bad(f"it cannot be read as audio: {error.error_string}", param) from None
+        said = error.error_string.rstrip(".")
+        raise _bad(f"it cannot be read as audio: {said}", param) from None
     except _Unusable as error:
         raise _bad(str(error), param) from None
     peak = np.abs(sound.mono).max(initial=0.0)
@@ -79,7 +80,7 @@ class _Unusable(Exception):
 def _fetched(url: str, settings: Settings) -> bytes:
     if settings.reference_urls == "off":
         raise _bad(
-            "this server fetches nothing from URLs; send the file in base64 or as a data: URL",
+            "this server fetches nothing from URLs (REFERENCE_URLS); use base64 or a data: URL",
             "reference.audio",
         )
     outbound = Outbound(private=settings.reference_urls == "any")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -145,10 +146,13 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
             f"without keys, the server answers to no name {host[:100]!r} that HOSTS does not list"
         )
     origin = request.headers.get("origin")
-    if origin and request.method not in SAFE and origin.partition("://")[2] != host:
-        raise Forbidden(f"a page of {origin[:100]!r} may send nothing to a server without keys")
+    is_strange = origin is not None and origin.partition("://")[2] != host
+    is_strange |= request.headers.get("sec-fetch-site") == "cross-site"
+    if is_strange and request.method not in SAFE:
+        raise Forbidden("a page of elsewhere may send nothing to a server without keys")
 
 
+@lru_cache(1_024)
 def _is_known(host: str, hosts: str) -> bool:
     """Whether a host is in our list, or nobody can have registered it: an address, or a word."""
     try:

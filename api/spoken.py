@@ -128,6 +128,9 @@ async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
         with CancelScope(shield=True):
             await _leave(job, services)
         raise
+    else:
+        with suppress(Unavailable):
+            await run_in_threadpool(services.ledger.heard, job.id)
 
 
 async def _leave(job: Job, services: Services) -> None:

@@ -18,7 +18,14 @@ from shared.errors import (
     VoiceNotFound,
 )
 from shared.roster import ServedModel
-from shared.voices import VOICE_PREFIX, Voice, new_voice_id, recording_key, voice_folder
+from shared.voices import (
+    VOICE_PREFIX,
+    Voice,
+    comparable,
+    new_voice_id,
+    recording_key,
+    voice_folder,
+)
 
 
 def find(name: str, services: Services, sender: Sender) -> Voice:
@@ -76,7 +83,7 @@ def _remove_files(voice_id: str, services: Services) -> None:
 def _check(upload: Upload, served: list[ServedModel]) -> None:
     if is_preset(upload.name, served):
         raise NameTaken(f"{upload.name!r} is one of the models' own voices", param="name")
-    if upload.name.casefold().startswith(VOICE_PREFIX):
+    if comparable(upload.name).startswith(VOICE_PREFIX):
         raise InvalidRequest(f"names that begin with {VOICE_PREFIX} are the server's", param="name")
     languages = {name for each in served for name in each.card.languages}
     if upload.language and languages and upload.language not in languages:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
@@ -15,7 +18,7 @@ from shared.errors import InvalidRequest
 from shared.jobs import TERMINAL, Job
 
 LONGEST_S = 60
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.I)
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
 MOST_S = 30 * 24 * 3_600
@@ -35,13 +38,39 @@ async def preferred_wait(
 PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 
-async def wait(job: Job, seconds: float, services: Services) -> Job:
-    """The job when it has ended, or as it stands after so many seconds."""
+class Waiting:
+    """Who waits in this process: so many of an owner and in all; others are told at once."""
+
+    def __init__(self, most: int, of_one: int) -> None:
+        self._most, self._of_one = most, of_one
+        self._owners: Counter[str] = Counter()
+
+    @contextmanager
+    def place(self, owner: str) -> Iterator[bool]:
+        """Whether there is a place to wait in."""
+        if self._owners[owner] >= self._of_one or self._owners.total() >= self._most:
+            yield False
+            return
+        self._owners[owner] += 1
+        try:
+            yield True
+        finally:
+            self._owners[owner] -= 1
+
+
+WAITING = Waiting(most=128, of_one=32)
+
+
+async def wait(job: Job, seconds: float, services: Services, request: Request) -> Job:
+    """The job when it has ended, or as it stands after so many seconds, or when nobody asks."""
     deadline, pause_s = time.monotonic() + seconds, FIRST_PAUSE_S
-    while job.status not in TERMINAL and time.monotonic() < deadline:
-        await asyncio.sleep(min(pause_s, max(0, deadline - time.monotonic())))
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-        job = await run_in_threadpool(services.ledger.job, job.id)
+    with WAITING.place(job.owner) as is_free:
+        while is_free and job.status not in TERMINAL and time.monotonic() < deadline:
+            await asyncio.sleep(min(pause_s, max(0, deadline - time.monotonic())))
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            if await request.is_disconnected():
+                break
+            job = await run_in_threadpool(services.ledger.job, job.id)
     return job
 
 

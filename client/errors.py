@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+UNAUTHORIZED = 401
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 
 
@@ -31,6 +32,8 @@ class RequestRefused(NarrateError):
         retry_after_s: float | None = None,
     ) -> None:
         where = f" ({param})" if param and not message.startswith(param) else ""
+        if status == UNAUTHORIZED:
+            where = "; `narrate` sends the key in NARRATE_KEY"
         super().__init__(f"the server refused: {message}{where}")
         self.message, self.status, self.param, self.code = message, status, param, code
         self.retry_after_s = retry_after_s

@@ -37,5 +37,6 @@ def _redis_of(data: Path) -> str:
         return (data / REDIS_URL).read_text()
     except FileNotFoundError:
         raise NarrateError(
-            f"nothing runs in {data}: start `narrate up` first, or set REDIS_URL"
+            f"nothing runs in {data}: start `narrate up` first, say where it keeps everything with "
+            "--data, or set REDIS_URL"
         ) from None

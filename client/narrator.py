@@ -34,20 +34,22 @@ T = TypeVar("T")
 class Narrator:
     """A synchronous client of one server, also a context manager.
 
-    `key` is the API key, by default NARRATE_KEY. Every request may take `timeout_s` seconds. While
+    `base_url` is by default NARRATE_URL or this machine's, and `key`, the API key, NARRATE_KEY.
+    Every request may take `timeout_s` seconds. While
     a job is waited for or downloaded, the server may be away for `patience_s` seconds at a time.
     Everything raises errors of `client.errors`.
     """
 
     def __init__(
         self,
-        base_url: str = DEFAULT_URL,
+        base_url: str | None = None,
         *,
         key: str | None = None,
         timeout_s: float = 30.0,
         patience_s: float = 60.0,
     ) -> None:
         key = key if key is not None else os.environ.get("NARRATE_KEY")
+        base_url = base_url or os.environ.get("NARRATE_URL") or DEFAULT_URL
         self._connection = Connection(base_url, timeout_s, key)
         self.base_url = self._connection.base_url
         self.patience_s = patience_s

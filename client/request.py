@@ -120,8 +120,15 @@ def _served_task(options: Options, named: Sequence[Model], *, by_name: bool) -> 
     if by_name and len(tasks) == 1:
         return tasks.pop()
     task = _task(options)
+    if task == "voice_design" and named and not _follows(named):
+        raise NarrateError(_nobody(task, ""))
     designers = any(model.task == "voice_design" and model.workers for model in named)
     return "custom_voice" if task == "voice_design" and not designers else task
+
+
+def _follows(models: Sequence[Model]) -> bool:
+    """Whether any model can make something of instructions without a voice."""
+    return any(model.task == "voice_design" or model.instructions for model in models)
 
 
 def _nobody(task: str, name: str | None) -> str:
@@ -129,7 +136,7 @@ def _nobody(task: str, name: str | None) -> str:
         return f"the model {name} does not do {task}"
     suffix = {"voice_clone": "0.6B-Base", "voice_design": "1.7B-VoiceDesign"}
     model = suffix.get(task, "0.6B-CustomVoice")
-    advice = f"wait if it is still loading, or start one with `narrate up --model {model}`"
+    advice = f"wait if it is still loading, or start `narrate up` with --model {model} added"
     return f"no model here does {task} yet: {advice}"
 
 

@@ -94,8 +94,10 @@ class Batches:
 
     def batch(self, batch_id: str) -> Batch:
         """The batch as it stands; raises `BatchNotFound`."""
-        with redis_errors():
-            fields = cast(dict[str, Any], self._redis.hgetall(f"tts:batch:{batch_id}"))
+        fields: dict[str, Any] = {}
+        if ":" not in batch_id:  # what follows a colon is a part of a batch
+            with redis_errors():
+                fields = cast(dict[str, Any], self._redis.hgetall(f"tts:batch:{batch_id}"))
         if not fields:
             raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
         return Batch.model_validate(fields)

@@ -179,14 +179,14 @@ class Ledger:
 
     def cancel(self, job_id: str) -> bool:
         """End a job as cancelled; False if it had ended before. Raises `JobNotFound`."""
-        return self._cancel(job_id, frees_key="no")
+        return self._cancel(job_id, takes_back="")
 
     def withdraw(self, job_id: str) -> bool:
         """Cancel a job that nobody was told of: the same request sent again is another job."""
-        return self._cancel(job_id, frees_key="yes")
+        return self._cancel(job_id, takes_back="all")
 
-    def _cancel(self, job_id: str, *, frees_key: str) -> bool:
-        ended = self._run("cancel", job_id, frees_key)
+    def _cancel(self, job_id: str, *, takes_back: str) -> bool:
+        ended = self._run("cancel", job_id, takes_back)
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)
@@ -196,13 +196,20 @@ class Ledger:
         self._run("listen", job_id, LISTENED_S)
 
     def leave(self, job_id: str) -> bool:
-        """Count one less; withdraws the job if it was the last. Returns whether that ended it."""
-        if self._run("leave", job_id) > 0:
+        """Count one less, and cancel the job if it was the last; what it cost is not given back.
+
+        The same request sent again is another job. Returns whether that ended it.
+        """
+        if self.heard(job_id) > 0:
             return False
         try:
-            return self.withdraw(job_id)
+            return self._cancel(job_id, takes_back="key")
         except JobNotFound:
             return False
+
+    def heard(self, job_id: str) -> int:
+        """Count one less who listens, since it has heard all; returns how many still do."""
+        return int(self._run("leave", job_id))
 
     def reconcile(self, *, limit: int = 1_000) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue)."""

@@ -51,7 +51,7 @@ def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
             return DayQuotaExceeded(f"{said}; the next begins at 0:00 UTC", retry_after_s=120)
         case "reused":
             return KeyReused(
-                f"this key came with another request before, which is {detail}",
+                "another request came with this id or key before: use another one for this",
                 param="Idempotency-Key",
             )
     raise AssertionError(outcome)

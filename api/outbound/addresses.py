@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 # The addresses of a host; raises `OSError` or `UnicodeError` if there are none.
 Resolver = Callable[[str, int], list[str]]
@@ -13,6 +13,10 @@ Resolver = Callable[[str, int], list[str]]
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 # IPv4 in the last 32 bits: RFC 6052. IPv6-only networks reach every IPv4 host by these.
 NAT64 = IPv6Network("64:ff9b::/96")
+DOCUMENTATION = IPv6Network("3fff::/20")
+# Protocol assignments (a cloud's metadata is served there), relays of 6to4, and the address at
+# which Azure's machines find their host: tables of Python, or of IANA, take them for global.
+NOT_PUBLIC = [IPv4Network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")]
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -29,7 +33,8 @@ def is_public(address: str) -> bool:
         if within is None:
             return _is_global_unicast(ip)
         ip = within
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+    private = ip.is_multicast or ip.is_reserved or any(ip in net for net in NOT_PUBLIC)
+    return ip.is_global and not private
 
 
 def _within(ip: IPv6Address) -> IPv4Address | None:
@@ -42,7 +47,7 @@ def _within(ip: IPv6Address) -> IPv4Address | None:
 def _is_global_unicast(ip: IPv6Address) -> bool:
     """6to4 and Teredo, which lead to some IPv4 host by ways of old, are left out whole."""
     tunnel = ip.sixtofour is not None or ip.teredo is not None
-    return ip in GLOBAL_UNICAST and ip.is_global and not tunnel
+    return ip in GLOBAL_UNICAST and ip.is_global and not tunnel and ip not in DOCUMENTATION
 
 
 def literal(host: str) -> str | None:

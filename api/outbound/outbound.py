@@ -73,7 +73,7 @@ class Outbound:
                 yield _answer(response)
         except _WRONG as error:
             said = str(error) or type(error).__name__
-            raise FetchFailed(f"{target.host} gave no answer: {said}") from error
+            raise FetchFailed(f"{target.raw_host.decode()} gave no answer: {said}") from error
 
     def fetch(self, url: str, max_bytes: int, within_s: float) -> bytes:
         """Return what lies at a URL.

@@ -13,6 +13,7 @@ from api.lookup import find
 from api.sender import Reader, Sender
 from shared.errors import JobNotFound
 from shared.jobs import Job, Status, Task
+from shared.models import full_name
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METADATA = "metadata["
@@ -43,7 +44,7 @@ def list_jobs(
         return (
             (status is None or job.status in status)
             and task in (None, job.spec.task)
-            and model in (None, job.spec.model)
+            and (model is None or full_name(model) == job.spec.model)
             and wanted.items() <= job.spec.metadata.items()
         )
 

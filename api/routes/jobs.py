@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import admission
@@ -34,6 +34,7 @@ ClientId = Annotated[
 async def submit(
     sender: From,
     sent: Sent,
+    request: Request,
     response: Response,
     services: Use,
     seconds: PreferredWait,
@@ -49,7 +50,7 @@ async def submit(
         return admission.admit(checked, services, sender, cancel_after_s=cancel_after_s)
 
     job = await run_in_threadpool(admit)
-    return await _accepted(job, response, services, seconds)
+    return await _accepted(job, request, response, services, seconds)
 
 
 @router.put("/{job_id}", status_code=202, responses=REFUSALS, openapi_extra=BODY)
@@ -57,6 +58,7 @@ async def submit_as(
     sender: Speaker,
     job_id: ClientId,
     sent: Sent,
+    request: Request,
     response: Response,
     services: Use,
     seconds: PreferredWait,
@@ -76,19 +78,23 @@ async def submit_as(
         return admission.admit(checked, services, yours, name=job_id, cancel_after_s=cancel_after_s)
 
     job = await run_in_threadpool(admit)
-    return await _accepted(job, response, services, seconds)
+    return await _accepted(job, request, response, services, seconds)
 
 
-async def _accepted(job: Job, response: Response, services: Services, seconds: float) -> JobObject:
-    answer = await _told(job, response, services, seconds)
+async def _accepted(
+    job: Job, request: Request, response: Response, services: Services, seconds: float
+) -> JobObject:
+    answer = await _told(job, request, response, services, seconds)
     response.headers["Location"] = answer.links.self
     return answer
 
 
-async def _told(job: Job, response: Response, services: Services, seconds: float) -> JobObject:
+async def _told(
+    job: Job, request: Request, response: Response, services: Services, seconds: float
+) -> JobObject:
     """The job, and when to ask again."""
     if seconds:
-        job = await wait(job, seconds, services)
+        job = await wait(job, seconds, services, request)
         response.headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         response.headers["openai-poll-after-ms"] = str(after_ms)
@@ -97,13 +103,13 @@ async def _told(job: Job, response: Response, services: Services, seconds: float
 
 @router.get("/{job_id}", responses=MISSING)
 async def retrieve(
-    job: Found, response: Response, services: Use, seconds: PreferredWait
+    job: Found, request: Request, response: Response, services: Use, seconds: PreferredWait
 ) -> JobObject:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _told(job, response, services, seconds)
+    return await _told(job, request, response, services, seconds)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)

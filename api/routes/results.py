@@ -62,6 +62,8 @@ def chapter(
     """Return a chapter's audio, if the job was sent with `chapter_files`."""
     if not job.spec.chapter_files:
         raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
+    if number > (count := len(job.outline.chapters)):
+        raise ObjectNotFound(f"the job has {count} chapters", param="number")
     name = f"{public_id(job)}-{number}"
     return _send(request, chapter_key(_key(job), number), job, name, services)
 

@@ -15,7 +15,7 @@ from api.sender import Keeper, Reader, Sender, Speaker
 from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
-from shared.errors import ObjectNotFound
+from shared.errors import InvalidRequest, ObjectNotFound
 from shared.voices import recording_key
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
@@ -97,6 +97,8 @@ def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
+    if _preset(voice_id, services):
+        raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     voice = voices.find(voice_id, services, sender)
     voices.remove(voice, services)
     return VoiceDeleted(id=voice.id)

@@ -7,7 +7,7 @@ if redis.call('EXISTS', job) == 1 and #LEGAL[status_of(job)] > 0 then return 0 e
 local total = number(job, 'total')
 local same, owner = unpack(redis.call('HMGET', job, 'idempotency', 'owner'))
 for place = 0, total - 1 do redis.call('DEL', segment_key(id .. ':' .. place)) end
-redis.call('DEL', job, segment_key(id .. ':join'), same or job)
+redis.call('DEL', job, segment_key(id .. ':join'), listeners_key(id), same or job)
 redis.call('ZADD', 'tts:forgotten', now(), id)
 redis.call('ZREM', JOBS, id)
 if owner then redis.call('ZREM', owned_key(owner), id) end

@@ -247,5 +247,6 @@ def test_a_line_whose_job_has_expired_says_so(api: TestClient, redis: Redis) -> 
 
 @pytest.mark.parametrize("path", ["", "/output"])
 def test_a_batch_that_is_not_there_is_404(api: TestClient, path: str) -> None:
-    answer = api.get(f"/v1/batches/nobody{path}")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")
+    for name in ("nobody", "batch_1:lines"):
+        answer = api.get(f"/v1/batches/{name}{path}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")

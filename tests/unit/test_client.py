@@ -329,7 +329,7 @@ def test_task_and_model_follow_from_what_was_said(options, task, model):
 
 
 def test_a_task_that_nobody_does_says_what_to_start():
-    with pytest.raises(NarrateError, match=r"narrate up --model 0\.6B-Base"):
+    with pytest.raises(NarrateError, match=r"--model 0\.6B-Base added"):
         fill_in({"reference": b"x"}, served("tiny-CustomVoice"))
     with pytest.raises(NarrateError, match="the model tiny does not do voice_clone"):
         fill_in(

@@ -14,7 +14,8 @@ from plain import plain
 from processes import wait_until
 from redis import Redis
 
-from shared.jobs import Priority, SegmentResult, SpeechSpec
+from api import waiting
+from shared.jobs import PUBLIC, Priority, SegmentResult, SpeechSpec
 from shared.ledger import Ledger
 from shared.limits import Idempotency
 from shared.storage import Storage
@@ -118,6 +119,18 @@ def test_waiting_ends_with_the_job_or_the_time(api: TestClient) -> None:
     assert time.monotonic() - begun < 20
 
 
+def test_not_everybody_can_wait_at_once(api: TestClient) -> None:
+    job_id = submit(api)
+    waiting.WAITING._owners[PUBLIC] += 32
+    try:
+        begun = time.monotonic()
+        answer = api.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=30"})
+        assert time.monotonic() - begun < 5
+    finally:
+        waiting.WAITING._owners.clear()
+    assert answer.json()["status"] == "queued"
+
+
 def test_workers_cancel_what_is_past_its_deadline(
     api: TestClient, ledger: Ledger, redis: Redis
 ) -> None:
@@ -210,14 +223,18 @@ def test_what_was_spoken_is_not_given_back(ledger: Ledger, spec: SpeechSpec, red
     assert redis.hget(used, "chars") == "3"
 
 
-def test_the_last_listener_takes_the_job_along(ledger: Ledger, spec: SpeechSpec) -> None:
+def test_the_last_listener_takes_the_job_along(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
     ledger.admit("a", spec, plain(["one"]))
     ledger.listen("a")
     ledger.listen("a")
     assert ledger.leave("a") is False
     assert ledger.job("a").status == "queued"
+    (used,) = redis.keys("tts:used:*")
     assert ledger.leave("a") is True
     assert ledger.job("a").status == "cancelled"
+    assert redis.hget(used, "chars") == "3"  # some of it was heard
     assert ledger.leave("a") is False
 
 

@@ -170,6 +170,8 @@ def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None
         ({"Host": "[::1]:8000"}, 202),
         ({"Host": "[::"}, 403),
         ({"Host": "tts.example"}, 202),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 202),
         ({"Host": "a.localhost"}, 202),
     ],
 )

@@ -194,6 +194,14 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     assert raw(url, said) == b""
 
 
+def test_nor_is_one_of_a_connection_that_was_used_before(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impatience, "HEAD_S", 0.5)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert raw(url, whole + whole[:20]).count(b'{"status":"ok"}') == 1
+
+
 def test_another_tenant_has_no_route_in(url: str, redis: Redis) -> None:
     mine, other = (
         {"Authorization": f"Bearer {Keys(redis).create(name)[1]}"} for name in ("mine", "other")

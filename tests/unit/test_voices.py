@@ -91,7 +91,7 @@ def test_the_models_own_voices_are_listed_once_each(
     assert told["zoe"]["language"] is told["zoe"]["description"] is None
     assert api.get(f"{URL}/Ryan").json() == told["ryan"]
     assert error_of(api.get(f"{URL}/ryan/sample")) == (404, "object_not_found", "voice_id")
-    assert error_of(api.delete(f"{URL}/ryan")) == (404, "voice_not_found", "voice_id")
+    assert error_of(api.delete(f"{URL}/ryan")) == (400, "invalid_value", "voice_id")
 
 
 def test_a_voice_is_uploaded_heard_and_deleted(api: TestClient, settings: Settings) -> None:
