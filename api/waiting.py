@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Header, Request
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
@@ -24,18 +24,23 @@ _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
 MOST_S = 30 * 24 * 3_600
 
 
-async def preferred_wait(
-    prefer: Annotated[
-        str | None,
-        Header(description="`wait=n`: hold the answer for up to n seconds, 60 at the most."),
-    ] = None,
-) -> int:
+Prefer = Annotated[
+    str | None,
+    Header(description="`wait=n`: hold the answer for up to n seconds, 60 at the most."),
+]
+CancelAfter = Annotated[
+    str | None,
+    Header(
+        description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
+        json_schema_extra={"pattern": "^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$"},
+    ),
+]
+
+
+def preferred_wait(prefer: str | None) -> int:
     """Seconds that the client wants to wait; other preferences are passed over, as the RFC asks."""
     found = _WAIT.search(prefer or "")
     return min(int(found[1]), LONGEST_S) if found else 0
-
-
-PreferredWait = Annotated[int, Depends(preferred_wait)]
 
 
 class Waiting:
@@ -74,21 +79,11 @@ async def wait(job: Job, seconds: float, services: Services, request: Request) -
     return job
 
 
-async def cancel_after(
-    cancel_after: Annotated[
-        str | None,
-        Header(
-            description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
-            json_schema_extra={
-                "pattern": "^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$"
-            },
-        ),
-    ] = None,
-) -> float | None:
+def deadline_s(said: str | None) -> float | None:
     """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""
-    if cancel_after is None:
+    if said is None:
         return None
-    found = _DURATION.fullmatch(cancel_after.strip())
+    found = _DURATION.fullmatch(said.strip())
     hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
     after_s = hours * 3_600 + minutes * 60 + seconds
     if not 1 <= after_s <= MOST_S:
@@ -96,6 +91,3 @@ async def cancel_after(
             "write it as 90s, 5m or 1h30m, from 1 second to 30 days", param="Cancel-After"
         )
     return float(after_s)
-
-
-CancelAfter = Annotated["float | None", Depends(cancel_after)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -15,7 +16,7 @@ from api.job_schemas import JobDeleted, JobObject, poll_after_ms
 from api.lookup import Found, Own
 from api.sender import From, Sender, Speaker
 from api.submission import BODY, Sent
-from api.waiting import CancelAfter, PreferredWait, wait
+from api.waiting import CancelAfter, Prefer, deadline_s, preferred_wait, wait
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job, job_folder
 
@@ -30,86 +31,83 @@ ClientId = Annotated[
 ]
 
 
-@router.post("", status_code=202, responses=REFUSALS, openapi_extra=BODY)
+@router.post("", status_code=202, response_model=JobObject, responses=REFUSALS, openapi_extra=BODY)
 async def submit(
     sender: From,
     sent: Sent,
     request: Request,
-    response: Response,
     services: Use,
-    seconds: PreferredWait,
-    cancel_after_s: CancelAfter,
-) -> JobObject:
+    prefer: Prefer = None,
+    cancel_after: CancelAfter = None,
+) -> Response:
     """Accept a text for synthesis; poll the job at `Location`.
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
+    ends_in_s = deadline_s(cancel_after)
 
     def admit() -> Job:
         checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, sender, cancel_after_s=cancel_after_s)
+        return admission.admit(checked, services, sender, cancel_after_s=ends_in_s)
 
     job = await run_in_threadpool(admit)
-    return await _accepted(job, request, response, services, seconds)
+    return await _told(job, request, services, prefer, status=202)
 
 
-@router.put("/{job_id}", status_code=202, responses=REFUSALS, openapi_extra=BODY)
+@router.put(
+    "/{job_id}", status_code=202, response_model=JobObject, responses=REFUSALS, openapi_extra=BODY
+)
 async def submit_as(
     sender: Speaker,
     job_id: ClientId,
     sent: Sent,
     request: Request,
-    response: Response,
     services: Use,
-    seconds: PreferredWait,
-    cancel_after_s: CancelAfter,
-) -> JobObject:
+    prefer: Prefer = None,
+    cancel_after: CancelAfter = None,
+) -> Response:
     """Accept a text for synthesis under an id of your own.
 
     The same request sent again is the same job; another one under this id is refused.
     """
     if job_id.startswith(ID_PREFIX):
         raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="job_id")
+    ends_in_s = deadline_s(cancel_after)
     # On an open server everybody has the same ids, whatever token they send.
     yours = Sender(sender.space, sender.key)
 
     def admit() -> Job:
         checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, yours, name=job_id, cancel_after_s=cancel_after_s)
+        return admission.admit(checked, services, yours, name=job_id, cancel_after_s=ends_in_s)
 
     job = await run_in_threadpool(admit)
-    return await _accepted(job, request, response, services, seconds)
-
-
-async def _accepted(
-    job: Job, request: Request, response: Response, services: Services, seconds: float
-) -> JobObject:
-    answer = await _told(job, request, response, services, seconds)
-    response.headers["Location"] = answer.links.self
-    return answer
+    return await _told(job, request, services, prefer, status=202)
 
 
 async def _told(
-    job: Job, request: Request, response: Response, services: Services, seconds: float
-) -> JobObject:
-    """The job, and when to ask again."""
-    if seconds:
+    job: Job, request: Request, services: Services, prefer: str | None, *, status: int = 200
+) -> Response:
+    """The job, perhaps after a while, and when to ask again."""
+    headers = {}
+    if seconds := preferred_wait(prefer):
         job = await wait(job, seconds, services, request)
-        response.headers["Preference-Applied"] = f"wait={seconds}"
+        headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
-        response.headers["openai-poll-after-ms"] = str(after_ms)
-    return JobObject.of(job, services.settings.result_ttl_s)
+        headers["openai-poll-after-ms"] = str(after_ms)
+    told = JobObject.of(job, services.settings.result_ttl_s)
+    if status == HTTPStatus.ACCEPTED:
+        headers["Location"] = told.links.self
+    # Written here: FastAPI would check it once more, and this is asked for more than all else.
+    return Response(told.model_dump_json(), status, headers, "application/json")
 
 
-@router.get("/{job_id}", responses=MISSING)
-async def retrieve(
-    job: Found, request: Request, response: Response, services: Use, seconds: PreferredWait
-) -> JobObject:
+@router.get("/{job_id}", response_model=JobObject, responses=MISSING)
+async def retrieve(job: Found, request: Request, services: Use, prefer: Prefer = None) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _told(job, request, response, services, seconds)
+    return await _told(job, request, services, prefer)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)
