@@ -138,10 +138,11 @@ class Keys:
 
         One looks for all who wait, and if Redis does not answer, all of them are told.
         """
+        came_s = time.monotonic()
         with self._lock:
             if (table := self.fresh) is not None:
                 return table
-            if self._failed is not None and time.monotonic() - self._failed_s < FRESH_S:
+            if self._failed is not None and self._failed_s >= came_s:
                 raise Unavailable(self._failed.message)
             try:
                 self._table = self._changed()
