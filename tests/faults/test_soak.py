@@ -20,7 +20,7 @@ from trial import QUICK, Trial, doubled, meanwhile
 
 from client.job import ENDED
 
-MINUTES = float(os.environ.get("MINUTES") or (1 if QUICK else 20))
+MINUTES = float(os.environ.get("MINUTES") or 20)
 OPEN_JOBS = 12
 TEXTS = [f"Text {n}.\n\n" + "And so on it went. " * (2 * n) for n in range(8)]
 DROPPED = re.compile(r"Dropped (\w+):")
@@ -84,6 +84,7 @@ def over(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() > until_s
 
 
+@pytest.mark.skipif(QUICK, reason="a soak is not quick: make soak")
 @pytest.mark.timeout(60 * MINUTES + 900)
 @pytest.mark.service(
     workers=3, spared=1, appendfsync="always", MAX_ATTEMPTS="20", RESULT_TTL_S="60"
