@@ -22,18 +22,10 @@ from api.submission import Submission
 from api.webhooks.target import webhook_of
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
-from shared.jobs import (
-    ChapterStart,
-    Job,
-    Outline,
-    SpeechSpec,
-    Status,
-    job_folder,
-    new_job_id,
-    reference_key,
-)
+from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, new_job_id
 from shared.ledger import name_key
 from shared.limits import Idempotency
+from shared.places import job_folder, reference_key
 from shared.roster import ServedModel
 from shared.settings import Settings
 from shared.text import split
@@ -118,17 +110,30 @@ def admit(
         return services.ledger.job(accepted)
     services.announcer.announce(job.spec.model, len(job.segments))
     # It is accepted: whether Redis can still be asked after it is of no account.
+    return _accepted(job, job_id, spec, sender.owner, name, cancel_after_s)
+
+
+def _accepted(
+    job: CheckedJob,
+    job_id: str,
+    spec: SpeechSpec,
+    owner: str,
+    name: str | None,
+    cancel_after_s: float | None,
+) -> Job:
+    """The job as it stands in the ledger now."""
+    now_s = time.time()
     return Job(
         id=job_id,
-        owner=sender.owner,
+        owner=owner,
         name=name,
         priority=job.request.priority,
         status=Status.QUEUED,
         spec=spec,
         outline=job.outline,
-        seen_at=time.time(),
-        created_at=time.time(),
-        cancel_at=time.time() + cancel_after_s if cancel_after_s else None,
+        seen_at=now_s,
+        created_at=now_s,
+        cancel_at=now_s + cancel_after_s if cancel_after_s else None,
         total=len(job.segments),
         webhook=job.request.webhook,
     )

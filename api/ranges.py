@@ -29,7 +29,7 @@ def send(request: Request, key: str, storage: Storage, *, media_type: str, name:
     found = storage.look(key)
     size, etag = found.size_bytes, f'"{found.etag.strip(chr(34))}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if _matches(request.headers.get("if-none-match"), etag):
+    if has(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     span = _span(request, etag, size)
     if span is not None and span.start >= span.end:
@@ -63,7 +63,8 @@ def _span(request: Request, etag: str, size: int) -> Span | None:
     return Span(int(first), min(size, int(last) + 1) if last else size)
 
 
-def _matches(condition: str | None, etag: str) -> bool:
+def has(condition: str | None, etag: str) -> bool:
+    """Whether an `If-None-Match` says that the client has it."""
     if condition is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 
 from shared.errors import QueueError
-from shared.jobs import job_folder, segments_folder
 from shared.ledger import Ledger
+from shared.places import job_folder, segments_folder
 from shared.storage import Storage
 from shared.voices import WRITTEN_WITHIN_S, Voices, voice_folder
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from shared.audio.writers import Tags
 from shared.errors import Unavailable
-from shared.jobs import Job, Outline, SpokenSegment, audio_key, chapter_key, timings_key
+from shared.jobs import Job, Outline, SpokenSegment
+from shared.places import audio_key, chapter_key, timings_key
 from shared.storage import Storage
 from shared.timings import ChapterTiming, Timings
 from worker import audio

@@ -11,8 +11,9 @@ from threading import Event, Semaphore
 
 from shared.audio import encode_wav
 from shared.errors import ObjectNotFound, StaleClaim, Unavailable
-from shared.jobs import Claim, SegmentResult, segments_folder
+from shared.jobs import Claim, SegmentResult
 from shared.ledger import Ledger
+from shared.places import segments_folder
 from shared.storage import Storage
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed

@@ -18,7 +18,8 @@ from api.sender import From, Sender, Speaker
 from api.submission import BODY, Sent
 from api.waiting import CancelAfter, Prefer, deadline_s, preferred_wait, wait
 from shared.errors import InvalidRequest, Unavailable
-from shared.jobs import ID_PREFIX, Job, job_folder
+from shared.jobs import ID_PREFIX, Job
+from shared.places import job_folder
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 ClientId = Annotated[

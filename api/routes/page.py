@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from api.deps import Use
+from api.ranges import has
 from api.schemas import PageLimits
 
 router = APIRouter(include_in_schema=False)
@@ -82,6 +83,6 @@ async def static(name: str, request: Request) -> Response:
 def _send(name: str, request: Request) -> Response:
     file = FILES[name]
     headers = HEADERS | {"ETag": file.etag}
-    if file.etag in request.headers.get("if-none-match", ""):
+    if has(request.headers.get("if-none-match"), file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

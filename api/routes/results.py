@@ -14,7 +14,8 @@ from api.lookup import Found
 from api.ranges import send
 from shared.errors import JobNotReady, ObjectNotFound
 from shared.formats import Format
-from shared.jobs import TERMINAL, Job, Status, chapter_key, timings_key
+from shared.jobs import TERMINAL, Job, Status
+from shared.places import chapter_key, timings_key
 from shared.subtitles import srt, vtt
 from shared.timings import Timings
 

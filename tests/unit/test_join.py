@@ -25,9 +25,8 @@ from shared.jobs import (
     SpokenSegment,
     Status,
     Task,
-    chapter_key,
-    timings_key,
 )
+from shared.places import chapter_key, timings_key
 from shared.storage import Storage
 from shared.timings import Timings
 from worker import audio

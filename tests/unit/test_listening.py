@@ -24,9 +24,10 @@ from shared.audio.wav import to_pcm
 from shared.connection import connect_listeners
 from shared.document import Segment
 from shared.errors import JobNotFound, JobNotReady, SynthesisFailed
-from shared.jobs import Claim, SegmentResult, SpeechSpec, segment_id, segments_folder
+from shared.jobs import Claim, SegmentResult, SpeechSpec, segment_id
 from shared.ledger import Ledger
 from shared.live import Heard, stream_key
+from shared.places import segments_folder
 from shared.storage import Storage
 from worker.joining import join_job
 

@@ -14,8 +14,9 @@ from redis import Redis
 
 from shared.audio import encode_wav
 from shared.formats import Format
-from shared.jobs import SegmentResult, audio_key, chapter_key, reference_key, timings_key
+from shared.jobs import SegmentResult
 from shared.ledger import Ledger
+from shared.places import audio_key, chapter_key, reference_key, timings_key
 from shared.settings import Settings
 from shared.storage import Storage
 from worker.joining import join_job

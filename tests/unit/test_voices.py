@@ -21,10 +21,11 @@ from api.sender import Sender
 from api.speech_requests import SpeechRequest
 from shared import keys as keys_module
 from shared.errors import InvalidRequest, Unavailable
-from shared.jobs import Task, reference_key
+from shared.jobs import Task
 from shared.keys import Keys, Scope
 from shared.ledger import Ledger
 from shared.models import ModelCard
+from shared.places import reference_key
 from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage

@@ -16,8 +16,9 @@ from redis import Redis
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import Unavailable
-from shared.jobs import SegmentResult, SpeechSpec, job_folder, segments_folder
+from shared.jobs import SegmentResult, SpeechSpec
 from shared.ledger import Ledger
+from shared.places import job_folder, segments_folder
 from shared.storage import Storage
 from shared.voices import Voices
 from worker import insist as insist_module
