@@ -263,12 +263,10 @@ class Ledger:
         return self._look(job_id)
 
     def _look(self, job_id: str) -> Job:
-        now, flat, *queue = self._run("look", job_id)
-        if not flat:
+        found = self._run("look", job_id)
+        if found is None:
             raise _unknown(job_id)
-        place, ends_in_s = (*queue, None, None)[:2]
-        fields = {"seen_at": now, "queue_position": place, "queue_eta_s": ends_in_s}
-        return read_job(dict(_pairs(flat)) | fields)
+        return read_job(json.loads(found))
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""

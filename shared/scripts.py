@@ -15,6 +15,11 @@ COMMON = ("prelude", "webhooks", "turns", "batches", "ends")
 def load(name: str) -> str:
     """The source of `lua/{name}.lua`, with what it needs before it."""
     folder = files("shared") / "lua"
-    table = json.dumps({old: sorted(news) for old, news in TRANSITIONS.items()})
     parts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*COMMON, name)]
-    return "".join(parts).replace("@TRANSITIONS@", table)
+    return "".join(parts).replace("@TRANSITIONS@", _table())
+
+
+def _table() -> str:
+    """The legal changes, as Lua writes a table."""
+    rows = (f"{old} = {{ {json.dumps(sorted(news))[1:-1]} }}" for old, news in TRANSITIONS.items())
+    return f"{{ {', '.join(rows)} }}"

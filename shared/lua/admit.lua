@@ -33,20 +33,22 @@ local used = used_key(owner)
 if number(used, 'chars') + job.chars > limits.day_chars then return { 'day_chars', 0 } end
 if number(used, 'samples') >= limits.day_samples then return { 'day_audio_s', 0 } end
 
-redis.call('HSET', job_key(id), 'id', id, 'status', 'queued', 'owner', owner, 'model', job.model,
-  'spec', job.spec, 'outline', job.outline, 'chars', job.chars, 'created_at', now(), 'total', segments,
-  'priority', job.priority, 'weight', job.weight)
+local record = { id = id, status = 'queued', owner = owner, model = job.model, spec = job.spec,
+  outline = job.outline, chars = job.chars, created_at = now(), total = segments, priority = job.priority,
+  weight = job.weight, batch = job.batch, name = job.name, webhook = job.webhook }
 if same then
   redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint)
-  redis.call('HSET', job_key(id), 'idempotency', same)
-end
-for _, field in ipairs({ 'batch', 'name', 'webhook' }) do
-  if job[field] then redis.call('HSET', job_key(id), field, job[field]) end
+  record.idempotency = same
 end
 if job.cancel_after_s then
-  redis.call('HSET', job_key(id), 'cancel_at', now() + job.cancel_after_s)
-  redis.call('ZADD', DEADLINES, now() + job.cancel_after_s, id)
+  record.cancel_at = now() + job.cancel_after_s
+  redis.call('ZADD', DEADLINES, record.cancel_at, id)
 end
+local fields = {}
+for field, value in pairs(record) do
+  fields[#fields + 1], fields[#fields + 2] = field, value
+end
+redis.call('HSET', job_key(id), unpack(fields))
 redis.call('ZADD', JOBS, now(), id)
 redis.call('ZADD', owned_key(owner), now(), id)
 use(owner, 'chars', job.chars)

@@ -1,5 +1,5 @@
 -- Put in front of every script. LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
-local LEGAL = cjson.decode('@TRANSITIONS@')
+local LEGAL = @TRANSITIONS@
 -- Segment to when its lease runs out; job to when it was accepted, and to when it ended: every one,
 -- and those whose segments' files may still be there.
 local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 'tts:leftovers'
@@ -13,9 +13,14 @@ local VOICE_FOLDERS = 'tts:voice_folders'
 -- Who does not reconcile for so many seconds is away; messages too many that are left alone.
 local AWAY_S, MOST_STALE = 5, 500
 
+-- A step has one time, however often it asks for it.
+local asked_at
 local function now()
-  local time = redis.call('TIME')
-  return time[1] + time[2] / 1e6
+  if not asked_at then
+    local time = redis.call('TIME')
+    asked_at = time[1] + time[2] / 1e6
+  end
+  return asked_at
 end
 
 local function job_key(id) return 'tts:job:' .. id end
@@ -65,8 +70,9 @@ end
 -- Segments that were completed each second of the last minute; with ':samples', their samples.
 local function pace_key(ago, what) return 'tts:pace:' .. math.floor(now() / 10) - ago .. (what or '') end
 local function pace(what)
-  local done = 0
-  for ago = 0, 5 do done = done + tonumber(redis.call('GET', pace_key(ago, what)) or 0) end
+  local keys, done = {}, 0
+  for ago = 0, 5 do keys[#keys + 1] = pace_key(ago, what) end
+  for _, some in ipairs(redis.call('MGET', unpack(keys))) do done = done + (tonumber(some or 0)) end
   return done / 60
 end
 local function keep_pace(what, amount)
