@@ -68,13 +68,18 @@ class Services:
         self.redis.close()
 
 
-async def services(request: Request) -> Services:
-    """The services of the running application.
+def services_of(request: Request) -> Services:
+    """The services of the running application, for what every request depends on.
 
-    Like every dependency that waits for nothing, it is a coroutine: each plain function would be a
-    trip to another thread.
+    Such a dependency asks here, since each dependency of its own would cost as much as itself.
     """
     return cast(Services, request.app.state.services)
 
 
-Use = Annotated[Services, Depends(services)]
+async def _services(request: Request) -> Services:
+    # Like every dependency that waits for nothing, it is a coroutine: each plain function would
+    # be a trip to another thread.
+    return services_of(request)
+
+
+Use = Annotated[Services, Depends(_services)]

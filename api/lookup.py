@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, Path
+from fastapi import Depends, Path, Request
 
-from api.deps import Services, Use
+from api.deps import Services, services_of
 from api.sender import Reader, Sender, Speaker
 from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
@@ -27,12 +27,12 @@ def find(job_id: str, services: Services, sender: Sender) -> Job:
     return job
 
 
-def _to_read(sender: Reader, job_id: JobId, services: Use) -> Job:
-    return find(job_id, services, sender)
+def _to_read(sender: Reader, job_id: JobId, request: Request) -> Job:
+    return find(job_id, services_of(request), sender)
 
 
-def _to_change(sender: Speaker, job_id: JobId, services: Use) -> Job:
-    return find(job_id, services, sender)
+def _to_change(sender: Speaker, job_id: JobId, request: Request) -> Job:
+    return find(job_id, services_of(request), sender)
 
 
 Found = Annotated[Job, Depends(_to_read)]

@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.deps import Services
+from api.deps import services_of
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.keys import Key, KeyTable, Scope
@@ -84,7 +84,7 @@ class Authenticate(HTTPBearer):
 
     async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
         """Who sends this request."""
-        services: Services = request.app.state.services
+        services = services_of(request)
         token, table = _token(request), services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
@@ -98,22 +98,27 @@ class Authenticate(HTTPBearer):
         return Sender(key.owner, key)
 
 
+IdempotencyKey = Annotated[
+    str | None,
+    Header(min_length=1, max_length=255, description="The same request is accepted once."),
+]
+
+
+class AuthenticateOnce(Authenticate):
+    """Reads the client's name for the request, too."""
+
+    async def __call__(  # type: ignore[override]
+        self, request: Request, idempotency_key: IdempotencyKey = None
+    ) -> Sender:
+        """Who sends this request, and what they call it."""
+        sender = await super().__call__(request)
+        return sender.once(f"key:{idempotency_key}") if idempotency_key else sender
+
+
 Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
 Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
 Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
-
-
-async def _once(
-    sender: Speaker,
-    idempotency_key: Annotated[
-        str | None,
-        Header(min_length=1, max_length=255, description="The same request is accepted once."),
-    ] = None,
-) -> Sender:
-    return sender.once(f"key:{idempotency_key}") if idempotency_key else sender
-
-
-From = Annotated[Sender, Depends(_once)]
+From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
 
 
 def _token(request: Request) -> str:

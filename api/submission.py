@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO
 
@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from api import documents
 from api.bodies import body_errors, fields_of, kind_of
-from api.deps import Use
+from api.deps import services_of
 from api.requests import KINDS, InputFormat, JobRequest
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
@@ -60,15 +60,21 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A request, its text with its chapters, and the file that it came in, if it did.
+    """A request, its text with its chapters, and the form and file that it came in, if it did.
 
     `live` is what was asked for by somebody who listens while it is spoken.
     """
 
     request: JobRequest
     document: Document
+    form: FormData | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
+
+    async def close(self) -> None:
+        """Let go of the form's files."""
+        if self.form is not None:
+            await self.form.close()
 
 
 def of(request: JobRequest, max_chars: int) -> Submission:
@@ -98,7 +104,7 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
         sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
     )
     request = _validate(_fields(form) | {"input": document.text})
-    return Submission(request, document, sent.file)
+    return Submission(request, document, form, sent.file)
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -135,24 +141,26 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
         return REQUEST.validate_json(content, strict=True)
 
 
-async def submission(request: Request, services: Use) -> AsyncIterator[Submission]:
-    """Read the body in a thread, since a book takes a while; its file is open until the answer."""
-    max_chars = services.settings.max_input_chars
+async def submission(request: Request) -> Submission:
+    """Read the body, a long one in a thread, since a book takes a while; close what it returns."""
+    max_chars = services_of(request).settings.max_input_chars
     kind = kind_of(request)
     if kind == "application/json":
         content = await request.body()
         if len(content) <= SHORT_BYTES:
-            yield of(_validate(content), max_chars)
-        else:
-            yield await run_in_threadpool(lambda: of(_validate(content), max_chars))
-    elif kind == "multipart/form-data":
-        async with request.form(max_files=2, max_fields=MAX_FIELDS) as form:
-            yield await run_in_threadpool(_from_form, form, max_chars)
-    else:
-        raise UnsupportedMedia(
-            "send JSON (application/json), or a form with a file (multipart/form-data)",
-            param="Content-Type",
-        )
+            return of(_validate(content), max_chars)
+        return await run_in_threadpool(lambda: of(_validate(content), max_chars))
+    if kind == "multipart/form-data":
+        async with AsyncExitStack() as opened:
+            reading = request.form(max_files=2, max_fields=MAX_FIELDS)
+            form = await opened.enter_async_context(reading)
+            sent = await run_in_threadpool(_from_form, form, max_chars)
+            opened.pop_all()
+            return sent
+    raise UnsupportedMedia(
+        "send JSON (application/json), or a form with a file (multipart/form-data)",
+        param="Content-Type",
+    )
 
 
 Sent = Annotated[Submission, Depends(submission)]

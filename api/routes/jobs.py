@@ -15,7 +15,7 @@ from api.deps import Services, Use
 from api.job_schemas import JobDeleted, JobObject, poll_after_ms
 from api.lookup import Found, Own
 from api.sender import From, Sender, Speaker
-from api.submission import BODY, Sent
+from api.submission import BODY, Sent, Submission
 from api.waiting import CancelAfter, Prefer, deadline_s, preferred_wait, wait
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
@@ -45,13 +45,7 @@ async def submit(
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    ends_in_s = deadline_s(cancel_after)
-
-    def admit() -> Job:
-        checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, sender, cancel_after_s=ends_in_s)
-
-    job = await run_in_threadpool(admit)
+    job = await _accept(sent, services, sender, sender, cancel_after)
     return await _told(job, request, services, prefer, status=202)
 
 
@@ -73,16 +67,32 @@ async def submit_as(
     """
     if job_id.startswith(ID_PREFIX):
         raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="job_id")
-    ends_in_s = deadline_s(cancel_after)
     # On an open server everybody has the same ids, whatever token they send.
     yours = Sender(sender.space, sender.key)
+    job = await _accept(sent, services, sender, yours, cancel_after, name=job_id)
+    return await _told(job, request, services, prefer, status=202)
+
+
+async def _accept(
+    sent: Submission,
+    services: Services,
+    sender: Sender,
+    owner: Sender,
+    cancel_after: str | None,
+    *,
+    name: str | None = None,
+) -> Job:
+    """Check and admit what was sent, for its owner."""
 
     def admit() -> Job:
         checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, yours, name=job_id, cancel_after_s=ends_in_s)
+        ends_in_s = deadline_s(cancel_after)
+        return admission.admit(checked, services, owner, name=name, cancel_after_s=ends_in_s)
 
-    job = await run_in_threadpool(admit)
-    return await _told(job, request, services, prefer, status=202)
+    try:
+        return await run_in_threadpool(admit)
+    finally:
+        await sent.close()
 
 
 async def _told(
