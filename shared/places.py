@@ -31,6 +31,11 @@ def chapter_key(audio: str, number: int) -> str:
     return f"{folder}/chapter-{number}.{name.rsplit('.', 1)[1]}"
 
 
+def other_key(audio: str, kind: Format) -> str:
+    """Where the same audio lies in another format."""
+    return f"{audio.rsplit('.', 1)[0]}.{kind}"
+
+
 def timings_key(audio: str) -> str:
     """Where it lies which segment is heard when."""
     return f"{audio.rsplit('/', 1)[0]}/timings.json"

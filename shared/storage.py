@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
@@ -81,6 +82,17 @@ class Storage:
                 return
             for found in self._store.list(f"{folder}/"):
                 self._store.delete([each["path"] for each in found])
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for a file on its way into the storage; raises `Unavailable`."""
+    try:
+        folder = TemporaryDirectory()
+    except OSError as error:
+        raise Unavailable(f"there is no room for the audio: {error}") from error
+    with folder as name:
+        yield Path(name)
 
 
 @contextmanager

@@ -34,3 +34,11 @@ class Timings(Record):
     duration_s: float
     segments: tuple[SegmentTiming, ...]
     chapters: tuple[ChapterTiming, ...]
+
+    def marks(self, title: str | None) -> tuple[ChapterTiming, ...]:
+        """The chapters, after one for what comes before the first: in an MP4 they begin at 0."""
+        first = next(iter(self.chapters), None)
+        if first is None or first.start_s == 0:
+            return self.chapters
+        front = ChapterTiming(index=-1, title=title or "…", start_s=0, end_s=first.start_s)
+        return (front, *self.chapters)

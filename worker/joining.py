@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from shared.audio.writers import Tags
-from shared.errors import Unavailable
 from shared.jobs import Job, Outline, SpokenSegment
 from shared.places import audio_key, chapter_key, timings_key
-from shared.storage import Storage
-from shared.timings import ChapterTiming, Timings
+from shared.storage import Storage, temporary_folder
 from worker import audio
 
 
@@ -40,37 +35,17 @@ def join_job(
     kind = job.spec.response_format
     key = audio_key(job.id, epoch, kind)
     timings = audio.timeline(segments, job.outline)
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         path = folder / f"audio.{kind}"
         if job.spec.chapter_files:
             for number, title, part in _chapters(segments, job.outline):
                 audio.join(part, read, path, kind, Tags(title, job.outline.author))
                 storage.put(chapter_key(key, number), path)
-        tags = Tags(job.outline.title, job.outline.author, _marks(timings, job.outline))
+        tags = Tags(job.outline.title, job.outline.author, timings.marks(job.outline.title))
         samples = audio.join(segments, read, path, kind, tags)
         storage.put(timings_key(key), timings.model_dump_json().encode())
         storage.put(key, path)
         return Joined(key, samples, path.stat().st_size)
-
-
-def _marks(timings: Timings, outline: Outline) -> tuple[ChapterTiming, ...]:
-    """The chapters, after one for what comes before the first: in an MP4 they begin at 0."""
-    first = next(iter(timings.chapters), None)
-    if first is None or first.start_s == 0:
-        return timings.chapters
-    title = outline.title or "…"
-    front = ChapterTiming(index=-1, title=title, start_s=0, end_s=first.start_s)
-    return (front, *timings.chapters)
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    try:
-        folder = TemporaryDirectory()
-    except OSError as error:
-        raise Unavailable(f"there is no room for the audio: {error}") from error
-    with folder as name:
-        yield Path(name)
 
 
 def _chapters(

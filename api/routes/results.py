@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from api.answers import NOT_READY, Answers, error
+from api.converting import Wanted, stored
 from api.deps import Services, Use
 from api.job_schemas import public_id
 from api.lookup import Found
@@ -48,9 +50,16 @@ Completed = Annotated[Job, Depends(completed)]
 
 @router.head("/content", response_class=Response, include_in_schema=False)
 @router.get("/content", response_class=StreamingResponse, responses=AUDIO)
-def content(request: Request, job: Completed, services: Use) -> Response:
-    """Return the finished audio, in the format that was asked for, or a `Range` of it."""
-    return _send(request, _key(job), job, public_id(job), services)
+async def content(
+    request: Request, job: Completed, services: Use, wanted: Wanted = None
+) -> Response:
+    """Return the finished audio, or a `Range` of it, in its own format or another.
+
+    Another one is made at the first request for it, which may take some seconds.
+    """
+    key = await stored(job, wanted, services)
+    kind = wanted or job.spec.response_format
+    return await run_in_threadpool(_send, request, key, kind, public_id(job), services)
 
 
 @router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
@@ -66,7 +75,8 @@ def chapter(
     if number > (count := len(job.outline.chapters)):
         raise ObjectNotFound(f"the job has {count} chapters", param="number")
     name = f"{public_id(job)}-{number}"
-    return _send(request, chapter_key(_key(job), number), job, name, services)
+    kind = job.spec.response_format
+    return _send(request, chapter_key(_key(job), number), kind, name, services)
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
@@ -92,6 +102,5 @@ def _key(job: Job) -> str:
     return job.result_key
 
 
-def _send(request: Request, key: str, job: Job, name: str, services: Services) -> Response:
-    kind = job.spec.response_format
+def _send(request: Request, key: str, kind: Format, name: str, services: Services) -> Response:
     return send(request, key, services.storage, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -22,8 +22,12 @@ export function createSave(api) {
     links(job) {
       const { format, bytes } = job.audio;
       const { content, subtitles, timings } = job.links;
+      // Of long audio, the server makes no other format.
+      const other = format === "mp3" ? "wav" : "mp3";
+      const others = job.audio.seconds > 3600 ? [] : [other];
       return [
         link(`${format.toUpperCase()}, ${size(bytes)}`, content, `${job.id}.${format}`),
+        ...others.map((kind) => link(kind.toUpperCase(), `${content}?format=${kind}`, `${job.id}.${kind}`)),
         link("SRT subtitles", `${subtitles}?format=srt`, `${job.id}.srt`),
         link("VTT subtitles", `${subtitles}?format=vtt`, `${job.id}.vtt`),
         link("Timings", timings, `${job.id}.json`),

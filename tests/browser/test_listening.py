@@ -91,6 +91,10 @@ def test_the_files_can_be_had(
     assert download.value.suggested_filename == f"{job.id}.wav"
     download.value.save_as(tmp_path / "lamp.wav")
     assert len(pcm(tmp_path / "lamp.wav")) == round(job.audio.seconds * 24_000)
+    with sheet.page.expect_download() as download:
+        sheet.page.get_by_role("link", name="MP3").click()
+    assert download.value.suggested_filename == f"{job.id}.mp3"
+    assert Path(download.value.path()).read_bytes().startswith((b"ID3", b"\xff"))
     for name, begins in (("SRT", "1\n00:00:00,000 --> "), ("VTT", "WEBVTT"), ("Timings", "{")):
         with sheet.page.expect_download() as download:
             sheet.page.get_by_role("link", name=name).click()

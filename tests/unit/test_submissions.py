@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
 import pytest
+from audio_files import recording
 from books import Page, make_epub
 from fastapi.testclient import TestClient
+from finished import finish
 from good import GOOD
 from redis import Redis
 
-from shared.audio import encode_wav
 from shared.formats import Format
-from shared.jobs import SegmentResult
-from shared.ledger import Ledger
 from shared.places import audio_key, chapter_key, reference_key, timings_key
 from shared.settings import Settings
 from shared.storage import Storage
-from worker.joining import join_job
 
 FORM = {"task": "custom_voice", "voice": "vivian"}
 BOOK = "Alice was tired.\n\n# Down\n\nShe fell.\n\n# Up\n\nShe rose."
@@ -32,23 +29,6 @@ def send(api: TestClient, name: str, content: bytes, **fields: Any) -> Any:
 def spoken(redis: Redis, job_id: str) -> list[str]:
     total = int(redis.hget(f"tts:job:{job_id}", "total") or 0)
     return [str(redis.hget(f"tts:segment:{job_id}:{n}", "text")) for n in range(total)]
-
-
-def finish(job_id: str, redis: Redis, settings: Settings) -> None:
-    """Speak a job with a second of noise for each segment, and join it as a worker does."""
-    ledger = Ledger(redis, lease_s=10, max_attempts=3)
-    storage = Storage.open(settings.storage_url)
-    noise = np.random.default_rng(0).uniform(-0.1, 0.1, 24_000).astype(np.float32)
-    wav = encode_wav(noise)
-    claim = ledger.claim("tiny-CustomVoice")
-    while claim is not None and not claim.is_join:
-        result = SegmentResult(key="k", samples=24_000)
-        claim = ledger.commit(claim, result) or ledger.claim("tiny-CustomVoice")
-    assert claim is not None
-    job = ledger.job(job_id)
-    joined = join_job(job, list(ledger.spoken(job)), claim.epoch, storage, lambda _: wav)
-    done = SegmentResult(key=joined.key, samples=joined.samples)
-    ledger.commit(claim, done, size_bytes=joined.size_bytes)
 
 
 @pytest.mark.parametrize(
@@ -111,15 +91,15 @@ def test_a_chapter_after_what_is_not_spoken_begins_with_the_first_segment(
 
 
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
-    recording = encode_wav(np.sin(np.arange(48_000) * 0.05).astype(np.float32))
+    sound = recording(2.0)
     answer = api.post(
         "/v1/jobs",
         data={"task": "voice_clone", "reference_text": "Said."},
-        files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", recording)},
+        files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", sound)},
     )
     assert answer.status_code == 202, answer.text
     stored = Storage.open(settings.storage_url).get(reference_key(answer.json()["id"]))
-    assert stored == recording
+    assert stored == sound
 
 
 @pytest.mark.parametrize(
