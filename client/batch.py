@@ -1,10 +1,15 @@
 """What the server says about a batch, as plain frozen values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from client.job import Job
+
+
+def is_batch(name: str) -> bool:
+    """Whether an id is a batch's, and not a job's."""
+    return name.startswith("batch_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,7 @@ class Batch:
     total: int
     completed: int
     failed: int
+    raw: Mapping[str, Any] = field(repr=False)
 
     @property
     def ended(self) -> bool:
@@ -27,7 +33,12 @@ class Batch:
         """Read a batch object; KeyError or TypeError where it is none."""
         counts = body["request_counts"]
         return cls(
-            body["id"], body["status"], counts["total"], counts["completed"], counts["failed"]
+            id=body["id"],
+            status=body["status"],
+            total=counts["total"],
+            completed=counts["completed"],
+            failed=counts["failed"],
+            raw=body,
         )
 
 

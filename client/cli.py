@@ -20,6 +20,7 @@ from client.status import cancel, status
 from client.up import up
 from client.voices import add_voice, delete_voice, list_voices
 
+PRIORITIES = ("low", "normal", "high")
 OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 
@@ -67,9 +68,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("read", _add_read, "narrate a txt, md or epub file; `narrate FILE` does the same"),
         ("say", _add_say, "narrate a text"),
         ("batch", _add_batch, "narrate many texts, from a file of JSON lines"),
-        ("status", _add_status, "show how a job is getting on"),
+        ("status", _add_status, "show how a job or batch is getting on"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
-        ("cancel", _add_cancel, "cancel a job"),
+        ("cancel", _add_cancel, "cancel a job or batch"),
         ("voices", _add_voices, "list voices, upload one of your own, delete it"),
         ("keys", _add_keys, "create, list and revoke the server's API keys"),
     ):
@@ -153,6 +154,8 @@ def _add_voice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", help="default: found out from the text")
     parser.add_argument("--instructions", help="how to speak or, without a voice, who speaks")
     parser.add_argument("--seed", type=int, help="the same number gives the same speech")
+    parser.add_argument("--priority", choices=PRIORITIES, help="among your own jobs")
+    parser.add_argument("--webhook", metavar="URL", help="what to tell when the job has ended")
 
 
 def _add_batch(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +167,7 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=resume)
-    parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
+    _add_job(parser)
     parser.add_argument(
         "-o", "--output", type=Path, help="default for a job: where it was to be written"
     )
@@ -173,15 +176,19 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 
 def _add_cancel(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=cancel)
-    parser.add_argument("job", metavar="JOB")
+    _add_job(parser)
     _add_url(parser)
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=status)
-    parser.add_argument("job", metavar="JOB")
+    _add_job(parser)
     _add_url(parser)
     parser.add_argument("--json", action="store_true", help="print the server's own answer")
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:

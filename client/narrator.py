@@ -88,6 +88,11 @@ class Narrator:
         """Return the batch as it stands."""
         return self._parse(Batch.parse, self._connection.json("GET", _batch_path(batch_id)))
 
+    def cancel_batch(self, batch_id: str) -> Batch:
+        """Cancel what has not ended of a batch, and return it as it then stands."""
+        path = f"{_batch_path(batch_id)}/cancel"
+        return self._parse(Batch.parse, self._connection.json("POST", path))
+
     def batch_results(self, batch_id: str) -> list[BatchResult]:
         """Return what became of the jobs of a batch that have ended, in the batch's order."""
         with self._connection.stream("GET", f"{_batch_path(batch_id)}/output") as response:

@@ -16,6 +16,7 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone and follows from the others where absent.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
+    `priority` is low, normal or high; `webhook` is a URL that is told of the job's end.
     """
 
     task: str | None
@@ -32,12 +33,14 @@ class Options(TypedDict, total=False):
     title: str | None
     author: str | None
     chapter_files: bool | None
+    priority: str | None
+    webhook: str | None
 
 
 NESTED = ("sampling", "metadata")
 AS_THEY_ARE = (
     *("model", "voice", "language", "instructions", "seed", *NESTED),
-    *("response_format", "title", "author", "chapter_files"),
+    *("response_format", "title", "author", "chapter_files", "priority", "webhook"),
 )
 
 

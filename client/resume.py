@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from client.batch import is_batch
 from client.batches import follow_batch
 from client.errors import NarrateError
 from client.follow import OUTPUT, follow
@@ -14,7 +15,7 @@ from client.output import check_writable
 def resume(args: argparse.Namespace) -> int:
     """Wait for the job or batch and write what it has become where that was to go."""
     with Narrator(args.url) as narrator:
-        if args.job.startswith("batch_"):
+        if is_batch(args.job):
             if args.output is None:
                 raise NarrateError("say where the batch is to be written: -o DIR")
             return follow_batch(narrator, narrator.batch(args.job), args.output)

@@ -52,6 +52,8 @@ def options(args: argparse.Namespace, output: Path) -> Options:
         "seed": args.seed,
         "response_format": format_of(output),
         "metadata": _noted(output),
+        "priority": args.priority,
+        "webhook": args.webhook,
     }
 
 

@@ -1,4 +1,4 @@
-"""`narrate status` and `narrate cancel`: what becomes of a job."""
+"""`narrate status` and `narrate cancel`: what becomes of a job or batch."""
 
 import argparse
 import json
@@ -6,33 +6,41 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from client import terminal
+from client.batch import Batch, is_batch
 from client.job import Job
 from client.narrator import Narrator
 from client.progress import describe
 
 
 def status(args: argparse.Namespace) -> int:
-    """Print the job, one fact a line or as the server's JSON; 0 however the job is doing."""
+    """Print what is known, one fact a line or as the server's JSON; 0 however it is doing."""
     with Narrator(args.url) as narrator:
-        job = narrator.job(args.job)
-        content = f"{narrator.base_url}/v1/jobs/{job.id}/content"
+        found = narrator.batch(args.job) if is_batch(args.job) else narrator.job(args.job)
     if args.json:
-        terminal.say(json.dumps(job.raw))
+        terminal.say(json.dumps(found.raw))
         return 0
-    for name, value in _facts(job, content):
+    facts = _facts(found, narrator.base_url) if isinstance(found, Job) else _batch_facts(found)
+    for name, value in facts:
         terminal.say(f"{name:<10} {value}")
     return 0
 
 
 def cancel(args: argparse.Namespace) -> int:
-    """Cancel a job, and print what it is then."""
+    """Cancel a job or batch, and print what it is then; 1 if it had ended before."""
     with Narrator(args.url) as narrator:
-        job = narrator.cancel(args.job)
-    terminal.say(f"Job {job.id} is {job.status.replace('_', ' ')}")
-    return 0 if job.status == "cancelled" else 1
+        end = narrator.cancel_batch if is_batch(args.job) else narrator.cancel
+        found = end(args.job)
+    terminal.say(f"{type(found).__name__} {found.id} is {found.status.replace('_', ' ')}")
+    return 0 if found.status in ("cancelled", "cancelling") else 1
 
 
-def _facts(job: Job, content: str) -> Iterator[tuple[str, str]]:
+def _batch_facts(batch: Batch) -> Iterator[tuple[str, str]]:
+    yield "batch", batch.id
+    yield "status", batch.status.replace("_", " ")
+    yield "jobs", f"{batch.total}: {batch.completed} completed, {batch.failed} failed"
+
+
+def _facts(job: Job, base_url: str) -> Iterator[tuple[str, str]]:
     yield "job", job.id
     yield "status", f"{job.status.replace('_', ' ')}, {job.progress} %"
     if job.error_message:
@@ -46,7 +54,7 @@ def _facts(job: Job, content: str) -> Iterator[tuple[str, str]]:
     if job.synthesis.rtf is not None:
         yield "RTF", f"{job.synthesis.rtf:.2f}"
     if job.status == "completed":
-        yield "audio", content
+        yield "audio", f"{base_url}/v1/jobs/{job.id}/content"
 
 
 def _time(unix_s: float) -> str:

@@ -220,6 +220,12 @@ def test_narrate_speaks_a_batch_into_a_folder(
     said = capsys.readouterr().err
     assert "6 of 6 jobs completed" in said
     batch = said.split("Batch ")[1].split(":")[0]
+    assert main(["status", batch, "--url", books.url]) == 0
+    assert "6: 6 completed, 0 failed" in capsys.readouterr().out
+    assert main(["status", batch, "--json", "--url", books.url]) == 0
+    assert json.loads(capsys.readouterr().out)["request_counts"]["completed"] == 6
+    assert main(["cancel", batch, "--url", books.url]) == 1  # too late
+    assert "is completed" in capsys.readouterr().out
     assert main(["resume", batch, "-o", str(tmp_path / "again"), "--url", books.url]) == 0
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == made
 

@@ -176,7 +176,7 @@ def test_speaking_writes_the_wav_and_returns_the_finished_job(server, narrator, 
 def test_only_what_was_asked_for_is_sent(server, narrator):
     narrator.submit("One.", voice="ann", seed=0, sampling={"top_k": 5}, model=None)
     narrator.submit("Two.", reference=b"RIFF", metadata={"a": "b"})
-    narrator.submit("Three.", instructions="A low voice.")
+    narrator.submit("Three.", instructions="A low voice.", priority="low", webhook="https://a.b/c")
     assert server.bodies == [
         {
             "task": "custom_voice",
@@ -191,7 +191,13 @@ def test_only_what_was_asked_for_is_sent(server, narrator):
             "metadata": {"a": "b"},
             "reference": {"audio": base64.b64encode(b"RIFF").decode(), "text": None},
         },
-        {"task": "voice_design", "input": "Three.", "instructions": "A low voice."},
+        {
+            "task": "voice_design",
+            "input": "Three.",
+            "instructions": "A low voice.",
+            "priority": "low",
+            "webhook": "https://a.b/c",
+        },
     ]
 
 
