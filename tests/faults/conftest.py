@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from report import Report
 from service import Service
-from trial import Trial
+from trial import QUICK, Trial
 
 REPORT = Report()
 LINES = 60
+# Most rows wait for one to run out.
+SHORT_LEASES = {"LEASE_S": "6"} if QUICK else {}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,7 +58,8 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
 def trial(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> Iterator[Trial]:
     """A running service; `@pytest.mark.service(…)` has its settings."""
     marker = request.node.get_closest_marker("service")
-    trial = Trial(services.get(marker.kwargs if marker else {}), REPORT, tmp_path)
+    settings = SHORT_LEASES | (marker.kwargs if marker else {})
+    trial = Trial(services.get(settings), REPORT, tmp_path)
     yield trial
     trial.narrator.close()
     if request.node.stash.get(FAILED, False):

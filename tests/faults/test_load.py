@@ -25,7 +25,7 @@ MODEL = "tiny-CustomVoice"
 
 @patient
 def test_a_long_narration_survives_kills(trial: Trial) -> None:
-    segments, each = times(1_000, 60), 20
+    segments, each = times(1_000, 40), 20
     with trial.row(f"12 {segments} segments, 5 % kills", within_s=1_200) as row:
         text = "\n\n".join(f"Number {n} of the parts." for n in range(segments))
         whole = trial.undisturbed(text)[text]

@@ -123,7 +123,7 @@ def test_a_long_chapter_is_spoken_in_order_to_the_sample(
 def test_what_is_finished_is_not_spoken_again(
     books: Stack, narrator: Narrator, redis: Redis, tmp_path: Path
 ) -> None:
-    text = chapter(12_000)
+    text = chapter(8_000)
     options = {"task": "custom_voice", "voice": "vivian", "sampling": GREEDY}
     whole = narrator.wait(narrator.submit(text, **options).id)
     narrator.download(whole.id, tmp_path / "whole.wav")
