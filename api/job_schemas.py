@@ -72,7 +72,7 @@ class JobObject(BaseModel):
     status: Status
     progress: int = Field(ge=0, le=100)
     queue_position: int | None = Field(
-        description="Its place among those of this model that wait to begin; null in lists."
+        description="Its place among those of this model that wait to begin, once it is polled."
     )
     eta_s: float | None = Field(description="Seconds to the end at the pace so far, once known.")
     created_at: int

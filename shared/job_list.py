@@ -12,7 +12,7 @@ from redis import Redis
 from shared.connection import redis_errors
 from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
-from shared.ledger import read_job
+from shared.rows import read_job
 
 # Jobs that are read at a time, and at the most for one page.
 PART, MOST_READ = 200, 10_000

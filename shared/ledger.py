@@ -33,6 +33,7 @@ from shared.jobs import (
 )
 from shared.limits import UNLIMITED, Idempotency, Limits, refusal
 from shared.queue import queue_name
+from shared.rows import SPOKEN, read_job, read_spoken, write_range
 from shared.scripts import load
 from shared.webhooks import Webhook
 
@@ -41,7 +42,6 @@ SCRIPTS = (
     *("cancel", "reconcile", "overdue", "forget", "look", "listen", "leave"),
 )
 STATE = ("status", "result_key", "error_code", "error_message")
-SPOKEN = ("text", "range", "key", "samples", "truncated")
 PAGE = 500
 # Longer than anybody waits and listens.
 LISTENED_S = 6 * 3_600
@@ -106,7 +106,7 @@ class Ledger:
             **_given(batch=batch, name=name, cancel_after_s=cancel_after_s),
             **({"webhook": webhook.model_dump_json()} if webhook else {}),
         }
-        parts = [part for segment in segments for part in (segment.text, _range(segment))]
+        parts = [part for segment in segments for part in (segment.text, write_range(segment))]
         outcome, detail = self._run("admit", json.dumps(job), *parts)
         if outcome in ("accepted", "known"):
             return str(detail)
@@ -298,18 +298,7 @@ class Ledger:
                 for index in range(first, min(first + PAGE, job.total)):
                     pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", SPOKEN)
                 rows = pipe.execute()
-            yield from map(_spoken, rows)
-
-
-def read_job(fields: dict[str, Any]) -> Job:
-    """A job from its hash and the time at which that was read."""
-    webhook = fields.get("webhook")
-    read = {
-        "webhook": webhook and Webhook.model_validate_json(webhook).url,
-        "spec": SpeechSpec.model_validate_json(fields["spec"]),
-        "outline": Outline.model_validate_json(fields["outline"]),
-    }
-    return Job.model_validate(_gather_batch_sizes(fields) | read)
+            yield from map(read_spoken, rows)
 
 
 def name_key(name: str) -> str:
@@ -321,34 +310,8 @@ def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _range(segment: Segment) -> str:
-    """What the ledger keeps of a segment beside its text, and never reads itself."""
-    return f"{segment.start} {segment.end} {segment.pause_s:.3f}"
-
-
-def _spoken(row: list[str]) -> SpokenSegment:
-    text, place, key, samples, truncated = row
-    start, end, pause_s = place.split()
-    return SpokenSegment(
-        text=text,
-        start=int(start),
-        end=int(end),
-        pause_s=float(pause_s),
-        key=key,
-        samples=int(samples),
-        truncated=truncated == "1",
-    )
-
-
 def _unknown(job_id: str) -> JobNotFound:
     return JobNotFound(f"no job {job_id!r}", param="job_id")
-
-
-def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:
-    """The counters `batch:N` of a job's hash as one field."""
-    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
-    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
-    return rest | {"batch_sizes": sizes}
 
 
 def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
