@@ -8,20 +8,16 @@ import ipaddress
 import os
 import sys
 
-import uvicorn
 from fastapi import FastAPI
 
+from api import serving
 from api.app import create_app
-from api.impatience import Impatient
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
 from shared.keys import Keys
 from shared.settings import Settings
 from shared.storage import Storage
-
-# Who listens to events would stay for as long as its job takes.
-LONGEST_GOODBYE_S = 5
 
 
 def main() -> None:
@@ -37,15 +33,13 @@ def main() -> None:
         Storage.open(settings.storage_url)  # what cannot be is said here, and not by each process
     except QueueError as error:
         sys.exit(f"error: {error}")
-    uvicorn.run(
+    serving.run(
         "api.__main__:serve",
         factory=True,
-        workers=options.workers,
-        http=Impatient,
         host=options.host,
         port=options.port,
+        workers=options.workers,
         log_config=None,
-        timeout_graceful_shutdown=LONGEST_GOODBYE_S,
     )
 
 

@@ -112,7 +112,7 @@ def serving(side: str, workers: int) -> Iterator[int]:
         where = ["--port", str(port), "--workers", str(workers)]
         command = {
             "ours": ["-m", "api"],
-            "bare": ["-m", "uvicorn", "benchmarks.http_bare:api", "--no-access-log"],
+            "bare": ["-m", "benchmarks.http_bare"],
         }[side]
         env = {
             **os.environ,

@@ -1,10 +1,12 @@
 """What the front end is measured against: FastAPI in front of Redis, and nothing else.
 
-A route that stores a checked request and puts it into a list, and one that reads it again.
+A route that stores a checked request and puts it into a list, and one that reads it again. The
+server is ours, with its sockets: what is compared is what is served.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import uuid
@@ -12,6 +14,8 @@ import uuid
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 from redis import Redis
+
+from api import serving
 
 api = FastAPI()
 redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
@@ -43,3 +47,12 @@ def poll(job_id: str) -> dict[str, str]:
     if not found:
         raise HTTPException(404)
     return {"id": job_id, **found}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workers", type=int, required=True)
+    serving.run(
+        "benchmarks.http_bare:api", host="127.0.0.1", access_log=False, **vars(parser.parse_args())
+    )

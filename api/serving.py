@@ -1,0 +1,62 @@
+"""uvicorn as we run it; of several processes, each has its share of the connections."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from api.impatience import Impatient
+
+# Who listens to events would stay for as long as its job takes.
+LONGEST_GOODBYE_S = 5
+_log = logging.getLogger(__name__)
+
+
+def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
+    """Serve an application until SIGTERM or Ctrl-C, in so many processes."""
+    options |= {"http": Impatient, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    if workers == 1 or sys.platform != "linux":
+        uvicorn.run(app, host=host, port=port, workers=workers, **options)
+        return
+    try:
+        place = Place.take(host, port)
+    except OSError as error:
+        sys.exit(f"error: {host}:{port} cannot be listened on: {error.strerror}")
+    _log.info("Listening on %s:%d", host, place.getsockname()[1])
+    config = uvicorn.Config(app, host=host, port=port, workers=workers, **options)
+    Multiprocess(config, [place]).run()
+
+
+class Place(socket.socket):
+    """An address where each process that it is sent to listens with a socket of its own.
+
+    Linux then deals connections out. With one socket for all, who wakes first is given a whole
+    burst of them, and with kept connections all work, while the others have none.
+    """
+
+    @classmethod
+    def take(cls, host: str, port: int) -> Self:
+        """Bind it; raises `OSError`, also if others share that address already."""
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(address)
+        return cls.at(family, address)
+
+    @classmethod
+    def at(cls, family: int, address: Any) -> Self:
+        """A socket at that address, whoever else has one there."""
+        place = cls(family)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        place.bind(address)
+        return place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a new process makes of it."""
+        return Place.at, (self.family, self.getsockname())
