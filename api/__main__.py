@@ -19,6 +19,9 @@ from shared.keys import Keys
 from shared.settings import Settings
 from shared.storage import Storage
 
+# A request makes some hundreds, and nearly all go with it.
+YOUNG_OBJECTS = 20_000
+
 
 def main() -> None:
     """Parse the command line and serve until SIGTERM or Ctrl-C."""
@@ -51,6 +54,7 @@ def serve() -> FastAPI:
     # What is here now stays; to look through it for garbage held up every hundredth request.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     return app
 
 

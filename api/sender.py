@@ -9,11 +9,12 @@ from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import services_of
+from api.headers import idempotency_key
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.keys import Key, KeyTable, Scope
@@ -98,21 +99,13 @@ class Authenticate(HTTPBearer):
         return Sender(key.owner, key)
 
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(min_length=1, max_length=255, description="The same request is accepted once."),
-]
-
-
 class AuthenticateOnce(Authenticate):
     """Reads the client's name for the request, too."""
 
-    async def __call__(  # type: ignore[override]
-        self, request: Request, idempotency_key: IdempotencyKey = None
-    ) -> Sender:
-        """Who sends this request, and what they call it."""
-        sender = await super().__call__(request)
-        return sender.once(f"key:{idempotency_key}") if idempotency_key else sender
+    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
+        """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
+        sender, key = await super().__call__(request), idempotency_key(request)
+        return sender.once(f"key:{key}") if key else sender
 
 
 Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]

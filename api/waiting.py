@@ -8,9 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
-from fastapi import Header, Request
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
@@ -24,22 +23,9 @@ _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
 MOST_S = 30 * 24 * 3_600
 
 
-Prefer = Annotated[
-    str | None,
-    Header(description="`wait=n`: hold the answer for up to n seconds, 60 at the most."),
-]
-CancelAfter = Annotated[
-    str | None,
-    Header(
-        description="Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
-        json_schema_extra={"pattern": "^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$"},
-    ),
-]
-
-
-def preferred_wait(prefer: str | None) -> int:
+def preferred_wait(request: Request) -> int:
     """Seconds that the client wants to wait; other preferences are passed over, as the RFC asks."""
-    found = _WAIT.search(prefer or "")
+    found = _WAIT.search(request.headers.get("prefer", ""))
     return min(int(found[1]), LONGEST_S) if found else 0
 
 
@@ -79,8 +65,9 @@ async def wait(job: Job, seconds: float, services: Services, request: Request) -
     return job
 
 
-def deadline_s(said: str | None) -> float | None:
+def deadline_s(request: Request) -> float | None:
     """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""
+    said = request.headers.get("cancel-after")
     if said is None:
         return None
     found = _DURATION.fullmatch(said.strip())

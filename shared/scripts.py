@@ -9,13 +9,17 @@ from importlib.resources import files
 from shared.jobs import TRANSITIONS
 
 COMMON = ("prelude", "webhooks", "turns", "batches", "ends")
+# These run most often, and each part that they do not need would cost them something every time.
+FEWER = {"admit": ("prelude", "turns"), "look": ("prelude", "turns")}
 
 
 @cache
 def load(name: str) -> str:
-    """The source of `lua/{name}.lua`, with what it needs before it."""
+    """The source of `lua/{name}.lua`, after the parts that it may need."""
     folder = files("shared") / "lua"
-    parts = [(folder / f"{part}.lua").read_text("utf-8") for part in (*COMMON, name)]
+    parts = [
+        (folder / f"{part}.lua").read_text("utf-8") for part in (*FEWER.get(name, COMMON), name)
+    ]
     return "".join(parts).replace("@TRANSITIONS@", _table())
 
 

@@ -15,6 +15,7 @@ from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
 from api.bodies import kind_of
 from api.deps import Services, Use
+from api.headers import IDEMPOTENCY_KEY, described
 from api.job_schemas import JobObject
 from api.sender import From, Reader, Sender, Speaker
 from shared.batches import Batch, BatchLine
@@ -44,7 +45,10 @@ async def jsonl(request: Request) -> bytes:
     "",
     status_code=202,
     responses=REFUSALS,
-    openapi_extra={"requestBody": {"content": {JSONL[0]: {"example": json.dumps(EXAMPLE)}}}},
+    openapi_extra={
+        "requestBody": {"content": {JSONL[0]: {"example": json.dumps(EXAMPLE)}}},
+        **described(IDEMPOTENCY_KEY),
+    },
 )
 def submit(
     sender: From,

@@ -11,12 +11,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api import admission
 from api.answers import MISSING, REFUSALS
-from api.deps import Services, Use
+from api.deps import Use, services_of
+from api.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
 from api.job_schemas import JobDeleted, JobObject, poll_after_ms
 from api.lookup import Found, Own
 from api.sender import From, Sender, Speaker
 from api.submission import BODY, Sent, Submission
-from api.waiting import CancelAfter, Prefer, deadline_s, preferred_wait, wait
+from api.waiting import deadline_s, preferred_wait, wait
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
 from shared.places import job_folder
@@ -32,35 +33,30 @@ ClientId = Annotated[
 ]
 
 
-@router.post("", status_code=202, response_model=JobObject, responses=REFUSALS, openapi_extra=BODY)
-async def submit(
-    sender: From,
-    sent: Sent,
-    request: Request,
-    services: Use,
-    prefer: Prefer = None,
-    cancel_after: CancelAfter = None,
-) -> Response:
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobObject,
+    responses=REFUSALS,
+    openapi_extra=BODY | described(IDEMPOTENCY_KEY, PREFER, CANCEL_AFTER),
+)
+async def submit(sender: From, sent: Sent, request: Request) -> Response:
     """Accept a text for synthesis; poll the job at `Location`.
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = await _accept(sent, services, sender, sender, cancel_after)
-    return await _told(job, request, services, prefer, status=202)
+    job = await _accept(sent, request, sender, sender)
+    return await _told(job, request, status=202)
 
 
 @router.put(
-    "/{job_id}", status_code=202, response_model=JobObject, responses=REFUSALS, openapi_extra=BODY
+    "/{job_id}",
+    status_code=202,
+    response_model=JobObject,
+    responses=REFUSALS,
+    openapi_extra=BODY | described(PREFER, CANCEL_AFTER),
 )
-async def submit_as(
-    sender: Speaker,
-    job_id: ClientId,
-    sent: Sent,
-    request: Request,
-    services: Use,
-    prefer: Prefer = None,
-    cancel_after: CancelAfter = None,
-) -> Response:
+async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Request) -> Response:
     """Accept a text for synthesis under an id of your own.
 
     The same request sent again is the same job; another one under this id is refused.
@@ -69,24 +65,19 @@ async def submit_as(
         raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="job_id")
     # On an open server everybody has the same ids, whatever token they send.
     yours = Sender(sender.space, sender.key)
-    job = await _accept(sent, services, sender, yours, cancel_after, name=job_id)
-    return await _told(job, request, services, prefer, status=202)
+    job = await _accept(sent, request, sender, yours, name=job_id)
+    return await _told(job, request, status=202)
 
 
 async def _accept(
-    sent: Submission,
-    services: Services,
-    sender: Sender,
-    owner: Sender,
-    cancel_after: str | None,
-    *,
-    name: str | None = None,
+    sent: Submission, request: Request, sender: Sender, owner: Sender, *, name: str | None = None
 ) -> Job:
     """Check and admit what was sent, for its owner."""
+    services = services_of(request)
 
     def admit() -> Job:
         checked = admission.check(sent, services, services.served.models(), sender)
-        ends_in_s = deadline_s(cancel_after)
+        ends_in_s = deadline_s(request)
         return admission.admit(checked, services, owner, name=name, cancel_after_s=ends_in_s)
 
     try:
@@ -95,12 +86,10 @@ async def _accept(
         await sent.close()
 
 
-async def _told(
-    job: Job, request: Request, services: Services, prefer: str | None, *, status: int = 200
-) -> Response:
+async def _told(job: Job, request: Request, *, status: int = 200) -> Response:
     """The job, perhaps after a while, and when to ask again."""
-    headers = {}
-    if seconds := preferred_wait(prefer):
+    services, headers = services_of(request), {}
+    if seconds := preferred_wait(request):
         job = await wait(job, seconds, services, request)
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
@@ -112,13 +101,15 @@ async def _told(
     return Response(told.model_dump_json(), status, headers, "application/json")
 
 
-@router.get("/{job_id}", response_model=JobObject, responses=MISSING)
-async def retrieve(job: Found, request: Request, services: Use, prefer: Prefer = None) -> Response:
+@router.get(
+    "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
+)
+async def retrieve(job: Found, request: Request) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _told(job, request, services, prefer)
+    return await _told(job, request)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)

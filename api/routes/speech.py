@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from api import speaking
 from api.answers import REFUSALS, Answers, error
 from api.deps import Use
+from api.headers import IDEMPOTENCY_KEY, described
 from api.sender import From
 from api.speech_requests import BODY, Asked
 from api.spoken import SpokenResponse, events_of, sound_of
@@ -15,6 +16,7 @@ from shared.formats import SpeechFormat
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
 EVENTS = "text/event-stream"
 KINDS = (*(kind.media_type for kind in SpeechFormat), EVENTS)
+EXTRA = BODY | described(IDEMPOTENCY_KEY)
 ANSWERS: Answers = {
     200: {"content": {kind: {} for kind in KINDS}, "description": "Sound, as it is spoken"},
     **REFUSALS,
@@ -23,7 +25,7 @@ ANSWERS: Answers = {
 }
 
 
-@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS, openapi_extra=BODY)
+@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS, openapi_extra=EXTRA)
 def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.
 

@@ -29,9 +29,9 @@ if jobs + 1 > limits.owner_jobs then return refuse('too_many_jobs', jobs, 1, lim
 if chars + job.chars > limits.owner_chars then
   return refuse('too_many_chars', chars, job.chars, limits.owner_chars)
 end
-local used = used_key(owner)
-if number(used, 'chars') + job.chars > limits.day_chars then return { 'day_chars', 0 } end
-if number(used, 'samples') >= limits.day_samples then return { 'day_audio_s', 0 } end
+local used = redis.call('HMGET', used_key(owner), 'chars', 'samples')
+if tonumber(used[1] or 0) + job.chars > limits.day_chars then return { 'day_chars', 0 } end
+if tonumber(used[2] or 0) >= limits.day_samples then return { 'day_audio_s', 0 } end
 
 local record = { id = id, status = 'queued', owner = owner, model = job.model, spec = job.spec,
   outline = job.outline, chars = job.chars, created_at = now(), total = segments, priority = job.priority,

@@ -63,8 +63,8 @@ local function used_key(owner, at)
   return 'tts:used:' .. math.floor((at or now()) / 86400) .. ':' .. owner
 end
 local function use(owner, what, amount, at)
-  redis.call('HINCRBY', used_key(owner, at), what, amount)
-  redis.call('EXPIRE', used_key(owner, at), 2 * 86400)
+  local key = used_key(owner, at)
+  if redis.call('HINCRBY', key, what, amount) == amount then redis.call('EXPIRE', key, 2 * 86400) end
 end
 
 -- Segments that were completed each second of the last minute; with ':samples', their samples.
