@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 from typing import Any, Self
@@ -14,7 +13,6 @@ from api.impatience import Impatient
 
 # Who listens to events would stay for as long as its job takes.
 LONGEST_GOODBYE_S = 5
-_log = logging.getLogger(__name__)
 
 
 def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
@@ -27,7 +25,6 @@ def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None
         place = Place.take(host, port)
     except OSError as error:
         sys.exit(f"error: {host}:{port} cannot be listened on: {error.strerror}")
-    _log.info("Listening on %s:%d", host, place.getsockname()[1])
     config = uvicorn.Config(app, host=host, port=port, workers=workers, **options)
     Multiprocess(config, [place]).run()
 
