@@ -16,7 +16,7 @@ from api.admission import CheckedJob
 from api.deps import Services
 from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
-from shared.batches import BatchLine
+from shared.batches import BATCH_PREFIX, BatchLine
 from shared.errors import Busy, InvalidRequest, Unavailable, UnsupportedMedia
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
@@ -113,9 +113,9 @@ def _bad(where: str, message: str, param: str | None) -> InvalidRequest:
 def _batch_id(sender: Sender) -> str:
     """With an idempotency key, the same each time."""
     if sender.idempotency_key is None:
-        return f"batch_{uuid.uuid4().hex}"
+        return f"{BATCH_PREFIX}{uuid.uuid4().hex}"
     name = f"{sender.owner}:{sender.idempotency_key}"
-    return f"batch_{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return BATCH_PREFIX + hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _admit(

@@ -7,14 +7,15 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from fastapi import Query
+from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
 from shared.audio.decoding import decode
 from shared.audio.writers import Tags, open_writer
-from shared.errors import InvalidRequest, ObjectNotFound
+from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
 from shared.formats import Format
-from shared.jobs import Job
-from shared.places import other_key, timings_key
+from shared.jobs import SAMPLE_RATE, Job
+from shared.places import job_folder, other_key, timings_key
 from shared.storage import Storage, temporary_folder
 from shared.timings import Timings
 
@@ -32,7 +33,7 @@ Wanted = Annotated[
 async def stored(job: Job, wanted: Format | None, services: Services) -> str:
     """Where a job's audio lies in the wanted format, once it is there; raises `InvalidRequest`."""
     assert job.result_key is not None
-    if wanted in (None, job.spec.response_format):
+    if wanted is None or wanted == job.spec.response_format:
         return job.result_key
     if job.audio_s > LONGEST_S:
         raise InvalidRequest(
@@ -40,26 +41,48 @@ async def stored(job: Job, wanted: Format | None, services: Services) -> str:
             f"with response_format={wanted}",
             param="format",
         )
-    return await run_sync(_converted, job, wanted, services.storage, limiter=ONE_AT_A_TIME)
+    key = other_key(job.result_key, wanted)
+    if not await run_in_threadpool(_is_there, key, services.storage):
+        await run_sync(_make, job, wanted, key, services, limiter=ONE_AT_A_TIME)
+    return key
 
 
-def _converted(job: Job, kind: Format, storage: Storage) -> str:
-    assert job.result_key is not None
-    key = other_key(job.result_key, kind)
+def _is_there(key: str, storage: Storage) -> bool:
     try:
         storage.look(key)
     except ObjectNotFound:
-        _convert(job, kind, job.result_key, key, storage)
-    return key
+        return False
+    return True
+
+
+def _make(job: Job, kind: Format, key: str, services: Services) -> None:
+    """Convert a job's audio, unless somebody did meanwhile; raises `JobNotFound` if it is gone."""
+    assert job.result_key is not None
+    if _is_there(key, services.storage):
+        return
+    _convert(job, kind, job.result_key, key, services.storage)
+    try:
+        services.ledger.job(job.id)
+    except JobNotFound:
+        # Deleted meanwhile, perhaps so long ago that nobody looks for its files any more.
+        services.storage.delete_folder(job_folder(job.id))
+        raise
 
 
 def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:
     timings = Timings.model_validate_json(storage.get(timings_key(source)))
     tags = Tags(job.outline.title, job.outline.author, timings.marks(job.outline.title))
-    content = storage.open_read(source, 0, storage.look(source).size_bytes)
+    size = storage.look(source).size_bytes
+    content = storage.open_read(source, 0, size) if size else iter(())
     with temporary_folder() as folder:
         path = folder / f"audio.{kind}"
+        samples = 0
         with open_writer(path, kind, job.samples, tags) as file:
             for pcm in decode(content):
                 file.write(pcm)
+                samples += len(pcm)
+        # A codec's own delay is shorter.
+        if abs(samples - job.samples) > SAMPLE_RATE // 10:
+            lost_s = abs(samples - job.samples) / SAMPLE_RATE
+            raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
         storage.put(key, path)

@@ -14,6 +14,7 @@ from starlette.routing import Match
 
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
+    AudioDamaged,
     BatchNotFound,
     Busy,
     DayQuotaExceeded,
@@ -40,6 +41,7 @@ from shared.errors import (
 from shared.jobs import Task
 
 STATUS = {
+    AudioDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,

@@ -23,8 +23,8 @@ class Impatient(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give it until then, and send what is small at once.
 
-        asyncio does so only for sockets that it has opened itself, and with several processes it
-        has not: each answer would wait 40 ms for the client's acknowledgement of its head.
+        asyncio does so only for sockets that say that they are TCP, and those of uvicorn's several
+        processes do not: each answer would wait 40 ms for the client's acknowledgement of its head.
         """
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")

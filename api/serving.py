@@ -33,13 +33,14 @@ class Place(socket.socket):
     """An address where each process that it is sent to listens with a socket of its own.
 
     Linux then deals connections out. With one socket for all, who wakes first is given a whole
-    burst of them, and with kept connections all work, while the others have none.
+    burst of them, and with kept connections all work, while the others have none. The price: what
+    was dealt to a process that dies before it could accept it is reset.
     """
 
     @classmethod
     def take(cls, host: str, port: int) -> Self:
-        """Bind it; raises `OSError`, also if others share that address already."""
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        """Bind it; raises `OSError`, also if others listen there who would share it."""
+        family, address = socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)
         with socket.socket(family) as alone:
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             alone.bind(address)
@@ -48,7 +49,7 @@ class Place(socket.socket):
     @classmethod
     def at(cls, family: int, address: Any) -> Self:
         """A socket at that address, whoever else has one there."""
-        place = cls(family)
+        place = cls(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         place.bind(address)

@@ -26,7 +26,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 def cancel(args: argparse.Namespace) -> int:
-    """Cancel a job or batch, and print what it is then; 1 if it had ended before."""
+    """Cancel a job or batch, and print what it is then; 1 if it had ended otherwise before."""
     with Narrator(args.url) as narrator:
         end = narrator.cancel_batch if is_batch(args.job) else narrator.cancel
         found = end(args.job)

@@ -14,6 +14,7 @@ from shared.errors import BatchNotFound, KeyReused, Unavailable
 from shared.jobs import Record
 from shared.scripts import load
 
+BATCH_PREFIX = "batch_"
 PAGE = 500
 
 

@@ -56,6 +56,12 @@ class TooManyVoices(QueueError):
     code = "too_many_voices"
 
 
+class AudioDamaged(QueueError):
+    """Raised when stored audio is not what was stored."""
+
+    code = "audio_damaged"
+
+
 class TooLarge(QueueError):
     """Raised when a file has more bytes than are taken."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import admission
@@ -18,19 +19,38 @@ from api.lookup import Found, Own
 from api.sender import From, Sender, Speaker
 from api.submission import BODY, Sent, Submission
 from api.waiting import deadline_s, preferred_wait, wait
+from shared.batches import BATCH_PREFIX
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
 from shared.places import job_folder
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-ClientId = Annotated[
-    str,
-    Path(
-        pattern=r"^[A-Za-z0-9_-]{1,64}$",
-        description="Your own id for the job: letters, digits, - and _, not beginning with job_.",
-        json_schema_extra={"not": {"pattern": "^job_"}},
-    ),
-]
+_CLIENT_ID = r"[A-Za-z0-9_-]{1,64}"
+_OURS = (ID_PREFIX, BATCH_PREFIX)
+
+
+async def _client_id(
+    job_id: Annotated[
+        str,
+        Path(
+            description="Your own id for the job: up to 64 letters, digits, - and _.",
+            json_schema_extra={
+                "pattern": f"^{_CLIENT_ID}$",
+                "not": {"pattern": f"^({'|'.join(_OURS)})"},
+            },
+        ),
+    ],
+) -> str:
+    """The id, checked by us: before the body is read, and not only before the route begins."""
+    if not re.fullmatch(_CLIENT_ID, job_id):
+        raise InvalidRequest("an id has 1 to 64 letters, digits, - and _", param="job_id")
+    if job_id.startswith(_OURS):
+        said = " or ".join(_OURS)
+        raise InvalidRequest(f"ids that begin with {said} are the server's", param="job_id")
+    return job_id
+
+
+ClientId = Annotated[str, Depends(_client_id)]
 
 
 @router.post(
@@ -61,8 +81,6 @@ async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Requ
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    if job_id.startswith(ID_PREFIX):
-        raise InvalidRequest(f"ids that begin with {ID_PREFIX} are the server's", param="job_id")
     # On an open server everybody has the same ids, whatever token they send.
     yours = Sender(sender.space, sender.key)
     job = await _accept(sent, request, sender, yours, name=job_id)
@@ -76,8 +94,8 @@ async def _accept(
     services = services_of(request)
 
     def admit() -> Job:
-        checked = admission.check(sent, services, services.served.models(), sender)
         ends_in_s = deadline_s(request)
+        checked = admission.check(sent, services, services.served.models(), sender)
         return admission.admit(checked, services, owner, name=name, cancel_after_s=ends_in_s)
 
     try:

@@ -8,17 +8,24 @@ import av
 from av.audio.resampler import AudioResampler
 
 from shared.audio.wav import Pcm
+from shared.errors import AudioDamaged
 from shared.jobs import SAMPLE_RATE
 
 
 def decode(content: Iterator[bytes]) -> Iterator[Pcm]:
-    """The int16 samples [n] at 24 kHz of a file of one track, in short pieces."""
+    """The int16 samples [n] at 24 kHz of a file of one track, in short pieces.
+
+    Raises `AudioDamaged` where it is noticed; some decoders pass over what they cannot read.
+    """
     # Opus comes out at 48 kHz, whatever went in.
     resampler = AudioResampler("s16", "mono", SAMPLE_RATE)
-    with av.open(_Pipe(content), "r") as file:
-        for frame in file.decode(audio=0):
-            yield from _pcm(resampler, frame)
-        yield from _pcm(resampler, None)
+    try:
+        with av.open(_Pipe(content), "r") as file:
+            for frame in file.decode(audio=0):
+                yield from _pcm(resampler, frame)
+            yield from _pcm(resampler, None)
+    except av.FFmpegError as error:
+        raise AudioDamaged(f"the stored audio cannot be read: {error.strerror}") from error
 
 
 def _pcm(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator[Pcm]:
@@ -30,13 +37,13 @@ class _Pipe:
     """Bytes in order, as FFmpeg asks for them."""
 
     def __init__(self, content: Iterator[bytes]) -> None:
-        self._content, self._rest = content, b""
+        self._content, self._rest = content, memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """Some bytes, `size` at most; none at the end."""
         while not self._rest:
-            self._rest = next(self._content, b"")
+            self._rest = memoryview(next(self._content, b""))
             if not self._rest:
                 return b""
         taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+        return bytes(taken)

@@ -64,7 +64,8 @@ local function used_key(owner, at)
 end
 local function use(owner, what, amount, at)
   local key = used_key(owner, at)
-  if redis.call('HINCRBY', key, what, amount) == amount then redis.call('EXPIRE', key, 2 * 86400) end
+  local is_first = redis.call('HINCRBY', key, what, amount) == tonumber(amount)
+  if is_first then redis.call('EXPIRE', key, 2 * 86400) end
 end
 
 -- Segments that were completed each second of the last minute; with ':samples', their samples.

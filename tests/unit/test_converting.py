@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,60 @@ def test_before_its_end_there_is_none(api: TestClient) -> None:
     assert get(api, job, "mp3").status_code == 409
 
 
-def test_a_reference_is_decoded_at_its_own_rate() -> None:
+def test_the_head_tells_of_the_same(api: TestClient, done: dict[str, Any]) -> None:
+    whole = get(api, done, "mp3")
+    head = api.head(done["links"]["content"], params={"format": "mp3"})
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("content-length", "content-type", "etag"):
+        assert head.headers[name] == whole.headers[name]
+
+
+def test_what_is_there_waits_for_nobody(
+    api: TestClient, done: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get(api, done, "mp3")
+    go, begun = threading.Event(), threading.Event()
+
+    def convert(*_: Any) -> None:
+        begun.set()
+        assert go.wait(20)
+
+    monkeypatch.setattr(converting, "_convert", convert)
+    with ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(get, api, done, "opus")
+        assert begun.wait(10)
+        assert get(api, done, "mp3").status_code == 200
+        go.set()
+        slow.result(20)
+
+
+@pytest.mark.parametrize("done", ["wav", "flac", "mp3", "m4b"], indirect=True)
+@pytest.mark.parametrize("keep", [0.0, 0.5])
+def test_damaged_audio_is_no_result(
+    api: TestClient, done: dict[str, Any], tmp_path: Path, keep: float
+) -> None:
+    kind = done["audio"]["format"]
+    (stored,) = tmp_path.rglob(f"audio.{kind}")
+    content = stored.read_bytes()
+    stored.write_bytes(content[: int(keep * len(content))])
+    answer = get(api, done, "opus")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "audio_damaged")
+    assert not list(tmp_path.rglob("*.opus"))
+
+
+def test_a_job_that_is_deleted_meanwhile_leaves_nothing(
+    api: TestClient, done: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(*arguments: Any) -> None:
+        assert api.delete(done["links"]["self"]).status_code == 200
+        storage, key = arguments[-1], arguments[-2]
+        storage.put(key, b"sound")
+
+    monkeypatch.setattr(converting, "_convert", convert)
+    assert get(api, done, "opus").status_code == 404
+    assert not [path for path in tmp_path.rglob("*") if done["id"] in str(path)]
+
+
+def test_sound_of_another_rate_comes_at_ours() -> None:
     made = samples(recording(1.0, rate=48_000))
     assert abs(len(made) - 24_000) < 100

@@ -151,12 +151,15 @@ def test_a_key_has_its_own_quota(api: TestClient, keys: Keys, redis: Redis) -> N
 
 def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None:
     spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
-    ledger.admit("a", spec, plain(["one"]), owner="me")
-    claim = ledger.claim("m")
-    assert claim is not None
-    ledger.commit(claim, SegmentResult(key="k", samples=480))
+    ledger.admit("a", spec, plain(["one", "two"]), owner="me")
     (used,) = redis.keys("tts:used:*:me")
-    assert redis.hgetall(used) == {"chars": "3", "samples": "480"}
+    for counted in ({"chars": "6", "samples": "480"}, {"samples": "480"}):
+        claim = ledger.claim("m")
+        assert claim is not None
+        ledger.commit(claim, SegmentResult(key="k", samples=480))
+        assert redis.hgetall(used) == counted
+        assert redis.ttl(used) > 86_400
+        redis.delete(used)  # as on a day on which nothing is sent, only spoken
 
 
 @pytest.mark.parametrize(
