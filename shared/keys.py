@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
@@ -81,8 +82,8 @@ class Keys:
         self._lock = threading.Lock()
         self._table = KeyTable({})
         self._version: str | None = None
-        self._looked_s = self._failed_s = -FRESH_S
-        self._failed: Unavailable | None = None
+        self._looked_s = -FRESH_S
+        self._looking: Future[KeyTable] | None = None
 
     def create(
         self,
@@ -136,21 +137,29 @@ class Keys:
     def look(self) -> KeyTable:
         """The table, read again if it has changed.
 
-        One looks for all who wait, and if Redis does not answer, all of them are told.
+        One looks for all who come meanwhile, so that nobody waits for a second one to look, too.
         """
-        came_s = time.monotonic()
         with self._lock:
             if (table := self.fresh) is not None:
                 return table
-            if self._failed is not None and self._failed_s >= came_s:
-                raise Unavailable(self._failed.message)
-            try:
-                self._table = self._changed()
-            except Unavailable as error:
-                self._failed, self._failed_s = error, time.monotonic()
-                raise
-            self._failed, self._looked_s = None, time.monotonic()
-            return self._table
+            found, is_mine = self._looking, self._looking is None
+            if found is None:
+                found = self._looking = Future()
+        if is_mine:
+            self._look_for_all(found)
+        return found.result()
+
+    def _look_for_all(self, found: Future[KeyTable]) -> None:
+        try:
+            self._table = self._changed()
+            self._looked_s = time.monotonic()
+        except Unavailable as error:
+            found.set_exception(error)
+        else:
+            found.set_result(self._table)
+        finally:
+            found.cancel()  # if it has no end yet, it is one that we know nothing of
+            self._looking = None
 
     def _changed(self) -> KeyTable:
         with redis_errors():

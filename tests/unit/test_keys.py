@@ -245,6 +245,30 @@ def test_one_look_at_a_silent_redis_is_enough_for_all() -> None:
         assert time.monotonic() - begun < 3
 
 
+def test_nobody_waits_for_two_looks() -> None:
+    """Who is told looks again at once, and must not get ahead of those who still wait."""
+    keys, looks_s = Keys(connect("redis://127.0.0.1:1/0")), 0.4
+
+    def silent() -> None:
+        time.sleep(looks_s)
+        raise Unavailable("silent")
+
+    def call() -> float:
+        longest = 0.0
+        for _ in range(5):
+            came = time.monotonic()
+            with pytest.raises(Unavailable):
+                keys.look()
+            longest = max(longest, time.monotonic() - came)
+        return longest
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(20) as callers:
+        patch.setattr(keys, "_changed", silent)
+        calls = [callers.submit(call) for _ in range(20)]
+        longest_s = max(called.result() for called in calls)
+    assert longest_s < 1.8 * looks_s
+
+
 def test_the_api_starts_without_a_warning(settings: Settings, tmp_path: Path) -> None:
     port = str(free_port("127.0.0.1"))
     command = [sys.executable, "-W", "error", "-m", "api", "--port", port]
