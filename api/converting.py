@@ -21,6 +21,8 @@ from shared.timings import Timings
 
 # Minutes of work otherwise: a worker does it at once if it is asked to.
 LONGEST_S = 3_600
+# A codec's own delay is shorter.
+LONGEST_DELAY_S = 0.1
 # One at a time in a process, and who waits for it holds no thread.
 ONE_AT_A_TIME = CapacityLimiter(1)
 
@@ -81,8 +83,7 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
             for pcm in decode(content):
                 file.write(pcm)
                 samples += len(pcm)
-        # A codec's own delay is shorter.
-        if abs(samples - job.samples) > SAMPLE_RATE // 10:
-            lost_s = abs(samples - job.samples) / SAMPLE_RATE
+        lost_s = abs(samples - job.samples) / SAMPLE_RATE
+        if lost_s > LONGEST_DELAY_S:
             raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
         storage.put(key, path)

@@ -85,6 +85,10 @@ class Authenticate(HTTPBearer):
 
     async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
         """Who sends this request."""
+        return await self.sender(request)
+
+    async def sender(self, request: Request) -> Sender:
+        """The same, for kinds of this to add to."""
         services = services_of(request)
         token, table = _token(request), services.keys.fresh
         if table is None:
@@ -102,9 +106,9 @@ class Authenticate(HTTPBearer):
 class AuthenticateOnce(Authenticate):
     """Reads the client's name for the request, too."""
 
-    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
+    async def sender(self, request: Request) -> Sender:
         """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
-        sender, key = await super().__call__(request), idempotency_key(request)
+        sender, key = await super().sender(request), idempotency_key(request)
         return sender.once(f"key:{key}") if key else sender
 
 
