@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import regex
 
+from shared.text.clusters import CLUSTER
 from shared.text.quotations import Span, inside, quotations
 from shared.text.sentences import CLOSING, CONTINUES
 
@@ -34,9 +35,10 @@ _BREAK = re.compile(
 )
 # Where no such place is near: between words and numbers without spaces, at last between clusters.
 _WORD = regex.compile(
-    r"\p{N}+(?:[.,:．，：]\p{N}+)*|(?:[\p{Latin}\p{Cyrillic}\p{Hangul}\p{Katakana}]\p{M}*)+|\X"
+    r"\p{N}+(?:[.,:．，：]\p{N}+)*|(?:[\p{Latin}\p{Cyrillic}\p{Hangul}\p{Katakana}]\p{M}*)+|"
+    + CLUSTER
 )
-_CLUSTER = regex.compile(r"\X")
+_CLUSTER = regex.compile(CLUSTER)
 _NEAR = 16  # so many of the nearest are looked at
 _AHEAD = 16  # as far as a look ahead of the limit goes
 

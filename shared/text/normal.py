@@ -9,6 +9,8 @@ from functools import lru_cache
 
 import regex
 
+from shared.text.clusters import CLUSTER
+
 # Control characters, soft hyphens, zero-width spaces, marks of direction and lone surrogates. Not
 # the joiners U+200C and U+200D, which shape emoji and words.
 _IGNORED = re.compile(
@@ -16,10 +18,10 @@ _IGNORED = re.compile(
     "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 # Composing takes quadratic time over a run of accents; nobody writes so many on one letter.
-_RUN = regex.compile(r"(\p{M}{128})\p{M}+")
+_RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
 _WHITE = re.compile(r"\s")
 _TOKEN = re.compile(r"\S+")
-_CLUSTER = regex.compile(r"\X")
+_CLUSTER = regex.compile(CLUSTER)
 _NEWLINE = r"(?:\n|\r(?!\n))"
 BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
 
