@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Segment
 from shared.errors import InvalidRequest
 from shared.text.headings import headings
@@ -67,6 +68,8 @@ def split(
             ends.append(section.start + end)
             pauses.append(natural_s)
             _check_count(len(texts), most)
+            check_cpu()
+        check_cpu()
         natural_s = max(natural_s, section.natural_s)
         marked_s = _checked(marked_s + section.marked_s, MAX_PAUSE_S, "at once")
         all_marked_s = _checked(all_marked_s + section.marked_s, MAX_MARKED_S, "in all")

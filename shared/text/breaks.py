@@ -10,6 +10,7 @@ from itertools import accumulate
 
 import regex
 
+from shared.cpu_limit import check_cpu
 from shared.text.clusters import CLUSTER
 from shared.text.quotations import Span, inside, quotations
 from shared.text.sentences import CLOSING, CONTINUES
@@ -57,6 +58,7 @@ def breaks(sentence: str, limit: int) -> Iterator[int]:
     quoted = quotations(sentence, limit)
     start = 0
     while (rest := len(sentence) - start) > limit:
+        check_cpu()
         end, ideal = start + limit, start + rest // math.ceil(rest / limit)
         start = (
             _best(sentence, start, end, ideal, quoted)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
+from shared.cpu_limit import check_cpu
 from shared.text.breaks import breaks
 from shared.text.sentences import SentenceEnds
 
@@ -40,6 +41,7 @@ def _packed(text: str, offset: int, language: str, limit: int) -> Iterator[int]:
     start = last = 0
     place: int | None = next(places)
     while last < len(text):
+        check_cpu()
         fitting = []
         while place is not None and _fits(text, start, place, limit):
             fitting.append(place)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import regex
 import sentencex
 
+from shared.cpu_limit import check_cpu
 from shared.text.quotations import inside, quotations
 
 # sentencex speaks ISO 639-1.
@@ -146,6 +147,7 @@ def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
     """
     passed = WINDOW
     while start < end:
+        check_cpu()
         window = text[start : min(start + WINDOW, end)]
         *whole, last = sentencex.segment(code, window)
         before = start
