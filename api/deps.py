@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from api.splitting import Splitter
 from shared.announcer import Announcer
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
@@ -40,6 +41,7 @@ class Services:
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
+    splitter: Splitter
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -59,6 +61,7 @@ class Services:
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
+            splitter=Splitter.of(settings),
         )
 
     async def close(self) -> None:
