@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from api import errors
 from shared.storage import Storage
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.I)
+# Possessive: two runs of spaces side by side would be shared out in every way there is.
+_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", re.I)
 
 
 class Span(NamedTuple):
