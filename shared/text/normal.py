@@ -91,13 +91,13 @@ def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
             elif some := next(few, None):
                 size = len(squeeze(some[0]))
                 if reached + size <= place:
-                    start, end = some.span()
-                    before, reached = reached, reached + size
+                    start = end = some.end()
+                    before = reached = reached + size
                 else:
                     clusters = _CLUSTER.finditer(given, *some.span())
             else:
                 break
-        yield min(start + place - before, end)
+        yield min(start + place - before, end) if place < reached else end
 
 
 def _size(cluster: str) -> int:

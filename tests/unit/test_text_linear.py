@@ -21,6 +21,7 @@ from shared.errors import QueueError
 from shared.subtitles import srt
 from shared.text import headings, normalise, split
 from shared.text.clusters import CLUSTER
+from shared.text.normal import origins, squeeze
 from shared.text.quotations import quotations
 from shared.timings import SegmentTiming, Timings
 
@@ -183,6 +184,15 @@ def test_a_reader_takes_linear_time(reader: str) -> None:
 )
 def test_clusters_are_those_of_unicode(text: str) -> None:
     assert regex.findall(CLUSTER, text) == regex.findall(r"\X", text)
+
+
+@pytest.mark.parametrize("letters", [1, 15, 16, 17, 33])
+def test_a_cut_lies_where_it_does_in_the_text_as_it_was_given(letters: int) -> None:
+    """A word of accents is skipped some letters at a time."""
+    given = "e\u0301" * letters + " a"
+    squeezed = squeeze(given)
+    cuts = range(len(squeezed))
+    assert origins(given, squeezed, cuts) == [*range(0, 2 * letters + 1, 2), 2 * letters + 1]
 
 
 def test_a_long_run_of_marks_is_cut_out() -> None:
