@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -40,7 +40,8 @@ from shared.errors import (
 )
 from shared.jobs import Task
 
-STATUS = {
+T = TypeVar("T")
+STATUS: dict[type[QueueError], HTTPStatus] = {
     AudioDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
@@ -66,7 +67,7 @@ STATUS = {
 # As OpenAI's clients know them.
 KINDS = {429: "rate_limit_error"}
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-HEADERS = {
+HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
@@ -97,7 +98,12 @@ def _body(status: int, message: str, code: str, param: str | None) -> ErrorBody:
 
 
 def _status(error: QueueError) -> int:
-    return STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _nearest(STATUS, error, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _nearest(table: Mapping[type[QueueError], T], error: QueueError, default: T) -> T:
+    """The entry of an error's class, or of the nearest of its ancestors."""
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), default)
 
 
 def install(app: FastAPI) -> None:
@@ -108,7 +114,7 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
-    headers = HEADERS.get(type(error), {})
+    headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
     return response(_status(error), error.message, error.code, error.param, **headers)
