@@ -8,7 +8,6 @@ import time
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from pydantic import BaseModel
 
@@ -21,7 +20,7 @@ from api.sender import Sender
 from api.submission import Submission
 from api.webhooks.target import webhook_of
 from shared.document import Segment
-from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
+from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, new_job_id
 from shared.ledger import name_key
 from shared.limits import Idempotency
@@ -41,7 +40,6 @@ class CheckedJob:
     segments: list[Segment]
     outline: Outline
     cloned: Cloned | None = None
-    file: BinaryIO | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
@@ -59,7 +57,6 @@ def check(
         segments,
         outline=_outline(sent, segments),
         cloned=cloned,
-        file=sent.file,
         live=sent.live,
         webhook=webhook_of(request, settings),
     )
@@ -87,7 +84,7 @@ def admit(
     """
     job_id = new_job_id()
     try:
-        spec = _with_files(job, job_id, services)
+        spec, size_bytes = _with_recording(job, job_id, services)
         accepted = services.ledger.admit(
             job_id,
             spec,
@@ -101,8 +98,9 @@ def admit(
             priority=job.request.priority,
             cancel_after_s=cancel_after_s,
             webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
+            size_bytes=size_bytes,
         )
-    except (Busy, KeyReused, InvalidRequest):
+    except (Busy, KeyReused, InvalidRequest, NotAdmitted):
         _discard(job_id, services)
         raise
     if accepted != job_id:
@@ -139,14 +137,12 @@ def _accepted(
     )
 
 
-def _with_files(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
-    """Store the files first, since a worker may need the reference at once."""
-    if job.file is not None:
-        services.storage.put(f"{job_folder(job_id)}/input", job.file)
+def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:
+    """The spec and the bytes of its recording, stored first, since a worker may need it at once."""
     if job.cloned is None:
-        return job.spec
-    stored = cloning.store(job.cloned, reference_key(job_id), services)
-    return job.spec.model_copy(update={"reference": stored})
+        return job.spec, 0
+    stored, size_bytes = cloning.store(job.cloned, reference_key(job_id), services)
+    return job.spec.model_copy(update={"reference": stored}), size_bytes
 
 
 def _discard(job_id: str, services: Services) -> None:
@@ -166,7 +162,8 @@ def _idempotency(request: BaseModel, sender: Sender, name: str | None) -> Idempo
 def _segments(sent: Submission, settings: Settings) -> list[Segment]:
     text, chapters = sent.document.text, sent.document.chapters
     language = _language(sent)
-    limit, most = settings.max_segment_chars, settings.max_segments
+    limit = settings.max_segment_chars
+    most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
     segments = split(text, language, limit, chapters=chapters, most=most)
     if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")

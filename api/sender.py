@@ -17,8 +17,8 @@ from api.deps import services_of
 from api.headers import idempotency_key
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
-from shared.keys import Key, KeyTable, Scope
-from shared.limits import Limits
+from shared.keys import Key, KeyTable, Quota, Scope
+from shared.limits import NO_LIMIT, Limits
 from shared.settings import Settings
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -56,16 +56,15 @@ class Sender:
 
     def limits(self, settings: Settings) -> Limits:
         """How much may be accepted of this sender: what its key says, else what settings say."""
-        bounds = Limits(settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars)
-        if self.key is None:
-            return bounds
-        quota = self.key.quota
+        quota = self.key.quota if self.key else Quota()
         return Limits(
-            bounds.open_segments,
-            quota.open_jobs or bounds.owner_jobs,
-            bounds.owner_chars,
-            quota.chars_per_day or bounds.day_chars,
-            quota.audio_s_per_day or bounds.day_audio_s,
+            open_segments=settings.max_open_segments,
+            owner_jobs=quota.open_jobs or settings.max_open_jobs,
+            owner_chars=settings.max_open_chars,
+            owner_segments=settings.max_owner_segments,
+            owner_bytes=settings.max_open_bytes,
+            day_chars=quota.chars_per_day or NO_LIMIT,
+            day_audio_s=quota.audio_s_per_day or NO_LIMIT,
         )
 
 

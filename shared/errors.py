@@ -114,6 +114,10 @@ class Unavailable(QueueError):
     code = "service_unavailable"
 
 
+class NotAdmitted(Unavailable):
+    """Raised when it is sure that nothing of a request was accepted: it can be sent again."""
+
+
 class Busy(QueueError):
     """Raised when a request would be too much now; it may pass after `retry_after_s` seconds."""
 

@@ -50,6 +50,8 @@ class Settings(BaseSettings):
     max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)
+    max_owner_segments: int = Field(default=125_000, ge=1)
+    max_open_bytes: int = Field(default=2**30, ge=0)
     # `any`: loopback and private addresses too, for receivers on one's own network.
     reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"

@@ -149,17 +149,33 @@ def test_a_key_has_its_own_quota(api: TestClient, keys: Keys, redis: Redis) -> N
     )
 
 
-def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None:
+def test_what_is_expected_counts_for_the_day_until_it_is_spoken(
+    ledger: Ledger, redis: Redis
+) -> None:
     spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
     ledger.admit("a", spec, plain(["one", "two"]), owner="me")
     (used,) = redis.keys("tts:used:*:me")
-    for counted in ({"chars": "6", "samples": "480"}, {"samples": "480"}):
+    expected = {"chars": "40", "samples": str(2 * 12 * 1_920)}
+    assert redis.hgetall(used) == expected
+    join = None
+    for _ in range(2):
         claim = ledger.claim("m")
         assert claim is not None
-        ledger.commit(claim, SegmentResult(key="k", samples=480))
-        assert redis.hgetall(used) == counted
-        assert redis.ttl(used) > 86_400
-        redis.delete(used)  # as on a day on which nothing is sent, only spoken
+        join = ledger.commit(claim, SegmentResult(key="k", samples=480))
+        assert redis.hgetall(used) == expected
+    assert join is not None
+    ledger.commit(join, SegmentResult(key="k", samples=1_000))
+    assert redis.hgetall(used) == expected | {"samples": "1000"}
+    assert redis.ttl(used) > 86_400
+
+
+def test_a_day_that_is_forgotten_stays_so(ledger: Ledger, redis: Redis) -> None:
+    """A job that ends days after it was accepted."""
+    spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
+    ledger.admit("a", spec, plain(["one"]), owner="me")
+    redis.delete(*redis.keys("tts:used:*"))
+    ledger.cancel("a")
+    assert redis.keys("tts:used:*") == []
 
 
 @pytest.mark.parametrize(

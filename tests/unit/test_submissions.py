@@ -49,7 +49,7 @@ def spoken(redis: Redis, job_id: str) -> list[str]:
     ],
 )
 def test_a_file_becomes_a_job_with_its_chapters(
-    api: TestClient, redis: Redis, settings: Settings, name: str, content: bytes
+    api: TestClient, redis: Redis, name: str, content: bytes
 ) -> None:
     sampling = json.dumps({"top_k": 5})
     said = {"seed": "7", "sampling": sampling, "metadata": '{"a": "b"}', "title": "Wonder"}
@@ -64,8 +64,6 @@ def test_a_file_becomes_a_job_with_its_chapters(
     assert job["metadata"] == {"a": "b"}
     spec = json.loads(str(redis.hget(f"tts:job:{job['id']}", "spec")))
     assert (spec["seed"], spec["sampling"]["top_k"]) == (7, 5)
-    # What was sent is kept with the job, and goes with it.
-    assert Storage.open(settings.storage_url).get(f"jobs/{job['id']}/input") == content
 
 
 def test_markdown_may_come_as_json(api: TestClient, redis: Redis) -> None:
