@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypedDict
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from shared.connection import hurried, redis_errors
 from shared.document import Segment
@@ -24,8 +25,8 @@ from shared.scripts import load
 from shared.text.durations import FRAMES_PER_S, expected_frames
 from shared.webhooks import Webhook
 
-# Segments of one step, which takes some 5 ms.
-PART = 200
+# Segments of one step, which takes some 3 ms.
+PART = 100
 # Seconds after which a step is not begun any more: its caller gives up soon after.
 BEGUN_WITHIN_S = 1.8
 LOOK_WITHIN_S = 0.5
@@ -132,11 +133,12 @@ class Admission:
 
     def _settle(self, job_id: str, error: Unavailable) -> None:
         """Return if a job was accepted although a step had no answer; else raise what is known."""
-        ends_s = time.monotonic() + BEGUN_WITHIN_S
+        # A step that is on its way may still be begun; one that Redis has refused may not.
+        is_on_its_way = not isinstance(error.__cause__, ResponseError)
+        ends_s = time.monotonic() + BEGUN_WITHIN_S if is_on_its_way else 0
         try:
             status = self._status(job_id)
             while status is None and time.monotonic() < ends_s:
-                # A step that is on its way may still be begun.
                 time.sleep(0.1)
                 status = self._status(job_id)
             if status == ADMITTING:

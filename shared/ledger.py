@@ -44,7 +44,7 @@ STATE = ("status", "result_key", "error_code", "error_message")
 PAGE = 500
 # Seconds for which a job that no worker can read waits for one of another version.
 UNREAD_WITHIN_S = 24 * 3_600
-MAX_STEPS = 20
+MAX_STEPS = 40
 # Longer than anybody waits and listens.
 LISTENED_S = 6 * 3_600
 _log = logging.getLogger(__name__)
@@ -196,7 +196,7 @@ class Ledger:
         """Count one less who listens, since it has heard all; returns how many still do."""
         return int(self._run("leave", job_id))
 
-    def reconcile(self, *, limit: int = 100) -> list[tuple[str, int]]:
+    def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue).
 
         One step deals with up to `limit` entries of a kind, and one call takes up to `MAX_STEPS`.

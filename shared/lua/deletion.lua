@@ -1,5 +1,5 @@
 -- Deleting a job: its record in one step, and its segments a part at a time.
-local MAX_DELETED = 1000
+local MAX_DELETED = 500
 
 -- Nothing of the job is left but its segments, which `delete_segments` deletes.
 local function forget_job(id)
