@@ -209,7 +209,8 @@ class SegmentState(Record):
 class Job(Record):
     """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock.
 
-    `name` is the id that its client gave it, if it did.
+    `name` is the id that its client gave it, if it did. Of a job that is not `is_understood`, a
+    newer version has written more than is here: its files are that version's, too.
     """
 
     id: str
@@ -237,6 +238,7 @@ class Job(Record):
     webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None
+    is_understood: bool = True
 
     @property
     def is_overdue(self) -> bool:

@@ -141,7 +141,8 @@ def cancel(job: Own, services: Use) -> JobObject:
 def delete(job: Own, services: Use) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
     services.ledger.cancel(job.id)
-    services.ledger.forget(job.id)
+    if not services.ledger.forget(job.id):
+        raise Unavailable("the job is of a newer version: delete it through a server of that one")
     # What a worker was just about to store goes when forgotten jobs are swept.
     with suppress(Unavailable):
         services.storage.delete_folder(job_folder(job.id))

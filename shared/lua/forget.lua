@@ -4,6 +4,7 @@
 -- ended, and nothing has changed.
 local id = ARGV[1]
 local job = job_key(id)
-if status_of(job) == 'admitting' or is_open(id) then return -1 end
+local legal = LEGAL[status_of(job) or 'cancelled']
+if not legal or #legal > 0 then return -1 end
 if redis.call('EXISTS', job) == 1 then forget_job(id) end
 return delete_segments(id)
