@@ -15,6 +15,7 @@ PARTS = {
     "admit_part": ("prelude", "turns", "admission"),
     "look": ("prelude", "turns"),
     "queue": ("prelude", "turns"),
+    "agree": ("prelude",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
 

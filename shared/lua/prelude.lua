@@ -13,6 +13,8 @@ local ADMITTING, ADMITTING_SEGMENTS = 'tts:admitting', 'tts:admitting_segments'
 local DELETING, FORGOTTEN = 'tts:deleting', 'tts:forgotten'
 -- Job to when it is to be cancelled, if it has not ended by then.
 local DEADLINES = 'tts:deadlines'
+-- The newest version that has written to this ledger, and the oldest that may use it.
+local LEDGER = 'tts:ledger'
 -- Voice to since when its folder may be there though the voice is not.
 local VOICE_FOLDERS = 'tts:voice_folders'
 

@@ -36,6 +36,7 @@ class Service:
         workers: int = 2,
         spared: int = 0,
         appendfsync: str = "everysec",
+        fakes_time: bool = False,
         **settings: str,
     ) -> None:
         self.folder, self._appendfsync = folder, appendfsync
@@ -45,6 +46,7 @@ class Service:
         for made in (self.faults, self.logs, self.results, folder / "redis"):
             made.mkdir(parents=True)
         self.redis_port, self.api_port = free_port(), free_port()
+        self._redis_env = fake_time(folder) if fakes_time else dict(os.environ)
         self.env = {
             **os.environ,
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
@@ -107,7 +109,8 @@ class Service:
         command = RedisServer(self.folder / "redis")._command(find_program())
         command[command.index("--port") + 1] = str(self.redis_port)
         command[command.index("--appendfsync") + 1] = self._appendfsync
-        self.redis_child = Child("Redis", command, log=self.logs / "redis.log")
+        log = self.logs / "redis.log"
+        self.redis_child = Child("Redis", command, env=self._redis_env, log=log)
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
     def start_api(self) -> None:
@@ -171,6 +174,20 @@ class Service:
             if status != "completed" and int(now) == epoch:
                 return False
         return True
+
+
+def fake_time(folder: Path) -> dict[str, str]:
+    """The environment of a process whose clock is wrong by what `clock` in the folder says."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert found, "install Debian's package faketime, as `make faults` does"
+    (folder / "clock").write_text("+0s")
+    return {
+        **os.environ,
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def wait_for(condition: Callable[[], object], within_s: float) -> float:
