@@ -33,8 +33,11 @@ def by_redis_py(url: str) -> None:
 
 def by_listeners(url: str) -> None:
     async def ping() -> None:
-        async with connect_listeners(url) as redis:
-            await redis.ping()
+        try:
+            async with connect_listeners(url) as redis:
+                await redis.ping()
+        finally:
+            await asyncio.sleep(0.05)  # TLS says goodbye, before the loop is closed
 
     asyncio.run(ping())
 
