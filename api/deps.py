@@ -10,6 +10,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
 from shared.announcer import Announcer
+from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
 from shared.job_list import JobList
@@ -40,11 +41,14 @@ class Services:
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
+    # Each says whether it has a problem.
+    threads: tuple[BackgroundThread, ...]
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
+        announcer = Announcer(make_app(settings.redis_url))
         return cls(
             settings=settings,
             redis=redis,
@@ -56,9 +60,10 @@ class Services:
             served=Served(Roster(redis)),
             voices=Voices(redis),
             storage=Storage.open(settings.storage_url),
-            announcer=Announcer(make_app(settings.redis_url)),
+            announcer=announcer,
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
+            threads=(announcer.thread,),
         )
 
     async def close(self) -> None:
