@@ -17,7 +17,7 @@ from redis import Redis
 from client.local.child import Child, stop
 from client.local.keeper import Keeper
 from client.local.ports import free_port
-from client.local.redis_server import RedisServer, answers_ping, find_program
+from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
 from shared.connection import connect
 
@@ -104,10 +104,13 @@ class Service:
         return [child for child in harmable if child.exit_code is None]
 
     def start_redis(self) -> None:
-        command = RedisServer(self.folder / "redis")._command(find_program())
-        command[command.index("--port") + 1] = str(self.redis_port)
-        command[command.index("--appendfsync") + 1] = self._appendfsync
-        self.redis_child = Child("Redis", command, log=self.logs / "redis.log")
+        server = RedisServer(
+            self.folder / "redis",
+            port=self.redis_port,
+            appendfsync=self._appendfsync,
+            log=self.logs / "redis.log",
+        )
+        self.redis_child = server.launch()
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
     def start_api(self) -> None:
