@@ -10,7 +10,7 @@ from shared.jobs import TRANSITIONS
 
 COMMON = ("prelude", "webhooks", "turns", "batches", "ends")
 # These run most often, and each part that they do not need would cost them something every time.
-FEWER = {"admit": ("prelude", "turns"), "look": ("prelude", "turns")}
+FEWER = {"admit": ("prelude", "turns"), "look": ("prelude", "turns"), "model_forget": ("prelude",)}
 
 
 @cache
