@@ -143,9 +143,8 @@ class Service:
 
     def wait_for_workers(self, within_s: float = 120) -> None:
         def all_there() -> bool:
-            names = {f"{os.uname().nodename}:{child.pid}" for child in self.workers}
             found = self.redis.zrange(f"tts:workers:{MODEL}", 0, -1)
-            return names <= set(found)
+            return {child.pid for child in self.workers} <= set(map(pid_of, found))
 
         wait_for(all_there, within_s)
 
@@ -163,7 +162,7 @@ class Service:
         held = {}
         for segment in self.redis.zrange("tts:leases", 0, -1):
             worker, epoch = self.redis.hmget(f"tts:segment:{segment}", "worker", "epoch")
-            if worker == f"{os.uname().nodename}:{pid}":
+            if worker and pid_of(worker) == pid:
                 held[segment] = int(epoch)
         return held
 
@@ -188,3 +187,8 @@ def wait_for(condition: Callable[[], object], within_s: float) -> float:
 def state(pid: int) -> str:
     """A process's state as Linux names it: T is stopped."""
     return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+
+
+def pid_of(worker: str) -> int:
+    """The process id in the name that `worker.identity` gives."""
+    return int(worker.split(":")[-2])
