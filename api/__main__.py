@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 
 from fastapi import FastAPI
@@ -24,7 +25,9 @@ YOUNG_OBJECTS = 20_000
 
 
 def main() -> None:
-    """Parse the command line and serve until SIGTERM or Ctrl-C."""
+    """Parse the command line and serve until SIGTERM, SIGHUP or Ctrl-C, which is exit code 0."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))  # until uvicorn has its own
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
