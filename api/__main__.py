@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import gc
-import ipaddress
 import os
+import signal
 import sys
 
 from fastapi import FastAPI
 
 from api import serving
 from api.app import create_app
+from api.loopback import is_loopback
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
@@ -24,7 +25,9 @@ YOUNG_OBJECTS = 20_000
 
 
 def main() -> None:
-    """Parse the command line and serve until SIGTERM or Ctrl-C."""
+    """Parse the command line and serve until SIGTERM, SIGHUP or Ctrl-C, which is exit code 0."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))  # until uvicorn has its own
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -60,7 +63,7 @@ def serve() -> FastAPI:
 
 def check_address(host: str, settings: Settings) -> None:
     """Without keys, only this machine is listened to; raises `InvalidSetting` or `Unavailable`."""
-    if settings.auth != "auto" or host == "localhost" or _is_loopback(host):
+    if settings.auth != "auto" or host == "localhost" or is_loopback(host):
         return
     if Keys(connect(settings.redis_url)).exist():
         # If Redis loses them, nobody is let in; the processes that serve read this.
@@ -70,13 +73,6 @@ def check_address(host: str, settings: Settings) -> None:
             f"without keys, {host} is not listened on: start on 127.0.0.1 and make a key with "
             "`narrate keys create NAME`, or set AUTH=open if something else keeps others out"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api import errors
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
+from api.loopback import LoopbackOnly
 from api.middleware import BodyLimit, RequestId
 from api.outbound import Outbound
 from api.routes import (
@@ -76,6 +77,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    if settings.auth == "auto":
+        app.add_middleware(LoopbackOnly, keys=services.keys)
     app.add_middleware(RequestId)
     return app
 

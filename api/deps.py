@@ -49,6 +49,7 @@ class Services:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
         announcer = Announcer(make_app(settings.redis_url))
+        roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
         return cls(
             settings=settings,
             redis=redis,
@@ -56,8 +57,8 @@ class Services:
             ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
             job_list=JobList(redis),
             batches=Batches(redis),
-            roster=Roster(redis),
-            served=Served(Roster(redis)),
+            roster=roster,
+            served=Served(roster),
             voices=Voices(redis),
             storage=Storage.open(settings.storage_url),
             announcer=announcer,

@@ -114,6 +114,11 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
+    return answer(error)
+
+
+def answer(error: QueueError) -> JSONResponse:
+    """The answer to a request that ended in one of our errors."""
     headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}

@@ -98,6 +98,12 @@ class ModelNotFound(QueueError):
     code = "model_not_found"
 
 
+class ModelInUse(QueueError):
+    """Raised when a model cannot be forgotten: a worker serves it, or segments wait for it."""
+
+    code = "model_in_use"
+
+
 class SynthesisFailed(QueueError):
     """Raised when a job that somebody listens to has failed; `code` is the job's own."""
 

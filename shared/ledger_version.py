@@ -1,8 +1,8 @@
 """The version of what lies in Redis, which processes of several versions may share for a while.
 
-An upgrade one process at a time needs no more than this: a newer process reads what an older one has
-written, an older one leaves jobs that it cannot read to others (`shared.jobs.JOB_VERSION`), and one that
-is too old for what is there does not start.
+An upgrade one process at a time needs no more than this: a newer process reads what an older one
+has written, an older one leaves jobs that it cannot read to others (`shared.jobs.JOB_VERSION`), and
+one that is too old for what is there does not start.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from shared.connection import redis_errors
 from shared.errors import InvalidSetting
 from shared.scripts import load
 
-# 1: before jobs were admitted in parts. 2: jobs have a version, and segments what they are expected to
-# take.
+# 1: jobs without a version. 2: admission in parts, expected frames, audio reserved of a quota.
 LEDGER_VERSION = 2
 # Raised when an older process would do harm to what this one writes.
 OLDEST_VERSION = 1

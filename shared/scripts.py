@@ -16,9 +16,9 @@ PARTS = {
     "look": ("prelude", "turns"),
     "queue": ("prelude", "turns"),
     "agree": ("prelude",),
+    "model_forget": ("prelude",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
-
 READS = ("look", "queue")
 # A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
 TAKES_IN = ("admit", "admit_part", "voice_begin", "voice_create", "batch_begin", "batch_admitted")

@@ -60,6 +60,7 @@ class Settings(BaseSettings):
     # `any`: loopback and private addresses too, for receivers on one's own network.
     reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"
+    model_ttl_s: float = Field(default=24 * 3_600.0, gt=0)
 
     # Ledger
     result_ttl_s: float = Field(default=7 * 24 * 3_600.0, gt=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 
 from shared import logs
@@ -13,7 +14,13 @@ from shared.settings import Settings
 
 
 def main() -> None:
-    """Run a worker; one sentence and exit code 1 if it cannot start."""
+    """Run a worker; one sentence and exit code 1 if it cannot start.
+
+    Exit code 0 after SIGTERM, SIGHUP or Ctrl-C.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # While the model is loaded; threads that load it would hold a proper exit up.
+        signal.signal(number, lambda *_: os._exit(0))
     try:
         settings = read_settings()
     except QueueError as error:

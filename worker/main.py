@@ -29,9 +29,11 @@ from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.expiry import Expiry
+from worker.identity import worker_name
 from worker.lease import Heartbeat
 from worker.live import Live
 from worker.loading import load_model
+from worker.stop_signals import StopSignals
 from worker.tasks import SegmentTask
 from worker.transport import Connection
 from worker.voice_prompts import VoicePrompts
@@ -47,7 +49,7 @@ def serve(settings: Settings) -> int:
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     card, engine = start_engine(settings, VoicePrompts(voices, storage))
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = worker_name()
     ledger = ledger_of(settings, redis, name)
     # Its own connections: it must not wait behind those that speak.
     own = connect(settings.redis_url)
@@ -140,8 +142,9 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     worker_shutting_down.connect(begin_drain)
     app.conf.broker_transport = "worker.transport:Transport"
     app.amqp.Connection = Connection
+    StopSignals.add_to(app)
     worker = app.Worker(
-        hostname=f"{os.getpid()}@{socket.gethostname()}",
+        hostname=f"{os.getpid()}@{socket.gethostname()}",  # Celery's; no other process learns it
         pool="threads",
         concurrency=threads,
         queues=[queue],

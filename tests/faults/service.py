@@ -17,7 +17,7 @@ from redis import Redis
 from client.local.child import Child, stop
 from client.local.keeper import Keeper
 from client.local.ports import free_port
-from client.local.redis_server import RedisServer, answers_ping, find_program
+from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
 from shared.connection import connect
 
@@ -106,11 +106,14 @@ class Service:
         return [child for child in harmable if child.exit_code is None]
 
     def start_redis(self) -> None:
-        command = RedisServer(self.folder / "redis")._command(find_program())
-        command[command.index("--port") + 1] = str(self.redis_port)
-        command[command.index("--appendfsync") + 1] = self._appendfsync
-        log = self.logs / "redis.log"
-        self.redis_child = Child("Redis", command, env=self._redis_env, log=log)
+        server = RedisServer(
+            self.folder / "redis",
+            port=self.redis_port,
+            appendfsync=self._appendfsync,
+            log=self.logs / "redis.log",
+            env=self._redis_env,
+        )
+        self.redis_child = server.launch()
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
     def start_api(self) -> None:
@@ -143,9 +146,8 @@ class Service:
 
     def wait_for_workers(self, within_s: float = 120) -> None:
         def all_there() -> bool:
-            names = {f"{os.uname().nodename}:{child.pid}" for child in self.workers}
             found = self.redis.zrange(f"tts:workers:{MODEL}", 0, -1)
-            return names <= set(found)
+            return {child.pid for child in self.workers} <= set(map(pid_of, found))
 
         wait_for(all_there, within_s)
 
@@ -163,7 +165,7 @@ class Service:
         held = {}
         for segment in self.redis.zrange("tts:leases", 0, -1):
             worker, epoch = self.redis.hmget(f"tts:segment:{segment}", "worker", "epoch")
-            if worker == f"{os.uname().nodename}:{pid}":
+            if worker and pid_of(worker) == pid:
                 held[segment] = int(epoch)
         return held
 
@@ -202,3 +204,8 @@ def wait_for(condition: Callable[[], object], within_s: float) -> float:
 def state(pid: int) -> str:
     """A process's state as Linux names it: T is stopped."""
     return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+
+
+def pid_of(worker: str) -> int:
+    """The process id in the name that `worker.identity` gives."""
+    return int(worker.split(":")[-2])
