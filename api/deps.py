@@ -13,6 +13,7 @@ from shared.announcer import Announcer
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
 from shared.job_list import JobList
+from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.ledger import Ledger
 from shared.queue import make_app
@@ -45,17 +46,18 @@ class Services:
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
+        storage = Storage.open(settings.storage_url)
         return cls(
             settings=settings,
             redis=redis,
-            keys=Keys(redis),
+            keys=Keys(redis, KeyMark(storage)),
             ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
             job_list=JobList(redis),
             batches=Batches(redis),
             roster=Roster(redis),
             served=Served(Roster(redis)),
             voices=Voices(redis),
-            storage=Storage.open(settings.storage_url),
+            storage=storage,
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),

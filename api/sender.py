@@ -93,7 +93,7 @@ class Authenticate(HTTPBearer):
         token, table = _token(request), services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
-        if services.settings.auth != "required" and not table.keys:
+        if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
             return Sender(_nickname(token))
         key = _key(token, table)

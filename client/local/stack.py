@@ -10,7 +10,7 @@ from typing import Self
 
 from client.errors import ChildExited, NarrateError, StartFailed
 from client.local.child import Child, stop
-from client.local.data_folder import REDIS_URL, FolderLock
+from client.local.data_folder import REDIS_URL, RESULTS, FolderLock
 from client.local.keeper import Keeper
 from client.local.ports import check_port, free_port
 from client.local.redis_server import RedisServer
@@ -79,7 +79,7 @@ class Stack:
         self._lock = FolderLock(self.data)
         self.port = self.port or free_port(self.host)
         check_port(self.host, self.port)
-        for folder in (self.logs, self.data / "results"):
+        for folder in (self.logs, self.data / RESULTS):
             folder.mkdir(exist_ok=True)
         self._redis = RedisServer(
             self.data / "redis", log=self.logs / "redis.log", keep_open=[self._lock.fd]
@@ -100,7 +100,7 @@ class Stack:
             **self._share_of_the_cpus(),
             **os.environ,
             "REDIS_URL": self._redis.url,
-            "STORAGE_URL": (self.data / "results").as_uri(),
+            "STORAGE_URL": (self.data / RESULTS).as_uri(),
             # Else `python -m api` would prefer a folder called `api` where the user happens to be.
             "PYTHONSAFEPATH": "1",
         }
