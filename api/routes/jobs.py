@@ -65,7 +65,7 @@ async def submit(sender: From, sent: Sent, request: Request) -> Response:
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = await _accept(sent, request, sender, sender)
+    job = await _accept(sent, request, sender)
     return await _told(job, request, status=202)
 
 
@@ -81,22 +81,20 @@ async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Requ
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    # On an open server everybody has the same ids, whatever token they send.
-    yours = Sender(sender.space, sender.key)
-    job = await _accept(sent, request, sender, yours, name=job_id)
+    job = await _accept(sent, request, sender, name=job_id)
     return await _told(job, request, status=202)
 
 
 async def _accept(
-    sent: Submission, request: Request, sender: Sender, owner: Sender, *, name: str | None = None
+    sent: Submission, request: Request, sender: Sender, *, name: str | None = None
 ) -> Job:
-    """Check and admit what was sent, for its owner."""
+    """Check and admit what was sent."""
     services = services_of(request)
 
     def admit() -> Job:
         ends_in_s = deadline_s(request)
         checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, owner, name=name, cancel_after_s=ends_in_s)
+        return admission.admit(checked, services, sender, name=name, cancel_after_s=ends_in_s)
 
     try:
         return await run_in_threadpool(admit)
