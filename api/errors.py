@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.access_log import note
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
     AudioDamaged,
@@ -108,6 +109,9 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
+    note(code=error.code)
+    if isinstance(error, (Unauthenticated, Forbidden)):
+        note(reason=error.message)
     headers = HEADERS.get(type(error), {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}

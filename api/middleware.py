@@ -8,50 +8,58 @@ import re
 import time
 import uuid
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
+from api import access_log, errors
 
 _log = logging.getLogger(__name__)
 # A body on a line of a bad telephone comes faster.
 PATIENCE_S, SLOWEST = 30.0, 4_000
-_SAFE_ID = re.compile(r"[\w.-]{1,64}")
+_SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class RequestId:
-    """Gives every answer an `x-request-id`, the client's own if it sent a plain one.
+    """The outermost layer: an id and a line in the log for every request.
 
-    An unexpected error ends here, so that its 500 has the id too, and the log with it.
+    The `x-request-id` is the client's own if it sent a plain one. An unexpected error ends here, so
+    that its 500 has both.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, log_requests: bool = True) -> None:
         self._app = app
+        self._log_requests = log_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         asked = Headers(scope=scope).get("x-request-id", "")
-        begun = False
         request_id = asked if _SAFE_ID.fullmatch(asked) else uuid.uuid4().hex
+        begun_s, status = time.perf_counter(), access_log.CLIENT_GONE
 
-        async def send_with_id(message: Message) -> None:
-            nonlocal begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                begun = True
-                MutableHeaders(scope=message)["x-request-id"] = request_id
+                status = message["status"]
+                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message = {**message, "headers": headers}
             await send(message)
 
-        try:
-            await self._app(scope, receive, send_with_id)
-        except Exception:
-            if begun:
-                raise
-            _log.exception("Request %s failed", request_id)
-            answer = errors.response(500, "something went wrong on our side", "internal_error")
-            await answer(scope, receive, send_with_id)
+        with access_log.noting(request_id) as notes:
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception:
+                if status != access_log.CLIENT_GONE:
+                    raise
+                _log.exception("Request %s failed", request_id)
+                answer = errors.response(500, "something went wrong on our side", "internal_error")
+                await answer(scope, receive, send_with_headers)
+            finally:
+                took_s = time.perf_counter() - begun_s
+                wanted = self._log_requests
+                access_log.log_request(scope, notes, status, took_s, is_wanted=wanted)
 
 
 class BodyLimit:

@@ -12,6 +12,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.access_log import note
 from api.deps import services_of
 from api.headers import idempotency_key
 from shared.errors import Forbidden, Unauthenticated
@@ -93,8 +94,10 @@ class Authenticate(HTTPBearer):
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
+            note(owner=PUBLIC)
             return Sender(PUBLIC)
         key = _key(token, table)
+        note(owner=key.owner, key=key.id)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
@@ -126,6 +129,8 @@ def _key(token: str, table: KeyTable) -> Key:
         raise Unauthenticated("send a key: Authorization: Bearer tts_…")
     key = table.find(token)
     if key is None:
+        if (known := table.id_of(token)) is not None:
+            note(key=known)
         raise Unauthenticated("this key is not known here, or was revoked")
     return key
 

@@ -76,12 +76,16 @@ class KeyTable:
 
         The time it takes says nothing of the secret: hashes are compared, and always one.
         """
-        prefix, _, rest = token.partition("_")
-        key_id, _, secret = rest.partition("_")
+        prefix, key_id, secret = _parts(token)
         key = self.keys.get(key_id)
         same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
         is_live = key is not None and key.revoked_at is None
         return key if same and is_live and prefix == PREFIX else None
+
+    def id_of(self, token: str) -> str | None:
+        """The id in a token, if it is that of a key, live or not, whatever the secret: for logs."""
+        _, key_id, _ = _parts(token)
+        return key_id if key_id in self.keys else None
 
 
 class Keys:
@@ -247,6 +251,12 @@ class Keys:
             pipe.set(VERSION, secrets.token_hex(8))
             pipe.delete(OPEN)
             pipe.execute()
+
+
+def _parts(token: str) -> tuple[str, str, str]:
+    prefix, _, rest = token.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return prefix, key_id, secret
 
 
 def _digest(secret: str) -> str:

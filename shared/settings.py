@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     # API
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
+    log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
     max_speech_chars: int = Field(default=4_096, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import admission
+from api.access_log import log_action, note
 from api.answers import MISSING, REFUSALS
 from api.deps import Use, services_of
 from api.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
@@ -105,6 +106,7 @@ async def _accept(
 async def _told(job: Job, request: Request, *, status: int = 200) -> Response:
     """The job, perhaps after a while, and when to ask again."""
     services, headers = services_of(request), {}
+    note(job=job.id)
     if seconds := preferred_wait(request):
         job = await wait(job, seconds, services, request)
         headers["Preference-Applied"] = f"wait={seconds}"
@@ -131,7 +133,8 @@ async def retrieve(job: Found, request: Request) -> Response:
 @router.post("/{job_id}/cancel", responses=MISSING)
 def cancel(job: Own, services: Use) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
-    services.ledger.cancel(job.id)
+    if services.ledger.cancel(job.id):
+        log_action("cancel", job=job.id)
     return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
 
 
@@ -140,6 +143,7 @@ def delete(job: Own, services: Use) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
     services.ledger.cancel(job.id)
     services.ledger.forget(job.id)
+    log_action("delete", job=job.id)
     # What a worker was just about to store goes when forgotten jobs are swept.
     with suppress(Unavailable):
         services.storage.delete_folder(job_folder(job.id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api import speaking
+from api.access_log import note
 from api.answers import REFUSALS, Answers, error
 from api.deps import Use
 from api.headers import IDEMPOTENCY_KEY, described
@@ -34,6 +35,7 @@ def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     something fails after that. Fields that are not known are ignored.
     """
     job = speaking.admit(asked, services, sender)
+    note(job=job.id)
     is_sse = asked.stream_format == "sse"
     return SpokenResponse(
         (events_of if is_sse else sound_of)(job, asked, services),

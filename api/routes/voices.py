@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Response
 
 from api import preview as previews
 from api import voices
+from api.access_log import log_action, note
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
@@ -86,6 +87,7 @@ def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse
     """
     voice = _preset(voice_id, services) or _own(voice_id, services, sender)
     job, asked = previews.admit(voice, services, sender)
+    note(job=job.id)
     return SpokenResponse(
         sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
@@ -101,6 +103,7 @@ def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     voice = voices.find(voice_id, services, sender)
     voices.remove(voice, services)
+    log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
