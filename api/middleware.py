@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import access_log, errors
+from api.security_headers import secured
 
 _log = logging.getLogger(__name__)
 # A body on a line of a bad telephone comes faster.
@@ -21,10 +22,10 @@ _SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class RequestId:
-    """The outermost layer: an id and a line in the log for every request.
+    """The outermost layer: an id, the security headers and a line in the log for every request.
 
     The `x-request-id` is the client's own if it sent a plain one. An unexpected error ends here, so
-    that its 500 has both.
+    that its 500 has all three.
     """
 
     def __init__(self, app: ASGIApp, *, log_requests: bool = True) -> None:
@@ -43,7 +44,7 @@ class RequestId:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", request_id.encode())]
+                headers = [*secured(message["headers"]), (b"x-request-id", request_id.encode())]
                 message = {**message, "headers": headers}
             await send(message)
 
