@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import access_log, errors
+from api.bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from api.security_headers import secured
 
 _log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class RequestId:
 
         with access_log.noting(request_id) as notes:
             try:
-                await self._app(scope, receive, send_with_headers)
+                await self._served(scope, receive, send_with_headers)
             except Exception:
                 if status != access_log.CLIENT_GONE:
                     raise
@@ -61,6 +62,16 @@ class RequestId:
                 took_s = time.perf_counter() - begun_s
                 wanted = self._log_requests
                 access_log.log_request(scope, notes, status, took_s, is_wanted=wanted)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
+        if len(scope["headers"]) <= MAX_HEADERS and size <= MAX_HEAD_BYTES:
+            return await self._app(scope, receive, send)
+        said = (
+            f"the request has more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES:,} bytes of them"
+        )
+        answer = errors.response(431, said, "request_header_fields_too_large")
+        await answer(scope, receive, send)
 
 
 class BodyLimit:

@@ -9,6 +9,7 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from api.bounds import MAX_HEAD_BYTES
 from api.impatience import Impatient
 
 # Who listens to events would stay for as long as its job takes.
@@ -18,6 +19,7 @@ LONGEST_GOODBYE_S = 5
 def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
     """Serve an application until SIGTERM or Ctrl-C, in so many processes."""
     options |= {"http": Impatient, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
     if workers == 1 or sys.platform != "linux":
         uvicorn.run(app, host=host, port=port, workers=workers, **options)
         return

@@ -11,6 +11,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from api.answers import MISSING
+from api.bounds import limited_by
 from api.deps import Services, Use
 from api.job_schemas import JobObject
 from api.lookup import Found
@@ -25,7 +26,13 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 async def events(
     job: Found,
     services: Use,
-    last_event_id: Annotated[str | None, Header(description="The last event that you had.")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="The last event that you had.",
+            json_schema_extra=limited_by("MAX_HEAD_BYTES"),
+        ),
+    ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job now and each time it has got on, until it ends.
 

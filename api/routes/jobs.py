@@ -36,6 +36,7 @@ async def _client_id(
         Path(
             description="Your own id for the job: up to 64 letters, digits, - and _.",
             json_schema_extra={
+                "maxLength": 64,
                 "pattern": f"^{_CLIENT_ID}$",
                 "not": {"pattern": f"^({'|'.join(_OURS)})"},
             },
