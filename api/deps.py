@@ -9,6 +9,9 @@ from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from api.held_answers import HeldAnswers
+from api.job_feeds import JobFeeds
+from api.rate_limit import RateLimit
 from shared.announcer import Announcer
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
@@ -41,17 +44,21 @@ class Services:
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
+    feeds: JobFeeds
+    held: HeldAnswers
+    rate_limit: RateLimit
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
+        ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         storage = Storage.open(settings.storage_url)
         return cls(
             settings=settings,
             redis=redis,
             keys=Keys(redis, KeyMark(storage)),
-            ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            ledger=ledger,
             job_list=JobList(redis),
             batches=Batches(redis),
             roster=Roster(redis),
@@ -61,6 +68,9 @@ class Services:
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
+            feeds=JobFeeds(redis, ledger),
+            held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
+            rate_limit=RateLimit(settings.max_requests_per_s),
         )
 
     async def close(self) -> None:

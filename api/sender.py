@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
@@ -69,7 +70,9 @@ class Sender:
 
 
 class Authenticate(HTTPBearer):
-    """Reads the key, before anything else is read; raises `Unauthenticated` or `Forbidden`.
+    """Reads the key, before anything else is read.
+
+    Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
 
     One dependency, and a part of the description, since every request pays for it.
     """
@@ -98,6 +101,7 @@ class Authenticate(HTTPBearer):
             return Sender(PUBLIC)
         key = _key(token, table)
         note(owner=key.owner, key=key.id)
+        services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
@@ -117,6 +121,25 @@ Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
 Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
 Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
 From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
+
+
+async def _hold_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+async def _hold_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+async def _hold_once(sender: From, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+# Of routes whose answers are held, until they have been sent; each raises `TooManyListeners`.
+HELD_TO_READ, HELD_TO_SPEAK, HELD_ONCE = map(Depends, (_hold_to_read, _hold_to_speak, _hold_once))
 
 
 def _token(request: Request) -> str:

@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)
+    # Of one process, each of these four.
+    max_listeners: int = Field(default=1_000, ge=1)
+    max_owner_listeners: int = Field(default=100, ge=1)
+    max_requests_per_s: float = Field(default=500, ge=0)
+    max_bodies_bytes: int = Field(default=256 * 2**20, ge=1_024)
     # `any`: loopback and private addresses too, for receivers on one's own network.
     reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"

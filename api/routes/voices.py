@@ -12,7 +12,7 @@ from api.access_log import log_action, note
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
-from api.sender import Keeper, Reader, Sender, Speaker
+from api.sender import HELD_TO_SPEAK, Keeper, Reader, Sender, Speaker
 from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
@@ -34,7 +34,6 @@ PREVIEW = (
     {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
     | MISSING
     | error(409, "The sentence is being cancelled")
-    | error(429, "You have too much in the queue, or had your share of today")
     | error(500, "The sentence could not be spoken")
 )
 SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
@@ -79,7 +78,12 @@ def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.post("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
+@router.post(
+    "/{voice_id}/preview",
+    response_class=SpokenResponse,
+    responses=PREVIEW,
+    dependencies=[HELD_TO_SPEAK],
+)
 def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 
