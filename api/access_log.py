@@ -41,6 +41,12 @@ def note(**values: str) -> None:
         notes |= values
 
 
+def noted_tenant() -> str | None:
+    """The owner of the current request's key, once it was read; None without one."""
+    notes = _notes.get() or {}
+    return notes.get("owner") if "key" in notes else None
+
+
 def log_action(action: str, **values: str) -> None:
     """Log that the current request cancelled, deleted or replaced something, and for which owner.
 

@@ -115,6 +115,11 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
+    return refusal(error)
+
+
+def refusal(error: QueueError) -> JSONResponse:
+    """One of our errors as an answer, with its headers; it is noted for the log."""
     note(code=error.code)
     if isinstance(error, (Unauthenticated, Forbidden)):
         note(reason=error.message)

@@ -13,8 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import access_log, errors
+from api.body_budget import BodyBudget, HeldBody
 from api.bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from api.security_headers import secured
+from shared.errors import BodiesFull
 
 _log = logging.getLogger(__name__)
 # A body on a line of a bad telephone comes faster.
@@ -78,11 +80,13 @@ class BodyLimit:
     """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole.
 
     And 408 to one that does not come: it has `PATIENCE_S`, and a second for each `SLOWEST` bytes.
+    And 503 to one for which there is no room beside those of other requests.
     """
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, budget: BodyBudget) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or refuse it."""
@@ -91,6 +95,10 @@ class BodyLimit:
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_bytes:
             return await self._refuse(scope, receive, send)
+        with self._budget.body() as body:
+            await self._counted(body, scope, receive, send)
+
+    async def _counted(self, body: HeldBody, scope: Scope, receive: Receive, send: Send) -> None:
         received, is_whole, begun_s = 0, False, time.monotonic()
 
         async def receive_counted() -> Message:
@@ -107,6 +115,10 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > self._max_bytes:
                 raise _TooLarge
+            try:
+                await body.take(len(message.get("body", b"")), access_log.noted_tenant())
+            except BodiesFull as error:
+                raise _NoRoom(error) from None
             return message
 
         try:
@@ -116,6 +128,8 @@ class BodyLimit:
         except _TooSlow:
             answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
             await _and_hang_up(answer)(scope, receive, send)
+        except _NoRoom as refused:
+            await _and_hang_up(errors.refusal(refused.error))(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"the body is larger than {self._max_bytes:,} bytes"
@@ -135,3 +149,11 @@ class _TooLarge(BaseException):
 
 class _TooSlow(BaseException):
     """So does this."""
+
+
+class _NoRoom(BaseException):
+    """And this."""
+
+    def __init__(self, error: BodiesFull) -> None:
+        super().__init__(error.message)
+        self.error = error
