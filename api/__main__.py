@@ -16,6 +16,7 @@ from api.loopback import is_loopback
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
+from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.settings import Settings
 from shared.storage import Storage
@@ -65,8 +66,9 @@ def check_address(host: str, settings: Settings) -> None:
     """Without keys, only this machine is listened to; raises `InvalidSetting` or `Unavailable`."""
     if settings.auth != "auto" or host == "localhost" or is_loopback(host):
         return
-    if Keys(connect(settings.redis_url)).exist():
-        # If Redis loses them, nobody is let in; the processes that serve read this.
+    mark = KeyMark(Storage.open(settings.storage_url))
+    if Keys(connect(settings.redis_url), mark).exist():
+        # If both are lost, nobody is let in; the processes that serve read this.
         os.environ["AUTH"] = "required"
     else:
         raise InvalidSetting(

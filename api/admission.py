@@ -30,6 +30,9 @@ from shared.settings import Settings
 from shared.text import split
 from shared.webhooks import Webhook
 
+# They are read with the job at each poll.
+MAX_CHAPTERS = 2_000
+
 
 @dataclass(frozen=True)
 class CheckedJob:
@@ -185,6 +188,12 @@ def _outline(sent: Submission, segments: list[Segment]) -> Outline:
         first = bisect_left(starts, chapter.start)
         if first < len(segments):
             chapters[first] = chapter.title
+    if len(chapters) > MAX_CHAPTERS:
+        raise InvalidRequest(
+            f"the text has {len(chapters):,} chapters; the most is {MAX_CHAPTERS:,}: send it in "
+            "parts",
+            param="input",
+        )
     return Outline(
         title=sent.request.title or book.title,
         author=sent.request.author or book.author,

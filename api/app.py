@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 from api import errors
+from api.body_budget import BodyBudget
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
 from api.loopback import LoopbackOnly
@@ -76,10 +77,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)
     if settings.auth == "auto":
         app.add_middleware(LoopbackOnly, keys=services.keys)
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestId, log_requests=settings.log_requests)
     return app
 
 

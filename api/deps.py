@@ -9,11 +9,15 @@ from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from api.held_answers import HeldAnswers
+from api.job_feeds import JobFeeds
+from api.rate_limit import RateLimit
 from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
 from shared.job_list import JobList
+from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.ledger import Ledger
 from shared.queue import make_app
@@ -43,6 +47,9 @@ class Services:
     webhook_secrets: Secrets
     # Each says whether it has a problem.
     threads: tuple[BackgroundThread, ...]
+    feeds: JobFeeds
+    held: HeldAnswers
+    rate_limit: RateLimit
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -50,21 +57,26 @@ class Services:
         redis = connect(settings.redis_url, answers_within_s=2.0)
         announcer = Announcer(make_app(settings.redis_url))
         roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
+        ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        storage = Storage.open(settings.storage_url)
         return cls(
             settings=settings,
             redis=redis,
-            keys=Keys(redis),
-            ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            keys=Keys(redis, KeyMark(storage)),
+            ledger=ledger,
             job_list=JobList(redis),
             batches=Batches(redis),
             roster=roster,
             served=Served(roster),
             voices=Voices(redis),
-            storage=Storage.open(settings.storage_url),
+            storage=storage,
             announcer=announcer,
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
             threads=(announcer.thread,),
+            feeds=JobFeeds(redis, ledger),
+            held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
+            rate_limit=RateLimit(settings.max_requests_per_s),
         )
 
     async def close(self) -> None:

@@ -12,10 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.access_log import note
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
     AudioDamaged,
     BatchNotFound,
+    BodiesFull,
     Busy,
     DayQuotaExceeded,
     FetchFailed,
@@ -32,6 +34,8 @@ from shared.errors import (
     QuotaExceeded,
     SynthesisFailed,
     TooLarge,
+    TooManyListeners,
+    TooManyRequests,
     TooManyVoices,
     Unauthenticated,
     Unavailable,
@@ -59,6 +63,9 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     DayQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyListeners: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    BodiesFull: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -114,11 +121,14 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
-    return answer(error)
+    return refusal(error)
 
 
-def answer(error: QueueError) -> JSONResponse:
-    """The answer to a request that ended in one of our errors."""
+def refusal(error: QueueError) -> JSONResponse:
+    """One of our errors as an answer, with its headers; it is noted for the log."""
+    note(code=error.code)
+    if isinstance(error, (Unauthenticated, Forbidden)):
+        note(reason=error.message)
     headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}

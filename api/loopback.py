@@ -38,7 +38,7 @@ class LoopbackOnly:
                 if not self._has_keys:
                     raise Forbidden(REFUSAL)
             except (Forbidden, Unavailable) as error:
-                return await errors.answer(error)(scope, receive, send)
+                return await errors.refusal(error)(scope, receive, send)
         await self._app(scope, receive, send)
 
 

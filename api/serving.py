@@ -13,6 +13,7 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from api.bounds import MAX_HEAD_BYTES
 from api.impatience import Impatient
 
 # Who listens to events would stay for as long as its job takes.
@@ -26,6 +27,7 @@ def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None
     Exits with 1 if the address cannot be listened on or the application does not start.
     """
     options |= {"http": Impatient, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
     is_shared = workers > 1 and sys.platform == "linux"
     try:
         check_free(host, port)

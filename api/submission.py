@@ -16,31 +16,34 @@ from starlette.datastructures import FormData, UploadFile
 
 from api import documents
 from api.bodies import body_errors, fields_of, kind_of
+from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
 from api.requests import KINDS, InputFormat, JobRequest
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
+from shared.jobs import Task
 from shared.text import headings
 
 REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
 NESTED = ("metadata", "sampling", "webhook_events_filter")
-MAX_FIELDS = 40
 # Read at once: a trip to another thread takes longer.
 SHORT_BYTES = 4_096
 
 # What the body may be, for the description: FastAPI knows of one kind only.
 _UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in KINDS]}
+_FILE = {"type": "string", "format": "binary", **limited_by("MAX_BODY_BYTES")}
 _FORM = {
     "type": "object",
     "required": ["file", "task"],
     "description": f"The fields of the JSON, but `input`; {', '.join(NESTED)} as JSON.",
     "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
+    "maxProperties": MAX_FORM_FIELDS + MAX_FORM_FILES,
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "txt, md or epub"},
-        "task": {"type": "string"},
-        "reference": {"type": "string", "format": "binary"},
-        "reference_text": {"type": "string"},
+        "file": {**_FILE, "description": "txt, md or epub"},
+        "task": {"type": "string", "enum": list(Task)},
+        "reference": _FILE,
+        "reference_text": {"type": "string", "maxLength": 2_000},
     },
 }
 _ENCODING = {
@@ -128,6 +131,7 @@ def _field(name: str, value: UploadFile | str) -> Any:
         return base64.b64encode(value.file.read()).decode()
     if name not in NESTED:
         return value
+    check_json(value.encode("utf-8", "replace"), name)
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -135,6 +139,8 @@ def _field(name: str, value: UploadFile | str) -> Any:
 
 
 def _validate(content: bytes | dict[str, Any]) -> JobRequest:
+    if isinstance(content, bytes):
+        check_json(content)
     with body_errors():
         if isinstance(content, dict):
             return REQUEST.validate_python(content)
@@ -152,7 +158,7 @@ async def submission(request: Request) -> Submission:
         return await run_in_threadpool(lambda: of(_validate(content), max_chars))
     if kind == "multipart/form-data":
         async with AsyncExitStack() as opened:
-            reading = request.form(max_files=2, max_fields=MAX_FIELDS)
+            reading = request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
             form = await opened.enter_async_context(reading)
             sent = await run_in_threadpool(_from_form, form, max_chars)
             opened.pop_all()

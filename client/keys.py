@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client.errors import NarrateError
-from client.local.data_folder import REDIS_URL, default_data_folder
+from client.local.data_folder import REDIS_URL, RESULTS, default_data_folder
 
 
 def server_command(module: str, argv: Sequence[str]) -> int:
@@ -21,6 +21,7 @@ def server_command(module: str, argv: Sequence[str]) -> int:
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
         env["REDIS_URL"] = _redis_of(data)
+        env["STORAGE_URL"] = (data / RESULTS).resolve().as_uri()
     command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
 

@@ -150,6 +150,24 @@ class DayQuotaExceeded(QuotaExceeded):
     code = "insufficient_quota"
 
 
+class TooManyListeners(Busy):
+    """Raised when as many answers are held open as may be, for the owner or in all."""
+
+    code = "too_many_listeners"
+
+
+class TooManyRequests(Busy):
+    """Raised when an owner sends more requests a second than it may."""
+
+    code = "rate_limit_exceeded"
+
+
+class BodiesFull(Busy):
+    """Raised when as many bytes of bodies are in memory as may be, for the owner or in all."""
+
+    code = "too_many_bodies"
+
+
 class KeyReused(QueueError):
     """Raised when an idempotency key comes with another request than before."""
 

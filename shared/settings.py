@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     # API
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
+    log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
     max_speech_chars: int = Field(default=4_096, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
@@ -57,6 +58,11 @@ class Settings(BaseSettings):
     max_open_chars: int = Field(default=20_000_000, ge=1)
     max_owner_segments: int = Field(default=125_000, ge=1)
     max_open_bytes: int = Field(default=2**30, ge=0)
+    # Of one process, each of these four.
+    max_listeners: int = Field(default=1_000, ge=1)
+    max_owner_listeners: int = Field(default=100, ge=1)
+    max_requests_per_s: float = Field(default=500, ge=0)
+    max_bodies_bytes: int = Field(default=256 * 2**20, ge=1_024)
     # `any`: loopback and private addresses too, for receivers on one's own network.
     reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import batching
+from api.access_log import log_action, note
 from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
 from api.bodies import kind_of
@@ -58,6 +59,7 @@ def submit(
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
     batch_id = batching.submit(content, services, sender)
+    note(batch=batch_id)
     accepted = _told(batch_id, services)
     response.headers["Location"] = accepted.links.self
     return accepted
@@ -67,6 +69,7 @@ def _find(batch_id: str, services: Services, sender: Sender) -> Batch:
     batch = services.batches.batch(batch_id)
     if not sender.sees(batch.owner):
         raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
+    note(batch=batch.id)
     return batch
 
 
@@ -96,6 +99,7 @@ def retrieve(batch: Found, services: Use) -> BatchObject:
 def cancel(batch: Own, services: Use) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
     services.batches.cancelling(batch.id)
+    log_action("cancel", batch=batch.id)
     for line in services.batches.lines(batch.id):
         with suppress(JobNotFound):
             services.ledger.cancel(line.job_id)

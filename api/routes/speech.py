@@ -5,10 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api import speaking
+from api.access_log import note
 from api.answers import REFUSALS, Answers, error
 from api.deps import Use
 from api.headers import IDEMPOTENCY_KEY, described
-from api.sender import From
+from api.sender import HELD_ONCE, From
 from api.speech_requests import BODY, Asked
 from api.spoken import SpokenResponse, events_of, sound_of
 from shared.formats import SpeechFormat
@@ -25,7 +26,13 @@ ANSWERS: Answers = {
 }
 
 
-@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS, openapi_extra=EXTRA)
+@router.post(
+    "/speech",
+    response_class=SpokenResponse,
+    responses=ANSWERS,
+    openapi_extra=EXTRA,
+    dependencies=[HELD_ONCE],
+)
 def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.
 
@@ -34,6 +41,7 @@ def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     something fails after that. Fields that are not known are ignored.
     """
     job = speaking.admit(asked, services, sender)
+    note(job=job.id)
     is_sse = asked.stream_format == "sse"
     return SpokenResponse(
         (events_of if is_sse else sound_of)(job, asked, services),

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Path, Response
 
 from api import preview as previews
 from api import voices
+from api.access_log import log_action, note
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
-from api.sender import Keeper, Reader, Sender, Speaker
+from api.sender import HELD_TO_SPEAK, Keeper, Reader, Sender, Speaker
 from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
@@ -33,7 +34,6 @@ PREVIEW = (
     {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
     | MISSING
     | error(409, "The sentence is being cancelled")
-    | error(429, "You have too much in the queue, or had your share of today")
     | error(500, "The sentence could not be spoken")
 )
 SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
@@ -78,7 +78,12 @@ def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.post("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
+@router.post(
+    "/{voice_id}/preview",
+    response_class=SpokenResponse,
+    responses=PREVIEW,
+    dependencies=[HELD_TO_SPEAK],
+)
 def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 
@@ -86,6 +91,7 @@ def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse
     """
     voice = _preset(voice_id, services) or _own(voice_id, services, sender)
     job, asked = previews.admit(voice, services, sender)
+    note(job=job.id)
     return SpokenResponse(
         sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
@@ -101,6 +107,7 @@ def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     voice = voices.find(voice_id, services, sender)
     voices.remove(voice, services)
+    log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 

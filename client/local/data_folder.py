@@ -10,6 +10,8 @@ from client.errors import StartFailed
 NAME = "qwen-tts-queue"
 # The file that says where the Redis of the running stack listens.
 REDIS_URL = "redis.url"
+# The folder of its storage.
+RESULTS = "results"
 LOCK_TRY_S = 1.0
 FOLDERS = ("redis", "results", "logs")
 OWN_NAMES = frozenset((*FOLDERS, "lock", REDIS_URL))

@@ -11,7 +11,7 @@ from typing import Self
 
 from client.errors import NarrateError, StartFailed
 from client.local.child import Child, stop
-from client.local.data_folder import REDIS_URL, FolderLock, make_private, write_private
+from client.local.data_folder import REDIS_URL, RESULTS, FolderLock, make_private, write_private
 from client.local.keeper import Keeper
 from client.local.ports import check_port, free_port
 from client.local.redis_server import RedisServer
@@ -106,7 +106,7 @@ class Stack:
             **self._share_of_the_cpus(),
             **os.environ,
             "REDIS_URL": self._redis.url,
-            "STORAGE_URL": (self.data / "results").as_uri(),
+            "STORAGE_URL": (self.data / RESULTS).as_uri(),
             # Else `python -m api` would prefer a folder called `api` where the user happens to be.
             "PYTHONSAFEPATH": "1",
         }

@@ -17,6 +17,7 @@ from client import Narrator
 from client.errors import NarrateError
 from client.job import ENDED, Job
 from client.retry import patiently
+from shared.keys import Keys
 
 QUICK = os.environ.get("QUICK") == "1"
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
@@ -40,6 +41,12 @@ class Trial:
         self.service, self._report, self._folder = service, report, folder
         self.narrator = Narrator(service.url)
         self.expected: dict[str, str] = {}
+        self.narrators: dict[str, Narrator] = {}  # of jobs that are not the trial's own
+
+    def owner(self, name: str) -> tuple[Narrator, dict[str, str]]:
+        """A client with a key of its own, and the header of that key."""
+        token = Keys(self.service.redis).create(name)[1]
+        return Narrator(self.service.url, key=token), {"Authorization": f"Bearer {token}"}
 
     @contextmanager
     def row(self, fault: str, within_s: float = 600) -> Iterator[Row]:
@@ -79,7 +86,7 @@ class Trial:
         self.expected[job_id] = patiently(lambda: self.narrator.cancel(job_id), 120).status
 
     def job(self, job_id: str) -> Job:
-        return patiently(lambda: self.narrator.job(job_id), 120)
+        return patiently(lambda: self.narrators.get(job_id, self.narrator).job(job_id), 120)
 
     def wait(self, jobs: Iterable[str], within_s: float = 120) -> list[Job]:
         """Wait until every one of these has ended."""

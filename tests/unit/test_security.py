@@ -21,7 +21,7 @@ from redis import Redis
 from api import impatience, middleware
 from shared import keys
 from shared.jobs import Task
-from shared.keys import Keys
+from shared.keys import OPEN, Keys
 from shared.models import ModelCard
 from shared.roster import Roster
 from shared.settings import Settings
@@ -72,9 +72,11 @@ def url(
 
 
 def everything(tmp_path: Path, redis: Redis) -> tuple[list[str], list[str]]:
-    """All files and records, but for who works and the queue's own clocks."""
+    """All files and records, but for who works, the queue's own clocks and that it is open."""
     files = sorted(str(path) for path in (tmp_path / "results").rglob("*") if path.is_file())
-    return files, sorted(key for key in redis.scan_iter() if not key.startswith("tts:workers"))
+    return files, sorted(
+        key for key in redis.scan_iter() if not key.startswith(("tts:workers", OPEN))
+    )
 
 
 def raw(url: str, request: bytes, *, within_s: float = 10.0) -> bytes:
