@@ -10,10 +10,10 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page faults soak check format clean
+.PHONY: help setup demo test browser page faults soak hardening check format clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install everything into .venv
 
@@ -45,6 +45,9 @@ faults: $(READY) ## inject every fault for real, two hours long (QUICK=1: a few 
 
 soak: $(READY) ## inject faults at random, under load, for MINUTES=20
 	@MINUTES=$(MINUTES) JSON=$(JSON) $(FAULTS) -k soak
+
+hardening: $(READY) ## install each extra alone, as the images do, and speak through them
+	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/hardening -p no:cacheprovider
 
 check: $(READY) ## style, types and import rules
 	$(BIN)/ruff check .
