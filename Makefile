@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page faults soak check format clean
+.PHONY: help setup demo test browser page faults soak check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -55,6 +55,12 @@ check: $(READY) ## style, types and import rules
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
+
+lock: $(READY) ## write the images' lock files anew, after a change of dependencies (UPGRADE=--upgrade: or of all versions)
+	$(LOCK) $(UPGRADE) --extra api --extra client --output-file requirements/api.lock
+	$(LOCK) $(UPGRADE) --extra worker --output-file requirements/worker.lock
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav
