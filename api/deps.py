@@ -15,6 +15,7 @@ from api.rate_limit import RateLimit
 from shared.announcer import Announcer
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
+from shared.failed_webhooks import FailedWebhooks
 from shared.job_list import JobList
 from shared.key_mark import KeyMark
 from shared.keys import Keys
@@ -44,6 +45,7 @@ class Services:
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
+    failed_webhooks: FailedWebhooks
     feeds: JobFeeds
     held: HeldAnswers
     rate_limit: RateLimit
@@ -68,6 +70,7 @@ class Services:
             announcer=Announcer(make_app(settings.redis_url)),
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
+            failed_webhooks=FailedWebhooks(redis),
             feeds=JobFeeds(redis, ledger),
             held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
             rate_limit=RateLimit(settings.max_requests_per_s),
