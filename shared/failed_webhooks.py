@@ -1,4 +1,4 @@
-"""The webhooks that were given up: kept for a while, and sent again at their owner's request."""
+"""The webhooks that were given up: kept for a week, and sent again at their owner's request."""
 
 from __future__ import annotations
 
