@@ -22,6 +22,7 @@ from api.outbound import Outbound
 from api.routes import (
     batches,
     events,
+    failed_webhooks,
     health,
     job_lists,
     jobs,
@@ -40,7 +41,7 @@ from shared.webhooks import Events
 
 # In the order in which the description has them.
 ROUTES = (
-    *(jobs, job_lists, events, results, batches, webhooks),
+    *(jobs, job_lists, events, results, batches, webhooks, failed_webhooks),
     *(speech, voices, models, queue, health, page),
 )
 

@@ -16,6 +16,7 @@ from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
+from shared.failed_webhooks import FailedWebhooks
 from shared.job_list import JobList
 from shared.key_mark import KeyMark
 from shared.keys import Keys
@@ -47,6 +48,7 @@ class Services:
     webhook_secrets: Secrets
     # Each says whether it has a problem.
     threads: tuple[BackgroundThread, ...]
+    failed_webhooks: FailedWebhooks
     feeds: JobFeeds
     held: HeldAnswers
     rate_limit: RateLimit
@@ -74,6 +76,7 @@ class Services:
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
             threads=(announcer.thread,),
+            failed_webhooks=FailedWebhooks(redis),
             feeds=JobFeeds(redis, ledger),
             held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
             rate_limit=RateLimit(settings.max_requests_per_s),

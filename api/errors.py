@@ -41,6 +41,7 @@ from shared.errors import (
     Unavailable,
     UnsupportedMedia,
     VoiceNotFound,
+    WebhookNotFound,
 )
 from shared.jobs import Task
 
@@ -56,6 +57,7 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     ModelNotFound: HTTPStatus.NOT_FOUND,
     VoiceNotFound: HTTPStatus.NOT_FOUND,
+    WebhookNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.CONFLICT,
     NameTaken: HTTPStatus.CONFLICT,

@@ -38,6 +38,12 @@ class BatchNotFound(QueueError):
     code = "batch_not_found"
 
 
+class WebhookNotFound(QueueError):
+    """Raised when no webhook of that id was given up."""
+
+    code = "webhook_not_found"
+
+
 class VoiceNotFound(QueueError):
     """Raised when there is no voice of that id or name."""
 

@@ -1,4 +1,4 @@
-"""How far jobs have got, read of many at once: less than a job, for those that follow jobs."""
+"""The progress of jobs as words, read of many jobs at once, for those that follow them."""
 
 from __future__ import annotations
 

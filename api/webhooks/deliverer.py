@@ -124,10 +124,10 @@ class Deliverer:
             self._retry(event, str(answered.status), answered)
 
     def _retry(self, event: Event, said: str, answered: Answered | None = None) -> None:
-        after_s = next_after_s(event.attempt, self._retries_s, answered)
+        after_s = next_after_s(event.attempt - event.before, self._retries_s, answered)
         if after_s is None:
-            self._events.done(event)
-            _log.warning("%s: %s, given up", _named(event), said)
+            self._events.give_up(event, said)
+            _log.warning("%s: %s, given up; it can be sent again", _named(event), said)
         else:
             self._events.again(event, after_s)
             _log.info("%s: %s, again in %.0f s", _named(event), said, after_s)

@@ -9,6 +9,7 @@ from redis import Redis
 
 from shared.jobs import SpeechSpec
 from shared.ledger import Ledger
+from shared.webhooks import Events, EventType, Webhook
 
 MODEL = "tiny-CustomVoice"
 HOUR_S = 3_600
@@ -90,6 +91,23 @@ def test_a_suspect_that_was_reserved_by_a_dead_worker_is_free(
     found = second.claim(MODEL)
     assert found is not None
     assert found.segment_id == lost.segment_id
+
+
+def test_a_receiver_of_a_dead_deliverer_is_told_again(
+    redis: Redis, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    hook = Webhook(url="https://a.example/", receiver="https://a.example", events=tuple(EventType))
+    ledger.admit("j", spec, plain(["one"]), webhook=hook)
+    ledger.cancel("j")
+    events = Events(redis, lease_s=10)
+    taken = events.take()
+    assert taken is not None
+    for receiver, at in redis.zrange("tts:webhooks", 0, -1, withscores=True):
+        redis.zadd("tts:webhooks", {receiver: at + HOUR_S})
+    set_clock_back(redis)
+    again = events.take()
+    assert again is not None
+    assert (again.id, again.attempt) == (taken.id, 2)
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

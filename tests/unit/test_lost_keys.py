@@ -114,7 +114,7 @@ def test_an_open_service_asks_its_storage_only_when_redis_has_lost_its_data(
 
 
 class unreadable:
-    """A storage that fails: a folder that is a file, for a while."""
+    """A storage that fails, since its folder is a file."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._aside = folder, folder.with_name("aside")
