@@ -16,6 +16,7 @@ from api.cloning import Cloned
 from api.deps import Services
 from api.fitting import fit
 from api.requests import JobRequest, VoiceClone
+from api.segments import segments_of
 from api.sender import Sender
 from api.submission import Submission
 from api.webhooks.target import webhook_of
@@ -26,8 +27,6 @@ from shared.ledger import name_key
 from shared.limits import Idempotency
 from shared.places import job_folder, reference_key
 from shared.roster import ServedModel
-from shared.settings import Settings
-from shared.text import split
 from shared.webhooks import Webhook
 
 # They are read with the job at each poll.
@@ -52,7 +51,8 @@ def check(
 ) -> CheckedJob:
     """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
     request, settings = sent.request, services.settings
-    spec, segments = fit(request, served), _segments(sent, settings)
+    spec = fit(request, served)
+    segments = sent.segments or segments_of(request, sent.document, settings)
     cloned = cloning.check(request, services, sender) if isinstance(request, VoiceClone) else None
     return CheckedJob(
         request,
@@ -160,23 +160,6 @@ def _idempotency(request: BaseModel, sender: Sender, name: str | None) -> Idempo
         return None
     body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
     return Idempotency(key, body)
-
-
-def _segments(sent: Submission, settings: Settings) -> list[Segment]:
-    text, chapters = sent.document.text, sent.document.chapters
-    language = _language(sent)
-    limit = settings.max_segment_chars
-    most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
-    segments = split(text, language, limit, chapters=chapters, most=most)
-    if not segments:
-        raise InvalidRequest("the input has nothing to speak in it", param="input")
-    return segments
-
-
-def _language(sent: Submission) -> str:
-    """What the request says, else what the document does."""
-    said = sent.request.language.lower()
-    return sent.document.language or said if said == "auto" else said
 
 
 def _outline(sent: Submission, segments: list[Segment]) -> Outline:

@@ -19,7 +19,8 @@ from api.deps import Services
 from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
 from shared.batches import BATCH_PREFIX, BatchLine
-from shared.errors import Busy, InvalidRequest, Unavailable, UnsupportedMedia
+from shared.cpu_limit import cpu_limit
+from shared.errors import Busy, InvalidRequest, TooComplex, Unavailable, UnsupportedMedia
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -35,13 +36,14 @@ class RequestLine(BaseModel):
     body: JobRequest
 
 
-def submit(content: bytes, services: Services, sender: Sender) -> str:
-    """Check every line, then admit the jobs; returns the batch's id.
+def admit(
+    content: bytes, checked: dict[str, CheckedJob], services: Services, sender: Sender
+) -> str:
+    """Admit the checked jobs of a batch; returns its id.
 
-    Raises `InvalidRequest` before anything is queued; if the jobs cannot all be queued now, those
-    that were are cancelled, and what stood in the way is raised.
+    If they cannot all be queued now, those that were are cancelled, and what stood in the way is
+    raised.
     """
-    checked = _check(content, services, sender)
     fingerprint = hashlib.sha256(content).hexdigest()
     batch_id = _batch_id(sender)
     services.batches.begin(
@@ -65,8 +67,16 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
     return batch_id
 
 
+def check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
+    """Each line's job by its `custom_id`, in order.
+
+    Raises `InvalidRequest`, and `TooComplex` if all lines together take too long to split.
+    """
+    with cpu_limit(services.settings.max_split_cpu_s):
+        return _check(content, services, sender)
+
+
 def _check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
-    """Each line's job by its `custom_id`, in order."""
     served, most = services.served.models(), services.settings.max_open_jobs
     checked: dict[str, CheckedJob] = {}
     for number, raw in _lines(content):
@@ -80,6 +90,8 @@ def _check(content: bytes, services: Services, sender: Sender) -> dict[str, Chec
             _refuse_urls(line.body)
             sent = submission.of(line.body, services.settings.max_input_chars)
             checked[line.custom_id] = admission.check(sent, services, served, sender)
+        except TooComplex:
+            raise
         except (InvalidRequest, UnsupportedMedia) as error:
             raise _bad(where, error.message, error.param) from None
     if not checked:

@@ -12,6 +12,7 @@ from redis.asyncio import Redis as AsyncRedis
 from api.held_answers import HeldAnswers
 from api.job_feeds import JobFeeds
 from api.rate_limit import RateLimit
+from api.splitting import Splitter
 from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
@@ -52,6 +53,7 @@ class Services:
     feeds: JobFeeds
     held: HeldAnswers
     rate_limit: RateLimit
+    splitter: Splitter
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -80,6 +82,7 @@ class Services:
             feeds=JobFeeds(redis, ledger),
             held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
             rate_limit=RateLimit(settings.max_requests_per_s),
+            splitter=Splitter.of(settings),
         )
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from api.access_log import note
@@ -32,7 +33,9 @@ from shared.errors import (
     Overloaded,
     QueueError,
     QuotaExceeded,
+    SplitterBusy,
     SynthesisFailed,
+    TooComplex,
     TooLarge,
     TooManyListeners,
     TooManyRequests,
@@ -49,6 +52,7 @@ T = TypeVar("T")
 STATUS: dict[type[QueueError], HTTPStatus] = {
     AudioDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
+    TooComplex: HTTPStatus.BAD_REQUEST,
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     Forbidden: HTTPStatus.FORBIDDEN,
     FetchFailed: HTTPStatus.BAD_REQUEST,
@@ -69,6 +73,7 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     BodiesFull: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    SplitterBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     SynthesisFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -120,6 +125,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(QueueError)(_ours)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
+    app.exception_handler(ClientDisconnect)(_gone)
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
@@ -135,6 +141,11 @@ def refusal(error: QueueError) -> JSONResponse:
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
     return response(_status(error), error.message, error.code, error.param, **headers)
+
+
+def _gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
+    """The answer that only the log of requests will see."""
+    return response(499, "the client went before it was answered", "client_gone")
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

@@ -6,12 +6,12 @@ import base64
 import io
 import json
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
@@ -19,9 +19,13 @@ from api.bodies import body_errors, fields_of, kind_of
 from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
 from api.requests import KINDS, InputFormat, JobRequest
-from shared.document import Document
+from api.segments import segments_of
+from api.splitting import LONG_BYTES
+from shared.cpu_limit import cpu_limit
+from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.jobs import Task
+from shared.settings import Settings
 from shared.text import headings
 
 REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
@@ -65,7 +69,8 @@ BODY: dict[str, Any] = {
 class Submission:
     """A request, its text with its chapters, and the form and file that it came in, if it did.
 
-    `live` is what was asked for by somebody who listens while it is spoken.
+    `live` is what was asked for by somebody who listens while it is spoken. A long text comes with
+    its `segments`.
     """
 
     request: JobRequest
@@ -73,6 +78,7 @@ class Submission:
     form: FormData | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
+    segments: list[Segment] | None = None
 
     async def close(self) -> None:
         """Let go of the form's files."""
@@ -147,20 +153,37 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
         return REQUEST.validate_json(content, strict=True)
 
 
+def _read_json(content: bytes, settings: Settings) -> Submission:
+    with cpu_limit(settings.max_split_cpu_s):
+        sent = of(_validate(content), settings.max_input_chars)
+        return sent if len(content) <= LONG_BYTES else _with_segments(sent, settings)
+
+
+def _read_form(form: FormData, settings: Settings) -> Submission:
+    with cpu_limit(settings.max_split_cpu_s):
+        return _with_segments(_from_form(form, settings.max_input_chars), settings)
+
+
+def _with_segments(sent: Submission, settings: Settings) -> Submission:
+    return replace(sent, segments=segments_of(sent.request, sent.document, settings))
+
+
 async def submission(request: Request) -> Submission:
-    """Read the body, a long one in a thread, since a book takes a while; close what it returns."""
-    max_chars = services_of(request).settings.max_input_chars
+    """Read the body, and split a long one with it, since a book takes a while; close the result."""
+    services = services_of(request)
+    settings, run = services.settings, services.splitter.run
     kind = kind_of(request)
     if kind == "application/json":
         content = await request.body()
         if len(content) <= SHORT_BYTES:
-            return of(_validate(content), max_chars)
-        return await run_in_threadpool(lambda: of(_validate(content), max_chars))
+            return of(_validate(content), settings.max_input_chars)
+        return await run(request, len(content), partial(_read_json, content, settings))
     if kind == "multipart/form-data":
         async with AsyncExitStack() as opened:
             reading = request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
             form = await opened.enter_async_context(reading)
-            sent = await run_in_threadpool(_from_form, form, max_chars)
+            # A file of a few bytes may be a book, since it may be packed.
+            sent = await run(request, LONG_BYTES + 1, partial(_read_form, form, settings))
             opened.pop_all()
             return sent
     raise UnsupportedMedia(

@@ -20,6 +20,12 @@ class InvalidRequest(QueueError):
     code = "invalid_value"
 
 
+class TooComplex(InvalidRequest):
+    """Raised when a text takes more CPU time to read or to split than a submission may have."""
+
+    code = "input_too_complex"
+
+
 class UnsupportedMedia(QueueError):
     """Raised when a body is not of the type that is read here."""
 
@@ -142,6 +148,12 @@ class Overloaded(Busy):
     """Raised when as many segments are open as the queue takes."""
 
     code = "queue_full"
+
+
+class SplitterBusy(Busy):
+    """Raised when as many long texts wait to be split as may."""
+
+    code = "splitter_busy"
 
 
 class QuotaExceeded(Busy):

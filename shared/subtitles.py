@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import regex
 
+from shared.text.clusters import CLUSTER
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.
 LINE, LINES = 42, 2
 _WORDS = regex.compile(r"\S+\s*")
-_GRAPHEMES = regex.compile(r"\X")
+_GRAPHEMES = regex.compile(CLUSTER)
 
 
 class Cue(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from api.documents.errors import too_long
+from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Document
 from shared.text import normalise
 
@@ -32,6 +33,7 @@ class Draft:
 
     def add(self, paragraph: str) -> str:
         """Add a paragraph at `end`, unless it is blank, and return it as one line."""
+        check_cpu()
         added = line(paragraph)
         if not added:
             return ""

@@ -11,6 +11,7 @@ import pyromark
 from api.documents import plain
 from api.documents.draft import Draft
 from api.documents.errors import unreadable
+from shared.cpu_limit import check_cpu
 from shared.document import Document
 
 OPTIONS = (
@@ -24,6 +25,7 @@ FRONT_MATTER = re.compile(
 )
 URL = re.compile(r" ?\b(?:https?://|www\.)\S*[^\s.,;:!?)\]}'\"”’»]")
 MAX_EVENTS = 2_000_000  # a dense text of 5 million characters has 700,000
+CHECKED_EVENTS = 1_000  # after so many the CPU time is looked at
 INLINE = frozenset(
     ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
 )
@@ -62,6 +64,8 @@ def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
     for count, event in enumerate(events):
         if count > MAX_EVENTS:
             raise unreadable("the file has too many marks: send it as plain text")
+        if count % CHECKED_EVENTS == 0:
+            check_cpu()
         match event:
             case {"Start": tag} if unspoken or _is_unspoken(tag):
                 unspoken += 1

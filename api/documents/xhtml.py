@@ -11,6 +11,7 @@ from lxml import etree
 from api.documents.draft import Draft
 from api.documents.encoding import decoded
 from api.documents.errors import unreadable
+from shared.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
 MAX_MARKS = 2_000_000  # tags, attributes and bits of text in a book; a novel has some thousands
@@ -106,6 +107,7 @@ class Reader:
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
         parser.feed(b"<html>")  # so that a page is never empty
         for text in _whole_tags(decoded(chunks, name)):
+            check_cpu()
             parser.feed(CLOSED.sub(r"<\1\2></\1>", text).encode())
         parser.close()
         return Page(self._anchors, self._heading)

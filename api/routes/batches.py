@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from api import batching
 from api.access_log import log_action, note
@@ -51,16 +53,22 @@ async def jsonl(request: Request) -> bytes:
         **described(IDEMPOTENCY_KEY),
     },
 )
-def submit(
+async def submit(
     sender: From,
     content: Annotated[bytes, Depends(jsonl)],
+    request: Request,
     response: Response,
     services: Use,
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
-    batch_id = batching.submit(content, services, sender)
-    note(batch=batch_id)
-    accepted = _told(batch_id, services)
+    checking = partial(batching.check, content, services, sender)
+    checked = await services.splitter.run(request, len(content), checking)
+
+    def admit() -> BatchObject:
+        return _told(batching.admit(content, checked, services, sender), services)
+
+    accepted = await run_in_threadpool(admit)
+    note(batch=accepted.id)
     response.headers["Location"] = accepted.links.self
     return accepted
 

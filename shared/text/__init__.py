@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
+from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Segment
 from shared.errors import InvalidRequest
-from shared.text.breaks import breaks
 from shared.text.headings import headings
 from shared.text.normal import normalise, origins, squeeze
+from shared.text.packing import cuts
 from shared.text.sections import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
-from shared.text.sentences import sentence_ends
 
 __all__ = [
     "CHAPTER_PAUSE_S",
@@ -68,6 +68,8 @@ def split(
             ends.append(section.start + end)
             pauses.append(natural_s)
             _check_count(len(texts), most)
+            check_cpu()
+        check_cpu()
         natural_s = max(natural_s, section.natural_s)
         marked_s = _checked(marked_s + section.marked_s, MAX_PAUSE_S, "at once")
         all_marked_s = _checked(all_marked_s + section.marked_s, MAX_MARKED_S, "in all")
@@ -108,34 +110,13 @@ def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
     if len(squeezed) <= limit:
         yield squeezed, len(given)
         return
-    cuts = list(_pack(squeezed, _pieces(squeezed, language, limit), limit))
-    ends = [*origins(given, squeezed, cuts[:-1]), len(given)]
+    places = list(cuts(squeezed, language, limit))
+    ends = [*origins(given, squeezed, places[:-1]), len(given)]
     start = 0
-    for cut, end in zip(cuts, ends, strict=True):
+    for cut, end in zip(places, ends, strict=True):
         if _SPEAKABLE.search(squeezed, start, cut):
             yield squeezed[start:cut].strip(), end
         start = cut
-
-
-def _pieces(paragraph: str, language: str, limit: int) -> Iterator[int]:
-    """Where a paragraph may be cut: at sentence ends, and within a sentence that is too long."""
-    start = 0
-    for end in sentence_ends(paragraph, language, limit):
-        if end - start > limit:
-            yield from (start + place for place in breaks(paragraph[start:end].rstrip(), limit))
-        yield end
-        start = end
-
-
-def _pack(paragraph: str, places: Iterable[int], limit: int) -> Iterator[int]:
-    """The fewest of these rising places, the last included, that leave no piece over `limit`."""
-    start = last = 0
-    for place in places:
-        if place - (paragraph[place - 1] == " ") - start > limit:
-            yield last
-            start = last
-        last = place
-    yield last
 
 
 def frame_bound(text: str) -> int:

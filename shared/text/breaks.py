@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect
 from collections.abc import Iterator
+from itertools import accumulate
 
 import regex
 
+from shared.cpu_limit import check_cpu
+from shared.text.clusters import CLUSTER
 from shared.text.quotations import Span, inside, quotations
 from shared.text.sentences import CLOSING, CONTINUES
 
@@ -18,26 +22,31 @@ _CONJUNCTIONS = (
 # How bad a break is, by the kind of place. A poor place is a space behind a full stop that ends no
 # sentence, or a number: `Dr. Smith`, `5 km`.
 _COST = {"clause": 0.2, "comma": 0.4, "conjunction": 0.7, "space": 1, "poor": 5}
-_QUOTED = 10
 _FAR = 1  # for a place as far from the ideal one as the stretch searched is long
+# Atomic, with the plain marks of `CONTINUES` in it, so that a run of marks costs no Python.
 _BREAK = re.compile(
     rf"""
-    (?P<clause> [;:!?؛]{CLOSING}*\s | [；：](?!\d)\s? | [—–―]+\s?(?!\d) | …+\s? )
-    | (?P<comma> [,،]{CLOSING}*\s | [、，](?!\d)\s? )
+    (?>
+      (?P<clause> [;:!?؛]{CLOSING}*\s | [；：](?!\d)\s?+ | [—–―]+\s?(?!\d) | …+\s?+ )
+    | (?P<comma> [,،]{CLOSING}*\s | [、，](?!\d)\s?+ )
     | (?<![«„“‘(\[¿¡])\s(?:
         (?P<conjunction> (?<![\d.]\s)(?=(?:{_CONJUNCTIONS})\s) )
         | (?P<space> (?<![\d.]\s) )
         | (?P<poor> (?<!\d\s)|(?!\d{{3}}(?!\d)) )
       )
+    )
+    (?![)\]}}”」』》〉】〕）］｝、，。．！？；：ー,;:!?%])
     """,
     re.VERBOSE,
 )
 # Where no such place is near: between words and numbers without spaces, at last between clusters.
 _WORD = regex.compile(
-    r"\p{N}+(?:[.,:．，：]\p{N}+)*|(?:[\p{Latin}\p{Cyrillic}\p{Hangul}\p{Katakana}]\p{M}*)+|\X"
+    r"\p{N}+(?:[.,:．，：]\p{N}+)*|(?:[\p{Latin}\p{Cyrillic}\p{Hangul}\p{Katakana}]\p{M}*)+|"
+    + CLUSTER
 )
-_CLUSTER = regex.compile(r"\X")
+_CLUSTER = regex.compile(CLUSTER)
 _NEAR = 16  # so many of the nearest are looked at
+_TRIES = 32  # so many of the least bad may turn out to be none
 _AHEAD = 16  # as far as a look ahead of the limit goes
 
 
@@ -49,44 +58,65 @@ def breaks(sentence: str, limit: int) -> Iterator[int]:
     quoted = quotations(sentence, limit)
     start = 0
     while (rest := len(sentence) - start) > limit:
-        ideal = start + rest // math.ceil(rest / limit)
+        check_cpu()
+        end, ideal = start + limit, start + rest // math.ceil(rest / limit)
         start = (
-            _best(
-                sentence, start + (ideal - start) // 3, start + limit, ideal, quoted, _COST["poor"]
-            )
-            or _best(sentence, start, start + limit, ideal, quoted)
-            or _nearest(_WORD, sentence, start, start + limit, ideal)
-            or _nearest(_CLUSTER, sentence, start, start + limit, ideal)
-            or start + limit
+            _best(sentence, start, end, ideal, quoted)
+            or _nearest(_WORD, sentence, start, end, ideal)
+            or _nearest(_CLUSTER, sentence, start, end, ideal)
+            or end
         )
         yield start
 
 
-def _best(
-    text: str, start: int, end: int, ideal: int, quoted: list[Span], least: float = math.inf
-) -> int | None:
-    """The least bad place, weighing its kind against how far it is from the ideal one."""
-    best = None
-    for match in _BREAK.finditer(text, start, end + _AHEAD):
+def _best(text: str, start: int, end: int, ideal: int, quoted: list[Span]) -> int | None:
+    """The least bad place, weighing its kind against how far it is from the ideal one.
+
+    One in the first third, a poor one or one within a quotation only if there is no other.
+    """
+    third = start + (ideal - start) // 3
+    behind = list(_places(text, third, end, end))
+    good = [(cost, place) for cost, place in behind if cost < _COST["poor"]]
+    outside, _ = _by_cost(good, ideal, end - third, quoted)
+    if (best := _starting(text, outside)) is not None:
+        return best
+    every = [*_places(text, start, third, end), *behind]
+    outside, within = _by_cost(every, ideal, end - start, quoted)
+    best = _starting(text, outside)
+    return _starting(text, within) if best is None else best
+
+
+def _places(text: str, start: int, stop: int, end: int) -> Iterator[tuple[float, int]]:
+    """The costs and the ends of what begins before `stop` and leaves a piece that ends in time."""
+    for match in _BREAK.finditer(text, start, stop + _AHEAD):
         place = match.end()
-        if place - text[place - 1].isspace() > end:
+        if match.start() > stop or place - text[place - 1].isspace() > end:
             break
-        cost = _COST[match.lastgroup or ""] + _FAR * abs(place - ideal) / (end - start)
-        if cost < least:
-            cost += _QUOTED * inside(quoted, place)
-            if cost < least and not CONTINUES.match(text, place):
-                best, least = place, cost
-    return best
+        yield _COST[match.lastgroup or ""], place
+
+
+def _by_cost(
+    places: list[tuple[float, int]], ideal: int, length: int, quoted: list[Span]
+) -> tuple[list[int], list[int]]:
+    """The places by their cost and distance: those outside quotations, and those within."""
+    weighed = sorted((cost + _FAR * abs(place - ideal) / length, place) for cost, place in places)
+    outside: list[int] = []
+    within: list[int] = []
+    for _, place in weighed:
+        (within if inside(quoted, place) else outside).append(place)
+    return outside, within
+
+
+def _starting(text: str, places: list[int]) -> int | None:
+    """The first place that may start a segment, if it is one of the first `_TRIES`."""
+    return next((place for place in places[:_TRIES] if not CONTINUES.match(text, place)), None)
 
 
 def _nearest(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: int) -> int | None:
     """The start of a word or cluster that is nearest to the ideal place."""
-    places: list[int] = []
-    for match in unit.finditer(text, start, end + 1):
-        places.append(match.start())
-        if match.start() > ideal:
-            break
-    for place in sorted(places[1:][-_NEAR:], key=lambda place: abs(place - ideal)):
+    starts = list(accumulate(map(len, unit.findall(text, start, end + 1)), initial=start))[:-1]
+    places = starts[1 : bisect(starts, ideal) + 1][-_NEAR:]
+    for place in sorted(places, key=lambda place: abs(place - ideal)):
         if unit is _CLUSTER or not CONTINUES.match(text, place):
             return place
     return None

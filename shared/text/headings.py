@@ -7,6 +7,7 @@ from itertools import groupby
 
 import regex
 
+from shared.cpu_limit import check_cpu
 from shared.document import Chapter
 from shared.text.normal import BLANK_LINES, squeeze, visible
 
@@ -64,6 +65,7 @@ def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
     seen = visible(text)
     start = len(seen) - len(seen.lstrip())
     for gap in BLANK_LINES.finditer(seen, start):
+        check_cpu()
         yield _title(seen[start : gap.start()]), start
         start = gap.end()
     yield _title(seen[start:]), start

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import regex
+
+from shared.text.clusters import CLUSTER
 
 # Control characters, soft hyphens, zero-width spaces, marks of direction and lone surrogates. Not
 # the joiners U+200C and U+200D, which shape emoji and words.
@@ -16,10 +19,12 @@ _IGNORED = re.compile(
     "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 # Composing takes quadratic time over a run of accents; nobody writes so many on one letter.
-_RUN = regex.compile(r"(\p{M}{128})\p{M}+")
+_RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
 _WHITE = re.compile(r"\s")
-_TOKEN = re.compile(r"\S+")
-_CLUSTER = regex.compile(r"\X")
+_TOKEN = re.compile(rf"(?P<ignored>{_IGNORED.pattern}++(?!\S))|\S++")
+_CLUSTER = regex.compile(CLUSTER)
+_FEW = regex.compile(rf"{CLUSTER}{{1,16}}+")
+_SMALL = 32  # the size of a cluster with more characters is not remembered
 _NEWLINE = r"(?:\n|\r(?!\n))"
 BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
 
@@ -54,31 +59,51 @@ def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
     found: list[int] = []
     stop = 0
     for token in _TOKEN.finditer(given):
-        word = squeeze(token[0])
-        start, stop = stop, stop + len(word) + bool(word)
-        first = last = len(found)
-        while last < len(cuts) and cuts[last] < stop:
-            last += 1
-        if first < last:
-            places = [cut - start for cut in cuts[first:last]]
-            found += (token.start() + place for place in _inside(token[0], word, places))
+        if token.lastgroup == "ignored":
+            continue
+        # Each token is a word of what was squeezed: its end is at the next space.
+        start, stop = stop, squeezed.find(" ", stop) + 1 or len(squeezed)
+        if cuts[len(found)] < stop:
+            places = cuts[len(found) : bisect_left(cuts, stop)]
+            word = squeezed[start:stop].rstrip(" ")
+            inner = _inside(token[0], word, [place - start for place in places])
+            found += (token.start() + place for place in inner)
+            if len(found) == len(cuts):
+                break
     return found
 
 
 def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
-    """The same for a single word: its clusters are squeezed one by one until a place is reached."""
+    """The same for a single word: its clusters are squeezed one by one until a place is reached.
+
+    Those of a long word are skipped a few at a time.
+    """
     if given == word:
         yield from places
         return
-    clusters = _CLUSTER.finditer(given)
+    few, clusters = _FEW.finditer(given), iter(())
     start = end = before = reached = 0
     for place in places:
-        while reached <= place and (cluster := next(clusters, None)):
-            start, end = cluster.span()
-            before, reached = reached, reached + _size(cluster[0])
+        while reached <= place:
+            if cluster := next(clusters, None):
+                start, end = cluster.span()
+                before, reached = reached, reached + _size(cluster[0])
+            elif some := next(few, None):
+                size = len(squeeze(some[0]))
+                if reached + size <= place:
+                    start, end = some.span()
+                    before, reached = reached, reached + size
+                else:
+                    clusters = _CLUSTER.finditer(given, *some.span())
+            else:
+                break
         yield min(start + place - before, end)
 
 
-@lru_cache(4_096)
 def _size(cluster: str) -> int:
+    return _small_size(cluster) if len(cluster) <= _SMALL else len(squeeze(cluster))
+
+
+@lru_cache(4_096)
+def _small_size(cluster: str) -> int:
     return len(squeeze(cluster))

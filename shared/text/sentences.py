@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import regex
 import sentencex
 
+from shared.cpu_limit import check_cpu
 from shared.text.quotations import inside, quotations
 
 # sentencex speaks ISO 639-1.
@@ -55,19 +56,37 @@ _SHORT = regex.compile(
 _OPENING = "“„‘«»‹›\"'([—"
 
 
-def sentence_ends(paragraph: str, language: str, limit: int) -> Iterator[int]:
-    """Where sentences end in a paragraph of squeezed text, its own end included.
+class SentenceEnds:
+    """The ends of sentences in a paragraph of squeezed text, its own end included.
 
     None lies inside a quotation that fits into `limit`. Each is just before the next sentence's
     first character.
     """
-    code = _CODES.get(language) or _code(paragraph)
-    quoted = quotations(paragraph, limit)
-    for end in _candidates(_without_marks(paragraph), code):
-        if not (
-            inside(quoted, end) or _GOES_ON.match(paragraph, end) or _is_short(paragraph, end, code)
-        ):
-            yield end
+
+    def __init__(self, paragraph: str, language: str, limit: int) -> None:
+        self._paragraph = paragraph
+        self._code = _CODES.get(language) or _code(paragraph)
+        self._quoted = quotations(paragraph, limit)
+
+    def candidates(self) -> Iterator[int]:
+        """The places that may be ends, in order, without the paragraph's own."""
+        return _candidates(_without_marks(self._paragraph), self._code)
+
+    def holds(self, end: int) -> bool:
+        """True if a sentence ends at a candidate."""
+        if end == len(self._paragraph):
+            return True
+        return not (
+            _is_short(self._paragraph, end, self._code)
+            or inside(self._quoted, end)
+            or _GOES_ON.match(self._paragraph, end)
+        )
+
+
+def sentence_ends(paragraph: str, language: str, limit: int) -> Iterator[int]:
+    """The ends of sentences, in order; see `SentenceEnds`."""
+    ends = SentenceEnds(paragraph, language, limit)
+    yield from filter(ends.holds, ends.candidates())
     yield len(paragraph)
 
 
@@ -126,14 +145,20 @@ def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
 
     The last sentence of a window may be cut, so that the next window begins with it.
     """
+    passed = WINDOW
     while start < end:
+        check_cpu()
         window = text[start : min(start + WINDOW, end)]
         *whole, last = sentencex.segment(code, window)
+        before = start
         for sentence in whole:
             start += len(sentence)
             if sentence[-1] == " ":
                 yield start
         if start + len(last) >= end:
             return
-        if not whole:
-            start += window.rfind(" ") + 1 or len(window)
+        # A sentence of a window's length begins the next one; two such windows in a row are none.
+        if not whole or passed + start - before < WINDOW // 2:
+            rest = window[start - before :]
+            start += rest.rfind(" ") + 1 or len(rest)
+        passed = start - before
