@@ -30,6 +30,7 @@ from shared.errors import (
     Overloaded,
     QueueError,
     QuotaExceeded,
+    StorageRefused,
     SynthesisFailed,
     TooLarge,
     TooManyVoices,
@@ -61,6 +62,7 @@ STATUS = {
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     SynthesisFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 # As OpenAI's clients know them.
@@ -71,6 +73,7 @@ HEADERS = {
     SynthesisFailed: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
+    StorageRefused: {"Retry-After": "60"},
     # No client should try all day long.
     DayQuotaExceeded: {"x-should-retry": "false"},
 }

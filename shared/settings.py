@@ -25,6 +25,10 @@ class Settings(BaseSettings):
         default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
         pattern="^(file:///|(s3|gs|az|https?)://.)",
     )
+    # The API's limit for a silent storage; a worker has five times as long.
+    storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    # A Redis that may evict keys is taken all the same.
+    allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Worker
