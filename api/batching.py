@@ -33,13 +33,14 @@ class RequestLine(BaseModel):
     body: JobRequest
 
 
-def submit(content: bytes, services: Services, sender: Sender) -> str:
-    """Check every line, then admit the jobs; returns the batch's id.
+def admit(
+    checked: dict[str, CheckedJob], content: bytes, services: Services, sender: Sender
+) -> str:
+    """Admit the jobs of a batch, by their `custom_id`; returns the batch's id.
 
-    Raises `InvalidRequest` before anything is queued; if the jobs cannot all be queued now, those
-    that were are cancelled, and what stood in the way is raised.
+    If they cannot all be queued now, those that were are cancelled, and what stood in the way is
+    raised.
     """
-    checked = _check(content, services, sender)
     fingerprint = hashlib.sha256(content).hexdigest()
     batch_id = _batch_id(sender)
     services.batches.begin(
@@ -63,8 +64,8 @@ def submit(content: bytes, services: Services, sender: Sender) -> str:
     return batch_id
 
 
-def _check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
-    """Each line's job by its `custom_id`, in order."""
+def check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
+    """Each line's job by its `custom_id`, in order; raises `InvalidRequest`."""
     served, most = services.served.models(), services.settings.max_open_jobs
     checked: dict[str, CheckedJob] = {}
     for number, raw in _lines(content):

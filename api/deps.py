@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
+from api.storage_threads import StorageThreads
 from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
@@ -19,7 +20,7 @@ from shared.ledger import Ledger
 from shared.queue import make_app
 from shared.roster import Roster, Served
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 from shared.voices import Voices
 from shared.webhook_secrets import Secrets
 
@@ -38,6 +39,8 @@ class Services:
     served: Served
     voices: Voices
     storage: Storage
+    storage_threads: StorageThreads
+    converting: StorageThreads
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
@@ -59,7 +62,17 @@ class Services:
             roster=Roster(redis),
             served=Served(Roster(redis)),
             voices=Voices(redis),
-            storage=Storage.open(settings.storage_url),
+            storage=Storage.open(
+                settings.storage_url, StorageLimits.of_api(settings.storage_timeout_s)
+            ),
+            storage_threads=StorageThreads(),
+            # One at a time in a process, and a request that waits for its turn holds no thread.
+            converting=StorageThreads(
+                threads=1,
+                max_waiting=16,
+                max_wait_s=30.0,
+                refusal="other audio is being made into another format; try again shortly",
+            ),
             announcer=announcer,
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),

@@ -17,7 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from api import documents
 from api.bodies import body_errors, fields_of, kind_of
 from api.deps import services_of
-from api.requests import KINDS, InputFormat, JobRequest
+from api.requests import KINDS, InputFormat, JobRequest, VoiceClone
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.text import headings
@@ -70,6 +70,11 @@ class Submission:
     form: FormData | None = None
     file: BinaryIO | None = None
     live: BaseModel | None = None
+
+    @property
+    def needs_storage(self) -> bool:
+        """True if it has a file to be stored, or a recording, or names one that is."""
+        return self.file is not None or isinstance(self.request, VoiceClone)
 
     async def close(self) -> None:
         """Let go of the form's files."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from api import batching
 from api.answers import COMMON, REFUSALS, error
@@ -50,15 +51,18 @@ async def jsonl(request: Request) -> bytes:
         **described(IDEMPOTENCY_KEY),
     },
 )
-def submit(
+async def submit(
     sender: From,
     content: Annotated[bytes, Depends(jsonl)],
     response: Response,
     services: Use,
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
-    batch_id = batching.submit(content, services, sender)
-    accepted = _told(batch_id, services)
+    checked = await run_in_threadpool(batching.check, content, services, sender)
+    needs_storage = any(job.has_files for job in checked.values())
+    run = services.storage_threads.run if needs_storage else run_in_threadpool
+    batch_id = await run(batching.admit, checked, content, services, sender)
+    accepted = await run_in_threadpool(_told, batch_id, services)
     response.headers["Location"] = accepted.links.self
     return accepted
 
