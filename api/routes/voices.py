@@ -86,10 +86,12 @@ async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenRe
 
     It is an ordinary job, which `x-job-id` names.
     """
-    preset = await run_in_threadpool(_preset, voice_id, services)
-    run = run_in_threadpool if preset else services.storage_threads.run
-    voice: VoiceObject = preset or await run_in_threadpool(_own, voice_id, services, sender)
-    job, asked = await run(previews.admit, voice, services, sender)
+    voice = await run_in_threadpool(_preset, voice_id, services)
+    if voice is not None:
+        job, asked = await run_in_threadpool(previews.admit, voice, services, sender)
+    else:
+        voice = await run_in_threadpool(_own, voice_id, services, sender)
+        job, asked = await services.storage_threads.run(previews.admit, voice, services, sender)
     return SpokenResponse(
         sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
