@@ -10,6 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidSetting
 from shared.models import DEFAULT_MODEL
+from shared.redis_address import RedisAddress
+
+# Marks of a URL that may hold a password: such a value is never repeated.
+MARKS = ("@", "?", "#")
 
 
 class Settings(BaseSettings):
@@ -20,10 +24,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern="^(rediss?|unix)://.")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     storage_url: str = Field(
         default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
         pattern="^(file:///|(s3|gs|az|https?)://.)",
+        repr=False,
     )
     # The API's limit for a silent storage; a worker has five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
@@ -63,6 +68,12 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_one_server(cls, url: str) -> str:
+        RedisAddress.parse(url)
+        return url
+
     @field_validator("precision")
     @classmethod
     def _int8_is_for_the_cpu(cls, precision: str | None, info: ValidationInfo) -> str | None:
@@ -82,4 +93,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]).upper()
-            raise InvalidSetting(f"{name}={first['input']!r}: {first['msg']}", param=name) from None
+            said = first["msg"].removeprefix("Value error, ")
+            value = str(first["input"])
+            is_secret = name.endswith("URL") and any(mark in value for mark in MARKS)
+            shown = name if is_secret else f"{name}={first['input']!r}"
+            raise InvalidSetting(f"{shown}: {said}", param=name) from None

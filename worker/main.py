@@ -7,7 +7,7 @@ import socket
 import warnings
 
 from celery import Celery
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
@@ -129,6 +129,8 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     """
     # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
+    # And, at each loss of a connection, of what messages do: they are hints here.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     # A receiver of this signal is how Celery is told that logging is set up already.
     setup_logging.connect(_keep_our_logging)
 

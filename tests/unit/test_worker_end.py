@@ -19,6 +19,7 @@ from shared.errors import Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.ledger import Ledger
 from shared.places import job_folder, segments_folder
+from shared.redis_address import RedisAddress
 from shared.storage import Storage
 from shared.voices import Voices
 from worker import insist as insist_module
@@ -153,10 +154,18 @@ def test_segments_stay_until_no_redis_could_have_them_joined_again(
     assert len(list((results / job_folder("old")).rglob("*.wav"))) == 1
 
 
+def connected(url: str) -> Connection:
+    return Connection(
+        url,
+        transport="worker.transport:Transport",
+        transport_options={"address": RedisAddress.parse(url)},
+    )
+
+
 def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", log=tmp_path / "redis.log")
     server.start()
-    with Connection(server.url, transport="worker.transport:Transport") as connection:
+    with connected(server.url) as connection:
         channel = connection.channel()
         queue = connection.SimpleQueue("q", channel=channel)
         for text in ("one", "two"):
@@ -193,7 +202,7 @@ def test_what_is_no_message_is_passed_over(
 ) -> None:
     taken: list[Any] = []
     with (
-        Connection(redis_server.url, transport="worker.transport:Transport") as connection,
+        connected(redis_server.url) as connection,
         connection.Consumer(
             [Queue("q", routing_key="q")], callbacks=[lambda body, _message: taken.append(body)]
         ),
