@@ -135,6 +135,7 @@ class Storage:
 
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""
+        self._require_mount()
         with storage_errors(folder, writes=True):
             if self._folder is not None:
                 # With what a write that was cut off has left, which no list shows.
