@@ -8,12 +8,14 @@ from typing import Annotated, Self, cast
 from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from starlette.concurrency import run_in_threadpool
 
 from api.storage_threads import StorageThreads
 from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
+from shared.fitness import Fitness
 from shared.job_list import JobList
 from shared.keys import Keys
 from shared.ledger import Ledger
@@ -41,6 +43,7 @@ class Services:
     storage: Storage
     storage_threads: StorageThreads
     converting: StorageThreads
+    fitness: Fitness
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
@@ -52,6 +55,9 @@ class Services:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
         announcer = Announcer(make_app(settings.redis_url))
+        limits = StorageLimits.of_api(settings.storage_timeout_s)
+        storage = Storage.open(settings.storage_url, limits)
+        fitness = Fitness(settings, storage, redis_every_s=10, storage_every_s=30)
         return cls(
             settings=settings,
             redis=redis,
@@ -62,9 +68,7 @@ class Services:
             roster=Roster(redis),
             served=Served(Roster(redis)),
             voices=Voices(redis),
-            storage=Storage.open(
-                settings.storage_url, StorageLimits.of_api(settings.storage_timeout_s)
-            ),
+            storage=storage,
             storage_threads=StorageThreads(),
             # One at a time in a process, and a request that waits for its turn holds no thread.
             converting=StorageThreads(
@@ -73,15 +77,17 @@ class Services:
                 max_wait_s=30.0,
                 refusal="other audio is being made into another format; try again shortly",
             ),
+            fitness=fitness,
             announcer=announcer,
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
-            threads=(announcer.thread,),
+            threads=(announcer.thread, *(check.thread for check in fitness.checks)),
         )
 
     async def close(self) -> None:
         """Close every connection."""
         await self.listeners.aclose()
+        await run_in_threadpool(self.fitness.stop)
         self.announcer.close()
         self.redis.close()
 
