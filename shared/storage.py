@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 MARKER = "storage.id"
 # A piece of a download; a stalled storage is noticed between two of them.
 PIECE_BYTES = 2**20
-# A write of at most so many bytes has the short limit of reads, on any line fit for audio.
+# A write of up to 256 KiB has the short limit of reads.
 SMALL_BYTES = 2**18
 READ_S = 60.0
 # What the environment may say of the connection, which obstore forgets once it is given any option.

@@ -293,3 +293,29 @@ def test_eviction_is_taken_where_it_is_meant(own: Redis, own_settings: Settings)
     with TestClient(create_app(meant)) as api:
         (warning,) = wait_until_ready(api)["checks"]["redis"]["warnings"]
     assert "volatile-ttl" in warning
+
+
+def test_a_storage_is_adopted_by_command(
+    redis: Redis, settings: Settings, folders: tuple[Storage, Storage], tmp_path: Path
+) -> None:
+    agree(folders[0], redis)
+    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": (tmp_path / "b").as_uri()}
+    assert said(env) == (1, "is its volume mounted")
+    assert said(env, "adopt") == (0, "jobs are here now")
+    assert said(env) == (0, "jobs are here (id")
+    assert redis.get(KEY) == folders[1].marker()
+
+
+def said(env: dict[str, str], *command: str) -> tuple[int, str]:
+    """The exit code of `python -m api.storage`, and which of the known sentences it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "api.storage", *command],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    known = ("is its volume mounted", "jobs are here now", "jobs are here (id")
+    (found,) = (each for each in known if each in done.stdout + done.stderr)
+    return done.returncode, found
