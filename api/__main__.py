@@ -16,10 +16,11 @@ from api.loopback import is_loopback
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
+from shared.fitness import require
 from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 
 # A request makes some hundreds, and nearly all go with it.
 YOUNG_OBJECTS = 20_000
@@ -37,7 +38,9 @@ def main() -> None:
     try:
         settings = Settings.load()
         check_address(options.host, settings)
-        Storage.open(settings.storage_url)  # what cannot be is said here, and not by each process
+        # Said here, and not by each process.
+        limits = StorageLimits.of_api(settings.storage_timeout_s)
+        require(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
         sys.exit(f"error: {error}")
     serving.run(

@@ -45,6 +45,11 @@ class CheckedJob:
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
+    @property
+    def has_files(self) -> bool:
+        """True if something of it goes into the storage."""
+        return self.cloned is not None
+
 
 def check(
     sent: Submission, services: Services, served: list[ServedModel], sender: Sender
@@ -104,10 +109,10 @@ def admit(
             size_bytes=size_bytes,
         )
     except (Busy, KeyReused, InvalidRequest, NotAdmitted):
-        _discard(job_id, services)
+        _discard(job, job_id, services)
         raise
     if accepted != job_id:
-        _discard(job_id, services)
+        _discard(job, job_id, services)
         return services.ledger.job(accepted)
     services.announcer.announce(job.spec.model, len(job.segments))
     # It is accepted: whether Redis can still be asked after it is of no account.
@@ -148,8 +153,10 @@ def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[S
     return job.spec.model_copy(update={"reference": stored}), size_bytes
 
 
-def _discard(job_id: str, services: Services) -> None:
+def _discard(job: CheckedJob, job_id: str, services: Services) -> None:
     """Remove the files of a job that was not admitted; a file too many does no harm."""
+    if not job.has_files:
+        return
     with suppress(Unavailable):
         services.storage.delete_folder(job_folder(job_id))
 

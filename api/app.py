@@ -39,6 +39,8 @@ from api.webhooks.delivery import deliver
 from shared.settings import Settings
 from shared.webhooks import Events
 
+# A process that has just begun need not answer that it was not checked yet.
+FIRST_CHECKS_S = 1.0
 # In the order in which the description has them.
 ROUTES = (
     *(jobs, job_lists, events, results, batches, webhooks, failed_webhooks),
@@ -55,6 +57,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.fitness.start()
+        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_S)
         if settings.webhook_targets != "off":
             deliverer.start()
         try:

@@ -34,6 +34,7 @@ from shared.errors import (
     QueueError,
     QuotaExceeded,
     SplitterBusy,
+    StorageRefused,
     SynthesisFailed,
     TooComplex,
     TooLarge,
@@ -76,6 +77,7 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
     SplitterBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     SynthesisFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 # As OpenAI's clients know them.
@@ -86,6 +88,7 @@ HEADERS: dict[type[QueueError], dict[str, str]] = {
     SynthesisFailed: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
+    StorageRefused: {"Retry-After": "60"},
     # No client should try all day long.
     DayQuotaExceeded: {"x-should-retry": "false"},
 }

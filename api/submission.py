@@ -8,7 +8,7 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter
@@ -18,7 +18,7 @@ from api import documents
 from api.bodies import body_errors, fields_of, kind_of
 from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
-from api.requests import KINDS, InputFormat, JobRequest
+from api.requests import KINDS, InputFormat, JobRequest, VoiceClone
 from api.segments import segments_of
 from api.splitting import LONG_BYTES
 from shared.cpu_limit import cpu_limit
@@ -67,7 +67,7 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A request, its text with its chapters, and the form and file that it came in, if it did.
+    """A request, its text with its chapters, and the form that it came in, if it did.
 
     `live` is what was asked for by somebody who listens while it is spoken. A long text comes with
     its `segments`.
@@ -76,9 +76,13 @@ class Submission:
     request: JobRequest
     document: Document
     form: FormData | None = None
-    file: BinaryIO | None = None
     live: BaseModel | None = None
     segments: list[Segment] | None = None
+
+    @property
+    def needs_storage(self) -> bool:
+        """True if it has a recording to be stored, or names a voice that was."""
+        return isinstance(self.request, VoiceClone)
 
     async def close(self) -> None:
         """Let go of the form's files."""
@@ -113,7 +117,7 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
         sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
     )
     request = _validate(_fields(form) | {"input": document.text})
-    return Submission(request, document, form, sent.file)
+    return Submission(request, document, form)
 
 
 def _fields(form: FormData) -> dict[str, Any]:

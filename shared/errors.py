@@ -136,6 +136,15 @@ class NotAdmitted(Unavailable):
     """Raised when it is sure that nothing of a request was accepted: it can be sent again."""
 
 
+class StorageRefused(Unavailable):
+    """Raised when the storage answers and refuses: credentials, permission or a missing bucket.
+
+    Only an operator can change that, so that a retry is of little use.
+    """
+
+    code = "storage_refused"
+
+
 class Busy(QueueError):
     """Raised when a request would be too much now; it may pass after `retry_after_s` seconds."""
 
@@ -208,6 +217,12 @@ class FetchFailed(QueueError):
     """Raised when a URL that a client named gives nothing that can be used, or not in time."""
 
     code = "fetch_failed"
+
+
+class Misconfigured(QueueError):
+    """Raised when what the settings name cannot be worked with; says what to do."""
+
+    code = "misconfigured"
 
 
 class InvalidSetting(QueueError):

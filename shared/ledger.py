@@ -61,7 +61,7 @@ class Ledger:
     ) -> None:
         self._redis = redis
         self._lease_s = lease_s
-        self._max_attempts = max_attempts
+        self.max_attempts = self._max_attempts = max_attempts
         self._worker = worker
         self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
         self._admission = Admission(redis)

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
         pattern="^(file:///|(s3|gs|az|https?)://.)",
         repr=False,
     )
+    # The API's limit for a silent storage; a worker has five times as long.
+    storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    # A Redis that may evict keys is taken all the same.
+    allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Worker

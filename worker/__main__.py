@@ -10,7 +10,9 @@ import sys
 
 from shared import logs
 from shared.errors import QueueError
+from shared.fitness import require
 from shared.settings import Settings
+from shared.storage import Storage, StorageLimits
 
 
 def main() -> None:
@@ -26,10 +28,12 @@ def main() -> None:
     except QueueError as error:
         sys.exit(f"error: {error}")
     logs.configure(settings.log_level)
-    # Only now: importing torch takes seconds, which --help and a wrong option should not.
-    from worker.main import serve
-
     try:
+        limits = StorageLimits.of_worker(settings.storage_timeout_s)
+        require(settings, Storage.open(settings.storage_url, limits))
+        # Only now: importing torch takes seconds, which --help and a wrong option should not.
+        from worker.main import serve
+
         code = serve(settings)
     except QueueError as error:
         sys.exit(f"error: {error}")

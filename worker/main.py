@@ -13,12 +13,13 @@ from redis import Redis
 
 from shared.announcer import Announcer
 from shared.connection import connect
+from shared.fitness import Fitness
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
 from shared.roster import Roster
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 from shared.voices import Voices
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
@@ -45,7 +46,9 @@ def serve(settings: Settings) -> int:
 
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
-    storage = Storage.open(settings.storage_url)
+    limits = StorageLimits.of_worker(settings.storage_timeout_s)
+    storage = Storage.open(settings.storage_url, limits)
+    fitness = Fitness(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     card, engine = start_engine(settings, VoicePrompts(voices, storage))
@@ -77,10 +80,11 @@ def serve(settings: Settings) -> int:
         heartbeat=heartbeat,
         live=live,
         at_once=settings.slots,
-        is_stopping=lambda: drain.has_begun,
+        is_stopping=lambda: drain.has_begun or fitness.has_wrong_storage,
     )
     app.task(name=SYNTHESISE)(task.__call__)
     expiry = Expiry(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
+    fitness.start()
     heartbeat.start()
     expiry.start()
     try:
@@ -89,6 +93,7 @@ def serve(settings: Settings) -> int:
         return consume(app, queue_name(card.id), drain, threads=threads)
     finally:
         drain.begin()  # whatever brought us here, from now on there is a deadline
+        fitness.stop()
         expiry.stop()
         heartbeat.stop()
         engine.close()

@@ -63,12 +63,11 @@ async def submit(
     """Accept a job for each line, or none; poll the batch at `Location`."""
     checking = partial(batching.check, content, services, sender)
     checked = await services.splitter.run(request, len(content), checking)
-
-    def admit() -> BatchObject:
-        return _told(batching.admit(content, checked, services, sender), services)
-
-    accepted = await run_in_threadpool(admit)
-    note(batch=accepted.id)
+    needs_storage = any(job.has_files for job in checked.values())
+    run = services.storage_threads.run if needs_storage else run_in_threadpool
+    batch_id = await run(batching.admit, content, checked, services, sender)
+    note(batch=batch_id)
+    accepted = await run_in_threadpool(_told, batch_id, services)
     response.headers["Location"] = accepted.links.self
     return accepted
 

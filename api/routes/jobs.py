@@ -98,8 +98,9 @@ async def _accept(
         checked = admission.check(sent, services, services.served.models(), sender)
         return admission.admit(checked, services, sender, name=name, cancel_after_s=ends_in_s)
 
+    run = services.storage_threads.run if sent.needs_storage else run_in_threadpool
     try:
-        return await run_in_threadpool(admit)
+        return await run(admit)
     finally:
         await sent.close()
 
@@ -140,13 +141,14 @@ def cancel(job: Own, services: Use) -> JobObject:
 
 
 @router.delete("/{job_id}", responses=MISSING)
-def delete(job: Own, services: Use) -> JobDeleted:
+async def delete(job: Own, services: Use) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
-    services.ledger.cancel(job.id)
-    if not services.ledger.forget(job.id):
+    await run_in_threadpool(services.ledger.cancel, job.id)
+    if not await run_in_threadpool(services.ledger.forget, job.id):
         raise Unavailable("the job is of a newer version: delete it through a server of that one")
     log_action("delete", job=job.id)
     # What a worker was just about to store goes when forgotten jobs are swept.
     with suppress(Unavailable):
-        services.storage.delete_folder(job_folder(job.id))
+        delete_folder = services.storage.delete_folder
+        await services.storage_threads.run(delete_folder, job_folder(job.id))
     return JobDeleted(id=job.name or job.id)

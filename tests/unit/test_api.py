@@ -121,7 +121,7 @@ def test_a_broken_reference_is_refused(
     assert (answer.status_code, error["param"]) == (400, "reference.audio")
     assert says in error["message"]
     assert queued(redis) == 0
-    assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]
+    assert not [path for path in (tmp_path / "results" / "jobs").rglob("*") if path.is_file()]
 
 
 def test_a_reference_lies_with_its_job(api: TestClient, tmp_path: Path) -> None:
