@@ -10,7 +10,7 @@ from __future__ import annotations
 from redis import Redis
 
 from shared.connection import redis_errors
-from shared.errors import InvalidSetting
+from shared.errors import Misconfigured
 from shared.scripts import load
 
 # 1: jobs without a version. 2: admission in parts, expected frames, audio reserved of a quota.
@@ -20,15 +20,14 @@ OLDEST_VERSION = 1
 
 
 def agree(redis: Redis, version: int = LEDGER_VERSION, oldest: int = OLDEST_VERSION) -> None:
-    """Note which version uses this ledger; raises `InvalidSetting` if it is too old for it.
+    """Note which version uses this ledger; raises `Misconfigured` if it is too old for it.
 
     Raises `Unavailable` while Redis is away.
     """
     with redis_errors():
         allowed = int(redis.register_script(load("agree"))(args=[version, oldest]))
     if version < allowed:
-        raise InvalidSetting(
+        raise Misconfigured(
             f"the ledger in this Redis needs version {allowed} or newer, and this program is of "
-            f"version {version}: install the version that the others have",
-            param="REDIS_URL",
+            f"version {version}: install the version that the others have"
         )

@@ -11,9 +11,10 @@ from redis.exceptions import NoPermissionError
 from shared.checks import Finding
 from shared.connection import redis_errors
 from shared.errors import Unavailable
+from shared.ledger_version import agree
 
 PROBE, PROBE_S = "tts:probe", 60
-OLDEST = (6, 2)
+OLDEST = (7, 0)  # steps in Lua carry flags
 EVICTION = (
     "Redis may evict accepted jobs (maxmemory-policy {}): set it to noeviction, or "
     "ALLOW_EVICTION=1 to lose some"
@@ -25,7 +26,10 @@ HIDDEN = "Redis allows no INFO: whether it evicts jobs or keeps them on disk is 
 
 
 def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
-    """Write and read a probe, then read how Redis is set up; raises `Unavailable`."""
+    """Write and read a probe, then read how Redis is set up; raises `Unavailable`.
+
+    Raises `Misconfigured` if what is in it is of a version that this program cannot work with.
+    """
     _probe(redis)
     try:
         with redis_errors():
@@ -34,7 +38,10 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
         if isinstance(error.__cause__, NoPermissionError):
             return Finding(warnings=(HIDDEN,))
         raise
-    return judge(info, allow_eviction=allow_eviction)
+    found = judge(info, allow_eviction=allow_eviction)
+    if not found.problem:
+        agree(redis)
+    return found
 
 
 def judge(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
@@ -68,5 +75,5 @@ def _unfit(info: dict[str, Any]) -> str | None:
     # Valkey names the Redis that it is like.
     version = str(info.get("redis_version", "")).split(".")[:2]
     if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST:
-        return f"Redis {'.'.join(version)} is too old: 6.2 or newer is needed"
+        return f"Redis {'.'.join(version)} is too old: 7.0 or newer is needed"
     return CLUSTER if int(info.get("cluster_enabled", 0)) else None
