@@ -65,7 +65,10 @@ class Server(uvicorn.Server):
 
     def serve_until_told(self) -> bool:
         """Serve until a signal; False if it never began to."""
-        self.run()
+        try:
+            self.run()
+        except SystemExit:  # with uvicorn's own code; it has logged why
+            return False
         return self.started or self._was_told
 
     @contextmanager
