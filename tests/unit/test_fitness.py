@@ -114,8 +114,8 @@ def test_a_replica_is_not_ready(server: TestClient, own: Redis) -> None:
 def test_a_redis_that_hangs_is_not_ready_and_holds_up_no_answer(
     server: TestClient, own_server: RedisServer
 ) -> None:
-    assert own_server._child is not None
-    with frozen(own_server._child):
+    assert own_server.child is not None
+    with frozen(own_server.child):
         wait_for_problem(server, "redis", "")
         assert server.get("/readyz").json()["checks"]["storage"]["ok"]
     wait_until_ready(server)
