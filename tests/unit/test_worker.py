@@ -149,6 +149,25 @@ def test_a_worker_signs_in_and_out(
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
+def test_a_heartbeat_that_fails_beats_again(
+    heartbeat: Heartbeat, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[None] = []
+    reconcile = ledger.reconcile
+
+    def fail_twice() -> list[tuple[str, int]]:
+        if len(failed) < 2:
+            failed.append(None)
+            raise KeyError("a job of another version")
+        return reconcile()
+
+    monkeypatch.setattr(ledger, "reconcile", fail_twice)
+    wait_until(lambda: len(failed) == 2)
+    assert heartbeat.thread.problem
+    heartbeat.thread._settled_s = 0.2
+    wait_until(lambda: heartbeat.thread.problem is None)
+
+
 def test_a_worker_whose_engine_is_gone_ends_itself(
     redis: Redis,
     redis_server: RedisServer,
