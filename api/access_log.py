@@ -16,6 +16,7 @@ from typing import Any
 
 _log = logging.getLogger(__name__)
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, " and =
+_PLAIN_LINE = re.compile(r"[ !#-~]+")
 _REFUSED = (401, 403)
 # The client went away before there was an answer: the status that nginx logs.
 CLIENT_GONE = 499
@@ -80,10 +81,20 @@ def log_request(
         client = scope.get("client")
         _log.warning("%s", _line({**said, "client": client[0] if client else "-"}))
     elif is_wanted:
-        _log.log(logging.DEBUG if route in _HEALTH else logging.INFO, "%s", _line(said))
+        _write(logging.DEBUG if route in _HEALTH else logging.INFO, said)
+
+
+def _write(level: int, values: dict[str, str]) -> None:
+    """Log a line without looking for the place in the code that logs it, which takes time."""
+    if _log.isEnabledFor(level):
+        _log.handle(logging.LogRecord(_log.name, level, __file__, 0, _line(values), None, None))
 
 
 def _line(values: dict[str, str]) -> str:
+    line = " ".join([f"{name}={value}" for name, value in values.items()])
+    # Most lines have plain values only, which is seen sooner of the whole line.
+    if _PLAIN_LINE.fullmatch(line) and line.count("=") == len(values) == line.count(" ") + 1:
+        return line
     return " ".join([f"{name}={_written(value)}" for name, value in values.items()])
 
 

@@ -11,6 +11,8 @@ def configure(level: str) -> None:
     """Log ours at `level`; the libraries only where they warn."""
     written = logging.StreamHandler()
     written.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    # No line shows these, and each request would pay for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level="WARNING", handlers=[written], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(level.upper())

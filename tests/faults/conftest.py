@@ -62,7 +62,7 @@ def trial(request: pytest.FixtureRequest, services: Services, tmp_path: Path) ->
     settings = SHORT_LEASES | (marker.kwargs if marker else {})
     trial = Trial(services.get(settings), REPORT, tmp_path)
     yield trial
-    trial.narrator.close()
+    trial.close()
     if request.node.stash.get(FAILED, False):
         services.close()
 

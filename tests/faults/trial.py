@@ -40,13 +40,21 @@ class Trial:
     def __init__(self, service: Service, report: Report, folder: Path) -> None:
         self.service, self._report, self._folder = service, report, folder
         self.narrator = Narrator(service.url)
+        self._opened = [self.narrator]
         self.expected: dict[str, str] = {}
         self.narrators: dict[str, Narrator] = {}  # of jobs that are not the trial's own
 
     def owner(self, name: str) -> tuple[Narrator, dict[str, str]]:
         """A client with a key of its own, and the header of that key."""
         token = Keys(self.service.redis).create(name)[1]
-        return Narrator(self.service.url, key=token), {"Authorization": f"Bearer {token}"}
+        narrator = Narrator(self.service.url, key=token)
+        self._opened.append(narrator)
+        return narrator, {"Authorization": f"Bearer {token}"}
+
+    def close(self) -> None:
+        """Close the connections of all clients."""
+        for narrator in self._opened:
+            narrator.close()
 
     @contextmanager
     def row(self, fault: str, within_s: float = 600) -> Iterator[Row]:
