@@ -14,7 +14,7 @@ from api.deps import Services, Use
 from api.job_schemas import public_id
 from api.lookup import Found
 from api.ranges import Stored, send
-from shared.errors import JobNotReady, ObjectNotFound
+from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status
 from shared.places import chapter_key, timings_key
@@ -35,6 +35,8 @@ SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 def completed(job: Found) -> Job:
     """The job, which has to be completed."""
+    if not job.is_understood:
+        raise Unavailable("a newer version has made this job: ask a server of that version for it")
     if job.status != Status.COMPLETED or job.result_key is None:
         fate = "there is no audio" if job.status in TERMINAL else "poll it until it is completed"
         raise JobNotReady(f"the job is {job.status}: {fate}")

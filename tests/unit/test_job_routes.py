@@ -272,6 +272,13 @@ def test_a_job_of_a_newer_version_is_shown_and_can_be_ended(
     assert polled.json()["status"] in ("queued", "in_progress")
     assert polled.json()["task"] == newer.get("spec", {}).get("task", "custom_voice")
     assert pages(api, limit=5) == [[other, job_id]]
+    redis.hset(f"tts:job:{job_id}", "result_key", "jobs/x/1/audio.wav")
+    if "status" not in newer:
+        before = str(redis.hget(f"tts:job:{job_id}", "status"))
+        redis.hset(f"tts:job:{job_id}", "status", "completed")
+        assert api.get(f"/v1/jobs/{job_id}").status_code == 200
+        assert api.get(f"/v1/jobs/{job_id}/content").status_code == 503
+        redis.hset(f"tts:job:{job_id}", "status", before)
     if "status" in newer:  # what may become of it, only the newer version knows
         assert api.delete(f"/v1/jobs/{job_id}").status_code == 503
         redis.hset(f"tts:job:{job_id}", "status", "queued")
