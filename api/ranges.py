@@ -20,7 +20,8 @@ from shared.storage import Storage, StoredObject, pieces
 # Between the tries to read a piece of a download that has begun.
 PAUSES_S = (0.5, 2.0)
 _log = logging.getLogger(__name__)
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.I)
+# Possessive: two runs of spaces side by side would be shared out in every way there is.
+_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", re.I)
 
 
 class Span(NamedTuple):

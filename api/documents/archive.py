@@ -13,6 +13,7 @@ from api.documents.errors import unreadable
 
 MAX_DIRECTORY_BYTES = 2**20
 MAX_MEMBERS = 10_000
+MAX_NAME_CHARS = 1_024  # each link in the book is joined to the name of its page
 MAX_MEMBER_BYTES = 32 * 2**20
 MAX_TOTAL_BYTES = 128 * 2**20
 CHUNK_BYTES = 2**16
@@ -42,6 +43,11 @@ class Archive:
         self._members = {info.filename: info for info in self._zip.infolist()}
         if len(self._members) > MAX_MEMBERS:
             raise _too_many()
+        if any(len(name) > MAX_NAME_CHARS for name in self._members):
+            raise unreadable(
+                f"a file in the book has a name of more than {MAX_NAME_CHARS:,} characters: "
+                "export the book again"
+            )
         self._names = {name.casefold(): name for name in self._members}
         self._left_bytes = MAX_TOTAL_BYTES
 

@@ -145,7 +145,11 @@ def _metadata(root: Any, name: str) -> str | None:
 
 def _text(element: Any) -> str:
     # A named entity such as &nbsp; is none that XML knows, and comes as it is written.
-    return html.unescape("".join(element.itertext())).strip()
+    text = "".join(element.itertext())
+    try:
+        return html.unescape(text).strip()
+    except ValueError:  # a number with thousands of digits, which is no character
+        return text.strip()
 
 
 def _join(base: str, href: str) -> str:

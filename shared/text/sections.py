@@ -14,7 +14,7 @@ PARAGRAPH_PAUSE_S = 0.6
 CHAPTER_PAUSE_S = 1.5
 
 # Blank lines, with what is between them if it is not spoken, such as `* * *`.
-_GAP = re.compile(rf"{BLANK_LINES.pattern}(?:[\W_]*{BLANK_LINES.pattern})?")
+_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
 # Possessive, since going back in a long run of spaces takes quadratic time.
 _MARK = re.compile(
     r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(ms|s)?\s*+\]", re.IGNORECASE

@@ -29,6 +29,13 @@ def read_book(content: bytes, most: int = 10_000) -> Document:
     return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most)
 
 
+def test_a_number_that_is_no_character_stays_as_it_is() -> None:
+    """Python refuses to read numbers of thousands of digits."""
+    number = f"&#{'9' * 5_000};"
+    book = make_epub([Page("P", "<p>a</p>")], title=number.replace("&", "&amp;"))
+    assert read_book(book).title == number[:200]
+
+
 @pytest.mark.parametrize(
     ("more", "says"),
     [
@@ -46,6 +53,7 @@ def read_book(content: bytes, most: int = 10_000) -> Document:
         ({OPF: "<package><spine><itemref idref='x'/></spine></package>"}, "lacks 'x'.*export"),
         ({OPF: b"<a/>" + b" " * package.MAX_XML_BYTES}, "unpacks to too many bytes: split"),
         ({"OEBPS/nav.xhtml": xhtml(LINKS_IN_LINKS)}, "contents page is not well made: export"),
+        ({"a" * (archive.MAX_NAME_CHARS + 1): ""}, "has a name of more than 1,024.*export"),
         ({"OEBPS/text/page1.xhtml": ""}, "nothing to speak"),
         ({"OEBPS/text/page1.xhtml": b"<p>caf\xe9</p>"}, "is not UTF-8, as it should be: export"),
         ({"OEBPS/text/page1.xhtml": xhtml("<b>" * 600)}, "too many tags: export it as plain text"),
