@@ -56,7 +56,8 @@ def test_every_part_works_with_the_account(
         Keys(own).create("phone")
         assert own.info("memory")
     consume_one(url)
-    assert redis.acl_log() == []
+    # redis-py tells its name with CLIENT SETINFO, and goes on where Redis 6.2 knows none.
+    assert {entry["object"] for entry in redis.acl_log()} <= {"client"}
 
 
 def consume_one(url: str) -> None:
