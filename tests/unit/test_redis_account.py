@@ -75,3 +75,11 @@ def consume_one(url: str) -> None:
 def test_the_account_may_do_no_more(url: str, command: str) -> None:
     with connect(url) as redis, pytest.raises(NoPermissionError):
         redis.execute_command(*command.split())
+
+
+def test_an_account_is_not_used_for_another(url: str, redis_server: RedisServer) -> None:
+    """In one process, which has a pool of connections for each."""
+    for address, user in ((url, "tts"), (redis_server.url, "default")):
+        with make_app(address).producer_or_acquire() as producer:
+            found = producer.channel.client.execute_command("ACL WHOAMI")
+        assert found == user
