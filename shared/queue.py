@@ -39,6 +39,8 @@ def make_app(redis_url: str) -> Celery:
         broker_pool_limit=64,  # more than the API has threads, so that none waits for another
         broker_transport_options={
             "address": address,
+            # kombu shares connections between applications whose options look the same.
+            "account": address.fingerprint,
             "visibility_timeout": 30,
             "unacked_restore_interval": 2,
             "unacked_restore_throttle": 1,

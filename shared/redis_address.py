@@ -57,6 +57,11 @@ class RedisAddress:
         """True if the server is a Unix domain socket."""
         return self.scheme == "unix"
 
+    @property
+    def fingerprint(self) -> int:
+        """A number that is another one for any other account, and tells nothing outside."""
+        return hash((self.username, self.password, *sorted(self.tls.items())))
+
     def options(self) -> dict[str, Any]:
         """The arguments of a redis-py connection to it, sync or async."""
         account = {"db": self.db, "username": self.username, "password": self.password}

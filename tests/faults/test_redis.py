@@ -178,7 +178,7 @@ def turn_into_replica(redis: Redis) -> None:
 
 def keep_busy(redis: Redis) -> None:
     """BUSY for 6 to 7 seconds."""
-    redis.config_set("busy-reply-threshold", "50")
+    redis.config_set("lua-time-limit", "50")
     redis.eval(SPIN, 0)
 
 
