@@ -84,7 +84,7 @@ def require(settings: Settings, storage: Storage) -> None:
         except (Misconfigured, StorageRefused) as error:
             raise type(error)(f"STORAGE_URL={shown}: {error.message}") from error
         except Unavailable as error:
-            _log.warning("Not checked yet: %s", error)
+            _log.info("Not checked yet: %s", error)
     finally:
         redis.close()
 

@@ -19,6 +19,8 @@ from redis import Redis
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 
+# Empty for each test: Redis knows the storage of the test before.
+pytestmark = pytest.mark.usefixtures("redis")
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -29,7 +31,8 @@ def api(redis_url: str, folder: Path, *options: str) -> Iterator[tuple[subproces
     env = os.environ | {"REDIS_URL": redis_url, "STORAGE_URL": folder.as_uri()}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: is_alive(port), 60)
+            wait_until(lambda: is_alive(port) or process.poll() is not None, 60)
+            assert process.poll() is None, process.communicate()[1]
             yield process, port
         finally:
             process.kill()
