@@ -40,6 +40,54 @@ def split() -> dict[str, float]:
     return {"split, s": time.perf_counter() - began_s, "segments": len(segments)}
 
 
+# What makes a splitter slow, again and again up to five million characters.
+HOSTILE = {
+    "flags": "🇦",
+    "apostrophes": "'a",
+    "nested brackets": "（『《〈【“‘«(a",
+    "closing marks": "a)」”'",
+    "initials": "a. ",
+    "short forms": "Dr. ",
+    "cries": "a! ",
+    "short Chinese": "字。",
+    "commas": "a, ",
+    "Chinese commas": "a、",
+    "dashes": "— a",
+    "words of one letter": "a ",
+    "no spaces": "a",
+    "ideographs": "字",
+    "numbers": "1,",
+    "accents": "e\u0301 ",
+    "accents on one letter": "\u0301\u0327",
+    "composed letters": "\u0958",
+    "invisible": "a\u200b\x00",
+    "marks only": ". ",
+    "rows of marks": "*\n\n",
+    "joiners": "👨\u200d",
+}
+
+
+def hostile() -> dict[str, float]:
+    """How many times as long as prose hostile texts of the same length take, in CPU time."""
+    from shared.errors import InvalidRequest
+    from shared.text import split
+
+    def cpu_s(book: str) -> float:
+        began_s = time.process_time()
+        try:
+            split(book, "auto", 240, most=100_000)
+        except InvalidRequest as error:
+            sys.stderr.write(f"{error}\n")
+        return time.process_time() - began_s
+
+    prose_s = min(cpu_s(text(CHARS)) for _ in range(2))
+    times = {
+        f"{name}, times prose": cpu_s("x" + unit * (CHARS // len(unit)) + ".") / prose_s
+        for name, unit in HOSTILE.items()
+    }
+    return {"prose, s of CPU": prose_s, **times, "worst, times prose": max(times.values())}
+
+
 def admit() -> dict[str, float]:
     """Seconds until such a book is accepted, and how long other requests take meanwhile."""
     import httpx
@@ -124,16 +172,16 @@ def measured(part: str) -> dict[str, float]:
 def main() -> None:
     """Measure all parts, or the one that is named; writes JSON for that."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", nargs="?", choices=["split", "admit", *FORMATS])
+    parser.add_argument("part", nargs="?", choices=["split", "hostile", "admit", *FORMATS])
     asked = parser.parse_args()
-    parts = {"split": split, "admit": admit}
+    parts = {"split": split, "hostile": hostile, "admit": admit}
     if asked.part:
         found = parts[asked.part]() if asked.part in parts else join(asked.part)
         sys.stdout.write(json.dumps(found))
         return
     for part in (*parts, *FORMATS):
         for name, value in measured(part).items():
-            sys.stdout.write(f"{part:<6} {name:<30} {value:>12,.1f}\n")
+            sys.stdout.write(f"{part:<7} {name:<40} {value:>12,.1f}\n")
             sys.stdout.flush()
 
 

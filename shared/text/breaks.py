@@ -12,7 +12,7 @@ import regex
 
 from shared.cpu_limit import check_cpu
 from shared.text.clusters import CLUSTER
-from shared.text.quotations import Span, inside, quotations
+from shared.text.quotations import Quotations
 from shared.text.sentences import CLOSING, CONTINUES
 
 _CONJUNCTIONS = (
@@ -55,7 +55,7 @@ def breaks(sentence: str, limit: int) -> Iterator[int]:
 
     Pieces are of about the same length. Linear in time: a piece is looked at but a few times.
     """
-    quoted = quotations(sentence, limit)
+    quoted = Quotations(sentence, limit)
     start = 0
     while (rest := len(sentence) - start) > limit:
         check_cpu()
@@ -69,7 +69,7 @@ def breaks(sentence: str, limit: int) -> Iterator[int]:
         yield start
 
 
-def _best(text: str, start: int, end: int, ideal: int, quoted: list[Span]) -> int | None:
+def _best(text: str, start: int, end: int, ideal: int, quoted: Quotations) -> int | None:
     """The least bad place, weighing its kind against how far it is from the ideal one.
 
     One in the first third, a poor one or one within a quotation only if there is no other.
@@ -96,14 +96,14 @@ def _places(text: str, start: int, stop: int, end: int) -> Iterator[tuple[float,
 
 
 def _by_cost(
-    places: list[tuple[float, int]], ideal: int, length: int, quoted: list[Span]
+    places: list[tuple[float, int]], ideal: int, length: int, quoted: Quotations
 ) -> tuple[list[int], list[int]]:
     """The places by their cost and distance: those outside quotations, and those within."""
     weighed = sorted((cost + _FAR * abs(place - ideal) / length, place) for cost, place in places)
     outside: list[int] = []
     within: list[int] = []
     for _, place in weighed:
-        (within if inside(quoted, place) else outside).append(place)
+        (within if quoted.hold(place) else outside).append(place)
     return outside, within
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections.abc import Iterator
+from functools import cached_property
 
 import regex
 
@@ -37,7 +38,18 @@ def _spans(text: str, start: int, end: int, limit: int) -> Iterator[Span]:
             yield from _spans(text, first + 1, last - 1, limit)
 
 
-def inside(spans: list[Span], place: int) -> bool:
-    """Whether a place of the text lies within one of the spans, which are in order."""
-    at = bisect(spans, (place,)) - 1
-    return at >= 0 and spans[at][0] < place < spans[at][1]
+class Quotations:
+    """The quotations in a text, none of them within another; found when first asked for."""
+
+    def __init__(self, text: str, limit: int) -> None:
+        self._text = text
+        self._limit = limit
+
+    @cached_property
+    def _spans(self) -> list[Span]:
+        return quotations(self._text, self._limit)
+
+    def hold(self, place: int) -> bool:
+        """True if a place of the text lies within a quotation."""
+        at = bisect(self._spans, (place,)) - 1
+        return at >= 0 and self._spans[at][0] < place < self._spans[at][1]

@@ -8,7 +8,7 @@ import regex
 import sentencex
 
 from shared.cpu_limit import check_cpu
-from shared.text.quotations import inside, quotations
+from shared.text.quotations import Quotations
 
 # sentencex speaks ISO 639-1.
 _CODES = {
@@ -66,7 +66,7 @@ class SentenceEnds:
     def __init__(self, paragraph: str, language: str, limit: int) -> None:
         self._paragraph = paragraph
         self._code = _CODES.get(language) or _code(paragraph)
-        self._quoted = quotations(paragraph, limit)
+        self._quoted = Quotations(paragraph, limit)
 
     def candidates(self) -> Iterator[int]:
         """The places that may be ends, in order, without the paragraph's own."""
@@ -78,7 +78,7 @@ class SentenceEnds:
             return True
         return not (
             _is_short(self._paragraph, end, self._code)
-            or inside(self._quoted, end)
+            or self._quoted.hold(end)
             or _GOES_ON.match(self._paragraph, end)
         )
 
