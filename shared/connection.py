@@ -12,7 +12,13 @@ from redis.asyncio import BlockingConnectionPool as AsyncPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import ClusterDownError, ConnectionError, ReadOnlyError, RedisError
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.retry import Retry
 
 from shared.errors import Unavailable
@@ -115,8 +121,10 @@ def _options(
 
 @contextmanager
 def redis_errors() -> Iterator[None]:
-    """Raise `Unavailable` for whatever goes wrong between us and Redis."""
+    """Raise `Unavailable` for every error of Redis or of the way to it."""
     try:
         yield
+    except ResponseError as error:
+        raise Unavailable(f"Redis refuses ({error}); try again shortly") from error
     except RedisError as error:
         raise Unavailable(f"Redis does not answer ({error}); try again shortly") from error
