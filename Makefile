@@ -10,10 +10,10 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page faults soak check format clean
+.PHONY: help setup demo test browser page fault-tools faults soak hardening check format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install everything into .venv
 
@@ -40,11 +40,18 @@ page: $(READY) ## use the web page in that browser (SCREENSHOTS=1: and take the 
 
 FAULTS := $(BIN)/pytest tests/faults -p no:cacheprovider --timeout 7200
 
-faults: $(READY) ## inject every fault for real, two hours long (QUICK=1: a few of each; JSON=FILE: the figures)
+fault-tools: # what sets Redis's clock wrong
+	@test -n "$$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null)" || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends faketime; }
+
+faults: $(READY) fault-tools ## inject every fault for real, two hours long (QUICK=1: a few of each; JSON=FILE: the figures)
 	@QUICK=$(QUICK) JSON=$(JSON) $(FAULTS)
 
 soak: $(READY) ## inject faults at random, under load, for MINUTES=20
 	@MINUTES=$(MINUTES) JSON=$(JSON) $(FAULTS) -k soak
+
+hardening: $(READY) ## install each extra alone, as the images do, and speak through them
+	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/hardening -p no:cacheprovider
 
 check: $(READY) ## style, types and import rules
 	$(BIN)/ruff check .
@@ -55,6 +62,12 @@ check: $(READY) ## style, types and import rules
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
+
+lock: $(READY) ## write the images' lock files anew, after a change of dependencies (UPGRADE=--upgrade: or of all versions)
+	$(LOCK) $(UPGRADE) --extra api --extra client --output-file requirements/api.lock
+	$(LOCK) $(UPGRADE) --extra worker --output-file requirements/worker.lock
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import argparse
 import gc
-import ipaddress
 import os
+import signal
 import sys
 
 from fastapi import FastAPI
 
 from api import serving
 from api.app import create_app
+from api.loopback import is_loopback
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
+from shared.fitness import require
+from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 
 # A request makes some hundreds, and nearly all go with it.
 YOUNG_OBJECTS = 20_000
 
 
 def main() -> None:
-    """Parse the command line and serve until SIGTERM or Ctrl-C."""
+    """Parse the command line and serve until SIGTERM, SIGHUP or Ctrl-C, which is exit code 0."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))  # until uvicorn has its own
     parser = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
@@ -33,7 +38,9 @@ def main() -> None:
     try:
         settings = Settings.load()
         check_address(options.host, settings)
-        Storage.open(settings.storage_url)  # what cannot be is said here, and not by each process
+        # Said here, and not by each process.
+        limits = StorageLimits.of_api(settings.storage_timeout_s)
+        require(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
         sys.exit(f"error: {error}")
     serving.run(
@@ -60,23 +67,17 @@ def serve() -> FastAPI:
 
 def check_address(host: str, settings: Settings) -> None:
     """Without keys, only this machine is listened to; raises `InvalidSetting` or `Unavailable`."""
-    if settings.auth != "auto" or host == "localhost" or _is_loopback(host):
+    if settings.auth != "auto" or host == "localhost" or is_loopback(host):
         return
-    if Keys(connect(settings.redis_url)).exist():
-        # If Redis loses them, nobody is let in; the processes that serve read this.
+    mark = KeyMark(Storage.open(settings.storage_url))
+    if Keys(connect(settings.redis_url), mark).exist():
+        # If both are lost, nobody is let in; the processes that serve read this.
         os.environ["AUTH"] = "required"
     else:
         raise InvalidSetting(
             f"without keys, {host} is not listened on: start on 127.0.0.1 and make a key with "
             "`narrate keys create NAME`, or set AUTH=open if something else keeps others out"
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

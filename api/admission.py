@@ -8,7 +8,6 @@ import time
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from pydantic import BaseModel
 
@@ -22,13 +21,16 @@ from api.sender import Sender
 from api.submission import Submission
 from api.webhooks.target import webhook_of
 from shared.document import Segment
-from shared.errors import Busy, InvalidRequest, KeyReused, Unavailable
+from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, new_job_id
 from shared.ledger import name_key
 from shared.limits import Idempotency
 from shared.places import job_folder, reference_key
 from shared.roster import ServedModel
 from shared.webhooks import Webhook
+
+# They are read with the job at each poll.
+MAX_CHAPTERS = 2_000
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,13 @@ class CheckedJob:
     segments: list[Segment]
     outline: Outline
     cloned: Cloned | None = None
-    file: BinaryIO | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
+
+    @property
+    def has_files(self) -> bool:
+        """True if something of it goes into the storage."""
+        return self.cloned is not None
 
 
 def check(
@@ -59,7 +65,6 @@ def check(
         segments,
         outline=_outline(sent, segments),
         cloned=cloned,
-        file=sent.file,
         live=sent.live,
         webhook=webhook_of(request, settings),
     )
@@ -87,7 +92,7 @@ def admit(
     """
     job_id = new_job_id()
     try:
-        spec = _with_files(job, job_id, services)
+        spec, size_bytes = _with_recording(job, job_id, services)
         accepted = services.ledger.admit(
             job_id,
             spec,
@@ -101,12 +106,13 @@ def admit(
             priority=job.request.priority,
             cancel_after_s=cancel_after_s,
             webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
+            size_bytes=size_bytes,
         )
-    except (Busy, KeyReused, InvalidRequest):
-        _discard(job_id, services)
+    except (Busy, KeyReused, InvalidRequest, NotAdmitted):
+        _discard(job, job_id, services)
         raise
     if accepted != job_id:
-        _discard(job_id, services)
+        _discard(job, job_id, services)
         return services.ledger.job(accepted)
     services.announcer.announce(job.spec.model, len(job.segments))
     # It is accepted: whether Redis can still be asked after it is of no account.
@@ -139,18 +145,18 @@ def _accepted(
     )
 
 
-def _with_files(job: CheckedJob, job_id: str, services: Services) -> SpeechSpec:
-    """Store the files first, since a worker may need the reference at once."""
-    if job.file is not None:
-        services.storage.put(f"{job_folder(job_id)}/input", job.file)
+def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:
+    """The spec and the bytes of its recording, stored first, since a worker may need it at once."""
     if job.cloned is None:
-        return job.spec
-    stored = cloning.store(job.cloned, reference_key(job_id), services)
-    return job.spec.model_copy(update={"reference": stored})
+        return job.spec, 0
+    stored, size_bytes = cloning.store(job.cloned, reference_key(job_id), services)
+    return job.spec.model_copy(update={"reference": stored}), size_bytes
 
 
-def _discard(job_id: str, services: Services) -> None:
+def _discard(job: CheckedJob, job_id: str, services: Services) -> None:
     """Remove the files of a job that was not admitted; a file too many does no harm."""
+    if not job.has_files:
+        return
     with suppress(Unavailable):
         services.storage.delete_folder(job_folder(job_id))
 
@@ -172,6 +178,12 @@ def _outline(sent: Submission, segments: list[Segment]) -> Outline:
         first = bisect_left(starts, chapter.start)
         if first < len(segments):
             chapters[first] = chapter.title
+    if len(chapters) > MAX_CHAPTERS:
+        raise InvalidRequest(
+            f"the text has {len(chapters):,} chapters; the most is {MAX_CHAPTERS:,}: send it in "
+            "parts",
+            param="input",
+        )
     return Outline(
         title=sent.request.title or book.title,
         author=sent.request.author or book.author,

@@ -21,8 +21,9 @@ BAD = error(400, "A field is wrong; `param` names it")
 NO_KEY = error(401, "A key is needed, and none or a wrong one was sent")
 NOT_ALLOWED = error(403, "The key has not the scope for this")
 AWAY = error(503, "Try again after `Retry-After` seconds")
+BUSY = error(429, "Too much at once, or of today's share: try again after `Retry-After` seconds")
 # What every route behind a key may answer.
-COMMON = BAD | NO_KEY | NOT_ALLOWED | AWAY
+COMMON = BAD | NO_KEY | NOT_ALLOWED | BUSY | AWAY
 MISSING = COMMON | error(404, "No such job")
 REFUSALS = (
     COMMON
@@ -30,6 +31,5 @@ REFUSALS = (
     | error(408, "The body does not come")
     | error(413, "The body is too large")
     | error(415, "Neither JSON nor a form, or a file of another kind")
-    | error(429, "You have too much in the queue, or had your share of today: see `Retry-After`")
 )
 NOT_READY = MISSING | error(409, "Not ready, or never will be")

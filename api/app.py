@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 
@@ -12,13 +13,16 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 from api import errors
+from api.body_budget import BodyBudget
 from api.deps import Services
 from api.description import DESCRIPTION, SUMMARY, TAGS, describe
+from api.loopback import LoopbackOnly
 from api.middleware import BodyLimit, RequestId
 from api.outbound import Outbound
 from api.routes import (
     batches,
     events,
+    failed_webhooks,
     health,
     job_lists,
     jobs,
@@ -35,9 +39,11 @@ from api.webhooks.delivery import deliver
 from shared.settings import Settings
 from shared.webhooks import Events
 
+# A process that has just begun need not answer that it was not checked yet.
+FIRST_CHECKS_S = 1.0
 # In the order in which the description has them.
 ROUTES = (
-    *(jobs, job_lists, events, results, batches, webhooks),
+    *(jobs, job_lists, events, results, batches, webhooks, failed_webhooks),
     *(speech, voices, models, queue, health, page),
 )
 
@@ -47,9 +53,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load()
     services = Services.open(settings)
     deliverer = _deliverer(services)
+    services = replace(services, threads=(*services.threads, deliverer.thread))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        services.fitness.start()
+        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_S)
         if settings.webhook_targets != "off":
             deliverer.start()
         try:
@@ -73,8 +82,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for module in ROUTES:
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestId)
+    budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)
+    if settings.auth == "auto":
+        app.add_middleware(LoopbackOnly, keys=services.keys)
+    app.add_middleware(RequestId, log_requests=settings.log_requests)
     return app
 
 

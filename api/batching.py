@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import io
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import admission, errors, submission
 from api.admission import CheckedJob
+from api.bounds import MAX_EMPTY_LINES, check_json
 from api.deps import Services
 from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
@@ -104,15 +106,22 @@ def _refuse_urls(request: JobRequest) -> None:
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, with their numbers from 1."""
-    for number, raw in enumerate(content.removeprefix(codecs.BOM_UTF8).split(b"\n"), 1):
+    """The lines that are not empty, with their numbers from 1; one at a time, whatever there is."""
+    empty = 0
+    for number, raw in enumerate(io.BytesIO(content.removeprefix(codecs.BOM_UTF8)), 1):
         if raw.strip():
             yield number, raw
+        elif (empty := empty + 1) > MAX_EMPTY_LINES:
+            said = f"the batch has more than {MAX_EMPTY_LINES:,} empty lines"
+            raise InvalidRequest(said, param=f"line {number}")
 
 
 def _read(raw: bytes, where: str) -> RequestLine:
     try:
+        check_json(raw)
         return RequestLine.model_validate_json(raw, strict=True)
+    except InvalidRequest as error:
+        raise _bad(where, error.message, error.param) from None
     except ValidationError as error:
         told = errors.told(error.errors())
         raise _bad(where, told.message, told.param) from None

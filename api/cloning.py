@@ -38,10 +38,10 @@ def check(request: VoiceClone, services: Services, sender: Sender) -> Cloned:
     return Cloned(recording, request.reference.text)
 
 
-def store(cloned: Cloned, key: str, services: Services) -> StoredReference:
+def store(cloned: Cloned, key: str, services: Services) -> tuple[StoredReference, int]:
     """Store a job's own copy, so that it is spoken even if the voice is deleted.
 
-    Raises `InvalidRequest` if it was deleted just now.
+    Returns it with its size in bytes. Raises `InvalidRequest` if it was deleted just now.
     """
     content, voice = cloned.recording, cloned.voice
     if voice is not None:
@@ -53,9 +53,9 @@ def store(cloned: Cloned, key: str, services: Services) -> StoredReference:
     services.storage.put(key, content)
     digest = hashlib.sha256(content).hexdigest()
     stored = StoredReference(key=key, digest=digest, text=cloned.text)
-    if voice is None:
-        return stored
-    return stored.model_copy(update={"voice": voice.id, "voice_name": voice.name})
+    if voice is not None:
+        stored = stored.model_copy(update={"voice": voice.id, "voice_name": voice.name})
+    return stored, len(content)
 
 
 def _no_voice(name: str) -> InvalidRequest:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import Query
-from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
 from shared.audio.decoding import decode
@@ -23,8 +20,6 @@ from shared.timings import Timings
 LONGEST_S = 3_600
 # A codec's own delay is shorter.
 LONGEST_DELAY_S = 0.1
-# One at a time in a process, and who waits for it holds no thread.
-ONE_AT_A_TIME = CapacityLimiter(1)
 
 Wanted = Annotated[
     Format | None,
@@ -44,8 +39,8 @@ async def stored(job: Job, wanted: Format | None, services: Services) -> str:
             param="format",
         )
     key = other_key(job.result_key, wanted)
-    if not await run_in_threadpool(_is_there, key, services.storage):
-        await run_sync(_make, job, wanted, key, services, limiter=ONE_AT_A_TIME)
+    if not await services.storage_threads.run(_is_there, key, services.storage):
+        await services.converting.run(_make, job, wanted, key, services)
     return key
 
 

@@ -8,18 +8,27 @@ from typing import Annotated, Self, cast
 from fastapi import Depends, Request
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
+from starlette.concurrency import run_in_threadpool
 
+from api.held_answers import HeldAnswers
+from api.job_feeds import JobFeeds
+from api.rate_limit import RateLimit
 from api.splitting import Splitter
+from api.storage_threads import StorageThreads
 from shared.announcer import Announcer
+from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
+from shared.failed_webhooks import FailedWebhooks
+from shared.fitness import Fitness
 from shared.job_list import JobList
+from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.ledger import Ledger
 from shared.queue import make_app
 from shared.roster import Roster, Served
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 from shared.voices import Voices
 from shared.webhook_secrets import Secrets
 
@@ -38,35 +47,65 @@ class Services:
     served: Served
     voices: Voices
     storage: Storage
+    storage_threads: StorageThreads
+    converting: StorageThreads
+    fitness: Fitness
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
+    # Each says whether it has a problem.
+    threads: tuple[BackgroundThread, ...]
+    failed_webhooks: FailedWebhooks
+    feeds: JobFeeds
+    held: HeldAnswers
+    rate_limit: RateLimit
     splitter: Splitter
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
+        announcer = Announcer(make_app(settings.redis_url))
+        roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
+        ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        limits = StorageLimits.of_api(settings.storage_timeout_s)
+        storage = Storage.open(settings.storage_url, limits)
+        fitness = Fitness(settings, storage, redis_every_s=10, storage_every_s=30)
         return cls(
             settings=settings,
             redis=redis,
-            keys=Keys(redis),
-            ledger=Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts),
+            keys=Keys(redis, KeyMark(storage)),
+            ledger=ledger,
             job_list=JobList(redis),
             batches=Batches(redis),
-            roster=Roster(redis),
-            served=Served(Roster(redis)),
+            roster=roster,
+            served=Served(roster),
             voices=Voices(redis),
-            storage=Storage.open(settings.storage_url),
-            announcer=Announcer(make_app(settings.redis_url)),
+            storage=storage,
+            announcer=announcer,
             listeners=connect_listeners(settings.redis_url),
             webhook_secrets=Secrets(redis),
+            failed_webhooks=FailedWebhooks(redis),
+            feeds=JobFeeds(redis, ledger),
+            held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
+            rate_limit=RateLimit(settings.max_requests_per_s),
             splitter=Splitter.of(settings),
+            storage_threads=StorageThreads(),
+            # One at a time in a process, and a request that waits for its turn holds no thread.
+            converting=StorageThreads(
+                threads=1,
+                max_waiting=16,
+                max_wait_s=30.0,
+                refusal="other audio is being made into another format; try again shortly",
+            ),
+            fitness=fitness,
+            threads=(announcer.thread, *(check.thread for check in fitness.checks)),
         )
 
     async def close(self) -> None:
         """Close every connection."""
         await self.listeners.aclose()
+        await run_in_threadpool(self.fitness.stop)
         self.announcer.close()
         self.redis.close()
 

@@ -30,7 +30,10 @@ but at `/healthz` and `/readyz`. What belongs to another owner is not there for 
 """
 TAGS = [
     {"name": "jobs", "description": "Submit, follow, list, cancel and delete jobs."},
-    {"name": "webhooks", "description": "What signs the messages that tell of a job's progress."},
+    {
+        "name": "webhooks",
+        "description": "What signs the messages that tell of jobs, and those given up.",
+    },
     {"name": "speech", "description": "Speech at once, in the shape of OpenAI's API."},
     {"name": "results", "description": "What a completed job has become."},
     {"name": "batches", "description": "Many jobs at once, in the shape of OpenAI's Batch API."},

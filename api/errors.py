@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
+from api.access_log import note
 from api.schemas import ErrorBody, ErrorObject
 from shared.errors import (
     AudioDamaged,
     BatchNotFound,
+    BodiesFull,
     Busy,
     DayQuotaExceeded,
     FetchFailed,
@@ -32,18 +34,23 @@ from shared.errors import (
     QueueError,
     QuotaExceeded,
     SplitterBusy,
+    StorageRefused,
     SynthesisFailed,
     TooComplex,
     TooLarge,
+    TooManyListeners,
+    TooManyRequests,
     TooManyVoices,
     Unauthenticated,
     Unavailable,
     UnsupportedMedia,
     VoiceNotFound,
+    WebhookNotFound,
 )
 from shared.jobs import Task
 
-STATUS = {
+T = TypeVar("T")
+STATUS: dict[type[QueueError], HTTPStatus] = {
     AudioDamaged: HTTPStatus.INTERNAL_SERVER_ERROR,
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     TooComplex: HTTPStatus.BAD_REQUEST,
@@ -55,6 +62,7 @@ STATUS = {
     ObjectNotFound: HTTPStatus.NOT_FOUND,
     ModelNotFound: HTTPStatus.NOT_FOUND,
     VoiceNotFound: HTTPStatus.NOT_FOUND,
+    WebhookNotFound: HTTPStatus.NOT_FOUND,
     JobNotReady: HTTPStatus.CONFLICT,
     KeyReused: HTTPStatus.CONFLICT,
     NameTaken: HTTPStatus.CONFLICT,
@@ -62,20 +70,25 @@ STATUS = {
     TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     DayQuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyListeners: HTTPStatus.TOO_MANY_REQUESTS,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
+    BodiesFull: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     SplitterBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StorageRefused: HTTPStatus.SERVICE_UNAVAILABLE,
     SynthesisFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 # As OpenAI's clients know them.
 KINDS = {429: "rate_limit_error"}
 METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
-HEADERS = {
+HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
     Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
+    StorageRefused: {"Retry-After": "60"},
     # No client should try all day long.
     DayQuotaExceeded: {"x-should-retry": "false"},
 }
@@ -102,7 +115,12 @@ def _body(status: int, message: str, code: str, param: str | None) -> ErrorBody:
 
 
 def _status(error: QueueError) -> int:
-    return STATUS.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _nearest(STATUS, error, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def _nearest(table: Mapping[type[QueueError], T], error: QueueError, default: T) -> T:
+    """The entry of an error's class, or of the nearest of its ancestors."""
+    return next((table[kind] for kind in type(error).__mro__ if kind in table), default)
 
 
 def install(app: FastAPI) -> None:
@@ -114,7 +132,15 @@ def install(app: FastAPI) -> None:
 
 
 def _ours(_request: Request, error: QueueError) -> JSONResponse:
-    headers = HEADERS.get(type(error), {})
+    return refusal(error)
+
+
+def refusal(error: QueueError) -> JSONResponse:
+    """One of our errors as an answer, with its headers; it is noted for the log."""
+    note(code=error.code)
+    if isinstance(error, (Unauthenticated, Forbidden)):
+        note(reason=error.message)
+    headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
     return response(_status(error), error.message, error.code, error.param, **headers)

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Request
 
+from api.bounds import limited_by
 from shared.errors import InvalidRequest
 
 Header = dict[str, Any]
@@ -23,10 +24,15 @@ def _header(name: str, description: str, **schema: Any) -> Header:
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key", "The same request is accepted once.", minLength=1, maxLength=MOST_CHARS
 )
-PREFER = _header("Prefer", "`wait=n`: hold the answer for up to n seconds, 60 at the most.")
+PREFER = _header(
+    "Prefer",
+    "`wait=n`: hold the answer for up to n seconds, 60 at the most.",
+    **limited_by("MAX_HEAD_BYTES"),
+)
 CANCEL_AFTER = _header(
     "Cancel-After",
     "Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
+    maxLength=15,
     pattern="^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$",
 )
 

@@ -9,6 +9,9 @@ from pydantic import BaseModel, Field
 from shared.formats import Format
 from shared.jobs import SAMPLE_RATE, TERMINAL, Job, Priority, Status
 
+# A poll of a book does not repeat all of its contents.
+MAX_LISTED_CHAPTERS = 100
+
 
 class JobError(BaseModel):
     """Why a job failed."""
@@ -87,7 +90,10 @@ class JobObject(BaseModel):
     voice_id: str | None = Field(description="Of a voice that was uploaded.")
     language: str
     title: str | None
-    chapters: list[ChapterObject]
+    chapters: list[ChapterObject] = Field(
+        description=f"The first {MAX_LISTED_CHAPTERS}; the timings of a completed job have all."
+    )
+    chapter_count: int
     segments: SegmentCounts
     audio: Audio | None
     synthesis: Synthesis
@@ -120,7 +126,11 @@ class JobObject(BaseModel):
             voice_id=reference.voice if reference else None,
             language=job.spec.language,
             title=job.outline.title,
-            chapters=[ChapterObject(**each._asdict()) for each in job.outline.chapters],
+            chapters=[
+                ChapterObject(**each._asdict())
+                for each in job.outline.chapters[:MAX_LISTED_CHAPTERS]
+            ],
+            chapter_count=len(job.outline.chapters),
             segments=SegmentCounts(
                 total=job.total,
                 completed=job.completed,

@@ -10,16 +10,21 @@ from collections.abc import Sequence
 
 from shared.connection import connect
 from shared.errors import QueueError
+from shared.key_mark import MARK, KeyMark
 from shared.keys import Key, Keys, Quota, Scope
 from shared.settings import Settings
+from shared.storage import Storage
 
-EPILOG = """The keys are those of REDIS_URL, or of the `narrate up` that runs on this machine;
-`narrate keys --data DIR` is about the one that keeps everything in DIR."""
+EPILOG = """The keys are those of REDIS_URL, with a mark in STORAGE_URL (set both as for the API),
+or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has its data
+in DIR."""
 
 
 OWNER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 FIRST = """The first key: from now on every request needs one, and sees what is its owner's.
-What was sent before is nobody's: it is spoken, and expires."""
+What was sent before is nobody's: it is spoken, and expires.
+A mark that keys exist is in the storage ({place}).
+Set AUTH=required too: then not even the loss of Redis and of the storage opens the service."""
 LAST = "No key is left: every request is refused until one is created."
 
 
@@ -27,8 +32,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Parse the command line and do what it says, on the Redis of the settings."""
     options = _parser().parse_args(argv)
     try:
-        redis = connect(Settings.load().redis_url)
-        sys.stdout.write("\n".join(options.does(Keys(redis), options)) + "\n")
+        settings = Settings.load()
+        # Only a command that makes a key writes the mark, so only that one opens the storage.
+        is_create = options.does is _create
+        mark = KeyMark(Storage.open(settings.storage_url)) if is_create else None
+        options.storage_url = settings.storage_url
+        keys = Keys(connect(settings.redis_url), mark)
+        sys.stdout.write("\n".join(options.does(keys, options)) + "\n")
     except QueueError as error:
         sys.exit(f"narrate: {error}")
 
@@ -69,7 +79,7 @@ def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     scopes = tuple(Scope(scope) for scope in options.scope or Scope)
     _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
     if is_first:
-        sys.stderr.write(f"{FIRST}\n")
+        sys.stderr.write(FIRST.format(place=f"{options.storage_url}/{MARK}") + "\n")
     return [token]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, cast
 
 import numpy as np
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
+from api.storage_threads import StorageThreads
 from shared.audio import Pcm, decode_wav
 from shared.audio.seams import NOTHING, Seam, pause_samples
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
@@ -37,11 +38,20 @@ class Listener:
     the streams have lost. `sent` samples were heard so far, `silent` of them in pauses.
     """
 
-    def __init__(self, job: Job, *, redis: Redis, ledger: Ledger, storage: Storage) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        redis: Redis,
+        ledger: Ledger,
+        storage: Storage,
+        storage_threads: StorageThreads | None = None,
+    ) -> None:
         self._job = job
         self._redis = redis
         self._ledger = ledger
         self._storage = storage
+        self._storage_threads = storage_threads or StorageThreads()
         self.sent = 0
         self.silent = 0
 
@@ -88,7 +98,8 @@ class Listener:
         return state
 
     async def _stored(self, key: str) -> Pcm:
-        return await _patiently(lambda: decode_wav(self._storage.get(key)))
+        run = self._storage_threads.run
+        return await _patiently(lambda: decode_wav(self._storage.get(key)), run)
 
     async def _rest(self, key: str) -> Pcm:
         """What is left of the whole job, once that is stored."""
@@ -143,11 +154,14 @@ class _Attempt:
         return new
 
 
-async def _patiently(call: Callable[[], T]) -> T:
+async def _patiently(
+    call: Callable[[], T],
+    run: Callable[[Callable[[], T]], Awaitable[T]] = run_in_threadpool,
+) -> T:
     """What a call returns, in a thread, once what it needs is there."""
     while True:
         try:
-            return await run_in_threadpool(call)
+            return await run(call)
         except Unavailable as error:
             await _wait(error)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
+from api.access_log import note
 from api.deps import Services, services_of
 from api.sender import Reader, Sender, Speaker
 from shared.errors import JobNotFound
@@ -24,6 +25,7 @@ def find(job_id: str, services: Services, sender: Sender) -> Job:
     job = services.ledger.job(known)
     if not sender.sees(job.owner):
         raise JobNotFound(f"no job {job_id!r}", param="job_id")
+    note(job=job.id)
     return job
 
 

@@ -7,6 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from api.bounds import (
+    MAX_LANGUAGE_CHARS,
+    MAX_METADATA,
+    MAX_MODEL_CHARS,
+    MAX_VOICE_CHARS,
+    limited_by,
+)
 from shared.formats import Format
 from shared.jobs import Priority, Sampling
 from shared.webhooks import EventType
@@ -18,7 +25,7 @@ Metadata = Annotated[
         Annotated[str, StringConstraints(max_length=64)],
         Annotated[str, StringConstraints(max_length=512)],
     ],
-    Field(max_length=16),
+    Field(max_length=MAX_METADATA),
 ]
 
 
@@ -37,11 +44,24 @@ class InputFormat(StrEnum):
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input: Annotated[str, Field(description="The text to speak.", min_length=1)]
+    input: Annotated[
+        str,
+        Field(
+            description="The text to speak.",
+            min_length=1,
+            json_schema_extra=limited_by("MAX_INPUT_CHARS"),
+        ),
+    ]
     model: str | None = Field(
-        default=None, description="A served model, long or short name; by default one for the task."
+        default=None,
+        max_length=MAX_MODEL_CHARS,
+        description="A served model, long or short name; by default one for the task.",
     )
-    language: str = Field(default="auto", description="As listed by `/v1/models`, or `auto`.")
+    language: str = Field(
+        default="auto",
+        max_length=MAX_LANGUAGE_CHARS,
+        description="As listed by `/v1/models`, or `auto`.",
+    )
     input_format: InputFormat = InputFormat.TEXT
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."
@@ -63,7 +83,10 @@ class _Request(BaseModel):
         description="An http(s) URL that is told how the job gets on, signed as Standard Webhooks.",
     )
     webhook_events_filter: list[EventType] | None = Field(
-        default=None, min_length=1, description="What it is told; by default only the job's end."
+        default=None,
+        min_length=1,
+        max_length=len(EventType),
+        description="What it is told; by default only the job's end.",
     )
 
 
@@ -77,7 +100,7 @@ class CustomVoice(_Request):
     model_config = _example(task="custom_voice", voice="vivian", input="The lamp was lit.")
 
     task: Literal["custom_voice"]
-    voice: str
+    voice: str = Field(max_length=MAX_VOICE_CHARS)
     instructions: Instructions | None = None
 
 
@@ -99,7 +122,10 @@ class Reference(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    audio: str = Field(description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.")
+    audio: str = Field(
+        description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.",
+        json_schema_extra=limited_by("MAX_BODY_BYTES"),
+    )
     text: Instructions | None = Field(
         default=None,
         description="What is said in it; without it only the speaker's timbre is used.",
@@ -125,7 +151,7 @@ class VoiceClone(_Request):
     voice: str | None = Field(
         default=None,
         min_length=1,
-        max_length=128,
+        max_length=MAX_VOICE_CHARS,
         description="The id or name of a voice that you have uploaded, instead of `reference`.",
     )
 

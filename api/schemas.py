@@ -90,8 +90,24 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class CheckObject(BaseModel):
+    """One of the things that the API needs, and the reason why it cannot be used."""
+
+    ok: bool
+    problem: str | None = None
+    warnings: list[str] = []
+
+
 class Readiness(BaseModel):
     """That jobs are accepted, and how many workers live to speak them."""
 
     status: Literal["ok"] = "ok"
     workers: int
+    checks: dict[str, CheckObject]
+
+
+class NotReady(ErrorBody):
+    """That jobs cannot be accepted now, with the check that failed."""
+
+    status: Literal["not_ready"] = "not_ready"
+    checks: dict[str, CheckObject]

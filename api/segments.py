@@ -15,13 +15,15 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
 
     Raises `InvalidRequest` if there are none or too many, and `TooComplex` if it takes too long.
     """
+    # More than an owner, or the queue, may have open at all could never be admitted.
+    most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
     with cpu_limit(settings.max_split_cpu_s):
         segments = split(
             document.text,
             _language(request, document),
             settings.max_segment_chars,
             chapters=document.chapters,
-            most=settings.max_segments,
+            most=most,
         )
     if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")

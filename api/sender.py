@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
@@ -13,12 +13,13 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.access_log import note
 from api.deps import services_of
 from api.headers import idempotency_key
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
-from shared.keys import Key, KeyTable, Scope
-from shared.limits import Limits
+from shared.keys import Key, KeyTable, Quota, Scope
+from shared.limits import NO_LIMIT, Limits
 from shared.settings import Settings
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -28,8 +29,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 class Sender:
     """The owner of what is sent, and the client's own name for this request, if it gave one.
 
-    Without a `key` the server is open: everybody sees everything, and a token only tells those
-    apart who take turns.
+    Without a `key` the server is open: all senders are one owner, whatever token they send.
     """
 
     owner: str
@@ -56,21 +56,22 @@ class Sender:
 
     def limits(self, settings: Settings) -> Limits:
         """How much may be accepted of this sender: what its key says, else what settings say."""
-        bounds = Limits(settings.max_open_segments, settings.max_open_jobs, settings.max_open_chars)
-        if self.key is None:
-            return bounds
-        quota = self.key.quota
+        quota = self.key.quota if self.key else Quota()
         return Limits(
-            bounds.open_segments,
-            quota.open_jobs or bounds.owner_jobs,
-            bounds.owner_chars,
-            quota.chars_per_day or bounds.day_chars,
-            quota.audio_s_per_day or bounds.day_audio_s,
+            open_segments=settings.max_open_segments,
+            owner_jobs=quota.open_jobs or settings.max_open_jobs,
+            owner_chars=settings.max_open_chars,
+            owner_segments=settings.max_owner_segments,
+            owner_bytes=settings.max_open_bytes,
+            day_chars=quota.chars_per_day or NO_LIMIT,
+            day_audio_s=quota.audio_s_per_day or NO_LIMIT,
         )
 
 
 class Authenticate(HTTPBearer):
-    """Reads the key, before anything else is read; raises `Unauthenticated` or `Forbidden`.
+    """Reads the key, before anything else is read.
+
+    Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
 
     One dependency, and a part of the description, since every request pays for it.
     """
@@ -93,10 +94,13 @@ class Authenticate(HTTPBearer):
         token, table = _token(request), services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
-        if services.settings.auth != "required" and not table.keys:
+        if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
-            return Sender(_nickname(token))
+            note(owner=PUBLIC)
+            return Sender(PUBLIC)
         key = _key(token, table)
+        note(owner=key.owner, key=key.id)
+        services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
@@ -118,6 +122,25 @@ Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
 From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
 
 
+async def _hold_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+async def _hold_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+async def _hold_once(sender: From, request: Request) -> AsyncIterator[None]:
+    with services_of(request).held.place(sender.owner):
+        yield
+
+
+# Of routes whose answers are held, until they have been sent; each raises `TooManyListeners`.
+HELD_TO_READ, HELD_TO_SPEAK, HELD_ONCE = map(Depends, (_hold_to_read, _hold_to_speak, _hold_once))
+
+
 def _token(request: Request) -> str:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
@@ -128,13 +151,10 @@ def _key(token: str, table: KeyTable) -> Key:
         raise Unauthenticated("send a key: Authorization: Bearer tts_…")
     key = table.find(token)
     if key is None:
+        if (known := table.id_of(token)) is not None:
+            note(key=known)
         raise Unauthenticated("this key is not known here, or was revoked")
     return key
-
-
-def _nickname(token: str) -> str:
-    """Whose turn it is on an open server; a token is kept as its hash only."""
-    return hashlib.sha256(token.encode()).hexdigest()[:32] if token else PUBLIC
 
 
 def _refuse_strange_pages(request: Request, settings: Settings) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from api import admission, submission, voices
+from api.admission import CheckedJob
 from api.deps import Services
 from api.fitting import fit
 from api.openai_names import is_any_model, voice_of
@@ -25,7 +26,12 @@ NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
 
 
 def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
-    """Admit the job of a request; raises as `admission.check` and `admission.admit` do.
+    """Admit the job of a request; raises as `check` and `admission.admit` do."""
+    return admission.admit(check(asked, services, sender), services, sender)
+
+
+def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJob:
+    """The job of a request, checked; raises as `admission.check` does.
 
     Beyond that, `ModelNotFound` if nothing of that name is served, and `Unavailable` if no worker
     that serves it lives: nobody wants to listen until one does.
@@ -47,7 +53,7 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
         raise type(error)(error.message, param=param) from error
     if not any(model.workers for model in served if model.card.id == checked.spec.model):
         raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
-    return admission.admit(checked, services, sender)
+    return checked
 
 
 def _with_saved_voice(

@@ -21,6 +21,13 @@ from pydantic_core import CoreSchema
 from starlette.concurrency import run_in_threadpool
 
 from api.bodies import body_errors, kind_of
+from api.bounds import (
+    MAX_LANGUAGE_CHARS,
+    MAX_MODEL_CHARS,
+    MAX_VOICE_CHARS,
+    check_json,
+    limited_by,
+)
 from shared.errors import UnsupportedMedia
 from shared.formats import SpeechFormat
 from shared.jobs import Task
@@ -47,14 +54,20 @@ def _voice(sent: Any) -> Any:
     return sent["id"] if isinstance(sent, dict) and "id" in sent else sent
 
 
+_VOICE = {"type": "string", "maxLength": MAX_VOICE_CHARS}
 Voice = Annotated[
-    str,
+    Annotated[str, StringConstraints(max_length=MAX_VOICE_CHARS)],
     BeforeValidator(_voice),
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string"},
-                {"type": "object", "properties": {"id": {"type": "string"}}, "required": ["id"]},
+                _VOICE,
+                {
+                    "type": "object",
+                    "properties": {"id": _VOICE},
+                    "required": ["id"],
+                    **limited_by("MAX_JSON_TOKENS"),
+                },
             ]
         }
     ),
@@ -71,11 +84,21 @@ class SpeechRequest(BaseModel):
     there are many clients of OpenAI's API, and each sends something of its own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", json_schema_extra=limited_by("MAX_JSON_TOKENS")
+    )
 
-    input: Annotated[str, Field(description="The text to speak.", min_length=1)]
+    input: Annotated[
+        str,
+        Field(
+            description="The text to speak.",
+            min_length=1,
+            json_schema_extra=limited_by("MAX_SPEECH_CHARS"),
+        ),
+    ]
     model: str | None = Field(
         default=None,
+        max_length=MAX_MODEL_CHARS,
         description="A served model; `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` or none: any of them.",
     )
     voice: Voice | None = Field(
@@ -87,9 +110,15 @@ class SpeechRequest(BaseModel):
     speed: float = Field(default=1.0, ge=0.25, le=4, description="2 is twice as fast.")
     stream_format: Literal["audio", "sse"] = "audio"
     task_type: TaskType | None = None
-    language: str = Field(default="auto", description="As listed by `/v1/models`, in any case.")
+    language: str = Field(
+        default="auto",
+        max_length=MAX_LANGUAGE_CHARS,
+        description="As listed by `/v1/models`, in any case.",
+    )
     ref_audio: str | None = Field(
-        default=None, description="The voice to clone: a file in base64, or a data: URL."
+        default=None,
+        description="The voice to clone: a file in base64, or a data: URL.",
+        json_schema_extra=limited_by("MAX_BODY_BYTES"),
     )
     ref_text: Instructions | None = Field(default=None, description="What is said in it.")
     x_vector_only_mode: bool = Field(
@@ -126,6 +155,7 @@ async def _sent(request: Request) -> SpeechRequest:
 
 
 def _validate(content: bytes) -> SpeechRequest:
+    check_json(content)
     with body_errors():
         return SpeechRequest.model_validate_json(content, strict=True)
 

@@ -97,7 +97,13 @@ async def events_of(
 
 
 def _listener(job: Job, services: Services) -> Listener:
-    return Listener(job, redis=services.listeners, ledger=services.ledger, storage=services.storage)
+    return Listener(
+        job,
+        redis=services.listeners,
+        ledger=services.ledger,
+        storage=services.storage,
+        storage_threads=services.storage_threads,
+    )
 
 
 async def _encoded(listener: Listener, asked: SpeechRequest) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter
@@ -16,35 +16,38 @@ from starlette.datastructures import FormData, UploadFile
 
 from api import documents
 from api.bodies import body_errors, fields_of, kind_of
+from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
-from api.requests import KINDS, InputFormat, JobRequest
+from api.requests import KINDS, InputFormat, JobRequest, VoiceClone
 from api.segments import segments_of
 from api.splitting import LONG_BYTES
 from shared.cpu_limit import cpu_limit
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
+from shared.jobs import Task
 from shared.settings import Settings
 from shared.text import headings
 
 REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
 NESTED = ("metadata", "sampling", "webhook_events_filter")
-MAX_FIELDS = 40
 # Read at once: a trip to another thread takes longer.
 SHORT_BYTES = 4_096
 
 # What the body may be, for the description: FastAPI knows of one kind only.
 _UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in KINDS]}
+_FILE = {"type": "string", "format": "binary", **limited_by("MAX_BODY_BYTES")}
 _FORM = {
     "type": "object",
     "required": ["file", "task"],
     "description": f"The fields of the JSON, but `input`; {', '.join(NESTED)} as JSON.",
     "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
+    "maxProperties": MAX_FORM_FIELDS + MAX_FORM_FILES,
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "txt, md or epub"},
-        "task": {"type": "string"},
-        "reference": {"type": "string", "format": "binary"},
-        "reference_text": {"type": "string"},
+        "file": {**_FILE, "description": "txt, md or epub"},
+        "task": {"type": "string", "enum": list(Task)},
+        "reference": _FILE,
+        "reference_text": {"type": "string", "maxLength": 2_000},
     },
 }
 _ENCODING = {
@@ -64,7 +67,7 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A request, its text with its chapters, and the form and file that it came in, if it did.
+    """A request, its text with its chapters, and the form that it came in, if it did.
 
     `live` is what was asked for by somebody who listens while it is spoken. A long text comes with
     its `segments`.
@@ -73,9 +76,13 @@ class Submission:
     request: JobRequest
     document: Document
     form: FormData | None = None
-    file: BinaryIO | None = None
     live: BaseModel | None = None
     segments: list[Segment] | None = None
+
+    @property
+    def needs_storage(self) -> bool:
+        """True if it has a recording to be stored, or names a voice that was."""
+        return isinstance(self.request, VoiceClone)
 
     async def close(self) -> None:
         """Let go of the form's files."""
@@ -110,7 +117,7 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
         sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
     )
     request = _validate(_fields(form) | {"input": document.text})
-    return Submission(request, document, form, sent.file)
+    return Submission(request, document, form)
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -134,6 +141,7 @@ def _field(name: str, value: UploadFile | str) -> Any:
         return base64.b64encode(value.file.read()).decode()
     if name not in NESTED:
         return value
+    check_json(value.encode("utf-8", "replace"), name)
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
@@ -141,6 +149,8 @@ def _field(name: str, value: UploadFile | str) -> Any:
 
 
 def _validate(content: bytes | dict[str, Any]) -> JobRequest:
+    if isinstance(content, bytes):
+        check_json(content)
     with body_errors():
         if isinstance(content, dict):
             return REQUEST.validate_python(content)
@@ -174,7 +184,7 @@ async def submission(request: Request) -> Submission:
         return await run(request, len(content), partial(_read_json, content, settings))
     if kind == "multipart/form-data":
         async with AsyncExitStack() as opened:
-            reading = request.form(max_files=2, max_fields=MAX_FIELDS)
+            reading = request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
             form = await opened.enter_async_context(reading)
             # A file of a few bytes may be a book, since it may be packed.
             sent = await run(request, LONG_BYTES + 1, partial(_read_form, form, settings))

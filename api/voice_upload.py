@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from api.bodies import body_errors, fields_of, kind_of
+from api.bounds import limited_by
 from api.deps import Use
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
@@ -64,7 +65,14 @@ class Upload(BaseModel):
         },
     )
 
-    content: Annotated[bytes, Field(alias=FILE, description="wav, flac, mp3 or ogg; 10 s is best")]
+    content: Annotated[
+        bytes,
+        Field(
+            alias=FILE,
+            description="wav, flac, mp3 or ogg; 10 s is best",
+            json_schema_extra=limited_by("MAX_VOICE_BYTES"),
+        ),
+    ]
     name: Annotated[_Name, Field(description="How you call it; each only once.")]
     consent: Annotated[
         str,

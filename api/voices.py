@@ -64,18 +64,12 @@ def keep(upload: Upload, services: Services, sender: Sender, served: list[Served
         return services.voices.create(voice, most=services.settings.max_voices)
     except (NameTaken, TooManyVoices):
         # After any other error perhaps it is there; if not, the sweep finds its folder.
-        _remove_files(voice.id, services)
+        remove_files(voice.id, services)
         raise
 
 
-def remove(voice: Voice, services: Services) -> None:
-    """Delete a voice and all that was made of it; jobs that were accepted are still spoken."""
-    services.voices.delete(voice.id)
-    _remove_files(voice.id, services)
-
-
-def _remove_files(voice_id: str, services: Services) -> None:
-    """Now; what a worker was just about to store goes when voices are swept."""
+def remove_files(voice_id: str, services: Services) -> None:
+    """Remove the files of a voice whose record is gone; what is missed here is swept later."""
     with suppress(Unavailable):
         services.storage.delete_folder(voice_folder(voice_id))
 

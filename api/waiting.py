@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
-from shared.errors import InvalidRequest
+from api.job_feeds import POLL_S, JobFeed
+from shared.errors import InvalidRequest, JobNotFound, TooManyListeners
 from shared.jobs import TERMINAL, Job
 
 LONGEST_S = 60
@@ -29,39 +28,40 @@ def preferred_wait(request: Request) -> int:
     return min(int(found[1]), LONGEST_S) if found else 0
 
 
-class Waiting:
-    """Who waits in this process: so many of an owner and in all; others are told at once."""
-
-    def __init__(self, most: int, of_one: int) -> None:
-        self._most, self._of_one = most, of_one
-        self._owners: Counter[str] = Counter()
-
-    @contextmanager
-    def place(self, owner: str) -> Iterator[bool]:
-        """Whether there is a place to wait in."""
-        if self._owners[owner] >= self._of_one or self._owners.total() >= self._most:
-            yield False
-            return
-        self._owners[owner] += 1
-        try:
-            yield True
-        finally:
-            self._owners[owner] -= 1
-
-
-WAITING = Waiting(most=128, of_one=32)
-
-
 async def wait(job: Job, seconds: float, services: Services, request: Request) -> Job:
-    """The job when it has ended, or as it stands after so many seconds, or when nobody asks."""
+    """The job when it has ended, or as it stands after so many seconds, or when nobody asks.
+
+    If as many answers are held as may be, it is the job as it stands now.
+    """
+    with suppress(TooManyListeners), services.held.place(job.owner):
+        return await _wait(job, seconds, services, request)
+    return job
+
+
+async def _wait(job: Job, seconds: float, services: Services, request: Request) -> Job:
+    """Look at short pauses at first, for short jobs; then with all that follow the job."""
     deadline, pause_s = time.monotonic() + seconds, FIRST_PAUSE_S
-    with WAITING.place(job.owner) as is_free:
-        while is_free and job.status not in TERMINAL and time.monotonic() < deadline:
-            await asyncio.sleep(min(pause_s, max(0, deadline - time.monotonic())))
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    with services.feeds.following(job) as feed:
+        while job.status not in TERMINAL and (left_s := deadline - time.monotonic()) > 0:
+            if pause_s < POLL_S:
+                await asyncio.sleep(min(pause_s, left_s))
+                job = await run_in_threadpool(services.ledger.job, job.id)
+                feed.update(job)
+            else:
+                job = await _followed(feed, job, min(pause_s, left_s))
             if await request.is_disconnected():
                 break
-            job = await run_in_threadpool(services.ledger.job, job.id)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+    return job
+
+
+async def _followed(feed: JobFeed, job: Job, within_s: float) -> Job:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            newer = await feed.after(job)
+            if newer is None:
+                raise JobNotFound(f"no job {job.name or job.id!r}", param="job_id")
+            return newer
     return job
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from client import terminal
 from client.batches import batch
 from client.errors import NarrateError
-from client.keys import keys
+from client.keys import server_command
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
 from client.output import FORMATS
@@ -21,6 +21,7 @@ from client.up import up
 from client.voices import add_voice, delete_voice, list_voices
 
 PRIORITIES = ("low", "normal", "high")
+SERVER_COMMANDS = ("keys", "models")
 OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 
@@ -49,9 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`narrate FILE` is `narrate read FILE`; options after `keys` are not ours."""
-    if argv[:1] == ["keys"]:
-        return ["keys", "--", *argv[1:]]
+    """`narrate FILE` is `narrate read FILE`; options after `keys` and `models` are not ours."""
+    if argv and argv[0] in SERVER_COMMANDS:
+        return [argv[0], "--", *argv[1:]]
     is_file = bool(argv) and not argv[0].startswith("-") and argv[0] not in commands
     return ["read", *argv] if is_file else list(argv)
 
@@ -73,8 +74,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("cancel", _add_cancel, "cancel a job or batch"),
         ("voices", _add_voices, "list voices, upload one of your own, delete it"),
         ("keys", _add_keys, "create, list and revoke the server's API keys"),
+        ("models", _add_models, "list the server's models, forget one that is gone"),
     ):
-        own_help = name != "keys"
+        own_help = name not in SERVER_COMMANDS
         add(commands.add_parser(name, help=does, prog=f"narrate {name}", add_help=own_help))
     return parser, commands.choices
 
@@ -134,8 +136,16 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
-    # What they mean is said by the server's own command, which gets them as they are.
-    parser.set_defaults(command=lambda args: keys(args.rest[1:]))
+    _add_server_command(parser, "keys")
+
+
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    _add_server_command(parser, "models")
+
+
+def _add_server_command(parser: argparse.ArgumentParser, module: str) -> None:
+    # The server's own command gets its options as they are, and says what they mean.
+    parser.set_defaults(command=lambda args: server_command(module, args.rest[1:]))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
 
 

@@ -59,6 +59,17 @@ class ChildExited(NarrateError):
 
     def __init__(self, name: str, exit_code: int, log: Path | None) -> None:
         how = f"with exit code {exit_code}" if exit_code >= 0 else f"on signal {-exit_code}"
-        where = f"its log is {log}" if log else "its output is above"
+        where = f"its log is {log}{_last_line(log)}" if log else "its output is above"
         super().__init__(f"{name} ended {how}: {where}")
         self.name, self.exit_code, self.log = name, exit_code, log
+
+
+def _last_line(log: Path, within_bytes: int = 4_096) -> str:
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - within_bytes))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+    except OSError:
+        return ""
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f", which ends with: {last[:300]}" if last else ""

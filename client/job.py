@@ -58,7 +58,8 @@ class Job:
     error_code: str | None
     error_message: str | None
     segments: Segments
-    chapters: tuple[str, ...]
+    chapters: tuple[str, ...]  # the first ones
+    chapter_count: int
     audio: Audio | None
     synthesis: Synthesis
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -88,6 +89,7 @@ class Job:
             error_message=error.get("message"),
             segments=_segments(body.get("segments") or {}),
             chapters=tuple(chapter["title"] for chapter in body.get("chapters") or ()),
+            chapter_count=int(body.get("chapter_count") or len(body.get("chapters") or ())),
             audio=_audio(body.get("audio")),
             synthesis=_synthesis(body.get("synthesis") or {}),
             raw=body,

@@ -1,4 +1,4 @@
-"""`narrate keys`: the server's own command for keys, told which Redis it is about."""
+"""`narrate keys` and `narrate models`: the server's own commands, with the Redis of `--data`."""
 
 import argparse
 import os
@@ -8,25 +8,26 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client.errors import NarrateError
-from client.local.data_folder import REDIS_URL, default_data_folder
+from client.local.data_folder import REDIS_URL, RESULTS, default_data_folder
 
 
-def keys(argv: Sequence[str]) -> int:
-    """Run it and return its exit code.
+def server_command(module: str, argv: Sequence[str]) -> int:
+    """Run `keys` or `models` of the server and return its exit code.
 
-    Keys lie in the Redis of REDIS_URL, or else of the `narrate up` that runs on `--data`. Whoever
-    may reach that may do anything, so no key is asked for.
+    Both lie in the Redis of REDIS_URL, or else of the `narrate up` that runs on `--data`. A user
+    that may reach that may do anything, so no key is asked for.
     """
-    rest, data = _without_data(list(argv))
+    rest, data = _without_data(f"narrate {module}", list(argv))
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
         env["REDIS_URL"] = _redis_of(data)
-    command = [sys.executable, "-m", "api.keys", *rest]
+        env["STORAGE_URL"] = (data / RESULTS).resolve().as_uri()
+    command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
 
 
-def _without_data(argv: list[str]) -> tuple[list[str], Path]:
-    parser = argparse.ArgumentParser(prog="narrate keys", add_help=False, allow_abbrev=False)
+def _without_data(prog: str, argv: list[str]) -> tuple[list[str], Path]:
+    parser = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
     parser.add_argument("--data", type=Path, default=default_data_folder())
     options, rest = parser.parse_known_args(argv)
     return rest, options.data

@@ -36,7 +36,7 @@ def read(args: argparse.Namespace) -> int:
     wanted = options(args, output) | {"title": args.title, "author": args.author}
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.file, **narrator.settle(wanted))
-        chapters = f", {len(job.chapters)} chapters" if job.chapters else ""
+        chapters = f", {job.chapter_count} chapters" if job.chapters else ""
         return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
 
 

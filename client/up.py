@@ -9,7 +9,13 @@ from typing import Self
 
 from client import terminal
 from client.catalogue import Model
-from client.errors import ChildExited, RequestRefused
+from client.errors import (
+    ChildExited,
+    NarrateError,
+    RequestRefused,
+    ServerUnreachable,
+    StartFailed,
+)
 from client.local.stack import POLL_S, Stack
 from client.narrator import DEFAULT_URL, Narrator
 
@@ -44,9 +50,10 @@ class StopRequest:
 
 
 def up(args: argparse.Namespace) -> int:
-    """Start the stack, say when it is ready, and stop it when asked; 1 if a process ends by itself.
+    """Start the stack, say when it is ready, start again what ends, and stop it all when asked.
 
-    Raises StartFailed before anything runs.
+    Returns 0 if it was asked to stop, 1 if a process cannot start. Raises StartFailed before
+    anything runs.
     """
     stack = Stack(
         args.models or args.default_models,
@@ -59,7 +66,7 @@ def up(args: argparse.Namespace) -> int:
         terminal.note(f"Starting {_parts(stack)}; everything is kept in {stack.data}")
         try:
             _run(stack, stop_requested)
-        except ChildExited as error:
+        except (ChildExited, StartFailed) as error:
             terminal.error(f"{error}; stopping the rest")
             return 1
         terminal.note("Stopping when the segments under way are done; Ctrl-C again to stop now")
@@ -67,14 +74,19 @@ def up(args: argparse.Namespace) -> int:
 
 
 def _run(stack: Stack, stop_requested: StopRequest) -> None:
-    while not stop_requested and not stack.ready():
-        time.sleep(POLL_S)
-    if not stop_requested:
-        _announce(stack.url)
+    announced = False
     while not stop_requested:
         for ended in stack.tend():
+            if not announced and _is_hopeless(ended):
+                raise ended
             terminal.note(f"{ended}; starting it again")
+        announced = announced or (stack.ready() and _announce(stack.url))
         time.sleep(POLL_S)
+
+
+def _is_hopeless(ended: NarrateError) -> bool:
+    """True of what a process says itself, such as that there is no such model; not of a signal."""
+    return not isinstance(ended, ChildExited) or ended.exit_code > 0
 
 
 def _parts(stack: Stack) -> str:
@@ -83,15 +95,19 @@ def _parts(stack: Stack) -> str:
     return f"Redis, the API on {stack.url} and {workers}{each} for {', '.join(stack.models)}"
 
 
-def _announce(url: str) -> None:
+def _announce(url: str) -> bool:
+    """Say that it is ready; False if the API went away meanwhile."""
     try:
         with Narrator(url) as narrator:
             served = [model for model in narrator.models() if model.workers]
     except RequestRefused as error:
         terminal.say(f"Ready on {url} ({error.message}, or set NARRATE_KEY); Ctrl-C stops it")
-        return
+        return True
+    except ServerUnreachable:
+        return False
     terminal.say(f"Ready on {url} with {', '.join(model.id for model in served)}; Ctrl-C stops it")
     terminal.say(f"Try in another terminal: {_example(url, served)}")
+    return True
 
 
 def _example(url: str, served: Sequence[Model]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
 
 from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from shared.background import BackgroundThread
 from shared.queue import SYNTHESISE, queue_name
 
 # Messages of a model: more would only lie there, and what is missing is found by reconciling.
@@ -33,8 +33,8 @@ class Announcer:
         self._due: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name="announcer", daemon=True)
-        self._thread.start()
+        self.thread = BackgroundThread("announcer", self._loop)
+        self.thread.start()
 
     def announce(self, model: str, segments: int = 1) -> None:
         """Say that so many segments more wait for a model; returns at once."""
@@ -47,17 +47,24 @@ class Announcer:
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self._thread.join(timeout=2)
+        self.thread.stop(timeout_s=2)
 
-    def _loop(self) -> None:
+    def _loop(self, stopping: threading.Event) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._due or self._closed)
                 due, self._due = self._due, Counter()
                 if not due:
                     return
-            if not self._send(due):
-                time.sleep(BUSY_S)
+            try:
+                has_sent = self._send(due)
+            except BaseException:
+                # So that the thread fails again as long as nothing can be sent.
+                for model, segments in due.items():
+                    self.announce(model, segments)
+                raise
+            if not has_sent:
+                stopping.wait(BUSY_S)
 
     def _send(self, due: Counter[str]) -> bool:
         """Send what is due; False if the queue had messages enough."""

@@ -51,6 +51,7 @@ class Batches:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._begin = redis.register_script(load("batch_begin"))
+        self._lines = redis.register_script(load("batch_lines"))
         self._admitted = redis.register_script(load("batch_admitted"))
         self._cancelling = redis.register_script(load("batch_cancelling"))
         self._abandon = redis.register_script(load("batch_abandon"))
@@ -88,8 +89,13 @@ class Batches:
 
         Raises `Unavailable` if the batch was abandoned meanwhile.
         """
+        written = [line.model_dump_json() for line in lines]
         with redis_errors():
-            there = self._admitted(args=[batch_id, *(line.model_dump_json() for line in lines)])
+            there = all(
+                self._lines(args=[batch_id, first, *written[first : first + PAGE]])
+                for first in range(0, len(written), PAGE)
+            )
+            there = there and self._admitted(args=[batch_id])
         if not there:
             raise Unavailable("the batch was refused where it was sent, too: send it again")
 

@@ -44,6 +44,12 @@ class BatchNotFound(QueueError):
     code = "batch_not_found"
 
 
+class WebhookNotFound(QueueError):
+    """Raised when no webhook of that id was given up."""
+
+    code = "webhook_not_found"
+
+
 class VoiceNotFound(QueueError):
     """Raised when there is no voice of that id or name."""
 
@@ -104,6 +110,12 @@ class ModelNotFound(QueueError):
     code = "model_not_found"
 
 
+class ModelInUse(QueueError):
+    """Raised when a model cannot be forgotten: a worker serves it, or segments wait for it."""
+
+    code = "model_in_use"
+
+
 class SynthesisFailed(QueueError):
     """Raised when a job that somebody listens to has failed; `code` is the job's own."""
 
@@ -118,6 +130,19 @@ class Unavailable(QueueError):
     """Raised when Redis, the storage or every worker is away; the same request may pass later."""
 
     code = "service_unavailable"
+
+
+class NotAdmitted(Unavailable):
+    """Raised when it is sure that nothing of a request was accepted: it can be sent again."""
+
+
+class StorageRefused(Unavailable):
+    """Raised when the storage answers and refuses: credentials, permission or a missing bucket.
+
+    Only an operator can change that, so that a retry is of little use.
+    """
+
+    code = "storage_refused"
 
 
 class Busy(QueueError):
@@ -152,6 +177,24 @@ class DayQuotaExceeded(QuotaExceeded):
     code = "insufficient_quota"
 
 
+class TooManyListeners(Busy):
+    """Raised when as many answers are held open as may be, for the owner or in all."""
+
+    code = "too_many_listeners"
+
+
+class TooManyRequests(Busy):
+    """Raised when an owner sends more requests a second than it may."""
+
+    code = "rate_limit_exceeded"
+
+
+class BodiesFull(Busy):
+    """Raised when as many bytes of bodies are in memory as may be, for the owner or in all."""
+
+    code = "too_many_bodies"
+
+
 class KeyReused(QueueError):
     """Raised when an idempotency key comes with another request than before."""
 
@@ -174,6 +217,12 @@ class FetchFailed(QueueError):
     """Raised when a URL that a client named gives nothing that can be used, or not in time."""
 
     code = "fetch_failed"
+
+
+class Misconfigured(QueueError):
+    """Raised when what the settings name cannot be worked with; says what to do."""
+
+    code = "misconfigured"
 
 
 class InvalidSetting(QueueError):

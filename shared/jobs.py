@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.formats import Format
 
 SAMPLE_RATE = 24_000
+# Counted up when older workers could not speak a job as it is written: they leave it to others.
+JOB_VERSION = 2
 # The owner of jobs that come without a key.
 PUBLIC = "public"
 
@@ -27,10 +29,13 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
+# A job whose segments are not all in the ledger yet: no client and no worker sees it.
+ADMITTING = "admitting"
 
 # The one table of legal changes, for jobs and segments alike; the Lua scripts get it from here.
 # in_progress → queued: a worker handed a segment back, or its lease ran out.
-TRANSITIONS: dict[Status, frozenset[Status]] = {
+TRANSITIONS: dict[str, frozenset[Status]] = {
+    ADMITTING: frozenset({Status.QUEUED}),
     Status.QUEUED: frozenset({Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED}),
     Status.IN_PROGRESS: TERMINAL | {Status.QUEUED},
     Status.COMPLETED: frozenset(),
@@ -47,7 +52,7 @@ class Priority(StrEnum):
     HIGH = "high"
 
 
-# What a character costs in turns: a high job is given four times as many as a normal one.
+# The weight of a frame in turns: a high job is given four times as many as a normal one.
 WEIGHTS = {Priority.LOW: 4.0, Priority.NORMAL: 1.0, Priority.HIGH: 0.25}
 
 
@@ -204,7 +209,8 @@ class SegmentState(Record):
 class Job(Record):
     """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock.
 
-    `name` is the id that its client gave it, if it did.
+    `name` is the id that its client gave it, if it did. Of a job that is not `is_understood`, a
+    newer version has written more than is here: its files are that version's, too.
     """
 
     id: str
@@ -232,6 +238,7 @@ class Job(Record):
     webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None
+    is_understood: bool = True
 
     @property
     def is_overdue(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
+import math
 import secrets
 import threading
 import time
@@ -19,11 +21,18 @@ from redis import Redis
 from shared.connection import redis_errors
 from shared.errors import KeyNotFound, Unavailable
 from shared.jobs import Record
+from shared.key_mark import KeyMark
 
 PREFIX = "tts"
 TABLE, VERSION = "tts:keys", "tts:keys:version"
+# A random value, there from when a process found neither key nor mark until a key is made or Redis
+# loses its data: while it is the same, the storage need not be read again.
+OPEN = "tts:keys:open"
 # How long a key that was revoked may still be taken by a process that has looked before.
 FRESH_S = 1.0
+# Between two attempts to write the mark.
+MARK_RETRY_S = 30.0
+_log = logging.getLogger(__name__)
 
 
 class Scope(StrEnum):
@@ -57,28 +66,42 @@ class Key(Record):
 
 @dataclass(frozen=True)
 class KeyTable:
-    """All keys by id, as they were at one moment."""
+    """All keys by id, as they were at one moment, and whether a request needs one."""
 
     keys: Mapping[str, Key]
+    required: bool = False
 
     def find(self, token: str) -> Key | None:
         """The live key of a token.
 
         The time it takes says nothing of the secret: hashes are compared, and always one.
         """
-        prefix, _, rest = token.partition("_")
-        key_id, _, secret = rest.partition("_")
+        prefix, key_id, secret = _parts(token)
         key = self.keys.get(key_id)
         same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
         is_live = key is not None and key.revoked_at is None
         return key if same and is_live and prefix == PREFIX else None
 
+    def id_of(self, token: str) -> str | None:
+        """The id in a token, if it is that of a key, live or not, whatever the secret: for logs."""
+        _, key_id, _ = _parts(token)
+        return key_id if key_id in self.keys else None
+
 
 class Keys:
-    """The keys in Redis; every method raises `Unavailable` while it is away."""
+    """The keys in Redis; every method raises `Unavailable` while it is away.
 
-    def __init__(self, redis: Redis) -> None:
+    An object that has seen a key, or the mark that one was made, requires keys from then on: a
+    Redis that loses its data opens nothing. If Redis has no keys and the storage cannot be read,
+    `look` raises `Unavailable`, since nothing then says that the service is open.
+    """
+
+    def __init__(self, redis: Redis, mark: KeyMark | None = None) -> None:
         self._redis = redis
+        self._mark = mark
+        self._seen = False  # a key, or the mark
+        self._open: str | None = None  # the value of OPEN before the storage had no mark
+        self._marked_s: float | None = None  # the last attempt to write the mark
         self._lock = threading.Lock()
         self._table = KeyTable({})
         self._version: str | None = None
@@ -93,7 +116,12 @@ class Keys:
         scopes: tuple[Scope, ...] = tuple(Scope),
         quota: Quota | None = None,
     ) -> tuple[Key, str]:
-        """Make a key; returns it and its token, which nobody can be told again."""
+        """Make a key; returns it and its token, which nobody can be told again.
+
+        The mark is written first: it must not be missing when Redis is lost a moment later.
+        """
+        if self._mark is not None:
+            self._mark.set()
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         key = Key(
             id=key_id,
@@ -122,8 +150,8 @@ class Keys:
         return sorted(self._read().values(), key=lambda key: key.created_at)
 
     def exist(self) -> bool:
-        """Whether any key was ever made: from then on one is asked for."""
-        return bool(self.look().keys)
+        """True if any key was ever made: from then on one is asked for."""
+        return self.look().required
 
     def find(self, token: str) -> Key | None:
         """The live key of a token."""
@@ -163,10 +191,53 @@ class Keys:
 
     def _changed(self) -> KeyTable:
         with redis_errors():
-            version = cast("str | None", self._redis.get(VERSION))
-        if version != self._version or version is None:
-            self._table, self._version = KeyTable(self._read()), version
+            version, is_open = cast("list[str | None]", self._redis.mget(VERSION, OPEN))
+        if version is None:
+            return KeyTable({}, required=self._is_closed(is_open))
+        if version != self._version:
+            self._table, self._version = KeyTable(self._read(), required=True), version
+        self._seen = True
+        self._keep_mark()
         return self._table
+
+    def _is_closed(self, is_open: str | None) -> bool:
+        """True if keys are required though Redis has none."""
+        if self._version is not None:
+            _log.warning("Redis has lost the API keys; requests are refused until one is made")
+            self._version = None
+        if not self._seen and (is_open is None or is_open != self._open):
+            # In this order: a key that is made after the storage was read deletes the value.
+            self._open = is_open or self._declare_open()
+            self._seen = self._mark is not None and self._mark.is_set()
+            if self._seen:
+                _log.warning("Keys were made, and Redis has none; requests are refused")
+        return self._seen
+
+    def _declare_open(self) -> str | None:
+        """The value of OPEN; None if a full Redis takes none: each look then reads the storage."""
+        try:
+            with redis_errors():
+                self._redis.set(OPEN, secrets.token_hex(8), nx=True)
+                return cast("str | None", self._redis.get(OPEN))
+        except Unavailable:
+            return None
+
+    def _keep_mark(self) -> None:
+        """Write the mark, aside: no request waits for the storage."""
+        now_s = time.monotonic()
+        if self._mark is None or (self._marked_s and now_s - self._marked_s < MARK_RETRY_S):
+            return
+        self._marked_s = now_s
+        threading.Thread(target=self._set_mark, name="key-mark", daemon=True).start()
+
+    def _set_mark(self) -> None:
+        assert self._mark is not None
+        try:
+            self._mark.set()
+        except Unavailable as error:
+            _log.warning("The mark that keys exist is not written yet: %s", error)
+        else:
+            self._marked_s = math.inf
 
     def _read(self) -> dict[str, Key]:
         with redis_errors():
@@ -176,8 +247,16 @@ class Keys:
     def _write(self, key: Key) -> None:
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.hset(TABLE, key.id, key.model_dump_json())
-            pipe.incr(VERSION)
+            # By chance, not by counting: after a loss of data it must not come to an old value.
+            pipe.set(VERSION, secrets.token_hex(8))
+            pipe.delete(OPEN)
             pipe.execute()
+
+
+def _parts(token: str) -> tuple[str, str, str]:
+    prefix, _, rest = token.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return prefix, key_id, secret
 
 
 def _digest(secret: str) -> str:

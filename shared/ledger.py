@@ -6,45 +6,48 @@ The keys are named here and in `lua/`. Redis keeps the time: workers' clocks do 
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 from pydantic import ValidationError
 from redis import Redis
 
+from shared.admission import Admission, AdmissionOptions, NewJob
 from shared.connection import redis_errors
 from shared.document import Segment
 from shared.errors import JobNotFound, StaleClaim
 from shared.jobs import (
+    JOB_VERSION,
     NO_OUTLINE,
     PUBLIC,
-    SAMPLE_RATE,
-    WEIGHTS,
     Claim,
     Job,
     Outline,
-    Priority,
     SegmentResult,
     SegmentState,
     SpeechSpec,
     SpokenSegment,
     segment_id,
 )
-from shared.limits import UNLIMITED, Idempotency, Limits, refusal
+from shared.limits import UNLIMITED, Limits
 from shared.queue import queue_name
-from shared.rows import SPOKEN, read_job, read_spoken, write_range
+from shared.rows import SPOKEN, read_job, read_spoken
 from shared.scripts import load
-from shared.webhooks import Webhook
 
 SCRIPTS = (
-    *("admit", "claim", "renew", "commit", "note", "fail", "release"),
+    *("claim", "renew", "commit", "note", "fail", "release", "unreadable"),
     *("cancel", "reconcile", "overdue", "forget", "look", "listen", "leave"),
 )
 STATE = ("status", "result_key", "error_code", "error_message")
 PAGE = 500
+# Seconds for which a job that no worker can read waits for one of another version.
+UNREAD_WITHIN_S = 24 * 3_600
+MAX_STEPS = 40
 # Longer than anybody waits and listens.
 LISTENED_S = 6 * 3_600
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -58,9 +61,10 @@ class Ledger:
     ) -> None:
         self._redis = redis
         self._lease_s = lease_s
-        self._max_attempts = max_attempts
+        self.max_attempts = self._max_attempts = max_attempts
         self._worker = worker
         self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
+        self._admission = Admission(redis)
 
     def _run(self, name: str, *args: str | int | float) -> Any:
         with redis_errors():
@@ -80,43 +84,23 @@ class Ledger:
         outline: Outline = NO_OUTLINE,
         owner: str = PUBLIC,
         limits: Limits = UNLIMITED,
-        idempotency: Idempotency | None = None,
-        batch: str | None = None,
-        name: str | None = None,
-        priority: Priority = Priority.NORMAL,
-        cancel_after_s: float | None = None,
-        webhook: Webhook | None = None,
+        **options: Unpack[AdmissionOptions],
     ) -> str:
         """Accept a job of these segments; from here on it will end, one way or another.
 
         Returns its id: another one than `job_id` if the same request was accepted before. Raises
-        `Overloaded`, `QuotaExceeded` or `KeyReused`.
+        `Overloaded`, `QuotaExceeded`, `KeyReused` or, if nothing was accepted, `NotAdmitted`.
         """
-        job = {
-            "id": job_id,
-            "owner": owner,
-            "model": spec.model,
-            "spec": spec.model_dump_json(),
-            "outline": outline.model_dump_json(),
-            "chars": sum(len(segment.text) for segment in segments),
-            "limits": limits._asdict() | {"day_samples": limits.day_audio_s * SAMPLE_RATE},
-            **(idempotency._asdict() if idempotency else {}),
-            "priority": priority,
-            "weight": WEIGHTS[priority],
-            **_given(batch=batch, name=name, cancel_after_s=cancel_after_s),
-            **({"webhook": webhook.model_dump_json()} if webhook else {}),
-        }
-        parts = [part for segment in segments for part in (segment.text, write_range(segment))]
-        outcome, detail = self._run("admit", json.dumps(job), *parts)
-        if outcome in ("accepted", "known"):
-            return str(detail)
-        raise refusal(outcome, detail, limits)
+        job = NewJob(job_id, spec, outline, owner, limits, **options)
+        return self._admission.admit(job, segments)
 
     def claim(self, model: str) -> Claim | None:
         """Take the next segment or join of a model for one lease; None when nothing waits."""
         # If the answer is lost with its connection, it is asked for again, not for another one.
         question = secrets.token_hex(8)
-        return self._claimed(self._run("claim", model, self._worker, self._lease_s, question))
+        return self._claimed(
+            self._run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
+        )
 
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
         if not reply:
@@ -125,8 +109,9 @@ class Ledger:
         try:
             read = SpeechSpec.model_validate_json(spec)
         except ValidationError:
-            reason = "the job was written by another version, which this worker cannot read"
-            self._run("fail", segment, epoch, "unreadable_job", reason)
+            # A worker of the version that wrote it can, if one is left.
+            _log.warning("Handed %s back: another version has written its job", segment)
+            self._run("unreadable", segment, epoch, self._max_attempts, UNREAD_WITHIN_S)
             return None
         return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
@@ -211,9 +196,15 @@ class Ledger:
         """Count one less who listens, since it has heard all; returns how many still do."""
         return int(self._run("leave", job_id))
 
-    def reconcile(self, *, limit: int = 1_000) -> list[tuple[str, int]]:
-        """Take back overdue leases; returns (model, messages that are missing in its queue)."""
-        reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
+    def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
+        """Take back overdue leases; returns (model, messages that are missing in its queue).
+
+        One step deals with up to `limit` entries of a kind, and one call takes up to `MAX_STEPS`.
+        """
+        for _ in range(MAX_STEPS):
+            goes_on, *reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
+            if not goes_on:
+                break
         return [(model, int(missing)) for model, missing in _pairs(reply)]
 
     def messages(self, model: str) -> int:
@@ -242,8 +233,15 @@ class Ledger:
         return cast(list[str], ids)
 
     def forget(self, job_id: str) -> bool:
-        """Delete all records of an ended job; False if it has not ended."""
-        return bool(self._run("forget", job_id))
+        """Delete all records of an ended job, a part at a time; False if it has not ended.
+
+        From the first part on the job is not there; what a caller that dies leaves is deleted by
+        reconciling.
+        """
+        left = self._run("forget", job_id)
+        while left > 0:
+            left = self._run("forget", job_id)
+        return bool(left == 0)
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
         """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
@@ -304,10 +302,6 @@ class Ledger:
 def name_key(name: str) -> str:
     """The idempotency key of a job to which its client gives a name."""
     return f"name:{name}"
-
-
-def _given(**fields: Any) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _unknown(job_id: str) -> JobNotFound:

@@ -7,17 +7,22 @@ from typing import NamedTuple
 from shared.errors import DayQuotaExceeded, KeyReused, Overloaded, QueueError, QuotaExceeded
 
 NO_LIMIT = 10**12
+# The least that a segment counts: however short, it costs the queue and the model something.
+MIN_SEGMENT_CHARS = 20
 
 
 class Limits(NamedTuple):
-    """The most segments that may be open in all; jobs and characters of one owner.
+    """The most open segments in all; open jobs, characters, segments and bytes of one owner.
 
-    `day_chars` may be accepted of an owner, and `day_audio_s` seconds spoken, in a day of UTC.
+    `day_chars` may be accepted of an owner, and `day_audio_s` seconds of audio, in a day of UTC. A
+    segment counts at least `MIN_SEGMENT_CHARS`; bytes are those of recordings to be cloned.
     """
 
     open_segments: int = NO_LIMIT
     owner_jobs: int = NO_LIMIT
     owner_chars: int = NO_LIMIT
+    owner_segments: int = NO_LIMIT
+    owner_bytes: int = NO_LIMIT
     day_chars: int = NO_LIMIT
     day_audio_s: int = NO_LIMIT
 
@@ -43,12 +48,18 @@ def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
         case "too_many_chars":
             said = f"more than {limits.owner_chars:,} characters of yours would be waiting"
             return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
+        case "too_many_segments":
+            said = f"more than {limits.owner_segments:,} segments of yours would be waiting"
+            return QuotaExceeded(f"{said}; wait for some to be spoken", retry_after_s=int(detail))
+        case "too_many_bytes":
+            said = f"more than {limits.owner_bytes:,} bytes of recordings of yours would be waiting"
+            return QuotaExceeded(f"{said}; wait for some jobs to end", retry_after_s=int(detail))
         case "day_chars":
             said = f"more than your {limits.day_chars:,} characters a day"
             return DayQuotaExceeded(f"{said}; the next day begins at 0:00 UTC", retry_after_s=120)
         case "day_audio_s":
-            said = f"you have had your {limits.day_audio_s:,} seconds of audio of this day"
-            return DayQuotaExceeded(f"{said}; the next begins at 0:00 UTC", retry_after_s=120)
+            said = f"this would be more than your {limits.day_audio_s:,} seconds of audio a day"
+            return DayQuotaExceeded(f"{said}; the next day begins at 0:00 UTC", retry_after_s=120)
         case "reused":
             return KeyReused(
                 "another request came with this id or key before: use another one for this",

@@ -9,6 +9,24 @@ _OURS = ("api", "shared", "worker")
 
 def configure(level: str) -> None:
     """Log ours at `level`; the libraries only where they warn."""
-    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(message)s", force=True)
+    written = logging.StreamHandler()
+    written.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    # No line shows these, and each request would pay for them.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging.basicConfig(level="WARNING", handlers=[written], force=True)
     for name in _OURS:
         logging.getLogger(name).setLevel(level.upper())
+
+
+class OneLine(logging.Formatter):
+    """Writes a message as one line: control characters, which a client may have sent, are escaped.
+
+    Only a traceback has lines of its own.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        line = super().formatMessage(record)
+        if line.isprintable():
+            return line
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from celery import Celery
 
+from shared import broker
+from shared.redis_address import RedisAddress
+
 SYNTHESISE = "worker.synthesise"
 
 
@@ -17,8 +20,10 @@ def queue_name(model: str) -> str:
 
 def make_app(redis_url: str) -> Celery:
     """A Celery application on Redis, for a publisher and a worker alike."""
-    app = Celery("qwen-tts-queue", broker=redis_url)
+    address = RedisAddress.parse(redis_url)
+    app = Celery("qwen-tts-queue", broker=str(address))
     app.conf.update(
+        broker_transport=f"{broker.__name__}:{broker.Transport.__name__}",
         task_acks_late=True,
         task_ignore_result=True,
         task_publish_retry_policy={"max_retries": 1},
@@ -33,6 +38,9 @@ def make_app(redis_url: str) -> Celery:
         broker_pool_acquire_timeout=2,
         broker_pool_limit=64,  # more than the API has threads, so that none waits for another
         broker_transport_options={
+            "address": address,
+            # kombu shares connections between applications whose options look the same.
+            "account": address.fingerprint,
             "visibility_timeout": 30,
             "unacked_restore_interval": 2,
             "unacked_restore_throttle": 1,

@@ -1,4 +1,4 @@
-"""The roster: which workers live, and which model each serves."""
+"""The roster: the workers that live, and the model that each serves."""
 
 from __future__ import annotations
 
@@ -11,30 +11,43 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.connection import redis_errors
+from shared.errors import ModelInUse, ModelNotFound
 from shared.models import ModelCard
+from shared.scripts import load
 
-CARDS = "tts:models"
+CARDS, SEEN = "tts:models", "tts:models:seen"
 PRESENCE_S = 10
+# The score of a worker that signs in between our look at the clock and that at the workers.
+LATE_S = 10
+DAY_S = 24 * 3_600.0
 FRESH_S = 0.5
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model that a worker has offered, and how many workers serve it now."""
+    """A model that a worker has offered, and how many workers serve it now.
+
+    `seen_s` is when the last worker signed in, in Unix seconds by Redis's clock.
+    """
 
     card: ModelCard
     workers: int
+    seen_s: float = 0.0
 
 
 class Roster:
-    """Who serves what. A card stays when its workers leave: the queue waits for the next one.
+    """The workers and their models.
 
-    Every method raises `Unavailable` while Redis is away.
+    A model stays on offer for `model_ttl_s` seconds after its last worker has left: jobs for it
+    wait for the next one. Its card stays until it is forgotten. Every method raises `Unavailable`
+    while Redis is away.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, model_ttl_s: float = DAY_S) -> None:
         self._redis = redis
+        self._model_ttl_s = model_ttl_s
+        self._forget = redis.register_script(load("model_forget"))
 
     def sign_in(self, worker: str, card: ModelCard) -> None:
         """Say that `worker` serves the model, for the next `PRESENCE_S` seconds."""
@@ -42,8 +55,10 @@ class Roster:
             now = self._now()
             pipe = self._redis.pipeline()
             pipe.hset(CARDS, card.id, card.model_dump_json())
+            pipe.zadd(SEEN, {card.id: now})
             pipe.zadd(_presence(card.id), {worker: now + PRESENCE_S})
             pipe.zremrangebyscore(_presence(card.id), "-inf", now)
+            pipe.zremrangebyscore(_presence(card.id), now + PRESENCE_S + LATE_S, "+inf")
             pipe.execute()
 
     def sign_out(self, worker: str, card: ModelCard) -> None:
@@ -52,20 +67,14 @@ class Roster:
             self._redis.zrem(_presence(card.id), worker)
 
     def models(self) -> list[ServedModel]:
-        """Every model that was ever offered, those with live workers first."""
-        with redis_errors():
-            cards = cast(dict[str, str], self._redis.hgetall(CARDS))
-            now = self._now()
-            pipe = self._redis.pipeline()
-            for name in cards:
-                pipe.zcount(_presence(name), now, "+inf")
-            counts = pipe.execute()
-        served = [
-            ServedModel(card, count)
-            for card, count in zip(map(_read, cards.values()), counts, strict=True)
-            if card is not None
-        ]
-        return sorted(served, key=lambda model: (model.workers == 0, model.card.id))
+        """Every model on offer, those with live workers first."""
+        now, known = self._look()
+        oldest = now - self._model_ttl_s
+        return [model for model in known if model.workers or model.seen_s > oldest]
+
+    def known(self) -> list[ServedModel]:
+        """Every model that was ever offered and is not forgotten, those with live workers first."""
+        return self._look()[1]
 
     def workers(self) -> set[str]:
         """Every live worker."""
@@ -76,9 +85,51 @@ class Roster:
                 worker
                 for model in models
                 for worker in cast(
-                    list[str], self._redis.zrangebyscore(_presence(model), now, "inf")
+                    list[str],
+                    self._redis.zrangebyscore(_presence(model), now, now + PRESENCE_S + LATE_S),
                 )
             }
+
+    def forget(self, model: str) -> None:
+        """Forget a model as if it had never been offered; the next worker offers it again.
+
+        Raises `ModelNotFound`, or `ModelInUse` while a worker lives or segments wait for it.
+        """
+        with redis_errors():
+            found, workers, waiting = self._forget(
+                args=[model, _presence(model), PRESENCE_S + LATE_S]
+            )
+        if not found:
+            raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
+        if workers:
+            raise ModelInUse(f"{model} has {workers} live workers: stop them first")
+        if waiting:
+            raise ModelInUse(
+                f"{waiting} segments wait for {model}: start a worker of it, or cancel their jobs"
+            )
+
+    def _look(self) -> tuple[float, list[ServedModel]]:
+        with redis_errors():
+            now = self._now()
+            pipe = self._redis.pipeline()
+            pipe.hgetall(CARDS)
+            pipe.zrange(SEEN, 0, -1, withscores=True)
+            cards, scores = pipe.execute()
+            seen = dict(scores)
+            for name in cards:
+                # No worker of a version that notes it has signed in yet: its time begins now.
+                if name not in seen:
+                    pipe.zadd(SEEN, {name: now}, nx=True)
+            added = len(pipe)
+            for name in cards:
+                pipe.zcount(_presence(name), now, now + PRESENCE_S + LATE_S)
+            counts = pipe.execute()[added:]
+        known = [
+            ServedModel(card, count, seen.get(name, now))
+            for name, text, count in zip(cards, cards.values(), counts, strict=True)
+            if (card := _read(text)) is not None
+        ]
+        return now, sorted(known, key=lambda model: (model.workers == 0, model.card.id))
 
     def _now(self) -> float:
         seconds, micros = self._redis.time()

@@ -8,19 +8,40 @@ from importlib.resources import files
 
 from shared.jobs import TRANSITIONS
 
-COMMON = ("prelude", "webhooks", "turns", "batches", "ends")
+COMMON = ("prelude", "webhooks", "turns", "batches", "ends", "deletion")
 # These run most often, and each part that they do not need would cost them something every time.
-FEWER = {"admit": ("prelude", "turns"), "look": ("prelude", "turns")}
+PARTS = {
+    "admit": ("prelude", "turns", "admission"),
+    "admit_part": ("prelude", "turns", "admission"),
+    "look": ("prelude", "turns"),
+    "queue": ("prelude", "turns"),
+    "agree": ("prelude",),
+    "model_forget": ("prelude",),
+}
+# A Redis that is full, read-only or cannot write its disk still answers these.
+READS = ("look", "queue")
+# A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
+TAKES_IN = ("admit", "admit_part", "voice_begin", "voice_create", "batch_begin", "batch_admitted")
 
 
 @cache
 def load(name: str) -> str:
-    """The source of `lua/{name}.lua`, after the parts that it may need."""
+    """The source of `lua/{name}.lua`, after its flags and the parts that it may need."""
     folder = files("shared") / "lua"
     parts = [
-        (folder / f"{part}.lua").read_text("utf-8") for part in (*FEWER.get(name, COMMON), name)
+        (folder / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, COMMON), name)
     ]
-    return "".join(parts).replace("@TRANSITIONS@", _table())
+    return _flags(name) + "".join(parts).replace("@TRANSITIONS@", _table())
+
+
+def _flags(name: str) -> str:
+    """The line that tells Redis 7 what a step may do.
+
+    Source: redis.io, "Redis programmability: script flags".
+    """
+    if name in READS:
+        return "#!lua flags=no-writes\n"
+    return "#!lua\n" if name in TAKES_IN else "#!lua flags=allow-oom\n"
 
 
 def _table() -> str:

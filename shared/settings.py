@@ -10,6 +10,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidSetting
 from shared.models import DEFAULT_MODEL
+from shared.redis_address import RedisAddress
+
+# Marks of a URL that may hold a password: such a value is never repeated.
+MARKS = ("@", "?", "#")
 
 
 class Settings(BaseSettings):
@@ -20,11 +24,16 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
 
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", pattern="^(rediss?|unix)://.")
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     storage_url: str = Field(
         default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
         pattern="^(file:///|(s3|gs|az|https?)://.)",
+        repr=False,
     )
+    # The API's limit for a silent storage; a worker has five times as long.
+    storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    # A Redis that may evict keys is taken all the same.
+    allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Worker
@@ -39,6 +48,7 @@ class Settings(BaseSettings):
     # API
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
+    log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
     max_speech_chars: int = Field(default=4_096, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
@@ -53,14 +63,28 @@ class Settings(BaseSettings):
     max_open_segments: int = Field(default=500_000, ge=1)
     max_open_jobs: int = Field(default=1_000, ge=1)
     max_open_chars: int = Field(default=20_000_000, ge=1)
+    max_owner_segments: int = Field(default=125_000, ge=1)
+    max_open_bytes: int = Field(default=2**30, ge=0)
+    # Of one process, each of these four.
+    max_listeners: int = Field(default=1_000, ge=1)
+    max_owner_listeners: int = Field(default=100, ge=1)
+    max_requests_per_s: float = Field(default=500, ge=0)
+    max_bodies_bytes: int = Field(default=256 * 2**20, ge=1_024)
     # `any`: loopback and private addresses too, for receivers on one's own network.
     reference_urls: Literal["off", "public", "any"] = "off"
     webhook_targets: Literal["off", "public", "any"] = "public"
+    model_ttl_s: float = Field(default=24 * 3_600.0, gt=0)
 
     # Ledger
     result_ttl_s: float = Field(default=7 * 24 * 3_600.0, gt=0)
     lease_s: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_is_one_server(cls, url: str) -> str:
+        RedisAddress.parse(url)
+        return url
 
     @field_validator("precision")
     @classmethod
@@ -81,4 +105,8 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"]).upper()
-            raise InvalidSetting(f"{name}={first['input']!r}: {first['msg']}", param=name) from None
+            said = first["msg"].removeprefix("Value error, ")
+            value = str(first["input"])
+            is_secret = name.endswith("URL") and any(mark in value for mark in MARKS)
+            shown = name if is_secret else f"{name}={first['input']!r}"
+            raise InvalidSetting(f"{shown}: {said}", param=name) from None

@@ -1,23 +1,59 @@
-"""Where audio lies: a local folder by default, S3 and others by URL, through obstore."""
+"""The storage of audio: a local folder by default, S3 and others by URL, through obstore."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import unquote, urlsplit
 
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, NotSupportedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import ObjectNotFound, Unavailable
+from shared.storage_errors import storage_errors
 
 if TYPE_CHECKING:
-    from obstore import GetResult  # obstore has it in its types only
+    from obstore.store import ClientConfig, RetryConfig  # obstore has them in its types only
+
+# The object whose content is the storage's id: see `shared.storage_identity`.
+MARKER = "storage.id"
+# A piece of a download; a stalled storage is noticed between two of them.
+PIECE_BYTES = 2**20
+# A write of up to 256 KiB has the short limit of reads.
+SMALL_BYTES = 2**18
+READ_S = 60.0
+# What the environment may say of the connection, which obstore forgets once it is given any option.
+_FROM_ENVIRONMENT = (
+    *("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate"),
+    *("proxy_excludes", "root_certificate", "http1_only", "http2_only"),
+)
+_PROVIDERS = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+
+
+@dataclass(frozen=True)
+class StorageLimits:
+    """Seconds that a storage may be silent, and that a request of a long write may take."""
+
+    silent_s: float = 10.0
+    write_s: float = 60.0
+
+    @classmethod
+    def of_api(cls, timeout_s: float) -> Self:
+        """Short limits, since clients wait."""
+        return cls(timeout_s, 7.5 * timeout_s)
+
+    @classmethod
+    def of_worker(cls, timeout_s: float) -> Self:
+        """Five times as long, since a worker tries again for as long as its claim holds."""
+        return cls(5 * timeout_s, 30 * timeout_s)
 
 
 @dataclass(frozen=True)
@@ -31,57 +67,128 @@ class StoredObject:
 class Storage:
     """Objects by key; a write is seen whole or not at all.
 
-    Every method raises `Unavailable` when the storage fails.
+    Every method raises `Unavailable` when the storage fails, `StorageRefused` when it refuses.
     """
 
-    def __init__(self, store: ObjectStore, folder: Path | None = None) -> None:
-        self._store = store
+    def __init__(self, reads: ObjectStore, writes: ObjectStore, folder: Path | None = None) -> None:
+        self._reads = reads
+        self._writes = writes
         self._folder = folder  # of a local store
+        self._has_marker = False
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, limits: StorageLimits | None = None) -> Self:
         """Open `file:///folder` (made if it is not there), `s3://bucket/prefix`, `memory:///`…."""
-        parts = urlsplit(url)
-        with _storage_errors(url):
-            if parts.scheme != "file":
-                return cls(from_url(url))
-            folder = Path(unquote(parts.path))
-            return cls(LocalStore(folder, mkdir=True, automatic_cleanup=True), folder)
+        parts, limits = urlsplit(url), limits or StorageLimits()
+        with storage_errors(url, writes=True):
+            if parts.scheme == "file":
+                folder = Path(unquote(parts.path))
+                local = LocalStore(folder, mkdir=True, automatic_cleanup=True)
+                return cls(local, local, folder)
+            if parts.scheme == "memory":
+                memory = from_url(url)
+                return cls(memory, memory)
+            return cls(
+                _remote(url, {"read_timeout": _s(limits.silent_s), "timeout": _s(READ_S)}, limits),
+                _remote(url, {"timeout": _s(limits.write_s)}, limits, limits.write_s),
+            )
 
     def put(self, key: str, content: bytes | Path | BinaryIO) -> None:
         """Store bytes, or the whole content of a file, under `key`."""
         if not isinstance(content, (bytes, Path)):
             content.seek(0)
-        with _storage_errors(key):
-            self._store.put(key, content)
+        self._require_mount()
+        store = self._reads
+        if _size(content) > SMALL_BYTES:
+            # A long write has a long limit: a silent storage is noticed by a short question first.
+            self.marker()
+            store = self._writes
+        with storage_errors(key, writes=True):
+            store.put(key, content)
 
     def get(self, key: str) -> bytes:
         """The object's bytes; raises `ObjectNotFound`."""
-        with _storage_errors(key):
-            return bytes(self._store.get(key).bytes())
+        with self._reading(key):
+            return bytes(self._reads.get(key).bytes())
 
     def look(self, key: str) -> StoredObject:
-        """What there is under `key`; raises `ObjectNotFound`."""
-        with _storage_errors(key):
-            found = self._store.head(key)
+        """The size and tag of the object under `key`; raises `ObjectNotFound`."""
+        with self._reading(key):
+            found = self._reads.head(key)
         etag = found["e_tag"] or f"{found['size']}-{found['last_modified'].timestamp()}"
         return StoredObject(found["size"], etag)
 
+    def read(self, key: str, start: int, end: int) -> bytes:
+        """The object's bytes from `start` to before `end`; raises `ObjectNotFound`."""
+        if start >= end:
+            return b""
+        with self._reading(key):
+            return bytes(self._reads.get_range(key, start=start, end=end))
+
     def open_read(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """The object's bytes from `start` to before `end`, in pieces; raises `ObjectNotFound`."""
-        with _storage_errors(key):
-            return _chunks(key, self._store.get(key, options={"range": (start, end)}))
+        """The object's bytes from `start` to before `end`, in pieces; raises `ObjectNotFound`.
+
+        Each piece is a request of its own, so that a slow reader keeps no connection open.
+        """
+        first, *others = pieces(start, end) or [(start, start)]
+        return chain([self.read(key, *first)], (self.read(key, *piece) for piece in others))
 
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""
-        with _storage_errors(folder):
+        self._require_mount()
+        with storage_errors(folder, writes=True):
             if self._folder is not None:
                 # With what a write that was cut off has left, which no list shows.
                 with suppress(FileNotFoundError):
                     shutil.rmtree(self._folder / folder)
                 return
-            for found in self._store.list(f"{folder}/"):
-                self._store.delete([each["path"] for each in found])
+            for found in self._reads.list(f"{folder}/"):
+                self._reads.delete([each["path"] for each in found])
+
+    def delete(self, key: str) -> None:
+        """Delete one object, if it is there."""
+        with suppress(ObjectNotFound), storage_errors(key):
+            self._reads.delete(key)
+
+    def marker(self) -> str | None:
+        """The storage's id; None if it has none."""
+        try:
+            with storage_errors(MARKER):
+                return bytes(self._reads.get(MARKER).bytes()).decode("ascii", "replace").strip()
+        except ObjectNotFound:
+            return None
+
+    def mark(self, storage_id: str) -> None:
+        """Give the storage an id, unless it has one."""
+        with storage_errors(MARKER, writes=True), suppress(AlreadyExistsError):
+            try:
+                self._reads.put(MARKER, f"{storage_id}\n".encode(), mode="create")
+            except NotSupportedError:
+                # A store without conditional writes: of two at once, the later one wins.
+                self._reads.put(MARKER, f"{storage_id}\n".encode())
+
+    def expect_marker(self) -> None:
+        """Take a storage without its marker for one that is not mounted, not for an empty one."""
+        self._has_marker = True
+
+    def _require_mount(self) -> None:
+        """Raise `Unavailable` before a write makes a new folder where a volume was mounted."""
+        if self._has_marker and self._folder is not None:
+            with storage_errors(MARKER):
+                is_there = (self._folder / MARKER).is_file()
+            if not is_there:
+                raise _unmounted()
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """As `storage_errors`; nothing is missing from a storage that is not there itself."""
+        try:
+            with storage_errors(key):
+                yield
+        except ObjectNotFound:
+            if self._has_marker and self.marker() is None:
+                raise _unmounted() from None
+            raise
 
 
 @contextmanager
@@ -95,18 +202,54 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@contextmanager
-def _storage_errors(key: str) -> Iterator[None]:
-    try:
-        yield
-    except (NotFoundError, FileNotFoundError):
-        raise ObjectNotFound(f"nothing stored under {key!r}") from None
-    except (BaseError, OSError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Unavailable(f"the storage failed at {key!r}: {reason}") from error
+def pieces(start: int, end: int) -> list[tuple[int, int]]:
+    """The ranges of at most `PIECE_BYTES` that make up the one from `start` to before `end`."""
+    return [(at, min(at + PIECE_BYTES, end)) for at in range(start, end, PIECE_BYTES)]
 
 
-def _chunks(key: str, found: GetResult) -> Iterator[bytes]:
-    with _storage_errors(key):
-        for chunk in found.stream():
-            yield bytes(chunk)
+def _remote(
+    url: str, timeouts: ClientConfig, limits: StorageLimits, retry_s: float | None = None
+) -> ObjectStore:
+    """A store that gives up in time; a request that was cut off is sent again, a silent one not."""
+    connect_s = min(2.0, limits.silent_s)
+    options: ClientConfig = {**_environment(url), **timeouts, "connect_timeout": _s(connect_s)}
+    retry: RetryConfig = {
+        "max_retries": 2,
+        "retry_timeout": timedelta(seconds=retry_s or 0.75 * limits.silent_s),
+        "backoff": {
+            "init_backoff": timedelta(seconds=0.1),
+            "max_backoff": timedelta(seconds=0.5),
+            "base": 2,
+        },
+    }
+    store: ObjectStore = from_url(url, client_options=options, retry_config=retry)
+    return store
+
+
+def _environment(url: str) -> Any:
+    """The options of the connection that the environment has, by obstore's names for them."""
+    scheme = urlsplit(url).scheme
+    if scheme not in _PROVIDERS:
+        return {"allow_http": "true"} if scheme == "http" else {}
+    names = ((name, f"{_PROVIDERS[scheme]}{name.upper()}") for name in _FROM_ENVIRONMENT)
+    return {name: os.environ[variable] for name, variable in names if os.environ.get(variable)}
+
+
+def _s(seconds: float) -> timedelta:
+    return timedelta(seconds=seconds)
+
+
+def _size(content: bytes | Path | BinaryIO) -> int:
+    if isinstance(content, bytes):
+        return len(content)
+    if isinstance(content, Path):
+        return content.stat().st_size
+    size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    return size
+
+
+def _unmounted() -> Unavailable:
+    return Unavailable(
+        f"the storage has lost its marker {MARKER!r}: is its volume mounted, or its bucket emptied?"
+    )

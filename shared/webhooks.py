@@ -17,6 +17,8 @@ from shared.jobs import PUBLIC, Record, Status
 from shared.scripts import load
 
 UNREAD_ATTEMPTS = 10
+# Of those that were given up: for how long each is kept, and how many of one signer.
+FAILED_KEPT_S, MOST_FAILED = 7 * 24 * 3_600, 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +50,7 @@ class Event(Record):
     """Something to tell; `at` is when it happened, by Redis's clock.
 
     `attempt` counts from 1, and the id is the same in each. Clients know the job by `public_id`.
+    `before` are the attempts after which it was given up, if it was then sent again.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Event(Record):
     signer: str
     at: float
     attempt: int
+    before: int = 0
 
     @property
     def status(self) -> Status:
@@ -99,9 +103,15 @@ class Events:
 
     def _forget(self, event_id: str, attempt: int | str) -> None:
         with redis_errors():
-            self._settle(args=[event_id, attempt, ""])
+            self._settle(args=[event_id, attempt, "", "", 0, 0])
+
+    def give_up(self, event: Event, reason: str) -> None:
+        """Keep an event that could not be delivered, unless another attempt is under way."""
+        kept = (FAILED_KEPT_S, MOST_FAILED)
+        with redis_errors():
+            self._settle(args=[event.id, event.attempt, "", reason, *kept])
 
     def again(self, event: Event, after_s: float) -> None:
         """Have an event tried again, unless that has begun already."""
         with redis_errors():
-            self._settle(args=[event.id, event.attempt, after_s])
+            self._settle(args=[event.id, event.attempt, after_s, "", 0, 0])

@@ -5,24 +5,35 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 
 from shared import logs
 from shared.errors import QueueError
+from shared.fitness import require
 from shared.settings import Settings
+from shared.storage import Storage, StorageLimits
 
 
 def main() -> None:
-    """Run a worker; one sentence and exit code 1 if it cannot start."""
+    """Run a worker; one sentence and exit code 1 if it cannot start.
+
+    Exit code 0 after SIGTERM, SIGHUP or Ctrl-C.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        # While the model is loaded; threads that load it would hold a proper exit up.
+        signal.signal(number, lambda *_: os._exit(0))
     try:
         settings = read_settings()
     except QueueError as error:
         sys.exit(f"error: {error}")
     logs.configure(settings.log_level)
-    # Only now: importing torch takes seconds, which --help and a wrong option should not.
-    from worker.main import serve
-
     try:
+        limits = StorageLimits.of_worker(settings.storage_timeout_s)
+        require(settings, Storage.open(settings.storage_url, limits))
+        # Only now: importing torch takes seconds, which --help and a wrong option should not.
+        from worker.main import serve
+
         code = serve(settings)
     except QueueError as error:
         sys.exit(f"error: {error}")

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from shared.background import BackgroundThread
 from shared.errors import QueueError
 from shared.ledger import Ledger
 from shared.places import job_folder, segments_folder
@@ -25,17 +26,16 @@ class Expiry:
     def __init__(self, *, ledger: Ledger, voices: Voices, storage: Storage, ttl_s: float) -> None:
         self._ledger, self._voices = ledger, voices
         self._storage, self._ttl_s = storage, ttl_s
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="expiry", daemon=True)
+        # A sweep that fails does so at its own time: until the next one nothing has settled.
+        self.thread = BackgroundThread("expiry", self._loop, settled_s=2 * SWEEP_S)
 
     def start(self) -> None:
         """Begin to sweep."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Stop after the job at hand."""
-        self._stopping.set()
-        self._thread.join()
+        self.thread.stop()
 
     def sweep(self) -> int:
         """Remove some of what is due; returns of how many jobs that was."""
@@ -50,7 +50,7 @@ class Expiry:
     def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:
         """How many of the jobs were dealt with before we are to stop."""
         for number, job_id in enumerate(jobs):
-            if self._stopping.is_set():
+            if self.thread.is_stopping:
                 return number
             remove(job_id)
         return len(jobs)
@@ -67,12 +67,10 @@ class Expiry:
         self._storage.delete_folder(segments_folder(job_id))
         self._ledger.leftovers_deleted(job_id)
 
-    def _loop(self) -> None:
-        while not self._stopping.wait(SWEEP_S):
+    def _loop(self, stopping: threading.Event) -> None:
+        while not stopping.wait(SWEEP_S):
             try:
                 while self.sweep():
                     pass
             except QueueError as error:
                 _log.warning("Expired results are left for later: %s", error)
-            except Exception:  # noqa: BLE001 - else nothing would ever expire again
-                _log.exception("Expired results are left for later")

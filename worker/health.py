@@ -1,24 +1,24 @@
-"""`python -m worker.health`: exit code 0 if a worker of this host is signed in."""
+"""`python -m worker.health`: exit code 0 if a worker of this container or host is signed in."""
 
 from __future__ import annotations
 
-import socket
 import sys
 
 from shared.connection import connect
 from shared.errors import QueueError
 from shared.roster import Roster
 from shared.settings import Settings
+from worker.identity import place_name
 
 
 def main() -> None:
-    """Ask the roster; a container runs one worker under a host name of its own."""
+    """Ask the roster; a container runs one worker."""
     try:
         settings = Settings.load()
         workers = Roster(connect(settings.redis_url)).workers()
     except QueueError as error:
         sys.exit(f"unhealthy: {error}")
-    if not any(worker.startswith(f"{socket.gethostname()}:") for worker in workers):
+    if not any(worker.startswith(f"{place_name()}:") for worker in workers):
         sys.exit("unhealthy: no worker of this host is signed in")
 
 

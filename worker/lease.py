@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from shared.announcer import Announcer
+from shared.background import BackgroundThread
 from shared.errors import Unavailable
 from shared.jobs import Claim
 from shared.ledger import Ledger
@@ -25,7 +26,7 @@ class Heartbeat:
     """A thread that beats every `BEAT_S` seconds until it is stopped.
 
     When `is_alive` says that the engine is gone, it ends the process as SIGTERM does; the watchdog
-    ends one that is stuck.
+    ends one that is stuck, or whose every heartbeat fails.
     """
 
     def __init__(
@@ -49,17 +50,15 @@ class Heartbeat:
         self._hands_back = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="heartbeat", daemon=True)
+        self.thread = BackgroundThread("heartbeat", self._loop, longest_pause_s=BEAT_S)
 
     def start(self) -> None:
         """Begin to beat."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
         """Sign out and stop."""
-        self._stopping.set()
-        self._thread.join()
+        self.thread.stop()
 
     def consumed(self) -> None:
         """Note that a message was taken."""
@@ -87,21 +86,21 @@ class Heartbeat:
             for _claim, lost in self._held.values():
                 lost.set()
 
-    def _loop(self) -> None:
-        while True:
-            if not self._is_alive():
-                _log.critical("The engine is gone; this worker stops")
-                os.kill(os.getpid(), signal.SIGTERM)
-                break
+    def _loop(self, stopping: threading.Event) -> None:
+        while self._is_alive():
             try:
                 self._beat()
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
                 self._watchdog.consumed()
-            except Exception:  # noqa: BLE001 - without a heartbeat the worker loses its leases
-                _log.exception("Heartbeat failed; the next one may not")
-            if self._stopping.wait(BEAT_S):
+            except Exception:
+                self._watchdog.failed()
+                raise
+            if stopping.wait(BEAT_S):
                 break
+        else:
+            _log.critical("The engine is gone; this worker stops")
+            os.kill(os.getpid(), signal.SIGTERM)
         self._sign_out()
 
     def _beat(self) -> None:
@@ -112,6 +111,7 @@ class Heartbeat:
         if self._watchdog.engine_moves:
             for claim in self._ledger.renew(claim for claim, _lost in held.values()):
                 held[claim.segment_id, claim.epoch][1].set()
+        self._watchdog.beaten()  # even if others' work is not put right
         for model, missing in self._ledger.reconcile():
             self._announcer.announce(model, missing)
 

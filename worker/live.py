@@ -14,6 +14,7 @@ import numpy as np
 from redis import Redis
 
 from shared.audio.wav import to_pcm
+from shared.background import BackgroundThread
 from shared.connection import redis_errors
 from shared.jobs import Claim
 from shared.live import KEPT_S, MOST_ENTRIES, Heard, stream_key
@@ -41,9 +42,9 @@ class Live:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._due: Queue[_Due | None] = Queue(MOST_WAITING)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="live", daemon=True)
-        self._thread.start()
+        self._given_up = threading.Event()
+        self.thread = BackgroundThread("live", self._loop)
+        self.thread.start()
 
     def begin(self, claim: Claim) -> LiveSegment:
         """An attempt at a segment that somebody listens to."""
@@ -53,13 +54,13 @@ class Live:
         """Publish what is due, unless Redis is away, and stop."""
         with suppress(Full):
             self._due.put_nowait(None)
-        self._thread.join(GOODBYE_S)
-        self._stopping.set()
+        self.thread.stop(GOODBYE_S)
+        self._given_up.set()
 
-    def _loop(self) -> None:
+    def _loop(self, _stopping: threading.Event) -> None:
         with suppress(CancelledError):
             while (due := self._due.get()) is not None:
-                insist(partial(self._publish, due), self._stopping)
+                insist(partial(self._publish, due), self._given_up)
 
     def _publish(self, due: _Due) -> None:
         key = stream_key(due.claim.segment_id)

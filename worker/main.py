@@ -7,18 +7,19 @@ import socket
 import warnings
 
 from celery import Celery
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
 from shared.announcer import Announcer
 from shared.connection import connect
+from shared.fitness import Fitness
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
 from shared.roster import Roster
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import Storage, StorageLimits
 from shared.voices import Voices
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
@@ -29,9 +30,11 @@ from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.expiry import Expiry
+from worker.identity import worker_name
 from worker.lease import Heartbeat
 from worker.live import Live
 from worker.loading import load_model
+from worker.stop_signals import StopSignals
 from worker.tasks import SegmentTask
 from worker.transport import Connection
 from worker.voice_prompts import VoicePrompts
@@ -43,11 +46,13 @@ def serve(settings: Settings) -> int:
 
     The model is loaded first, so that a worker that cannot speak never takes a message.
     """
-    storage = Storage.open(settings.storage_url)
+    limits = StorageLimits.of_worker(settings.storage_timeout_s)
+    storage = Storage.open(settings.storage_url, limits)
+    fitness = Fitness(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     card, engine = start_engine(settings, VoicePrompts(voices, storage))
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    name = worker_name()
     ledger = ledger_of(settings, redis, name)
     # Its own connections: it must not wait behind those that speak.
     own = connect(settings.redis_url)
@@ -75,10 +80,11 @@ def serve(settings: Settings) -> int:
         heartbeat=heartbeat,
         live=live,
         at_once=settings.slots,
-        is_stopping=lambda: drain.has_begun,
+        is_stopping=lambda: drain.has_begun or fitness.has_wrong_storage,
     )
     app.task(name=SYNTHESISE)(task.__call__)
     expiry = Expiry(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
+    fitness.start()
     heartbeat.start()
     expiry.start()
     try:
@@ -87,6 +93,7 @@ def serve(settings: Settings) -> int:
         return consume(app, queue_name(card.id), drain, threads=threads)
     finally:
         drain.begin()  # whatever brought us here, from now on there is a deadline
+        fitness.stop()
         expiry.stop()
         heartbeat.stop()
         engine.close()
@@ -129,6 +136,8 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     """
     # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
+    # And, at each loss of a connection, of what messages do: they are hints here.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
     # A receiver of this signal is how Celery is told that logging is set up already.
     setup_logging.connect(_keep_our_logging)
 
@@ -138,8 +147,9 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     worker_shutting_down.connect(begin_drain)
     app.conf.broker_transport = "worker.transport:Transport"
     app.amqp.Connection = Connection
+    StopSignals.add_to(app)
     worker = app.Worker(
-        hostname=f"{os.getpid()}@{socket.gethostname()}",
+        hostname=f"{os.getpid()}@{socket.gethostname()}",  # Celery's; no other process learns it
         pool="threads",
         concurrency=threads,
         queues=[queue],

@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Event, Semaphore
 
 from shared.audio import encode_wav
-from shared.errors import ObjectNotFound, StaleClaim, Unavailable
+from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult
 from shared.ledger import Ledger
 from shared.places import segments_folder
@@ -89,6 +89,8 @@ class SegmentTask:
         except (StepFailed, ObjectNotFound) as error:
             # Perhaps a neighbour's fault, or a storage that is not itself: another may do better.
             self._leave(claim, error)
+        except StorageRefused as error:
+            self._refused(claim, error)
         except (Unavailable, QueueFull, Closed) as error:
             self._release(claim, error)
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
@@ -96,6 +98,14 @@ class SegmentTask:
             with suppress(StaleClaim, Unavailable):
                 self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
+
+    def _refused(self, claim: Claim, error: StorageRefused) -> None:
+        """Leave it to another attempt, perhaps of a worker that is set up well; fail the last."""
+        if claim.attempt < self._ledger.max_attempts:
+            return self._leave(claim, error)
+        _log.error("Segment %s failed: %s", claim.segment_id, error)
+        with suppress(StaleClaim, Unavailable):
+            self._ledger.fail(claim, error.code, error.message)
 
     def _leave(self, claim: Claim, reason: Exception) -> None:
         """Let the lease run out: the attempt counts, and the next one is not at once."""

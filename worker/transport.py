@@ -8,7 +8,12 @@ from typing import Any
 
 import kombu
 from kombu.transport import redis, virtual
+from redis.exceptions import RedisError
 
+from shared import broker
+
+# What is deleted to see whether Redis takes writes; it is never there.
+PROBE = "_kombu.probe"
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +43,7 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
 
-class Channel(redis.Channel):
+class Channel(broker.Channel):
     """A channel with these acknowledgements, which passes over what is no message of Celery's."""
 
     QoS = QoS
@@ -63,7 +68,21 @@ class Connection(kombu.Connection):
         return super()._ensure_connection(*args, **kwargs | once_a_second)
 
 
-class Transport(redis.Transport):
-    """What `broker_transport` names."""
+class Transport(broker.Transport):
+    """What `broker_transport` names in a worker."""
 
     Channel = Channel
+
+    def establish_connection(self) -> Any:
+        """Connect to a server that takes writes; raises its error otherwise.
+
+        kombu asks for a PING only, which a replica answers, too: the consumer would connect and
+        lose the connection several times a second instead of trying again once.
+        """
+        connection: Any = super().establish_connection()
+        try:
+            connection._avail_channels[0].client.delete(PROBE)
+        except RedisError:
+            self.close_connection(connection)
+            raise
+        return connection

@@ -24,6 +24,7 @@ class Watchdog:
         self._stalled_s = stalled_s
         self._messages = messages
         self._passed_over_since_s: float | None = None
+        self._failing_since_s: float | None = None
 
     def check(self, *, is_idle: bool) -> None:
         """End the process if the engine or, in an idle worker, the consumer has stalled."""
@@ -38,6 +39,21 @@ class Watchdog:
     def engine_moves(self) -> bool:
         """Whether what this worker holds is getting on; else its leases are to run out."""
         return self._stalled_s() < SLOW_S
+
+    def failed(self) -> None:
+        """Note that a heartbeat failed; end the process if they have all done so for too long.
+
+        Its leases run out meanwhile, and what it claims more is lost to it, too.
+        """
+        now_s = time.monotonic()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        if now_s - self._failing_since_s > STALL_S:
+            self._exit("Every heartbeat has failed")
+
+    def beaten(self) -> None:
+        """Note that a heartbeat kept its leases."""
+        self._failing_since_s = None
 
     def consumed(self) -> None:
         """Note that a message was taken, or that none could be."""

@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import batching
+from api.access_log import log_action, note
 from api.answers import COMMON, REFUSALS, error
 from api.batch_schemas import BatchObject
 from api.bodies import kind_of
@@ -62,11 +63,11 @@ async def submit(
     """Accept a job for each line, or none; poll the batch at `Location`."""
     checking = partial(batching.check, content, services, sender)
     checked = await services.splitter.run(request, len(content), checking)
-
-    def admit() -> BatchObject:
-        return _told(batching.admit(content, checked, services, sender), services)
-
-    accepted = await run_in_threadpool(admit)
+    needs_storage = any(job.has_files for job in checked.values())
+    run = services.storage_threads.run if needs_storage else run_in_threadpool
+    batch_id = await run(batching.admit, content, checked, services, sender)
+    note(batch=batch_id)
+    accepted = await run_in_threadpool(_told, batch_id, services)
     response.headers["Location"] = accepted.links.self
     return accepted
 
@@ -75,6 +76,7 @@ def _find(batch_id: str, services: Services, sender: Sender) -> Batch:
     batch = services.batches.batch(batch_id)
     if not sender.sees(batch.owner):
         raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
+    note(batch=batch.id)
     return batch
 
 
@@ -104,6 +106,7 @@ def retrieve(batch: Found, services: Use) -> BatchObject:
 def cancel(batch: Own, services: Use) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
     services.batches.cancelling(batch.id)
+    log_action("cancel", batch=batch.id)
     for line in services.batches.lines(batch.id):
         with suppress(JobNotFound):
             services.ledger.cancel(line.job_id)

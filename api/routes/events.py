@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 
 from api.answers import MISSING
-from api.deps import Services, Use
+from api.bounds import limited_by
+from api.deps import Use
+from api.job_feeds import JobFeeds
 from api.job_schemas import JobObject
 from api.lookup import Found
-from shared.errors import JobNotFound, Unavailable
+from api.sender import HELD_TO_READ
+from shared.job_marks import mark_of
 from shared.jobs import TERMINAL, Job
 
-POLL_S = 0.5
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
-@router.get("/{job_id}/events", response_class=EventSourceResponse, responses=MISSING)
+@router.get(
+    "/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=MISSING,
+    dependencies=[HELD_TO_READ],
+)
 async def events(
     job: Found,
     services: Use,
-    last_event_id: Annotated[str | None, Header(description="The last event that you had.")] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            description="The last event that you had.",
+            json_schema_extra=limited_by("MAX_HEAD_BYTES"),
+        ),
+    ] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job now and each time it has got on, until it ends.
 
@@ -33,23 +44,21 @@ async def events(
     with `Last-Event-ID` misses nothing: it begins with what has changed since.
     """
     seen = last_event_id
-    async for state in _states(job, services):
-        mark = f"{state.completed}-{state.status}"
+    async for state in _states(job, services.feeds):
+        mark = mark_of(state)
         if mark != seen:
             body = JobObject.of(state, services.settings.result_ttl_s)
             yield ServerSentEvent(id=mark, event=state.status, data=body)
         seen = mark
 
 
-async def _states(job: Job, services: Services) -> AsyncIterator[Job]:
-    """The job again and again, until it has ended or expired."""
+async def _states(job: Job, feeds: JobFeeds) -> AsyncIterator[Job]:
+    """The job each time that its mark has changed, until it has ended or expired."""
     yield job
-    while job.status not in TERMINAL:
-        await asyncio.sleep(POLL_S)
-        try:
-            job = await run_in_threadpool(services.ledger.job, job.id)
-        except Unavailable:
-            continue  # the listener waits as long as it likes
-        except JobNotFound:
-            return
-        yield job
+    with feeds.following(job) as feed:
+        while job.status not in TERMINAL:
+            newer = await feed.after(job)
+            if newer is None:
+                return
+            job = newer
+            yield job

@@ -1,14 +1,23 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Life of the process, and readiness for work; neither waits for anything."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from http import HTTPStatus
 
-from api.answers import AWAY
-from api.deps import Use
-from api.schemas import Health, Readiness
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api import errors
+from api.answers import Answers
+from api.deps import Services, Use
+from api.schemas import CheckObject, Health, NotReady, Readiness
+from shared.errors import Unavailable
 
 router = APIRouter(tags=["health"])
+READY: Answers = {
+    200: {"model": Readiness, "description": "Jobs are accepted"},
+    503: {"model": NotReady, "description": "Jobs cannot be accepted; see `checks`"},
+}
 
 
 @router.get("/healthz")
@@ -17,7 +26,34 @@ async def alive() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses=AWAY)
-def ready(services: Use) -> Readiness:
-    """Return when Redis answers: with or without workers, jobs are accepted."""
-    return Readiness(workers=len(services.roster.workers()))
+@router.get("/readyz", response_model=None, responses=READY)
+async def ready(services: Use) -> JSONResponse:
+    """Return whether jobs are accepted: Redis and the storage can be written to and read.
+
+    With or without workers, they are. `checks` names each thing that is needed; it is looked at in
+    the background, a second ago at most if this is asked often.
+    """
+    checks = _checks(services)
+    problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
+    if not problems:
+        body = Readiness(workers=services.fitness.workers, checks=checks)
+        return JSONResponse(body.model_dump())
+    error = errors.body_of(Unavailable("; ".join(problems)))
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(
+        NotReady(**error.model_dump(), checks=checks).model_dump(),
+        status,
+        headers=errors.HEADERS[Unavailable],
+    )
+
+
+def _checks(services: Services) -> dict[str, CheckObject]:
+    found = {check.name: check.finding() for check in services.fitness.checks}
+    checks = {
+        name: CheckObject(
+            ok=each.problem is None, problem=each.problem, warnings=list(each.warnings)
+        )
+        for name, each in found.items()
+    }
+    failed = "; ".join(filter(None, (thread.problem for thread in services.threads)))
+    return checks | {"threads": CheckObject(ok=not failed, problem=failed or None)}

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from api.answers import COMMON, error
+from api.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.deps import Services, Use
 from api.job_schemas import JobObject, JobPageObject
 from api.lookup import find
 from api.sender import Reader, Sender
-from shared.errors import JobNotFound
+from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs import Job, Status, Task
 from shared.models import full_name
 
@@ -29,9 +30,13 @@ def list_jobs(
         str | None, Query(max_length=128, description="The `last_id` of the page before.")
     ] = None,
     order: Annotated[Literal["asc", "desc"], Query(description="By `created_at`.")] = "desc",
-    status: Annotated[list[Status] | None, Query(description="One or more of them.")] = None,
+    status: Annotated[
+        list[Status] | None, Query(max_length=len(Status), description="One or more of them.")
+    ] = None,
     task: Annotated[Task | None, Query(description="What was asked of the model.")] = None,
-    model: Annotated[str | None, Query(max_length=200, description="As in the job.")] = None,
+    model: Annotated[
+        str | None, Query(max_length=MAX_MODEL_CHARS, description="As in the job.")
+    ] = None,
 ) -> JobPageObject:
     """List your jobs, the newest first; `metadata[key]=value` finds those with that in them."""
     wanted = {
@@ -39,6 +44,8 @@ def list_jobs(
         for name, value in request.query_params.items()
         if name.startswith(METADATA) and name.endswith("]")
     }
+    if len(wanted) > MAX_METADATA:
+        raise InvalidRequest(f"ask for {MAX_METADATA} of its entries at the most", param="metadata")
 
     def keep(job: Job) -> bool:
         return (

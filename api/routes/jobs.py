@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api import admission
+from api.access_log import log_action, note
 from api.answers import MISSING, REFUSALS
 from api.deps import Use, services_of
 from api.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
@@ -35,6 +36,7 @@ async def _client_id(
         Path(
             description="Your own id for the job: up to 64 letters, digits, - and _.",
             json_schema_extra={
+                "maxLength": 64,
                 "pattern": f"^{_CLIENT_ID}$",
                 "not": {"pattern": f"^({'|'.join(_OURS)})"},
             },
@@ -65,7 +67,7 @@ async def submit(sender: From, sent: Sent, request: Request) -> Response:
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = await _accept(sent, request, sender, sender)
+    job = await _accept(sent, request, sender)
     return await _told(job, request, status=202)
 
 
@@ -81,25 +83,24 @@ async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Requ
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    # On an open server everybody has the same ids, whatever token they send.
-    yours = Sender(sender.space, sender.key)
-    job = await _accept(sent, request, sender, yours, name=job_id)
+    job = await _accept(sent, request, sender, name=job_id)
     return await _told(job, request, status=202)
 
 
 async def _accept(
-    sent: Submission, request: Request, sender: Sender, owner: Sender, *, name: str | None = None
+    sent: Submission, request: Request, sender: Sender, *, name: str | None = None
 ) -> Job:
-    """Check and admit what was sent, for its owner."""
+    """Check and admit what was sent."""
     services = services_of(request)
 
     def admit() -> Job:
         ends_in_s = deadline_s(request)
         checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, owner, name=name, cancel_after_s=ends_in_s)
+        return admission.admit(checked, services, sender, name=name, cancel_after_s=ends_in_s)
 
+    run = services.storage_threads.run if sent.needs_storage else run_in_threadpool
     try:
-        return await run_in_threadpool(admit)
+        return await run(admit)
     finally:
         await sent.close()
 
@@ -107,6 +108,7 @@ async def _accept(
 async def _told(job: Job, request: Request, *, status: int = 200) -> Response:
     """The job, perhaps after a while, and when to ask again."""
     services, headers = services_of(request), {}
+    note(job=job.id)
     if seconds := preferred_wait(request):
         job = await wait(job, seconds, services, request)
         headers["Preference-Applied"] = f"wait={seconds}"
@@ -133,16 +135,20 @@ async def retrieve(job: Found, request: Request) -> Response:
 @router.post("/{job_id}/cancel", responses=MISSING)
 def cancel(job: Own, services: Use) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
-    services.ledger.cancel(job.id)
+    if services.ledger.cancel(job.id):
+        log_action("cancel", job=job.id)
     return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
 
 
 @router.delete("/{job_id}", responses=MISSING)
-def delete(job: Own, services: Use) -> JobDeleted:
+async def delete(job: Own, services: Use) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
-    services.ledger.cancel(job.id)
-    services.ledger.forget(job.id)
+    await run_in_threadpool(services.ledger.cancel, job.id)
+    if not await run_in_threadpool(services.ledger.forget, job.id):
+        raise Unavailable("the job is of a newer version: delete it through a server of that one")
+    log_action("delete", job=job.id)
     # What a worker was just about to store goes when forgotten jobs are swept.
     with suppress(Unavailable):
-        services.storage.delete_folder(job_folder(job.id))
+        delete_folder = services.storage.delete_folder
+        await services.storage_threads.run(delete_folder, job_folder(job.id))
     return JobDeleted(id=job.name or job.id)

@@ -29,8 +29,6 @@ POLICY = "; ".join(
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
     # Asked for again each time, and answered with 304: so a page is never of two versions.
     "Cache-Control": "no-cache",

@@ -17,6 +17,7 @@ router = APIRouter(prefix="/v1", tags=["models"])
 def queue(services: Use, _sender: Reader) -> QueueObject:
     """Return how much waits for each model, who speaks, and how fast."""
     state = QueueState.read(services.redis)
+    offered = {served.card.id for served in services.roster.models()}
     return QueueObject(
         segments=Counts(queued=sum(state.queued.values()), in_progress=state.segments_in_progress),
         jobs=Counts(
@@ -29,7 +30,8 @@ def queue(services: Use, _sender: Reader) -> QueueObject:
                 workers=served.workers,
                 queued=state.queued.get(served.card.id, 0),
             )
-            for served in services.roster.models()
+            for served in services.roster.known()
+            if served.card.id in offered or served.card.id in state.queued
         ],
         segments_per_minute=round(60 * state.segments_per_s, 1),
         audio_seconds_per_second=round(state.audio_s_per_s, 2),

@@ -13,8 +13,8 @@ from api.converting import Wanted, stored
 from api.deps import Services, Use
 from api.job_schemas import public_id
 from api.lookup import Found
-from api.ranges import send
-from shared.errors import JobNotReady, ObjectNotFound
+from api.ranges import Stored, send
+from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status
 from shared.places import chapter_key, timings_key
@@ -35,6 +35,8 @@ SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 def completed(job: Found) -> Job:
     """The job, which has to be completed."""
+    if not job.is_understood:
+        raise Unavailable("a newer version has made this job: ask a server of that version for it")
     if job.status != Status.COMPLETED or job.result_key is None:
         fate = "there is no audio" if job.status in TERMINAL else "poll it until it is completed"
         raise JobNotReady(f"the job is {job.status}: {fate}")
@@ -59,11 +61,11 @@ async def content(
     """
     key = await stored(job, wanted, services)
     kind = wanted or job.spec.response_format
-    return await run_in_threadpool(_send, request, key, kind, public_id(job), services)
+    return await _send(request, key, kind, public_id(job), services)
 
 
 @router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
-def chapter(
+async def chapter(
     request: Request,
     job: Completed,
     number: ChapterNumber,
@@ -76,13 +78,13 @@ def chapter(
         raise ObjectNotFound(f"the job has {count} chapters", param="number")
     name = f"{public_id(job)}-{number}"
     kind = job.spec.response_format
-    return _send(request, chapter_key(_key(job), number), kind, name, services)
+    return await _send(request, chapter_key(_key(job), number), kind, name, services)
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
-def timings(job: Completed, services: Use) -> Response:
+async def timings(job: Completed, services: Use) -> Response:
     """Return which segment, and which part of the input, is heard when."""
-    return Response(services.storage.get(timings_key(_key(job))), media_type="application/json")
+    return Response(await _timings(job, services), media_type="application/json")
 
 
 @router.get(
@@ -90,11 +92,19 @@ def timings(job: Completed, services: Use) -> Response:
     response_class=Response,
     responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
 )
-def subtitles(job: Completed, services: Use, format: SubtitleFormat = "vtt") -> Response:
+async def subtitles(job: Completed, services: Use, format: SubtitleFormat = "vtt") -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLES[format]
-    told = Timings.model_validate_json(services.storage.get(timings_key(_key(job))))
-    return Response(write(told), media_type=media_type)
+    stored_timings = await _timings(job, services)
+
+    def written() -> str:
+        return write(Timings.model_validate_json(stored_timings))
+
+    return Response(await run_in_threadpool(written), media_type=media_type)
+
+
+async def _timings(job: Job, services: Services) -> bytes:
+    return await services.storage_threads.run(services.storage.get, timings_key(_key(job)))
 
 
 def _key(job: Job) -> str:
@@ -102,5 +112,8 @@ def _key(job: Job) -> str:
     return job.result_key
 
 
-def _send(request: Request, key: str, kind: Format, name: str, services: Services) -> Response:
-    return send(request, key, services.storage, media_type=kind.media_type, name=f"{name}.{kind}")
+async def _send(
+    request: Request, key: str, kind: Format, name: str, services: Services
+) -> Response:
+    content = Stored(key, services.storage, services.storage_threads)
+    return await send(request, content, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 
-from api import speaking
+from api import admission, speaking
+from api.access_log import note
 from api.answers import REFUSALS, Answers, error
 from api.deps import Use
 from api.headers import IDEMPOTENCY_KEY, described
-from api.sender import From
+from api.sender import HELD_ONCE, From
 from api.speech_requests import BODY, Asked
 from api.spoken import SpokenResponse, events_of, sound_of
 from shared.formats import SpeechFormat
@@ -25,15 +27,24 @@ ANSWERS: Answers = {
 }
 
 
-@router.post("/speech", response_class=SpokenResponse, responses=ANSWERS, openapi_extra=EXTRA)
-def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
+@router.post(
+    "/speech",
+    response_class=SpokenResponse,
+    responses=ANSWERS,
+    openapi_extra=EXTRA,
+    dependencies=[HELD_ONCE],
+)
+async def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
     if the connection ends first. The answer begins with the first sound, and is broken off if
     something fails after that. Fields that are not known are ignored.
     """
-    job = speaking.admit(asked, services, sender)
+    checked = await run_in_threadpool(speaking.check, asked, services, sender)
+    run = services.storage_threads.run if checked.has_files else run_in_threadpool
+    job = await run(admission.admit, checked, services, sender)
+    note(job=job.id)
     is_sse = asked.stream_format == "sse"
     return SpokenResponse(
         (events_of if is_sse else sound_of)(job, asked, services),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
 
 from api import preview as previews
 from api import voices
+from api.access_log import log_action, note
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
-from api.sender import Keeper, Reader, Sender, Speaker
+from api.sender import HELD_TO_SPEAK, Keeper, Reader, Sender, Speaker
 from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
-from shared.errors import InvalidRequest, ObjectNotFound
-from shared.voices import recording_key
+from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
+from shared.voices import Voice, recording_key
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 VoiceId = Annotated[
@@ -33,7 +36,6 @@ PREVIEW = (
     {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
     | MISSING
     | error(409, "The sentence is being cancelled")
-    | error(429, "You have too much in the queue, or had your share of today")
     | error(500, "The sentence could not be spoken")
 )
 SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
@@ -49,14 +51,14 @@ def list_voices(sender: Reader, services: Use) -> VoiceList:
 
 
 @router.post("", status_code=201, responses=REFUSALS, openapi_extra=BODY)
-def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
+async def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
     It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
     would make the voice better.
     """
-    served = services.served.models()
-    voice = voices.keep(sent, services, sender, served)
+    served = await run_in_threadpool(services.served.models)
+    voice = await services.storage_threads.run(voices.keep, sent, services, sender, served)
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
@@ -68,45 +70,65 @@ def retrieve(sender: Reader, voice_id: VoiceId, services: Use) -> VoiceObject:
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE)
-def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
+async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
-    if _preset(voice_id, services):
+    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    if voice is None:
         raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
-    voice = voices.find(voice_id, services, sender)
-    wav = services.storage.get(recording_key(voice.id))
+    wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
     disposition = f'attachment; filename="{voice.id}.wav"'
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.post("/{voice_id}/preview", response_class=SpokenResponse, responses=PREVIEW)
-def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
+@router.post(
+    "/{voice_id}/preview",
+    response_class=SpokenResponse,
+    responses=PREVIEW,
+    dependencies=[HELD_TO_SPEAK],
+)
+async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 
     It is an ordinary job, which `x-job-id` names.
     """
-    voice = _preset(voice_id, services) or _own(voice_id, services, sender)
-    job, asked = previews.admit(voice, services, sender)
+    voice = await run_in_threadpool(_preset, voice_id, services)
+    if voice is not None:
+        job, asked = await run_in_threadpool(previews.admit, voice, services, sender)
+    else:
+        voice = await run_in_threadpool(_own, voice_id, services, sender)
+        job, asked = await services.storage_threads.run(previews.admit, voice, services, sender)
+    note(job=job.id)
     return SpokenResponse(
         sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
 
 
 @router.delete("/{voice_id}", responses=MISSING)
-def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
+async def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
     """Delete a voice of yours, its recording and what models have made of it.
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
-    if _preset(voice_id, services):
+    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    if voice is None:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
-    voice = voices.find(voice_id, services, sender)
-    voices.remove(voice, services)
+    await run_in_threadpool(services.voices.delete, voice.id)
+    with suppress(Unavailable):  # no thread is free: the files are swept later
+        await services.storage_threads.run(voices.remove_files, voice.id, services)
+    log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
 def _preset(voice_id: str, services: Services) -> VoiceObject | None:
     found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
     return next(found, None)
+
+
+def _kept(voice_id: str, services: Services, sender: Sender) -> Voice | None:
+    """The sender's voice of that id or name; None if it is one of the models' own."""
+    if _preset(voice_id, services):
+        return None
+    return voices.find(voice_id, services, sender)
 
 
 def _own(voice_id: str, services: Services, sender: Sender) -> VoiceObject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
+from api.access_log import log_action
 from api.answers import COMMON
 from api.deps import Use
 from api.schemas import WebhookSecret
@@ -24,4 +25,5 @@ def secret(sender: Speaker, response: Response, services: Use) -> WebhookSecret:
 def rotate(sender: Speaker, response: Response, services: Use) -> WebhookSecret:
     """Make a new secret; for 24 hours webhooks are signed with the one of before, too."""
     response.headers.update(UNSTORED)
+    log_action("rotate", webhook_secret="default")
     return WebhookSecret(key=services.webhook_secrets.rotate(sender.space)[0])

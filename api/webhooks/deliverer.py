@@ -8,8 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
+from pydantic import ValidationError
+
 from api.webhooks.delivery import WITHIN_S
 from api.webhooks.retries import RETRIES_S, Answered, next_after_s
+from shared.background import BackgroundThread
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.webhooks import Event, Events
 
@@ -42,35 +45,40 @@ class Deliverer:
         self._poll_s = poll_s
         self._at_once = at_once
         self._free = threading.Semaphore(at_once)
-        self._stopping = threading.Event()
         self._away = False
-        self._thread = threading.Thread(target=self._loop, name="webhooks", daemon=True)
+        self.thread = BackgroundThread("webhooks", self._loop)
 
     def start(self) -> None:
         """Begin to deliver."""
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """Take nothing more, and wait a moment for what is under way."""
         until = time.monotonic() + GOODBYE_S
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=GOODBYE_S)
+        self.thread.stop(GOODBYE_S)
         for _ in range(self._at_once):
             self._free.acquire(timeout=max(0, until - time.monotonic()))
 
-    def _loop(self) -> None:
-        while not self._stopping.is_set():
+    def _loop(self, stopping: threading.Event) -> None:
+        while not stopping.is_set():
             if not self._free.acquire(timeout=self._poll_s):
                 continue
-            event = self._take()
-            if event is None:
-                self._free.release()
-                self._stopping.wait(self._poll_s)
-            else:
-                threading.Thread(
-                    target=self._attend, args=(event,), name=event.id, daemon=True
-                ).start()
+            is_begun = False
+            try:
+                is_begun = self._begin_next()
+            finally:
+                if not is_begun:
+                    self._free.release()
+            if not is_begun:
+                stopping.wait(self._poll_s)
+
+    def _begin_next(self) -> bool:
+        """Deliver what is due first, in a thread; False if nothing is."""
+        event = self._take()
+        if event is None:
+            return False
+        threading.Thread(target=self._attend, args=(event,), name=event.id, daemon=True).start()
+        return True
 
     def _take(self) -> Event | None:
         try:
@@ -80,7 +88,7 @@ class Deliverer:
                 _log.warning("Webhooks wait: %s", error)
             self._away = True
             return None
-        except Exception:  # noqa: BLE001 - one that cannot be read holds up no others
+        except ValidationError:  # one that cannot be read holds up no others
             _log.exception("A webhook could not be read")
             return None
         self._away = False
@@ -116,10 +124,10 @@ class Deliverer:
             self._retry(event, str(answered.status), answered)
 
     def _retry(self, event: Event, said: str, answered: Answered | None = None) -> None:
-        after_s = next_after_s(event.attempt, self._retries_s, answered)
+        after_s = next_after_s(event.attempt - event.before, self._retries_s, answered)
         if after_s is None:
-            self._events.done(event)
-            _log.warning("%s: %s, given up", _named(event), said)
+            self._events.give_up(event, said)
+            _log.warning("%s: %s, given up; it can be sent again", _named(event), said)
         else:
             self._events.again(event, after_s)
             _log.info("%s: %s, again in %.0f s", _named(event), said, after_s)

@@ -28,5 +28,5 @@ def webhook_of(request: JobRequest, settings: Settings) -> Webhook | None:
     return Webhook(
         url=request.webhook,
         receiver=f"{url.scheme}://{url.netloc.decode('ascii')}",
-        events=tuple(wanted or ENDS),
+        events=tuple(dict.fromkeys(wanted or ENDS)),
     )

@@ -10,13 +10,44 @@ from client.errors import StartFailed
 NAME = "qwen-tts-queue"
 # The file that says where the Redis of the running stack listens.
 REDIS_URL = "redis.url"
+# The folder of its storage.
+RESULTS = "results"
 LOCK_TRY_S = 1.0
+FOLDERS = ("redis", "results", "logs")
+OWN_NAMES = frozenset((*FOLDERS, "lock", REDIS_URL))
 
 
 def default_data_folder() -> Path:
     """Return the user's own data folder for this program, after the XDG specification."""
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(home) / NAME
+
+
+def make_private(folder: Path) -> None:
+    """Make a data folder that only its user can look into, or tighten one that is there.
+
+    A folder that holds other things too, such as a home folder, keeps its mode: only what is ours
+    in it is tightened. Raises StartFailed where that is impossible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if OWN_NAMES.issuperset(os.listdir(folder)):
+            folder.chmod(0o700)
+        for name in FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
+            (folder / name).chmod(0o700)
+    except OSError as error:
+        raise StartFailed(
+            f"cannot keep {error.filename} from other users: {error.strerror}; use --data with a "
+            "folder of your own"
+        ) from error
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its user can read, also in place of one that others could."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
 
 
 class FolderLock:
@@ -29,8 +60,8 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         """Take the lock, making the folder; StartFailed where another stack has it."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StartFailed(f"cannot use the folder {folder}: {error.strerror}") from error
         if not self._taken():

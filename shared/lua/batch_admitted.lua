@@ -1,13 +1,13 @@
--- ARGV: batch id, then each line (JSON) in order.
--- After it: the batch has its lines, and stays until its last job has ended and for some time after;
--- or 0: it is gone, and nothing has changed.
+-- ARGV: batch id.
+-- After it: the batch, whose lines are all there, stays until its last job has ended and for some time
+-- after; or 0: it is gone, and nothing has changed.
 local id = ARGV[1]
 local batch = batch_key(id)
 if redis.call('EXISTS', batch) == 0 then return 0 end
 if redis.call('HSETNX', batch, 'admitted_at', now()) == 0 then return 1 end
-for line = 2, #ARGV do redis.call('RPUSH', lines_key(id), ARGV[line]) end
 if number(batch, 'open') > 0 then
   redis.call('PERSIST', batch)
+  redis.call('PERSIST', lines_key(id))
 else
   expire_batch(id, redis.call('HGET', batch, 'ttl_s'))
 end

@@ -8,5 +8,5 @@ if redis.call('EXISTS', key) == 0 then
     'fingerprint', batch.fingerprint, 'created_at', now(),
     'total', batch.total, 'open', batch.total, 'ttl_s', batch.ttl_s)
 end
-if redis.call('HEXISTS', key, 'admitted_at') == 0 then redis.call('EXPIRE', key, 3600) end
+if redis.call('HEXISTS', key, 'admitted_at') == 0 then expire_batch(batch.id, 3600) end
 return redis.call('HGET', key, 'fingerprint')

@@ -4,11 +4,12 @@
 -- Returns whether it was this call that ended it; false: there is no such job.
 local id, takes_back = ARGV[1], ARGV[2]
 local job = job_key(id)
-if not status_of(job) then return false end
-if #LEGAL[status_of(job)] == 0 then return 0 end
+local before = status_of(job)
+if not before or before == 'admitting' then return false end
+if not is_open(id) then return 0 end
 if takes_back == 'all' then
   local owner, chars, at = unpack(redis.call('HMGET', job, 'owner', 'chars', 'created_at'))
-  use(owner, 'chars', -chars, at)
+  settle_use(owner, 'chars', -chars, at)
 end
 if takes_back ~= '' then
   redis.call('DEL', redis.call('HGET', job, 'idempotency') or job .. ':none')

@@ -1,7 +1,8 @@
--- ARGV: model, worker, lease in seconds, question.
+-- ARGV: model, worker, lease in seconds, question, newest version of jobs that the worker can read.
 -- After it: the caller's epoch of the segment that it is given is the only live one, or false:
 -- nothing waits that this worker may have. The same question again has the same answer.
-local model, worker, lease_s, question = unpack(ARGV)
+local model, worker, lease_s, question, version = unpack(ARGV)
+version = tonumber(version)
 local answered = 'tts:answered:' .. question
 local before = redis.call('GET', answered)
 if before then return holder(before) == worker and told(before) end
@@ -14,19 +15,19 @@ end
 -- A suspect is spoken by a worker that speaks nothing else. A day is longer than anybody speaks.
 local alone = 'tts:alone:' .. worker
 if holder(redis.call('GET', alone) or '') == worker then return false end
-local suspect = reserve_suspect(model, worker)
+local suspect = reserve_suspect(model, worker, version)
 if suspect then
   if is_busy(worker) then return false end
   redis.call('SET', alone, suspect, 'EX', 86400)
   return give(suspect)
 end
-local owner = first(owners_key(model))
+local owner, id = next_turn(model, version)
 if not owner then return false end
-local id = first(jobs_key(model, owner))
 local segment = first(waiting_key(id))
-local text = redis.call('HGET', segment_key(segment), 'text')
-local characters = math.max(1, #text:gsub('[\128-\191]', '')) -- without what continues one in UTF-8
-take_turn(owners_key(model), owner, characters)
-local weight = tonumber(redis.call('HGET', job_key(id), 'weight') or 1)
-take_turn(jobs_key(model, owner), id, characters * weight)
+local key = segment_key(segment)
+local frames = redis.call('HGET', key, 'frames') or redis.call('HSTRLEN', key, 'text')
+frames = math.max(MIN_FRAMES, tonumber(frames))
+charge(owners_key(model), owner, frames)
+charge(jobs_key(model, owner), id, frames * tonumber(redis.call('HGET', job_key(id), 'weight') or 1))
+redis.call('HSET', key, 'charged', frames)
 return give(segment)

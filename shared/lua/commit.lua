@@ -2,6 +2,7 @@
 -- size, bytes.
 -- After it: one result is committed and the job counts it once, or false: the epoch is stale.
 -- Returns the claim on the job's join, for the same worker, when this was the last segment; else {}.
+local SAMPLES_PER_FRAME = 1920
 local segment, epoch, worker, lease_s, object, samples, truncated, batch, bytes = unpack(ARGV)
 local key, id = segment_key(segment), job_of(segment)
 local job = job_key(id)
@@ -12,6 +13,7 @@ if not holds(segment, epoch) then
   local join = id .. ':join'
   return holder(join) == worker and segment ~= join and told(join) or {}
 end
+settle_turn(segment, math.max(MIN_FRAMES, math.ceil(samples / SAMPLES_PER_FRAME)))
 dequeue(segment)
 move(key, 'completed')
 redis.call('HSET', key, 'key', object, 'samples', samples, 'truncated', truncated)
@@ -23,10 +25,15 @@ end
 keep_pace('', 1)
 keep_pace(':samples', samples)
 redis.call('HINCRBY', job, 'truncated', truncated)
-use(redis.call('HGET', job, 'owner'), 'samples', samples)
+local owner, reserved = unpack(redis.call('HMGET', job, 'owner', 'reserved'))
+if reserved then
+  count(OPEN_SEGMENTS, owner, -1)
+else
+  use(owner, 'samples', samples) -- a job of an older version: nothing was reserved for it
+end
 redis.call('HINCRBY', job, 'samples', samples)
 redis.call('HINCRBY', job, 'batch:' .. batch, 1)
 local completed, total = redis.call('HINCRBY', job, 'completed', 1), number(job, 'total')
 if completed < total then return {} end
-create_segment(id .. ':join', total, '', '')
+create_segment(id .. ':join', total, '', '', 0)
 return take(id .. ':join', worker, lease_s)

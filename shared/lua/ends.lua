@@ -1,33 +1,49 @@
 -- How segments and jobs end.
 
--- A job that ends early takes its segments with it: nothing of it waits, and no claim on it holds.
-local function drop_segments(id, total)
-  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+-- A job that ends early takes its segments out of the queue. The leases of those that are spoken go
+-- when they are renewed, or run out.
+local function drop_segments(id, model, owner)
   local dropped = redis.call('ZCARD', waiting_key(id))
-  local suspects = redis.call('EXISTS', suspects_key(model)) == 1
-  local function drop(segment)
-    if not move(segment_key(segment), 'cancelled') then return end
-    redis.call('ZREM', LEASES, segment)
-    if suspects then dropped = dropped + redis.call('ZREM', suspects_key(model), segment) end
+  redis.call('UNLINK', waiting_key(id))
+  -- Few: a suspect has lost all its workers but the last.
+  for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, -1)) do
+    if job_of(suspect) == id then
+      dropped = dropped + redis.call('ZREM', suspects_key(model), suspect)
+    end
   end
-  for place = 0, total - 1 do drop(id .. ':' .. place) end
-  drop(id .. ':join')
-  redis.call('DEL', waiting_key(id))
   if dropped > 0 then count(QUEUES, model, -dropped) end
   leave_queue(id, model, owner)
+end
+
+-- What an owner has open, less this job. A job of an older version was not counted in segments.
+local function close_account(id)
+  local job = job_key(id)
+  local owner, chars, bytes, total, completed, version =
+    unpack(redis.call('HMGET', job, 'owner', 'chars', 'bytes', 'total', 'completed', 'version'))
+  count(OPEN_JOBS, owner, -1)
+  count(OPEN_CHARS, owner, -chars)
+  if version and total ~= completed then count(OPEN_SEGMENTS, owner, (completed or 0) - total) end
+  if tonumber(bytes or 0) > 0 then count(OPEN_BYTES, owner, -bytes) end
+end
+
+-- The audio that was reserved of a day's quota becomes the audio that was made.
+local function settle_audio(id)
+  local owner, reserved, samples, at =
+    unpack(redis.call('HMGET', job_key(id), 'owner', 'reserved', 'samples', 'created_at'))
+  if reserved then settle_use(owner, 'samples', (samples or 0) - reserved, at) end
 end
 
 local function end_job(id, status)
   local job = job_key(id)
   if not move(job, status) then return false end
-  local owner, chars, total = unpack(redis.call('HMGET', job, 'owner', 'chars', 'total'))
+  local model, owner = unpack(redis.call('HMGET', job, 'model', 'owner'))
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
   redis.call('ZADD', LEFTOVERS, now(), id)
   redis.call('ZREM', DEADLINES, id)
-  count(OPEN_JOBS, owner, -1)
-  count(OPEN_CHARS, owner, -chars)
-  if status ~= 'completed' then drop_segments(id, total) end
+  close_account(id)
+  settle_audio(id)
+  if status ~= 'completed' then drop_segments(id, model, owner) end
   count_in_batch(job, status)
   notify(id, status)
   return true
@@ -53,6 +69,10 @@ end
 
 -- A lease ran out: the segment waits again, or fails after its last attempt.
 local function take_back(segment, max_attempts)
+  if not is_open(job_of(segment)) then
+    redis.call('ZREM', LEASES, segment)
+    return
+  end
   if number(segment_key(segment), 'attempts') < max_attempts then
     enqueue_again(segment, max_attempts)
     return

@@ -6,20 +6,33 @@ local id = ARGV[1]
 local flat, job = redis.call('HGETALL', job_key(id)), { seen_at = tostring(now()) }
 if #flat == 0 then return end
 for place = 1, #flat, 2 do job[flat[place]] = flat[place + 1] end
+if job.status == 'admitting' then return end
 local model, owner = job.model, job.owner
 local turn = redis.call('ZRANK', jobs_key(model, owner), id)
 if not turn or tonumber(job.completed or 0) > 0 then return cjson.encode(job) end
--- Owners take turns: before its own turn, each has had as many as its owner, or one more.
-local mine, before, jobs = redis.call('ZRANK', owners_key(model), owner), 0, 0
-for place, other in ipairs(redis.call('ZRANGE', owners_key(model), 0, -1)) do
-  local count = redis.call('ZCARD', jobs_key(model, other))
-  before = before + math.min(count, place <= mine and turn + 1 or turn)
-  jobs = jobs + count
+-- Owners take turns: before its own turn, each has had as many as its owner, or one more. Of more
+-- owners than `COUNTED`, it is those counted that the others are taken to be like.
+local COUNTED = 50
+local rank, owners = redis.call('ZRANK', owners_key(model), owner), redis.call('ZCARD', owners_key(model))
+local mine = redis.call('ZCARD', jobs_key(model, owner))
+local function jobs_before(from, to, turns)
+  local counted, before, jobs = 0, 0, 0
+  for _, other in ipairs(redis.call('ZRANGE', owners_key(model), from, math.min(to, from + COUNTED - 1))) do
+    local waiting = redis.call('ZCARD', jobs_key(model, other))
+    counted, before, jobs = counted + 1, before + math.min(waiting, turns), jobs + waiting
+  end
+  if counted == 0 then return 0, 0 end
+  local all = to - from + 1
+  return math.floor(before * all / counted), math.floor(jobs * all / counted)
 end
-job.queue_position = before + 1
+local ahead, jobs_ahead = 0, 0
+if rank > 0 then ahead, jobs_ahead = jobs_before(0, rank - 1, turn + 1) end
+local behind, jobs_behind = 0, 0
+if rank < owners - 1 then behind, jobs_behind = jobs_before(rank + 1, owners - 1, turn) end
+job.queue_position = ahead + turn + behind + 1
 local rate = pace()
 if rate > 0 then
   local open = number(QUEUES, model) + redis.call('ZCARD', LEASES)
-  job.queue_eta_s = math.min(open, tonumber(job.total) * jobs) / rate
+  job.queue_eta_s = math.min(open, tonumber(job.total) * (jobs_ahead + mine + jobs_behind)) / rate
 end
 return cjson.encode(job)

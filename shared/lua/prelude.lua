@@ -5,13 +5,19 @@ local LEGAL = @TRANSITIONS@
 local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 'tts:leftovers'
 -- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
+-- Owner to its segments that are not done, and the bytes of recordings of its jobs that have not ended.
+local OPEN_SEGMENTS, OPEN_BYTES = 'tts:open_segments', 'tts:open_bytes'
+-- Job whose segments are still being written to when it is given up; model to how many such segments.
+local ADMITTING, ADMITTING_SEGMENTS = 'tts:admitting', 'tts:admitting_segments'
+-- Deleted job to how many of its segments are still there, and to when it was deleted.
+local DELETING, FORGOTTEN = 'tts:deleting', 'tts:forgotten'
 -- Job to when it is to be cancelled, if it has not ended by then.
 local DEADLINES = 'tts:deadlines'
+-- The newest version that has written to this ledger, and the oldest that may use it.
+local LEDGER = 'tts:ledger'
 -- Voice to since when its folder may be there though the voice is not.
 local VOICE_FOLDERS = 'tts:voice_folders'
 
--- Who does not reconcile for so many seconds is away; messages too many that are left alone.
-local AWAY_S, MOST_STALE = 5, 500
 
 -- A step has one time, however often it asks for it.
 local asked_at
@@ -52,13 +58,26 @@ local function count(key, field, by)
   if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
 end
 
--- The fence: whether `epoch` still holds the segment.
-local function holds(segment, epoch)
-  local key = segment_key(segment)
-  return status_of(key) == 'in_progress' and redis.call('HGET', key, 'epoch') == epoch
+-- True until a job has ended. When it ends its segments are not touched, for there may be 100,000 of
+-- them: none of an ended job waits, and no claim on one holds.
+local function is_open(id)
+  local legal = LEGAL[status_of(job_key(id))]
+  return legal ~= nil and #legal > 0
 end
 
--- What an owner has had on this day of UTC: characters that were accepted, samples that were spoken.
+-- The worker that speaks a segment now, if one does.
+local function holder(segment)
+  local status, worker = unpack(redis.call('HMGET', segment_key(segment), 'status', 'worker'))
+  return status == 'in_progress' and is_open(job_of(segment)) and worker
+end
+
+-- The fence: true if `epoch` still holds the segment.
+local function holds(segment, epoch)
+  local status, newest = unpack(redis.call('HMGET', segment_key(segment), 'status', 'epoch'))
+  return status == 'in_progress' and newest == epoch and is_open(job_of(segment))
+end
+
+-- What an owner has had on this day of UTC: characters and samples, counted on the day of acceptance.
 local function used_key(owner, at)
   return 'tts:used:' .. math.floor((at or now()) / 86400) .. ':' .. owner
 end
@@ -66,6 +85,12 @@ local function use(owner, what, amount, at)
   local key = used_key(owner, at)
   local is_first = redis.call('HINCRBY', key, what, amount) == tonumber(amount)
   if is_first then redis.call('EXPIRE', key, 2 * 86400) end
+end
+-- Takes the difference between what was reserved and what it came to, while that day is remembered.
+local function settle_use(owner, what, difference, at)
+  if difference ~= 0 and redis.call('EXISTS', used_key(owner, at)) == 1 then
+    redis.call('HINCRBY', used_key(owner, at), what, difference)
+  end
 end
 
 -- Segments that were completed each second of the last minute; with ':samples', their samples.

@@ -1,27 +1,50 @@
--- ARGV: most attempts, most leases to take back, lease in seconds.
--- After it: no lease is overdue, no job that was to be cancelled by now goes on, and there are not
--- many more messages than segments wait; returns each
--- model and how many messages are missing in its queue.
+-- ARGV: most attempts, most entries of each kind to deal with, lease in seconds.
+-- After it: no lease is overdue or longer than a lease, no job that was to be cancelled by now goes on,
+-- admissions that stopped are given up, segments of deleted jobs are fewer, and there are not many more
+-- messages than segments wait; as far as the limit allows. Returns whether the limit was reached, then
+-- each model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
+local EVERY_S = 1.5
+-- A pause of all workers that is longer than this means that Redis was away.
+local AWAY_S = 5
+-- Surplus messages that are left alone.
+local MAX_STALE = 500
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-if not redis.call('SET', 'tts:reconciled', '1', 'NX', 'PX', 1500) then return {} end
-local last = tonumber(redis.call('GETSET', 'tts:last_reconciled', now()) or now())
--- Nobody reconciled for so long: Redis was away, and nobody could renew either.
-local was_away = now() - last > AWAY_S
-for _, segment in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', now(), 'LIMIT', 0, limit)) do
+-- The time is in the value: a key's own end is far away once the clock has been set back.
+local last = tonumber(redis.call('GET', 'tts:last_reconciled') or now() - EVERY_S)
+local since_s = now() - last
+if since_s >= 0 and since_s < EVERY_S then return { 0 } end
+redis.call('SET', 'tts:last_reconciled', now())
+local reached = false
+local function each(key, from, to, deal_with)
+  local found = redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, limit)
+  for _, member in ipairs(found) do deal_with(member) end
+  reached = reached or #found == limit
+end
+
+-- Workers renew to now plus a lease: what ends later was written before the clock was set back.
+each(LEASES, '(' .. now() + lease_s + 1, '+inf', function(segment)
+  redis.call('ZADD', LEASES, now() + lease_s, segment)
+end)
+each(ADMITTING, '(' .. now() + 61, '+inf', function(id) redis.call('ZADD', ADMITTING, now() + 60, id) end)
+each(LEASES, '-inf', now(), function(segment)
   if not status_of(segment_key(segment)) then
-    redis.call('ZREM', LEASES, segment) -- somebody deleted it
-  elseif was_away then
+    redis.call('ZREM', LEASES, segment) -- it was deleted
+  elseif since_s > AWAY_S then
+    -- No worker could renew either.
     redis.call('ZADD', LEASES, now() + lease_s / 2, segment)
   else
     take_back(segment, max_attempts)
   end
-end
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now(), 'LIMIT', 0, limit)) do
-  end_overdue(id)
-end
+end)
+each(DEADLINES, '-inf', now(), end_overdue)
+each(ADMITTING, '-inf', now(), abandon_admission)
+local deleted = redis.call('ZRANGE', DELETING, 0, 0)[1]
+if deleted then reached = delete_segments(deleted) > 0 or reached end
+if reached then redis.call('SET', 'tts:last_reconciled', now() - EVERY_S) end
+
 -- A message too many costs a look; one too few would leave a segment waiting.
-local missing, models = {}, {}
+local missing, models = { reached and 1 or 0 }, {}
 for _, key in ipairs({ 'tts:models', QUEUES }) do
   for _, model in ipairs(redis.call('HKEYS', key)) do models[model] = true end
 end
@@ -31,8 +54,8 @@ for model in pairs(models) do
   if more > 0 then
     missing[#missing + 1] = model
     missing[#missing + 1] = more
-  elseif more < -MOST_STALE then
-    redis.call('LTRIM', queue, 0, waiting + MOST_STALE - 1)
+  elseif more < -MAX_STALE then
+    redis.call('LTRIM', queue, 0, waiting + MAX_STALE - 1)
   end
 end
 return missing

@@ -1,7 +1,9 @@
 -- ARGV: segment id, epoch, most attempts.
--- After it: the segment waits again and the attempt does not count, or 0: the epoch is stale.
+-- After it: the segment waits again, and neither the attempt nor its turn counts, or 0: the epoch is
+-- stale.
 local segment, epoch, max_attempts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not holds(segment, epoch) then return 0 end
 redis.call('HINCRBY', segment_key(segment), 'attempts', -1)
+settle_turn(segment, 0)
 enqueue_again(segment, max_attempts)
 return 1

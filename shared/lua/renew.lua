@@ -1,10 +1,12 @@
 -- ARGV: lease in seconds, then segment id and epoch of each claim.
--- After it: every claim that still holds has a fresh lease; returns segment and epoch of the others.
+-- After it: every claim that still holds has a fresh lease, and a segment of an ended job none; returns
+-- segment and epoch of the claims that do not hold.
 local lost = {}
 for i = 2, #ARGV, 2 do
   if holds(ARGV[i], ARGV[i + 1]) then
     redis.call('ZADD', LEASES, 'XX', now() + tonumber(ARGV[1]), ARGV[i])
   else
+    if not is_open(job_of(ARGV[i])) then redis.call('ZREM', LEASES, ARGV[i]) end
     lost[#lost + 1] = ARGV[i]
     lost[#lost + 1] = ARGV[i + 1]
   end

@@ -1,7 +1,8 @@
--- Who is next. Owners take turns, and in an owner's turn its jobs do, and a job's segments go in
--- order. A turn costs as many characters as it speaks, and who has been given fewest is next; the
--- clock is what everybody has been given who was here all the time, and where newcomers begin.
-local CLOCK = 'tts:clock'
+-- The fair queue. Owners take turns, and in an owner's turn its jobs do, and a job's segments go in
+-- order. A turn costs the frames that it makes: those expected when a segment is claimed, settled when
+-- it is committed, and never less than `MIN_FRAMES`. The member with the lowest cost so far is next;
+-- the clock is the cost of a member that was here all the time, and where newcomers begin.
+local CLOCK, MIN_FRAMES = 'tts:clock', 12
 local function owners_key(model) return 'tts:turns:' .. model end
 local function jobs_key(model, owner) return 'tts:turns:' .. model .. ':' .. owner end
 
@@ -14,9 +15,20 @@ local function leave_turns(key, member)
   if redis.call('EXISTS', key) == 0 then redis.call('HDEL', CLOCK, key) end
 end
 
-local function take_turn(key, member, characters)
-  redis.call('HINCRBYFLOAT', CLOCK, key, characters / redis.call('ZCARD', key))
-  redis.call('ZINCRBY', key, characters, member)
+-- Adds to what a member has cost, if it still waits here.
+local function charge(key, member, cost)
+  if cost == 0 or not redis.call('ZADD', key, 'XX', 'INCR', cost, member) then return end
+  redis.call('HINCRBYFLOAT', CLOCK, key, cost / redis.call('ZCARD', key))
+end
+
+-- Corrects what a claimed segment has cost its job and its owner.
+local function settle_turn(segment, frames)
+  local id, charged = job_of(segment), number(segment_key(segment), 'charged')
+  if charged == 0 then return end
+  redis.call('HSET', segment_key(segment), 'charged', frames)
+  local model, owner, weight = unpack(redis.call('HMGET', job_key(id), 'model', 'owner', 'weight'))
+  charge(owners_key(model), owner, frames - charged)
+  charge(jobs_key(model, owner), id, (frames - charged) * tonumber(weight or 1))
 end
 
 local function first(key) return redis.call('ZRANGE', key, 0, 0)[1] end
@@ -64,21 +76,15 @@ local function dequeue(segment)
   leave_queue(id, model, owner)
 end
 
--- A new segment, in no index yet.
-local function create_segment(segment, place, text, range)
+-- A new segment, in no index yet; `frames` is how many it is expected to take.
+local function create_segment(segment, place, text, range, frames)
   redis.call('HSET', segment_key(segment), 'status', 'queued', 'epoch', 0, 'attempts', 0,
-    'place', place, 'text', text, 'range', range)
+    'place', place, 'text', text, 'range', range, 'frames', frames)
 end
 
 local function enqueue_again(segment, max_attempts)
   move(segment_key(segment), 'queued')
   enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
-end
-
--- Who speaks a segment now, if anybody does.
-local function holder(segment)
-  local key = segment_key(segment)
-  return status_of(key) == 'in_progress' and redis.call('HGET', key, 'worker')
 end
 
 local function is_busy(worker)
@@ -88,14 +94,34 @@ local function is_busy(worker)
   return false
 end
 
--- The oldest suspect that no other worker waits to speak; it is this worker's for some seconds.
-local function reserve_suspect(model, worker)
+-- True if a worker that reads jobs up to `version` can speak this one.
+local function is_readable(id, version)
+  return tonumber(redis.call('HGET', job_key(id), 'version') or 1) <= version
+end
+
+-- The oldest suspect that no other worker waits to speak; it is this worker's for `RESERVED_S`.
+-- The time is in the value: after a clock that was set back, a key's own end is far away.
+local RESERVED_S = 10
+local function reserve_suspect(model, worker, version)
   for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, 9)) do
-    local reserved = 'tts:reserved:' .. suspect
-    redis.call('SET', reserved, worker, 'NX', 'EX', 10)
-    if redis.call('GET', reserved) == worker then
-      redis.call('EXPIRE', reserved, 10)
+    local reserved = 'tts:reservation:' .. suspect
+    local by, at = unpack(redis.call('HMGET', reserved, 'worker', 'at'))
+    local age_s = now() - (at or 0)
+    local is_free = by == worker or not by or age_s < 0 or age_s > RESERVED_S
+    if is_free and is_readable(job_of(suspect), version) then
+      redis.call('HSET', reserved, 'worker', worker, 'at', now())
+      redis.call('EXPIRE', reserved, RESERVED_S)
       return suspect
+    end
+  end
+end
+
+-- The owner and the job whose turn it is, of those that this worker can read. Without newer jobs in
+-- the queue it is the first of the first.
+local function next_turn(model, version)
+  for _, owner in ipairs(redis.call('ZRANGE', owners_key(model), 0, 31)) do
+    for _, id in ipairs(redis.call('ZRANGE', jobs_key(model, owner), 0, 31)) do
+      if is_readable(id, version) then return owner, id end
     end
   end
 end

@@ -2,6 +2,11 @@
 -- After it: the event that is due first is the caller's for one lease, its attempt is counted, and its
 -- receiver is told nothing else meanwhile; returns its fields. False: nothing is due.
 local lease_s = tonumber(ARGV[1])
+-- A receiver that is leased for longer than a lease: the clock was set back.
+local ahead = '(' .. now() + lease_s + 1
+for _, receiver in ipairs(redis.call('ZRANGE', RECEIVERS, ahead, '+inf', 'BYSCORE', 'LIMIT', 0, 10)) do
+  if redis.call('EXISTS', busy_key(receiver)) == 1 then redis.call('ZADD', RECEIVERS, now(), receiver) end
+end
 while true do
   local receiver = redis.call('ZRANGE', RECEIVERS, '-inf', now(), 'BYSCORE', 'LIMIT', 0, 1)[1]
   if not receiver then return false end

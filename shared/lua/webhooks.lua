@@ -4,6 +4,8 @@
 local RECEIVERS = 'tts:webhooks'
 local function events_key(receiver) return 'tts:webhooks:' .. receiver end
 local function event_key(id) return 'tts:webhook:' .. id end
+-- Signer to its events that were given up, by when.
+local function failed_key(signer) return 'tts:webhooks_failed:' .. signer end
 local function busy_key(receiver) return 'tts:webhook_busy:' .. receiver end
 
 local function wants(webhook, kind)
@@ -11,6 +13,13 @@ local function wants(webhook, kind)
     if wanted == kind then return true end
   end
   return false
+end
+
+local function queue_event(event, receiver)
+  redis.call('ZADD', events_key(receiver), now(), event)
+  if redis.call('EXISTS', busy_key(receiver)) == 0 then
+    redis.call('ZADD', RECEIVERS, 'LT', now(), receiver)
+  end
 end
 
 -- A job is in each status once, so an event's id follows from the two: a step that is done again, by
@@ -25,8 +34,5 @@ local function notify(id, status)
   local receiver = owner .. ' ' .. webhook.receiver
   redis.call('HSET', event_key(event), 'id', event, 'type', kind, 'job', id, 'public_id', name or id,
     'url', webhook.url, 'receiver', receiver, 'signer', webhook.signer, 'at', now(), 'attempt', 0)
-  redis.call('ZADD', events_key(receiver), now(), event)
-  if redis.call('EXISTS', busy_key(receiver)) == 0 then
-    redis.call('ZADD', RECEIVERS, 'LT', now(), receiver)
-  end
+  queue_event(event, receiver)
 end

@@ -10,7 +10,7 @@ from processes import wait_until
 from sheet import Sheet
 
 from client import Narrator
-from client.local.stack import Stack, api_command
+from client.local.stack import Stack
 
 
 def test_a_book_is_dropped_and_read(sheet: Sheet, page: Page) -> None:
@@ -115,7 +115,7 @@ def test_a_server_that_went_away_is_told_of_and_found_again(
     sheet.text.fill("One more.")
     sheet.send.click()
     expect(page.locator("#form-error")).to_contain_text("What you wrote is kept")
-    stack._api = stack._child("the API", "api", api_command(stack.host, stack.port))
+    wait_until(lambda: not stack.tend() and stack._api and stack._api.exit_code is None)
     expect(banner).to_be_hidden()
     expect(row.locator(".state")).to_contain_text("segments")
     row.get_by_role("button", name="Cancel").click()

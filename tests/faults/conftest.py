@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from report import Report
+from s3_server import BUCKET, S3Server
 from service import Service
 from trial import QUICK, Trial
 
@@ -61,19 +62,42 @@ def trial(request: pytest.FixtureRequest, services: Services, tmp_path: Path) ->
     settings = SHORT_LEASES | (marker.kwargs if marker else {})
     trial = Trial(services.get(settings), REPORT, tmp_path)
     yield trial
-    trial.narrator.close()
+    trial.close()
     if request.node.stash.get(FAILED, False):
         services.close()
 
 
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    with S3Server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def trial_on_s3(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """A service of its own, whose audio is in S3."""
+    folder = tmp_path_factory.mktemp("service")
+    settings = SHORT_LEASES | s3.env | {"STORAGE_URL": f"s3://{BUCKET}/faults"}
+    with Service(folder, **settings) as service:
+        trial = Trial(service, REPORT, folder)
+        yield trial
+        trial.narrator.close()
+
+
 FAILED = pytest.StashKey[bool]()
+
+
+def _trial_of(item: pytest.Item) -> Trial | None:
+    funcargs = getattr(item, "funcargs", {})
+    found: Trial | None = funcargs.get("trial") or funcargs.get("trial_on_s3")
+    return found
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """A test that fails shows how each process's log ends, and where it lies."""
     report = yield
-    if report.failed and (trial := getattr(item, "funcargs", {}).get("trial")):
+    if report.failed and (trial := _trial_of(item)):
         item.stash[FAILED] = True
         for path in sorted(trial.service.logs.iterdir()):
             end = path.read_text("utf-8", "replace").splitlines()[-LINES:]

@@ -17,7 +17,7 @@ from redis import Redis
 from client.local.child import Child, stop
 from client.local.keeper import Keeper
 from client.local.ports import free_port
-from client.local.redis_server import RedisServer, answers_ping, find_program
+from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
 from shared.connection import connect
 
@@ -36,6 +36,7 @@ class Service:
         workers: int = 2,
         spared: int = 0,
         appendfsync: str = "everysec",
+        fakes_time: bool = False,
         **settings: str,
     ) -> None:
         self.folder, self._appendfsync = folder, appendfsync
@@ -45,6 +46,7 @@ class Service:
         for made in (self.faults, self.logs, self.results, folder / "redis"):
             made.mkdir(parents=True)
         self.redis_port, self.api_port = free_port(), free_port()
+        self._redis_env = fake_time(folder) if fakes_time else dict(os.environ)
         self.env = {
             **os.environ,
             "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
@@ -104,10 +106,14 @@ class Service:
         return [child for child in harmable if child.exit_code is None]
 
     def start_redis(self) -> None:
-        command = RedisServer(self.folder / "redis")._command(find_program())
-        command[command.index("--port") + 1] = str(self.redis_port)
-        command[command.index("--appendfsync") + 1] = self._appendfsync
-        self.redis_child = Child("Redis", command, log=self.logs / "redis.log")
+        server = RedisServer(
+            self.folder / "redis",
+            port=self.redis_port,
+            appendfsync=self._appendfsync,
+            log=self.logs / "redis.log",
+            env=self._redis_env,
+        )
+        self.redis_child = server.launch()
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
     def start_api(self) -> None:
@@ -140,9 +146,8 @@ class Service:
 
     def wait_for_workers(self, within_s: float = 120) -> None:
         def all_there() -> bool:
-            names = {f"{os.uname().nodename}:{child.pid}" for child in self.workers}
             found = self.redis.zrange(f"tts:workers:{MODEL}", 0, -1)
-            return names <= set(found)
+            return {child.pid for child in self.workers} <= set(map(pid_of, found))
 
         wait_for(all_there, within_s)
 
@@ -160,7 +165,7 @@ class Service:
         held = {}
         for segment in self.redis.zrange("tts:leases", 0, -1):
             worker, epoch = self.redis.hmget(f"tts:segment:{segment}", "worker", "epoch")
-            if worker == f"{os.uname().nodename}:{pid}":
+            if worker and pid_of(worker) == pid:
                 held[segment] = int(epoch)
         return held
 
@@ -171,6 +176,20 @@ class Service:
             if status != "completed" and int(now) == epoch:
                 return False
         return True
+
+
+def fake_time(folder: Path) -> dict[str, str]:
+    """The environment of a process whose clock is wrong by what `clock` in the folder says."""
+    found = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    assert found, "install Debian's package faketime, as `make faults` does"
+    (folder / "clock").write_text("+0s")
+    return {
+        **os.environ,
+        "LD_PRELOAD": str(found[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(folder / "clock"),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
 
 
 def wait_for(condition: Callable[[], object], within_s: float) -> float:
@@ -185,3 +204,8 @@ def wait_for(condition: Callable[[], object], within_s: float) -> float:
 def state(pid: int) -> str:
     """A process's state as Linux names it: T is stopped."""
     return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0]
+
+
+def pid_of(worker: str) -> int:
+    """The process id in the name that `worker.identity` gives."""
+    return int(worker.split(":")[-2])

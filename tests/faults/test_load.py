@@ -85,11 +85,12 @@ def test_cancelled_jobs_stay_cancelled(trial: Trial) -> None:
         assert row.figures()["recovery_p99_s"] <= 2
 
 
-@pytest.mark.service(MAX_OPEN_SEGMENTS="16", MAX_OPEN_JOBS="3")
+@pytest.mark.service(MAX_OPEN_SEGMENTS="16", MAX_OPEN_JOBS="3", AUTH="required")
 def test_too_much_is_refused_and_never_queued(trial: Trial) -> None:
     """Eight senders of three open jobs at the most, twice as fast as they are served."""
     service, duration_s, most = trial.service, times(600, 12), 16
     refusals, longest = Counter[int](), 0
+    trial.narrator, _ = trial.owner("trial")
     with trial.row(f"15 twice the load for {duration_s} s") as row:
         trial.undisturbed("\n\n".join([SHORT] * 16))
         began_s = time.monotonic()
@@ -99,11 +100,12 @@ def test_too_much_is_refused_and_never_queued(trial: Trial) -> None:
 
         def send(name: int) -> None:
             body = {"task": "custom_voice", "voice": "vivian", "input": SHORT, "sampling": GREEDY}
-            with httpx.Client(base_url=service.url, timeout=10) as http:
+            narrator, headers = trial.owner(f"sender-{name}")
+            with httpx.Client(base_url=service.url, timeout=10, headers=headers) as http:
                 while time.monotonic() < until_s:
-                    headers = {"Authorization": f"Bearer sender-{name}"}
-                    answer = http.post("/v1/jobs", json=body, headers=headers)
+                    answer = http.post("/v1/jobs", json=body)
                     if answer.status_code == 202:
+                        trial.narrators[answer.json()["id"]] = narrator
                         trial.expected[answer.json()["id"]] = "completed"
                     else:
                         refusals[answer.status_code] += 1
@@ -142,17 +144,18 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
 
     def send(name: int) -> None:
         body = {"task": "custom_voice", "voice": "vivian", "input": SHORT, "sampling": GREEDY}
-        headers = {"Authorization": f"Bearer light-{name}"}
-        with httpx.Client(base_url=trial.service.url, timeout=10) as http:
+        narrator, headers = trial.owner(f"light-{name}")
+        with httpx.Client(base_url=trial.service.url, timeout=10, headers=headers) as http:
             while time.monotonic() < until_s:
                 time.sleep(random.uniform(0, 2))
                 began_s = time.monotonic()
-                job = http.post("/v1/jobs", json=body, headers=headers).json()
+                job = http.post("/v1/jobs", json=body).json()
                 while job["status"] not in ENDED:
                     time.sleep(0.05)
                     job = http.get(job["links"]["self"]).json()
                 with lock:
                     found.append(time.monotonic() - began_s)
+                    trial.narrators[job["id"]] = narrator
                     trial.expected[job["id"]] = "completed"
 
     with ThreadPoolExecutor(senders) as threads:
@@ -161,8 +164,10 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
     return found
 
 
+@pytest.mark.service(AUTH="required")
 def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
     """Segments of one length, so that what differs is how long they wait, and for whom."""
+    trial.narrator, _ = trial.owner("heavy")
     with trial.row("16 one heavy sender, nine light ones") as row:
         alone = latencies(trial, times(120, 12))
         book = "\n\n".join([SHORT] * 200)

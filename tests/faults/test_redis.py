@@ -1,4 +1,4 @@
-"""Faults 5 to 8, 10, 13: Redis goes away, loses things, freezes, or everything dies at once."""
+"""Faults 5 to 8, 10, 13, 20: Redis goes away, loses things, freezes, or answers with errors."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import random
 import signal
 import statistics
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 from processes import frozen
+from redis import Redis
 from service import Service, wait_for
 from trial import QUICK, SHORT, Trial, long_text, meanwhile, times
 
 from client.errors import NarrateError
+from client.local.ports import free_port
 
 TEXT = long_text(16)
 PAUSE_S = 0.1 if QUICK else 0.0  # between jobs: what is accepted has to be spoken, too
@@ -158,6 +161,57 @@ def test_while_redis_is_frozen_the_api_says_so_at_once(trial: Trial) -> None:
         assert max(alive) < 1, alive
         row.recovered(wait_for(lambda: is_ready(service), 10))
         trial.submit(SHORT)
+
+
+SPIN = """
+local began = redis.call('TIME')[1]
+while redis.call('TIME')[1] - began < 7 do end
+"""
+
+
+def turn_into_replica(redis: Redis) -> None:
+    """READONLY for 6 seconds, as while a failover is undone."""
+    redis.replicaof("127.0.0.1", free_port())
+    time.sleep(6)
+    redis.replicaof("NO", "ONE")
+
+
+def keep_busy(redis: Redis) -> None:
+    """BUSY for 6 to 7 seconds."""
+    redis.config_set("lua-time-limit", "50")
+    redis.eval(SPIN, 0)
+
+
+@pytest.mark.parametrize("fault", [turn_into_replica, keep_busy])
+def test_redis_answers_with_errors(trial: Trial, fault: Callable[[Redis], None]) -> None:
+    service, name = trial.service, "READONLY" if fault is turn_into_replica else "BUSY"
+    before = {child.pid for child in service.workers}
+    with trial.row(f"20 Redis answers {name} for 6 s") as row:
+        for _ in range(times(10, 1)):
+            job = trial.submit(long_text(4))  # half of the slots
+            trial.wait_for_leases(4)
+            refused = list[httpx.Response]()
+            with (
+                Redis.from_url(service.env["REDIS_URL"], socket_timeout=30) as admin,
+                meanwhile(lambda into=refused: into.append(post(service)), every_s=0.5),
+            ):
+                fault(admin)
+            assert {503} <= {answer.status_code for answer in refused} <= {202, 503}
+            for answer in refused:
+                if answer.is_success:
+                    trial.expected[answer.json()["id"]] = "completed"
+            began_s = time.monotonic()
+            new = trial.submit_patiently(SHORT)
+            wait_for(lambda new=new: trial.attempts(new), 30)
+            row.recovered(time.monotonic() - began_s)
+            assert row.recoveries_s[-1] <= 10
+            trial.wait([job, new])
+    assert {child.pid for child in service.workers} == before
+
+
+def post(service: Service) -> httpx.Response:
+    body = {"task": "custom_voice", "voice": "vivian", "input": SHORT}
+    return httpx.post(f"{service.url}/v1/jobs", json=body, timeout=10)
 
 
 def test_all_messages_are_deleted(trial: Trial) -> None:

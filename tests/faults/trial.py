@@ -17,6 +17,7 @@ from client import Narrator
 from client.errors import NarrateError
 from client.job import ENDED, Job
 from client.retry import patiently
+from shared.keys import Keys
 
 QUICK = os.environ.get("QUICK") == "1"
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
@@ -39,7 +40,21 @@ class Trial:
     def __init__(self, service: Service, report: Report, folder: Path) -> None:
         self.service, self._report, self._folder = service, report, folder
         self.narrator = Narrator(service.url)
+        self._opened = [self.narrator]
         self.expected: dict[str, str] = {}
+        self.narrators: dict[str, Narrator] = {}  # of jobs that are not the trial's own
+
+    def owner(self, name: str) -> tuple[Narrator, dict[str, str]]:
+        """A client with a key of its own, and the header of that key."""
+        token = Keys(self.service.redis).create(name)[1]
+        narrator = Narrator(self.service.url, key=token)
+        self._opened.append(narrator)
+        return narrator, {"Authorization": f"Bearer {token}"}
+
+    def close(self) -> None:
+        """Close the connections of all clients."""
+        for narrator in self._opened:
+            narrator.close()
 
     @contextmanager
     def row(self, fault: str, within_s: float = 600) -> Iterator[Row]:
@@ -79,7 +94,7 @@ class Trial:
         self.expected[job_id] = patiently(lambda: self.narrator.cancel(job_id), 120).status
 
     def job(self, job_id: str) -> Job:
-        return patiently(lambda: self.narrator.job(job_id), 120)
+        return patiently(lambda: self.narrators.get(job_id, self.narrator).job(job_id), 120)
 
     def wait(self, jobs: Iterable[str], within_s: float = 120) -> list[Job]:
         """Wait until every one of these has ended."""

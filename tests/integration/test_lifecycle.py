@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 from audio_files import pcm
 from processes import alive, wait_until
+from redis import Redis
+from redis.exceptions import RedisError
 
 from client import Narrator
-from client.errors import JobFailed
+from client.errors import JobFailed, ServerUnreachable
 from client.local.redis_server import RedisServer
 from client.local.stack import Stack
 from shared.connection import connect
@@ -119,23 +123,88 @@ def test_a_bad_setting_of_a_worker_is_one_line() -> None:
     assert "SLOTS='none'" in ran.stderr
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path: Path) -> None:
+@contextmanager
+def narrate_up(folder: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A `narrate up` that is ready, and its log."""
     command = [sys.executable, "-m", "client", "up", "--model", "tiny", "--port", "0"]
-    log = tmp_path / "up.log"
+    log, env = folder / "up.log", os.environ | settings
     with log.open("wb") as output:
-        up = subprocess.Popen([*command, "--data", tmp_path / "data"], stdout=output, stderr=output)
+        up = subprocess.Popen(
+            [*command, "--data", folder / "data"], stdout=output, stderr=output, env=env
+        )
     try:
         wait_until(lambda: b"Ready on" in log.read_bytes() or up.poll() is not None, 120)
         assert up.poll() is None, log.read_text()
+        yield up, log
+    finally:
+        up.kill()
+        up.wait()
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path: Path) -> None:
+    with narrate_up(tmp_path) as (up, log):
         children = child_pids(up.pid)
         assert len(children) == 3
         up.send_signal(end)
         assert up.wait(60) == (0 if end != signal.SIGKILL else -9), log.read_text()
         wait_until(lambda: not any(map(alive, children)), 30)
-    finally:
-        up.kill()
     assert "Traceback" not in log.read_text()
+
+
+def test_narrate_up_brings_the_api_and_redis_back(tmp_path: Path) -> None:
+    with narrate_up(tmp_path, LEASE_S="5") as (up, log):
+        url = re.findall(rb"Ready on (\S+)", log.read_bytes())[0].decode()
+        redis_url = (tmp_path / "data" / "redis.url").read_text()
+        jobs = []
+        for killed in ("api", "redis"):
+            jobs.append(submit_once_it_answers(url))
+            os.kill(child_of(up.pid, killed), signal.SIGKILL)
+        with connect(redis_url) as redis:  # the port and the password of before
+            wait_until(lambda: answers(redis), 30)
+        with Narrator(url) as narrator:
+            for job_id in jobs:
+                done = narrator.wait(job_id)
+                assert done.segments.completed == done.segments.total == 24
+        children = child_pids(up.pid)
+        up.terminate()
+        assert up.wait(60) == 0
+        wait_until(lambda: not any(map(alive, children)), 30)
+    said = log.read_text()
+    assert "the API ended on signal 9: its output is above; starting it again" in said
+    assert "Redis ended on signal 9: its log is" in said
+
+
+def submit_once_it_answers(url: str) -> str:
+    """A job that is being spoken, accepted within a minute."""
+    with Narrator(url) as narrator:
+        wait_until(lambda: is_up(narrator), 60)
+        job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
+        wait_until(lambda: narrator.job(job.id).status == "in_progress", 60)
+    return job.id
+
+
+def is_up(narrator: Narrator) -> bool:
+    try:
+        return narrator.live_workers() > 0
+    except ServerUnreachable:
+        return False
+
+
+def answers(redis: Redis) -> bool:
+    try:
+        return bool(redis.ping())
+    except RedisError:
+        return False
+
+
+def child_of(pid: int, kind: str) -> int:
+    """The process id of a child that lives; Redis writes its own command line."""
+    for child in child_pids(pid):
+        command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+        if alive(child) and (kind in command[:3] if kind == "api" else "-server" in command[0]):
+            return child
+    raise AssertionError(f"no {kind} among the children")
 
 
 def child_pids(pid: int) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from redis import Redis
 
-from shared.jobs import TERMINAL, Status
+from shared.jobs import TERMINAL, Status, job_of
 
 # An empty Lua table could be a list or a mapping; `Any` below takes both as empty.
 READ = """
@@ -55,9 +55,23 @@ class LedgerState:
         return {name: Status(self.hash(f"tts:segment:{name}")["status"]) for name in names}
 
     @property
+    def open_segments(self) -> dict[str, Status]:
+        """Those whose job has not ended."""
+        jobs = self.jobs
+        return {s: v for s, v in self.segments.items() if jobs[job_of(s)]["status"] not in TERMINAL}
+
+    @property
+    def admitting(self) -> list[str]:
+        return self.keys.get("tts:admitting", [])
+
+    @property
     def statuses(self) -> dict[str, Status]:
         """Of jobs and segments, by key."""
-        jobs = {f"tts:job:{name}": Status(job["status"]) for name, job in self.jobs.items()}
+        jobs = {
+            f"tts:job:{name}": Status(job["status"])
+            for name, job in self.jobs.items()
+            if name not in self.admitting
+        }
         return jobs | {f"tts:segment:{name}": status for name, status in self.segments.items()}
 
     def check(self) -> None:
@@ -69,17 +83,21 @@ class LedgerState:
     def every_open_segment_is_in_one_index(self) -> None:
         lists = [*self.named("tts:waiting:").values(), *self.named("tts:suspects:").values()]
         waiting = Counter(segment for found in lists for segment in found)
-        segments = self.segments
+        segments, jobs = self.open_segments, self.jobs
         assert waiting == Counter(s for s, v in segments.items() if v == Status.QUEUED)
-        leased = set(self.keys.get("tts:leases", []))
+        # The lease of a job that has ended stays until it is renewed or has run out.
+        leased = set(self.keys.get("tts:leases", [])) & set(segments)
         assert leased == {s for s, v in segments.items() if v == Status.IN_PROGRESS}
-        jobs = self.jobs
-        counted = Counter(jobs[segment.split(":")[0]]["model"] for segment in waiting)
+        counted = Counter(jobs[job_of(segment)]["model"] for segment in waiting)
+        for name in self.admitting:
+            counted[jobs[name]["model"]] -= int(jobs[name]["total"])
+        counted += Counter[str]()
         queues = self.hash("tts:queues")
         assert {model: int(n) for model, n in queues.items()} == dict(counted)
 
     def whoever_waits_has_a_turn(self) -> None:
-        waiting, jobs = self.named("tts:waiting:"), self.jobs
+        jobs = self.jobs
+        waiting = [name for name in self.named("tts:waiting:") if name not in self.admitting]
         turns = self.named("tts:turns:")
         for name in waiting:
             model, owner = jobs[name]["model"], jobs[name]["owner"]
@@ -90,21 +108,25 @@ class LedgerState:
         assert clocks <= set(turns)
 
     def what_counts_is_right(self) -> None:
-        jobs, chars = Counter[str](), Counter[str]()
+        jobs, chars, todo = Counter[str](), Counter[str](), Counter[str]()
         segments = self.segments
         for name, job in self.jobs.items():
-            done = [segments[f"{name}:{place}"] for place in range(int(job["total"]))]
+            places = [f"{name}:{place}" for place in range(int(job["total"]))]
+            done = [segments.get(place) for place in places]
+            assert None not in done or name in self.admitting
             assert int(job.get("completed", 0)) == done.count(Status.COMPLETED)
             ended = job["status"] in TERMINAL
             assert ended or not set(done) & {Status.FAILED, Status.CANCELLED}
-            assert not ended or set(done) <= TERMINAL
             if job["status"] == Status.COMPLETED:
                 assert set(done) == {Status.COMPLETED}
             if not ended:
                 jobs[job["owner"]] += 1
                 chars[job["owner"]] += int(job["chars"])
-        for key, counted in (("tts:open_jobs", jobs), ("tts:open_chars", chars)):
-            assert {owner: int(n) for owner, n in self.hash(key).items()} == dict(counted)
+                todo[job["owner"]] += int(job["total"]) - int(job.get("completed", 0))
+        counts = {"jobs": jobs, "chars": chars, "segments": +todo}
+        for key, counted in counts.items():
+            found = self.hash(f"tts:open_{key}")
+            assert {owner: int(n) for owner, n in found.items()} == dict(counted), key
 
     @property
     def events(self) -> dict[str, dict[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
+from s3_server import S3Server
 from signed_in import sign_in
 from stub_runner import StubCodec, StubRunner
 
@@ -34,6 +35,12 @@ from worker.watchdog import Watchdog
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     folder = tmp_path_factory.mktemp("redis")
     with RedisServer(folder, log=folder / "redis.log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
         yield server
 
 

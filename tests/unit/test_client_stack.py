@@ -7,17 +7,21 @@ Each worker leaves a file in the results folder while it lives; the API counts t
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 
 import pytest
+import redis
 from processes import alive, wait_until
 
 from client.errors import ChildExited, StartFailed
 from client.local import stack as stack_module
 from client.local.child import Child, stop
+from client.local.data_folder import write_private
 from client.local.ports import free_port
+from client.local.redis_server import find_program
 from client.local.stack import Stack
 
 COMMON = """
@@ -99,7 +103,7 @@ def test_it_becomes_ready_and_stops_workers_first(tmp_path):
     with make_stack(tmp_path, "m", "n", workers=2) as stack:
         stack.wait_ready(timeout_s=10)
         assert len(list((tmp_path / "data" / "results").glob("live-*"))) == 4
-        pids = [child.pid for child in (*stack._workers, stack._api, stack._redis._child)]
+        pids = [child.pid for child in (*stack._workers, stack._api, stack._redis.child)]
     assert not any(alive(pid) for pid in pids)
     stopped = (tmp_path / "data" / "results" / "stopped").read_text().split()
     assert stopped == ["worker"] * 4 + ["api"]
@@ -166,7 +170,7 @@ def test_stopping_kills_what_a_stuck_process_has_started_too(tmp_path):
     wait_until(lambda: not alive(grandchild))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_up_stops_cleanly_when_asked_during_start_up(tmp_path, number):
     up = narrate_up(tmp_path, "--model", "slow", "--port", "0")
     pids = [started(tmp_path, "api"), started(tmp_path, "worker")]
@@ -235,3 +239,163 @@ def test_a_worker_that_ends_is_started_anew(tmp_path, monkeypatch):
         second = stack._workers[0]
         wait_until(lambda: stack.tend() is None or stack._workers[0] is not second)
         assert time.monotonic() - again >= 0.2  # it waits longer each time
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("client.local.keeper.FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr("client.local.keeper.LONGEST_PAUSE_S", 0.2)
+
+
+def restarted(stack, child_of):
+    """Kill a child and tend until there is another; returns what was said of it."""
+    first, said = child_of(), []
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: said.extend(map(str, stack.tend())) or child_of() is not first)
+    return said
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_api_is_started_anew_at_its_port(tmp_path):
+    with make_stack(tmp_path, "m") as stack:
+        stack.wait_ready(timeout_s=10)
+        port = stack.port
+        (said,) = restarted(stack, lambda: stack._api)
+        assert said.startswith("the API ended on signal 9: its log is")
+        wait_until(stack.ready)
+        assert stack.port == port
+
+
+@pytest.mark.usefixtures("impatient")
+def test_redis_is_started_anew_at_its_port_with_what_it_had(tmp_path):
+    with make_stack(tmp_path, "m") as stack:
+        url = stack._redis.url
+        with redis.Redis.from_url(url) as connection:
+            for number in range(500):
+                connection.set(f"job:{number}", "accepted")
+            wait_until(lambda: connection.info("persistence")["aof_buffer_length"] == 0)
+        (said,) = restarted(stack, lambda: stack._redis.child)
+        assert said.startswith("Redis ended on signal 9: its log is")
+        assert stack._redis.url == url
+        with redis.Redis.from_url(url) as connection:
+            wait_until(lambda: answers(connection))
+            assert connection.dbsize() == 500
+        assert (tmp_path / "data" / "redis.url").read_text() == url
+
+
+def answers(connection):
+    try:
+        return connection.ping()
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_keeps_redis_down_is_said_until_it_is_gone(tmp_path):
+    with make_stack(tmp_path, "m") as stack:
+        os.kill(stack._redis.child.pid, signal.SIGKILL)
+        wait_until(lambda: stack._redis.child.exit_code is not None)
+        with socket.create_server(("127.0.0.1", stack._redis.port)):
+            said = []
+            wait_until(lambda: said.extend(map(str, stack.tend())) or len(said) == 4)
+        assert "on signal 9" in said[0]
+        for each in said[1:]:
+            assert each.startswith("Redis ended with exit code 1: its log is")
+            assert "which ends with: " in each
+            assert "listening on" in each
+        with redis.Redis.from_url(stack._redis.url) as connection:
+            wait_until(lambda: stack.tend() is not None and answers(connection))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_redis_that_cannot_even_be_started_is_tried_again(tmp_path, monkeypatch):
+    with make_stack(tmp_path, "m") as stack:
+        with monkeypatch.context() as patch:
+            patch.setattr("client.local.redis_server.find_program", lambda: "/does/not/exist")
+            os.kill(stack._redis.child.pid, signal.SIGKILL)
+            said = []
+            wait_until(lambda: said.extend(map(str, stack.tend())) or len(said) >= 3)
+        assert "on signal 9" in said[0]
+        assert (
+            said[1] == said[2] == "cannot start Redis (/does/not/exist): No such file or directory"
+        )
+        with redis.Redis.from_url(stack._redis.url) as connection:
+            wait_until(lambda: stack.tend() is not None and answers(connection))
+
+
+def test_nobody_else_reads_the_data_folder_or_the_password(tmp_path):
+    with make_stack(tmp_path, "m") as stack:
+        stack.wait_ready(timeout_s=10)
+        password = stack._redis.url.partition("//:")[2].partition("@")[0]
+        assert len(password) > 30
+        for pid in (
+            os.getpid(),
+            *(child.pid for child in (*stack._workers, stack._api, stack._redis.child)),
+        ):
+            with open(f"/proc/{pid}/cmdline") as command:
+                assert password not in command.read()
+        with (
+            redis.Redis(port=stack._redis.port) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.ping()
+        assert modes(tmp_path / "data") == {"data": 0o700, **PRIVATE}
+        assert mode(tmp_path / "data" / "redis" / "redis.conf") == 0o600
+
+
+PRIVATE = {"lock": 0o600, "redis.url": 0o600, "redis": 0o700, "results": 0o700, "logs": 0o700}
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def modes(folder):
+    return {path.name: mode(path) for path in (folder, *folder.iterdir())}
+
+
+def test_a_data_folder_of_the_version_before_is_tightened_and_used(tmp_path):
+    data = tmp_path / "data"
+    before = os.umask(0o022)
+    try:
+        for name in ("redis", "results", "logs"):
+            (data / name).mkdir(parents=True)
+        for name in ("lock", "redis.url"):
+            (data / name).touch()
+        old_redis(data / "redis")
+        with make_stack(tmp_path, "m") as stack:
+            assert modes(data) == {"data": 0o700, **PRIVATE, "lock": 0o644}
+            with redis.Redis.from_url(stack._redis.url) as connection:
+                assert connection.get("job") == b"accepted"
+    finally:
+        os.umask(before)
+
+
+def old_redis(folder):
+    """Leave what a Redis without a password, started by options alone, leaves."""
+    port = free_port()
+    options = ["--port", str(port), "--dir", str(folder), "--appendonly", "yes", "--save", ""]
+    child = Child("Redis", [find_program(), *options], log=folder.parent / "logs" / "redis.log")
+    with redis.Redis(port=port) as connection:
+        wait_until(lambda: answers(connection))
+        connection.set("job", "accepted")
+    stop([child], within_s=10)
+
+
+def test_a_folder_that_holds_other_things_keeps_its_mode(tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o755)
+    (data / "letter.txt").touch(mode=0o644)
+    with make_stack(tmp_path):
+        found = modes(data)
+    assert found == {"data": 0o755, **PRIVATE, "letter.txt": 0o644}
+
+
+def test_a_private_file_takes_the_place_of_one_that_others_read(tmp_path):
+    path = tmp_path / "redis.url"
+    path.write_text("old, and longer than what comes")
+    path.chmod(0o644)
+    with path.open() as reader:
+        write_private(path, "new")
+        assert reader.read().startswith("old")
+    assert (path.read_text(), mode(path)) == ("new", 0o600)

@@ -149,17 +149,56 @@ def test_a_key_has_its_own_quota(api: TestClient, keys: Keys, redis: Redis) -> N
     )
 
 
-def test_what_is_spoken_counts_for_the_day(ledger: Ledger, redis: Redis) -> None:
+def test_a_made_up_token_is_no_new_owner_on_an_open_server(
+    settings: Settings, redis: Redis, api: TestClient
+) -> None:
+    assert api.get("/readyz").status_code == 200
+    few = settings.model_copy(update={"max_open_jobs": 3})
+    with TestClient(create_app(few)) as server:
+        sent = [
+            server.post("/v1/jobs", json=GOOD, headers=bearer(f"made-up-{n}") if n else {})
+            for n in range(5)
+        ]
+        assert [answer.status_code for answer in sent] == [202, 202, 202, 429, 429]
+        owners = {redis.hget(f"tts:job:{job.json()['id']}", "owner") for job in sent[:3]}
+        assert owners == {"public"}
+        # Of another version, which took tokens for owners: still there for all.
+        spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="tiny-CustomVoice", voice="vivian")
+        ledger = Ledger(redis, lease_s=1, max_attempts=3)
+        ledger.admit("job_old", spec, plain(["x"]), owner="5e884898da28047151d0e56f8dc62927")
+        assert server.get("/v1/jobs/job_old", headers=bearer("none")).status_code == 200
+        listed = server.get("/v1/jobs").json()["data"]
+        assert "job_old" in {job["id"] for job in listed}
+        assert server.delete("/v1/jobs/job_old").status_code == 200
+
+
+def test_what_is_expected_counts_for_the_day_until_it_is_spoken(
+    ledger: Ledger, redis: Redis
+) -> None:
     spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
     ledger.admit("a", spec, plain(["one", "two"]), owner="me")
     (used,) = redis.keys("tts:used:*:me")
-    for counted in ({"chars": "6", "samples": "480"}, {"samples": "480"}):
+    expected = {"chars": "40", "samples": str(2 * 12 * 1_920)}
+    assert redis.hgetall(used) == expected
+    join = None
+    for _ in range(2):
         claim = ledger.claim("m")
         assert claim is not None
-        ledger.commit(claim, SegmentResult(key="k", samples=480))
-        assert redis.hgetall(used) == counted
-        assert redis.ttl(used) > 86_400
-        redis.delete(used)  # as on a day on which nothing is sent, only spoken
+        join = ledger.commit(claim, SegmentResult(key="k", samples=480))
+        assert redis.hgetall(used) == expected
+    assert join is not None
+    ledger.commit(join, SegmentResult(key="k", samples=1_000))
+    assert redis.hgetall(used) == expected | {"samples": "1000"}
+    assert redis.ttl(used) > 86_400
+
+
+def test_a_day_that_is_forgotten_stays_so(ledger: Ledger, redis: Redis) -> None:
+    """A job that ends days after it was accepted."""
+    spec = SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
+    ledger.admit("a", spec, plain(["one"]), owner="me")
+    redis.delete(*redis.keys("tts:used:*"))
+    ledger.cancel("a")
+    assert redis.keys("tts:used:*") == []
 
 
 @pytest.mark.parametrize(

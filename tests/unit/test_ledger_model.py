@@ -31,7 +31,7 @@ from shared.limits import Limits
 from shared.webhooks import Events, EventType, Webhook
 
 MAX_ATTEMPTS = 3
-LIMITS = Limits(open_segments=40, owner_jobs=4, owner_chars=60)
+LIMITS = Limits(open_segments=40, owner_jobs=4, owner_chars=300, owner_segments=9)
 Held = tuple[str, Claim]
 MODELS, OWNERS, WORKERS = ("m1", "m2"), ("ann", "ben"), ("w1", "w2")
 HOOK = Webhook(url="https://a.example/", receiver="https://a.example", events=tuple(EventType))
@@ -95,9 +95,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _reports(self, claim: Claim, report: Callable[[], object]) -> bool:
         """Whether a report was taken; it must be if, and only if, the claim holds."""
-        key = f"tts:segment:{claim.segment_id}"
-        status, epoch = self.redis.hmget(key, "status", "epoch")
-        held = status == Status.IN_PROGRESS and int(epoch) == claim.epoch
+        held = self._holds(claim)
         try:
             report()
         except StaleClaim:
@@ -133,9 +131,12 @@ class LedgerMachine(RuleBasedStateMachine):
     def renew(self, held: Held) -> None:
         worker, claim = held
         lost = self.ledgers[worker].renew([claim])
+        assert lost == ([] if self._holds(claim) else [claim])
+
+    def _holds(self, claim: Claim) -> bool:
         status, epoch = self.redis.hmget(f"tts:segment:{claim.segment_id}", "status", "epoch")
-        holds = status == Status.IN_PROGRESS and int(epoch) == claim.epoch
-        assert lost == ([] if holds else [claim])
+        ended = self.redis.hget(f"tts:job:{claim.job_id}", "status") in (None, *TERMINAL)
+        return status == Status.IN_PROGRESS and int(epoch) == claim.epoch and not ended
 
     @rule(which=st.integers(0, 9))
     def a_worker_dies(self, which: int) -> None:
@@ -145,7 +146,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def reconcile(self, worker: str) -> None:
-        self.redis.delete("tts:reconciled")
+        self.redis.delete("tts:last_reconciled")
         missing = dict(self.ledgers[worker].reconcile())
         assert missing == {model: int(n) for model, n in self.redis.hgetall("tts:queues").items()}
         assert self.redis.zcount("tts:leases", "-inf", 1) == 0
@@ -219,7 +220,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _finish(self) -> None:
         for segment in self.redis.zrange("tts:leases", 0, -1):
             self.redis.zadd("tts:leases", {segment: 1})
-        self.redis.delete("tts:reconciled", *self.redis.keys("tts:reserved:*"))
+        self.redis.delete("tts:last_reconciled", *self.redis.keys("tts:reservation:*"))
         self.ledger.reconcile()
         for model in MODELS:
             claim = self.ledger.claim(model)

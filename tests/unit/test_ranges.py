@@ -8,7 +8,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
-from api.ranges import send
+from api.ranges import Stored, send
+from api.storage_threads import StorageThreads
 from shared.storage import Storage
 
 CONTENT = bytes(range(100))
@@ -23,8 +24,9 @@ def api(tmp_path: Path) -> TestClient:
 
     @app.head("/{key}")
     @app.get("/{key}")
-    def get(key: str, request: Request) -> Response:
-        return send(request, key, storage, media_type="audio/wav", name="a.wav")
+    async def get(key: str, request: Request) -> Response:
+        content = Stored(key, storage, StorageThreads())
+        return await send(request, content, media_type="audio/wav", name="a.wav")
 
     return TestClient(app)
 

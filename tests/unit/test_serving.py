@@ -60,6 +60,7 @@ def test_an_address_that_others_have_is_not_taken(shared: bool) -> None:
 
 
 @linux
+@pytest.mark.usefixtures("redis")
 def test_several_processes_serve_and_stop(redis_server: RedisServer, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "api", "--workers", "2", "--port", str(port)]

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.announcer import Announcer
-from shared.errors import InvalidSetting, ObjectNotFound, Unavailable
+from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
 from shared.queue import make_app
@@ -81,31 +81,6 @@ def test_records_are_frozen_and_pass_over_what_newer_versions_add(spec: SpeechSp
     assert newer == SpeechSpec(task=Task.CUSTOM_VOICE, model="m")
     with pytest.raises(ValidationError):
         Sampling.model_validate_json('{"temperatur": 1}')
-
-
-@pytest.fixture(params=["file", "memory"])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
-    folder = tmp_path / "a folder" / "results"
-    return Storage.open(folder.as_uri() if request.param == "file" else "memory:///")
-
-
-def test_storage_keeps_bytes_and_files(storage: Storage, tmp_path: Path) -> None:
-    file = tmp_path / "big"
-    file.write_bytes(bytes(range(256)) * 100_000)
-    storage.put("a/b", b"one")
-    storage.put("a/b", b"two")
-    storage.put("a/c", file)
-    assert storage.get("a/b") == b"two"
-    size = file.stat().st_size
-    assert storage.look("a/c").size_bytes == size
-    assert b"".join(storage.open_read("a/c", 0, size)) == file.read_bytes()
-    assert b"".join(storage.open_read("a/c", 5, 700)) == file.read_bytes()[5:700]
-
-
-def test_what_is_not_stored_is_said(storage: Storage) -> None:
-    for read in (storage.get, storage.look, lambda key: storage.open_read(key, 0, 1)):
-        with pytest.raises(ObjectNotFound, match="'no/such'"):
-            read("no/such")
 
 
 def test_a_storage_that_fails_is_unavailable(tmp_path: Path) -> None:

@@ -12,8 +12,11 @@ from fastapi.testclient import TestClient
 from finished import finish
 from good import GOOD
 from redis import Redis
+from signed_in import sign_in
 
+from api.app import create_app
 from shared.formats import Format
+from shared.models import ModelCard
 from shared.places import audio_key, chapter_key, reference_key, timings_key
 from shared.settings import Settings
 from shared.storage import Storage
@@ -49,7 +52,7 @@ def spoken(redis: Redis, job_id: str) -> list[str]:
     ],
 )
 def test_a_file_becomes_a_job_with_its_chapters(
-    api: TestClient, redis: Redis, settings: Settings, name: str, content: bytes
+    api: TestClient, redis: Redis, name: str, content: bytes
 ) -> None:
     sampling = json.dumps({"top_k": 5})
     said = {"seed": "7", "sampling": sampling, "metadata": '{"a": "b"}', "title": "Wonder"}
@@ -64,8 +67,6 @@ def test_a_file_becomes_a_job_with_its_chapters(
     assert job["metadata"] == {"a": "b"}
     spec = json.loads(str(redis.hget(f"tts:job:{job['id']}", "spec")))
     assert (spec["seed"], spec["sampling"]["top_k"]) == (7, 5)
-    # What was sent is kept with the job, and goes with it.
-    assert Storage.open(settings.storage_url).get(f"jobs/{job['id']}/input") == content
 
 
 def test_markdown_may_come_as_json(api: TestClient, redis: Redis) -> None:
@@ -228,3 +229,22 @@ def test_what_lies_beside_the_audio_is_found_from_its_key() -> None:
     assert (key, chapter_key(key, 3), timings_key(key)) == (
         *("jobs/j/7/audio.m4b", "jobs/j/7/chapter-3.m4b", "jobs/j/7/timings.json"),
     )
+
+
+def test_a_poll_lists_the_first_chapters_and_there_is_a_most(
+    settings: Settings, redis: Redis, card: ModelCard
+) -> None:
+    sign_in(redis, card)
+
+    def book(chapters: int) -> dict[str, str]:
+        parts = (f"Chapter {n}\n\nIt was day {n}." for n in range(1, chapters + 1))
+        return GOOD | {"input": "\n\n".join(parts)}
+
+    with TestClient(create_app(settings.model_copy(update={"max_input_chars": 10**6}))) as api:
+        job = api.post("/v1/jobs", json=book(150)).json()
+        assert (len(job["chapters"]), job["chapter_count"]) == (100, 150)
+        assert api.get(job["links"]["self"]).json()["chapters"] == job["chapters"]
+        assert api.post("/v1/jobs", json=book(2_000)).status_code == 202
+        refused = api.post("/v1/jobs", json=book(2_001))
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input")
+        assert "2,001 chapters" in refused.json()["error"]["message"]

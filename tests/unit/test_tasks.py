@@ -10,16 +10,17 @@ import pytest
 from plain import plain
 from processes import wait_until
 from redis import Redis
+from s3_server import S3Server
 from stub_runner import StubRunner
 
 from client.local.redis_server import RedisServer
 from shared.audio import decode_wav
 from shared.errors import Unavailable
-from shared.jobs import Claim, SegmentResult, SpeechSpec, Status
+from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.ledger import Ledger
 from shared.live import KEPT_S, Heard, stream_key
 from shared.storage import Storage
-from worker import live
+from worker import insist, live
 from worker.engine.engine import Engine
 from worker.live import MOST_WAITING, Live
 from worker.tasks import SegmentTask
@@ -315,3 +316,65 @@ def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
     assert "is dropped" in caplog.text
     away.close()
     nowhere.close()
+
+
+@pytest.mark.parametrize("step", ["segment", "join"])
+def test_a_storage_that_refuses_fails_the_job_with_the_reason(
+    task: SegmentTask,
+    ledger: Ledger,
+    redis: Redis,
+    spec: SpeechSpec,
+    s3: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+) -> None:
+    """Of a bucket that is gone, the first attempts say so and the last one fails the job."""
+    monkeypatch.setattr(insist, "REFUSED_S", 0.0)
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    bucket = f"gone-{step}"
+    s3.create_bucket(bucket)
+    task._storage = Storage.open(f"s3://{bucket}")
+    ledger.admit("j", spec, plain(["abc"]))
+    if step == "segment":
+        s3.delete_bucket(bucket)
+    else:
+        commit = ledger.commit
+
+        def commit_and_lose(*args: Any, **kwargs: Any) -> Any:
+            s3.delete_bucket(bucket)
+            return commit(*args, **kwargs)
+
+        monkeypatch.setattr(ledger, "commit", commit_and_lose)
+
+    def has_ended() -> bool:
+        task()
+        ledger.reconcile()
+        return ledger.job("j").status in TERMINAL
+
+    wait_until(has_ended, 20)
+    job = ledger.job("j")
+    attempts = caplog.text.count("to another attempt: the storage refuses")
+    assert attempts == ledger.max_attempts - 1
+    assert (job.status, job.error_code) == (Status.FAILED, "storage_refused")
+    assert "there is no such bucket" in (job.error_message or "")
+    assert not redis.zcard("tts:leases")
+
+
+def test_a_storage_that_refuses_for_a_moment_is_waited_for(
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, s3: S3Server, runner: StubRunner
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.env.items():
+            patch.setenv(name, value)
+        task._storage = Storage.open("s3://made-late")
+    ledger.admit("j", spec, plain(["abc"]))
+    patient = threading.Thread(target=task)
+    patient.start()
+    time.sleep(0.7)
+    assert ledger.job("j").completed == 0
+    s3.create_bucket("made-late")
+    patient.join(10)
+    assert ledger.job("j").status == Status.COMPLETED
+    assert len(runner.admitted) == 1

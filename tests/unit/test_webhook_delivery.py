@@ -87,7 +87,7 @@ def end_one(ledger: Ledger, spec: SpeechSpec, job: str, receiver: Receiver) -> N
 
 
 def all_is_done(redis: Redis) -> bool:
-    return redis.keys("tts:webhook:*") == []
+    return redis.keys("tts:webhooks:*") == []
 
 
 def verified(got: Got, services: Services) -> dict[str, Any]:
@@ -163,9 +163,13 @@ def test_it_is_given_up_after_the_last_attempt_and_logs_no_secret(
     event = receiver.got[0].headers["webhook-id"]
     where = f"Webhook {event} to http://127.0.0.1:{receiver.port}, attempt"
     assert [line.startswith(where) for line in said] == [True] * 3
-    assert said[2].endswith("attempt 3: 400, given up")
+    assert said[2].endswith("attempt 3: 400, given up; it can be sent again")
     assert "hidden" not in caplog.text
-    assert redis.keys("tts:webhook*") == ["tts:webhook_secrets:public"]
+    assert sorted(redis.keys("tts:webhook*")) == [
+        f"tts:webhook:{event}",
+        "tts:webhook_secrets:public",
+        "tts:webhooks_failed:public",
+    ]
 
 
 def test_a_receiver_that_is_gone_is_asked_once(
@@ -283,7 +287,9 @@ def test_what_cannot_be_read_holds_up_no_others(
         redis.hset("tts:job:j2", "spec", "{}")
         end_one(ledger, spec, "j3", receiver)
         start()
-        wait_until(lambda: len(redis.keys("tts:webhook:*")) == 1)
+        # The first waits on, the second is given up, and the third has arrived.
+        wait_until(lambda: len(redis.keys("tts:webhook:*")) == 2)
+        wait_until(lambda: redis.zcard("tts:webhooks_failed:public") == 1)
         assert other.got == []
     assert [json.loads(got.body)["data"]["id"] for got in receiver.got] == ["j3"]
     assert "could not be read" in caplog.text

@@ -1,3 +1,4 @@
+import os
 import signal
 import socket
 import subprocess
@@ -5,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 from plain import plain
@@ -19,6 +21,7 @@ from shared.models import ModelCard
 from shared.queue import make_app
 from shared.roster import Roster
 from worker import lease
+from worker.identity import place_name, worker_name
 from worker.lease import Heartbeat
 from worker.watchdog import Watchdog
 
@@ -146,6 +149,25 @@ def test_a_worker_signs_in_and_out(
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
+def test_a_heartbeat_that_fails_beats_again(
+    heartbeat: Heartbeat, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[None] = []
+    reconcile = ledger.reconcile
+
+    def fail_twice() -> list[tuple[str, int]]:
+        if len(failed) < 2:
+            failed.append(None)
+            raise KeyError("a job of another version")
+        return reconcile()
+
+    monkeypatch.setattr(ledger, "reconcile", fail_twice)
+    wait_until(lambda: len(failed) == 2)
+    assert heartbeat.thread.problem
+    heartbeat.thread._settled_s = 0.2
+    wait_until(lambda: heartbeat.thread.problem is None)
+
+
 def test_a_worker_whose_engine_is_gone_ends_itself(
     redis: Redis,
     redis_server: RedisServer,
@@ -174,22 +196,67 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     announcer.close()
 
 
+HEALTH = [sys.executable, "-m", "worker.health"]
+# A process number namespace of its own, as each container has.
+ELSEWHERE = ["unshare", "--pid", "--fork", "--mount-proc"]
+NAME = """
+import sys
+from worker.identity import worker_name
+print(worker_name(), flush=True)
+sys.stdin.read()
+"""
+
+
+def can_unshare() -> bool:
+    try:
+        return subprocess.run([*ELSEWHERE, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def health(redis_url: str, *within: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"REDIS_URL": redis_url}
+    return subprocess.run([*within, *HEALTH], env=env, capture_output=True, text=True)
+
+
 def test_the_health_check_looks_for_a_worker_of_its_own_host(
     redis: Redis, redis_server: RedisServer, card: ModelCard
 ) -> None:
-    def check() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "worker.health"],
-            env={"REDIS_URL": redis_server.url},
-            capture_output=True,
-            text=True,
-        )
-
-    Roster(redis).sign_in("elsewhere:1", card)
-    sick = check()
+    for strange in ("elsewhere:1", f"{socket.gethostname()}:1", f"x{worker_name()}"):
+        Roster(redis).sign_in(strange, card)
+    sick = health(redis_server.url)
     assert (sick.returncode, sick.stderr) == (
         1,
         "unhealthy: no worker of this host is signed in\n",
     )
-    Roster(redis).sign_in(f"{socket.gethostname()}:1", card)
-    assert check().returncode == 0
+    Roster(redis).sign_in(worker_name(), card)
+    assert health(redis_server.url).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no namespaces may be made here")
+def test_containers_with_one_host_name_do_not_share_workers(
+    redis: Redis, redis_server: RedisServer, card: ModelCard
+) -> None:
+    with ExitStack() as containers:
+        for _ in range(2):
+            ask = [*ELSEWHERE, sys.executable, "-c", NAME]
+            container = subprocess.Popen(
+                ask, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            containers.enter_context(container)
+            containers.callback(container.communicate)  # its end is what it waits for
+            assert container.stdout
+            name = container.stdout.readline().strip()
+            assert name.split(":")[-2] == "1"  # each has the process number of the other
+            assert health(redis_server.url).returncode == 1
+            assert health(redis_server.url, *ELSEWHERE).returncode == 1
+            Roster(redis).sign_in(name, card)
+        assert health(redis_server.url).returncode == 1
+        assert health(redis_server.url, *ELSEWHERE).returncode == 1
+        assert len(Roster(redis).workers()) == 2
+
+
+def test_a_process_that_is_started_anew_has_another_name() -> None:
+    names = [worker_name() for _ in range(100)]
+    assert len(set(names)) == 100
+    assert all(name.startswith(f"{place_name()}:{os.getpid()}:") for name in names)

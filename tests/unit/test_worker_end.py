@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 from kombu import Connection, Queue
 from plain import plain
+from processes import wait_until
 from redis import Redis
 
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
+from shared import background
 from shared.errors import Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.ledger import Ledger
 from shared.places import job_folder, segments_folder
+from shared.redis_address import RedisAddress
 from shared.storage import Storage
 from shared.voices import Voices
+from worker import expiry as expiry_module
 from worker import insist as insist_module
 from worker import transport
 from worker.expiry import GRACE_S, Expiry
@@ -55,6 +59,26 @@ def test_a_worker_that_has_stalled_exits(
     script = BARK.format(stalled=stalled, messages=messages, idle=idle)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ran.returncode == (EXIT_CODE if barks else 0), ran.stderr
+
+
+BEATS = """
+import time
+from worker import watchdog
+watchdog.STALL_S = 0.2
+dog = watchdog.Watchdog(stalled_s=lambda: 0, messages=lambda: 0)
+until = time.monotonic() + 1
+while time.monotonic() < until:
+    if {beats}:
+        dog.beaten()
+    dog.failed()
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_worker_that_keeps_none_of_its_leases_exits(beats: bool) -> None:
+    ran = subprocess.run([sys.executable, "-c", BEATS.format(beats=beats)], capture_output=True)
+    assert ran.returncode == (0 if beats else EXIT_CODE), ran.stderr
 
 
 DRAIN = """
@@ -153,10 +177,40 @@ def test_segments_stay_until_no_redis_could_have_them_joined_again(
     assert len(list((results / job_folder("old")).rglob("*.wav"))) == 1
 
 
+def test_a_sweep_that_fails_is_followed_by_another(
+    ledger: Ledger, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expiry_module, "SWEEP_S", 0.05)
+    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
+    storage = Storage.open(tmp_path.as_uri())
+    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
+    sweeps: list[None] = []
+
+    def sweep() -> int:
+        sweeps.append(None)
+        if len(sweeps) < 3:
+            raise KeyError("a job of another version")
+        return 0
+
+    monkeypatch.setattr(expiry, "sweep", sweep)
+    expiry.start()
+    wait_until(lambda: len(sweeps) > 4)
+    wait_until(lambda: expiry.thread.problem is None)
+    expiry.stop()
+
+
+def connected(url: str) -> Connection:
+    return Connection(
+        url,
+        transport="worker.transport:Transport",
+        transport_options={"address": RedisAddress.parse(url)},
+    )
+
+
 def test_an_acknowledgement_that_fails_frees_the_slot(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", log=tmp_path / "redis.log")
     server.start()
-    with Connection(server.url, transport="worker.transport:Transport") as connection:
+    with connected(server.url) as connection:
         channel = connection.channel()
         queue = connection.SimpleQueue("q", channel=channel)
         for text in ("one", "two"):
@@ -193,7 +247,7 @@ def test_what_is_no_message_is_passed_over(
 ) -> None:
     taken: list[Any] = []
     with (
-        Connection(redis_server.url, transport="worker.transport:Transport") as connection,
+        connected(redis_server.url) as connection,
         connection.Consumer(
             [Queue("q", routing_key="q")], callbacks=[lambda body, _message: taken.append(body)]
         ),

@@ -1,0 +1,80 @@
+"""The bytes of bodies that a process has in memory, which have a limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from shared.errors import BodiesFull
+
+# The time in which another request may end and make room.
+WAIT_S, RETRY_AFTER_S = 2.0, 5
+
+
+class BodyBudget:
+    """`max_bytes` for all bodies, and half of it for those of one owner.
+
+    A body counts as it comes, not as it is declared, and until its request has ended.
+    """
+
+    def __init__(self, max_bytes: int, max_body_bytes: int) -> None:
+        self._most = max(max_bytes, max_body_bytes)
+        self._of_one = max(self._most // 2, max_body_bytes)
+        self._held: Counter[str | None] = Counter()
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @contextmanager
+    def body(self) -> Iterator[HeldBody]:
+        """A body that has no bytes yet; at the end its bytes are given back."""
+        body = HeldBody(self)
+        try:
+            yield body
+        finally:
+            self._give_back(body)
+
+    async def take(self, body: HeldBody, size: int, owner: str | None) -> None:
+        """Count bytes of an owner, None without keys; raises `BodiesFull` after a while."""
+        if not self._fits(size, owner):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WAIT_S):
+                    while not self._fits(size, owner):
+                        await self._next_end()
+        if not self._fits(size, owner):
+            raise BodiesFull(
+                "too many bytes of requests are in memory (MAX_BODIES_BYTES); try again shortly",
+                retry_after_s=RETRY_AFTER_S,
+            )
+        self._held[owner] += size
+        body.held[owner] += size
+
+    def _fits(self, size: int, owner: str | None) -> bool:
+        most = self._most if owner is None else self._of_one
+        return self._held.total() + size <= self._most and self._held[owner] + size <= most
+
+    async def _next_end(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def _give_back(self, body: HeldBody) -> None:
+        self._held -= body.held  # and drops what is at 0
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+class HeldBody:
+    """The bytes of one body, by owner: one, once the request's key was read."""
+
+    def __init__(self, budget: BodyBudget) -> None:
+        self._budget = budget
+        self.held: Counter[str | None] = Counter()
+
+    async def take(self, size: int, owner: str | None) -> None:
+        """Count more bytes; raises `BodiesFull`."""
+        await self._budget.take(self, size, owner)

@@ -1,0 +1,112 @@
+"""Checks of what a process needs, made in the background, so that a question is free."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from shared.background import BackgroundThread
+from shared.errors import Misconfigured, QueueError
+
+# A finding that is older is looked at anew when it is asked for.
+FRESH_S = 1.0
+WITHIN_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+class Finding(NamedTuple):
+    """The outcome of a check: a sentence if work is not possible, and others to be warned of.
+
+    `is_lasting` is true of a problem that stays until an operator changes something.
+    """
+
+    problem: str | None = None
+    warnings: tuple[str, ...] = ()
+    is_lasting: bool = False
+
+
+class Check:
+    """One check, which a thread of its own makes every `every_s` seconds, and when it is asked for.
+
+    A change is logged once. A look that takes more than `within_s` seconds is a problem itself.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        look: Callable[[], Finding],
+        *,
+        every_s: float,
+        within_s: float = WITHIN_S,
+    ) -> None:
+        self.name = name
+        self._look = look
+        self._every_s, self._within_s = every_s, within_s
+        self.last = Finding("not checked yet")
+        self._found_at_s = 0.0
+        self._looking_since_s: float | None = None
+        self._logged = Finding()
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._first = threading.Event()
+        self.thread = BackgroundThread(f"check of {name}", self._loop)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self.thread.start()
+
+    def wait(self, within_s: float) -> None:
+        """Return after the first look, or after `within_s` seconds."""
+        self._first.wait(within_s)
+
+    def stop(self) -> None:
+        """Stop; a look that hangs is not waited for."""
+        self._closing.set()
+        self._wake.set()
+        self.thread.stop(0.5)
+
+    def finding(self) -> Finding:
+        """The outcome of the last look; returns at once, and has an old one made anew."""
+        now_s, since_s = time.monotonic(), self._looking_since_s
+        if since_s is not None and now_s - since_s > self._within_s:
+            return Finding(f"no answer for {now_s - since_s:.0f} s")
+        if now_s - self._found_at_s > FRESH_S:
+            self._wake.set()
+        return self.last
+
+    def _loop(self, _stopping: threading.Event) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            self._looking_since_s = time.monotonic()
+            try:
+                found = found_by(self._look)
+            finally:
+                self._looking_since_s = None
+            self.last, self._found_at_s = found, time.monotonic()
+            self._first.set()
+            self._log_change(found)
+            self._wake.wait(self._every_s)
+
+    def _log_change(self, found: Finding) -> None:
+        for warning in set(found.warnings) - set(self._logged.warnings):
+            _log.warning("%s: %s", self.name, warning)
+        if found.problem and _kind(found.problem) != _kind(self._logged.problem):
+            _log.error("%s: %s", self.name, found.problem)
+        elif self._logged.problem and not found.problem:
+            _log.warning("%s is well again", self.name)
+        self._logged = found
+
+
+def found_by(look: Callable[[], Finding]) -> Finding:
+    """The outcome of a look; an error of ours is a problem."""
+    try:
+        return look()
+    except QueueError as error:
+        return Finding(error.message, is_lasting=isinstance(error, Misconfigured))
+
+
+def _kind(problem: str | None) -> str | None:
+    """A problem without the times and addresses in its text, which differ at each look."""
+    return problem and "".join(letter for letter in problem if not letter.isdigit())

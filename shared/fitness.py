@@ -1,0 +1,96 @@
+"""The checks of every process: at its start, and while it runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from redis import Redis
+
+from shared.checks import Check, Finding, found_by
+from shared.connection import connect
+from shared.errors import Misconfigured, StorageRefused, Unavailable
+from shared.redis_state import look_at_redis
+from shared.roster import Roster
+from shared.settings import Settings
+from shared.storage import Storage
+from shared.storage_identity import look_at_storage, without_password
+
+ANSWERS_WITHIN_S = 2.0
+_log = logging.getLogger(__name__)
+
+
+class Fitness:
+    """Redis and storage, each checked in the background over connections of its own."""
+
+    def __init__(
+        self, settings: Settings, storage: Storage, *, redis_every_s: float, storage_every_s: float
+    ) -> None:
+        self._redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+        looks = _looks(settings, storage, self._redis)
+        self._roster = Roster(self._redis)
+        self._look_at_redis = looks["redis"]
+        self.workers = 0
+        self.redis = Check("redis", self._redis_and_workers, every_s=redis_every_s)
+        self.storage = Check("storage", looks["storage"], every_s=storage_every_s)
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Both."""
+        return self.redis, self.storage
+
+    def start(self) -> None:
+        """Begin to look."""
+        for check in self.checks:
+            check.start()
+
+    def stop(self) -> None:
+        """Stop, and close the connections."""
+        for check in self.checks:
+            check.stop()
+        self._redis.close()
+
+    def wait(self, within_s: float) -> None:
+        """Return once each was looked at, or in time."""
+        for check in self.checks:
+            check.wait(within_s)
+
+    def _redis_and_workers(self) -> Finding:
+        found = self._look_at_redis()
+        self.workers = len(self._roster.workers())
+        return found
+
+    @property
+    def has_wrong_storage(self) -> bool:
+        """True while the storage is another one than that of the jobs: work would be lost there."""
+        return self.storage.last.is_lasting
+
+
+def require(settings: Settings, storage: Storage) -> None:
+    """Refuse at the start what stays unfit for work; raises `Misconfigured` or `StorageRefused`.
+
+    A Redis or a storage that is away is waited for later, as it is while the process runs.
+    """
+    redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+    try:
+        looks = _looks(settings, storage, redis)
+        found = found_by(looks["redis"])
+        if found.is_lasting:
+            raise Misconfigured(found.problem or "")
+        shown = without_password(settings.storage_url)
+        try:
+            looks["storage"]()
+        except (Misconfigured, StorageRefused) as error:
+            raise type(error)(f"STORAGE_URL={shown}: {error.message}") from error
+        except Unavailable as error:
+            _log.info("Not checked yet: %s", error)
+    finally:
+        redis.close()
+
+
+def _looks(settings: Settings, storage: Storage, redis: Redis) -> dict[str, Callable[[], Finding]]:
+    return {
+        "redis": partial(look_at_redis, redis, allow_eviction=settings.allow_eviction),
+        "storage": partial(look_at_storage, storage, redis),
+    }

@@ -1,0 +1,34 @@
+"""The mark beside the results that keys exist: it outlives a Redis that loses them."""
+
+from __future__ import annotations
+
+from shared.errors import ObjectNotFound
+from shared.storage import Storage
+
+MARK = "keys-exist"
+_CONTENT = b"""An API key was made for this service, so every request needs one.
+To open the service again, see docs/security.md, "Open a service again".
+"""
+
+
+class KeyMark:
+    """The object `keys-exist` of a storage; every method raises `Unavailable` when that fails.
+
+    It is never deleted by this program: docs/security.md says when an operator may do so.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def is_set(self) -> bool:
+        """True if a key was made for this service at any time."""
+        try:
+            self._storage.look(MARK)
+        except ObjectNotFound:
+            return False
+        return True
+
+    def set(self) -> None:
+        """Write the mark, unless it is there."""
+        if not self.is_set():
+            self._storage.put(MARK, _CONTENT)

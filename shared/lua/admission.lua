@@ -1,0 +1,33 @@
+-- Admitting a job: its record first, its segments a part at a time, and with the last of them it opens.
+-- Seconds after which an admission that does not go on is given up.
+local ADMITTED_WITHIN_S = 60
+
+-- Every segment is there: from here on the job will end, one way or another.
+local function open_job(id)
+  local job = job_key(id)
+  local model, owner, total, cancel_at =
+    unpack(redis.call('HMGET', job, 'model', 'owner', 'total', 'cancel_at'))
+  move(job, 'queued')
+  redis.call('ZREM', ADMITTING, id)
+  count(ADMITTING_SEGMENTS, model, -total)
+  redis.call('ZADD', JOBS, now(), id)
+  redis.call('ZADD', owned_key(owner), now(), id)
+  if cancel_at then redis.call('ZADD', DEADLINES, cancel_at, id) end
+  count(QUEUES, model, total)
+  join_queue(id, model, owner)
+end
+
+-- Write the segments in ARGV from `first` on, each its text, its range and its expected frames, as those
+-- from number `place` on; writing them again changes nothing.
+local function add_segments(id, place, first)
+  local waiting = {}
+  for arg = first, #ARGV, 3 do
+    local segment = id .. ':' .. place
+    create_segment(segment, place, ARGV[arg], ARGV[arg + 1], ARGV[arg + 2])
+    waiting[#waiting + 1], waiting[#waiting + 2] = place, segment
+    place = place + 1
+  end
+  redis.call('ZADD', waiting_key(id), unpack(waiting))
+  redis.call('ZADD', ADMITTING, now() + ADMITTED_WITHIN_S, id)
+  if place == number(job_key(id), 'total') then open_job(id) end
+end

@@ -1,0 +1,44 @@
+-- Deleting a job: its record in one step, and its segments a part at a time.
+local MAX_DELETED = 500
+
+-- Nothing of the job is left but its segments, which `delete_segments` deletes.
+local function forget_job(id)
+  local job = job_key(id)
+  local total, same, owner = unpack(redis.call('HMGET', job, 'total', 'idempotency', 'owner'))
+  redis.call('ZADD', DELETING, total, id)
+  redis.call('ZADD', FORGOTTEN, now(), id)
+  redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id), waiting_key(id))
+  if same and redis.call('HGET', same, 'job') == id then redis.call('DEL', same) end
+  redis.call('ZREM', JOBS, id)
+  redis.call('ZREM', owned_key(owner), id)
+  redis.call('ZREM', ENDED, id)
+  redis.call('ZREM', LEFTOVERS, id)
+end
+
+-- Delete up to `MAX_DELETED` segments of a job that is not there any more; returns how many are left.
+local function delete_segments(id)
+  local left = tonumber(redis.call('ZSCORE', DELETING, id) or 0)
+  local keep = math.max(0, left - MAX_DELETED)
+  local keys = {}
+  for place = keep, left - 1 do keys[#keys + 1] = segment_key(id .. ':' .. place) end
+  if #keys > 0 then redis.call('UNLINK', unpack(keys)) end
+  if keep == 0 then
+    redis.call('ZREM', DELETING, id)
+  else
+    redis.call('ZADD', DELETING, keep, id)
+  end
+  return keep
+end
+
+-- An admission that came to nothing: what it had counted is given back, and its job was never there.
+local function abandon_admission(id)
+  local job = job_key(id)
+  local model, owner, chars, reserved, at, total =
+    unpack(redis.call('HMGET', job, 'model', 'owner', 'chars', 'reserved', 'created_at', 'total'))
+  close_account(id)
+  settle_use(owner, 'chars', -chars, at)
+  settle_use(owner, 'samples', -reserved, at)
+  redis.call('ZREM', ADMITTING, id)
+  count(ADMITTING_SEGMENTS, model, -total)
+  forget_job(id)
+end

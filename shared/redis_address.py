@@ -1,0 +1,148 @@
+"""The Redis server that REDIS_URL names: read once, for every library that connects to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+SCHEMES = ("redis", "rediss", "unix")
+# ssl_cert_reqs of redis-py, and of Celery's documentation.
+CERT_REQS = ("required", "optional", "none")
+TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *TLS_FILES, "ssl_ca_path", "ssl_password")
+OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
+FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+ENCODE = "percent-encode what is special in a password: / is %2F, ? is %3F, # is %23, @ is %40"
+
+
+@dataclass(frozen=True)
+class RedisAddress:
+    """A server, the account and the TLS parameters for it; `str` of it holds no secret."""
+
+    scheme: str
+    host: str = "127.0.0.1"
+    port: int = 6379
+    path: str = ""
+    db: int = 0
+    username: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    # As redis-py names them: `ssl_ca_certs` and so on.
+    tls: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """Read a URL; raises `ValueError` with a sentence that does not repeat it."""
+        scheme = _scheme(url)
+        parts = urlsplit(url)
+        options = _options(parts, scheme)
+        place = _socket(parts) if scheme == "unix" else _server(parts)
+        return cls(
+            scheme=scheme,
+            **place,
+            db=_database(parts, scheme, options),
+            username=unquote(parts.username or "") or options.get("username"),
+            password=unquote(parts.password or "") or options.get("password"),
+            tls=_tls(options),
+        )
+
+    @property
+    def is_tls(self) -> bool:
+        """True if the server is spoken to through TLS."""
+        return self.scheme == "rediss"
+
+    @property
+    def is_socket(self) -> bool:
+        """True if the server is a Unix domain socket."""
+        return self.scheme == "unix"
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that is another one for any other account, and tells nothing outside."""
+        return hash((self.username, self.password, *sorted(self.tls.items())))
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of a redis-py connection to it, sync or async."""
+        account = {"db": self.db, "username": self.username, "password": self.password}
+        if self.is_socket:
+            return {"path": self.path, **account}
+        return {"host": self.host, "port": self.port, **account, **self.tls}
+
+    def __str__(self) -> str:
+        if self.is_socket:
+            return f"unix://{self.path}?db={self.db}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}/{self.db}"
+
+
+def _scheme(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if "sentinel" in scheme:
+        raise ValueError(
+            "Sentinel is not spoken: give the address of a proxy or a service name that follows "
+            "the primary (docs/redis.md)"
+        )
+    if "cluster" in scheme:
+        raise ValueError("Redis Cluster is not supported: give one primary (docs/redis.md)")
+    if not separator or scheme not in SCHEMES or not rest:
+        raise ValueError("it begins with redis://, rediss:// (TLS) or unix:///")
+    if ";" in rest or "," in rest.partition("?")[0].rpartition("@")[2]:
+        raise ValueError(f"it names one server, not several; {ENCODE}, ; is %3B")
+    return scheme
+
+
+def _server(parts: SplitResult) -> dict[str, Any]:
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"its port is no number from 1 to 65535; {ENCODE}") from None
+    if port == 0:
+        raise ValueError("its port is no number from 1 to 65535")
+    return {"host": unquote(host or "127.0.0.1"), "port": port or 6379}
+
+
+def _socket(parts: SplitResult) -> dict[str, Any]:
+    if parts.hostname or parts.path in ("", "/"):
+        raise ValueError("a socket is named by three slashes and its path: unix:///run/redis.sock")
+    return {"path": unquote(parts.path)}
+
+
+def _database(parts: SplitResult, scheme: str, options: dict[str, str]) -> int:
+    in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
+    database = options.get("db") or in_path or "0"
+    if not (database.isascii() and database.isdigit()):
+        raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODE}")
+    return int(database)
+
+
+def _options(parts: SplitResult, scheme: str) -> dict[str, str]:
+    if parts.fragment:
+        raise ValueError(f"it has a # in it; {ENCODE}")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    unknown = options.keys() - set(OPTIONS)
+    if unknown:
+        raise ValueError(f"its options are {', '.join(OPTIONS)}; {ENCODE}")
+    if scheme != "rediss" and (given := sorted(options.keys() & set(TLS_OPTIONS))):
+        raise ValueError(f"{given[0]} is an option of rediss:// only")
+    return options
+
+
+def _tls(options: dict[str, str]) -> dict[str, Any]:
+    tls: dict[str, Any] = {name: options[name] for name in TLS_OPTIONS if name in options}
+    if "ssl_cert_reqs" in tls:
+        tls["ssl_cert_reqs"] = tls["ssl_cert_reqs"].lower().removeprefix("cert_")
+        if tls["ssl_cert_reqs"] not in CERT_REQS:
+            raise ValueError(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
+    if "ssl_check_hostname" in tls:
+        flag = FLAGS.get(tls["ssl_check_hostname"].lower())
+        if flag is None:
+            raise ValueError("ssl_check_hostname is true or false")
+        tls["ssl_check_hostname"] = flag
+    for name in TLS_FILES:
+        if name in tls and not Path(tls[name]).is_file():
+            raise ValueError(f"{name} names no file that can be read")
+    if "ssl_ca_path" in tls and not Path(tls["ssl_ca_path"]).is_dir():
+        raise ValueError("ssl_ca_path names no folder that can be read")
+    return tls

@@ -1,0 +1,231 @@
+"""Admission in steps: nothing is half there for anybody, and a refusal is the truth."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ledger_state import LedgerState
+from plain import plain
+from redis import Redis
+
+from client.local.redis_server import RedisServer
+from shared.admission import BEGUN_WITHIN_S, PART, Admission
+from shared.connection import connect
+from shared.errors import JobNotFound, NotAdmitted, Overloaded, QuotaExceeded, Unavailable
+from shared.jobs import SpeechSpec, Status
+from shared.ledger import Ledger
+from shared.limits import Idempotency, Limits
+
+MODEL = "tiny-CustomVoice"
+MANY = 2 * PART + 7
+
+
+class Interrupted(Exception):
+    """Raised where a test stops an admission."""
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Stops every admission before its second part, as kill -9 does."""
+
+    def stop(*_: object) -> None:
+        raise Interrupted
+
+    return lambda: monkeypatch.setattr(Admission, "_add_part", stop)
+
+
+def begin_only(ledger: Ledger, spec: SpeechSpec, name: str = "j", **options: object) -> None:
+    with pytest.raises(Interrupted):
+        ledger.admit(name, spec, plain(["one"] * MANY), **options)  # type: ignore[arg-type]
+
+
+def test_a_long_job_is_whole_and_in_order(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
+    texts = [f"text {number}" for number in range(MANY)]
+    ledger.admit("j", spec, plain(texts))
+    LedgerState.read(redis).check()
+    claims = [ledger.claim(MODEL) for _ in range(MANY)]
+    assert [held.text for held in claims if held] == texts
+    assert ledger.claim(MODEL) is None
+
+
+def test_a_job_that_is_not_whole_is_not_there(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, interrupted: Callable[[], None]
+) -> None:
+    interrupted()
+    begin_only(ledger, spec)
+    LedgerState.read(redis).check()
+    assert ledger.claim(MODEL) is None
+    for ask in (ledger.job, ledger.cancel):
+        with pytest.raises(JobNotFound):
+            ask("j")
+    assert ledger.forget("j") is False
+    assert redis.zcard("tts:jobs") == 0
+
+
+def test_an_admission_that_stopped_is_given_up_and_nothing_of_it_counts(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, interrupted: Callable[[], None]
+) -> None:
+    interrupted()
+    limits = Limits(owner_jobs=1, owner_chars=100_000, day_chars=100_000, day_audio_s=10_000)
+    sent = Idempotency("k", "print")
+    begin_only(ledger, spec, limits=limits, idempotency=sent)
+    with pytest.raises(QuotaExceeded):
+        ledger.admit("k", spec, plain(["one"]), limits=limits)
+    redis.zadd("tts:admitting", {"j": 1})
+    ledger.reconcile()
+    assert ledger.forgotten() == ["j"]  # its files are to be deleted
+    ledger.files_deleted("j")
+    left = [key for key in redis.scan_iter() if not key.startswith(("tts:last_", "tts:used:"))]
+    assert left == []
+    used = redis.hgetall(next(redis.scan_iter("tts:used:*")))
+    assert used == {"chars": "0", "samples": "0"}
+    assert ledger.admit("k", spec, plain(["one"]), limits=limits, idempotency=sent) == "k"
+
+
+def test_the_same_request_waits_until_the_first_is_accepted(
+    ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, begun, go_on = Admission._add_part, threading.Event(), threading.Event()
+
+    def slow(self: Admission, *args: object) -> object:
+        begun.set()
+        go_on.wait(10)
+        return add(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Admission, "_add_part", slow)
+    sent, texts, ids = Idempotency("k", "print"), plain(["one"] * MANY), list[str]()
+    first = threading.Thread(
+        target=lambda: ids.append(ledger.admit("j", spec, texts, idempotency=sent))
+    )
+    first.start()
+    assert begun.wait(10)
+    with pytest.raises(NotAdmitted, match="send it again shortly"):
+        ledger.admit("k", spec, texts, idempotency=sent)
+    threading.Timer(0.3, go_on.set).start()
+    assert ledger.admit("l", spec, texts, idempotency=sent) == "j"
+    first.join()
+    assert ids == ["j"]
+
+
+def test_a_job_is_in_open_segments_while_it_is_admitted(
+    ledger: Ledger, spec: SpeechSpec, interrupted: Callable[[], None]
+) -> None:
+    interrupted()
+    begin_only(ledger, spec, owner="a")
+    with pytest.raises(Overloaded, match="the queue is full"):
+        ledger.admit("k", spec, plain(["x"]), owner="b", limits=Limits(open_segments=MANY))
+
+
+def test_one_owner_leaves_room_for_the_others(ledger: Ledger, spec: SpeechSpec) -> None:
+    limits = Limits(open_segments=100, owner_segments=60)
+    ledger.admit("a", spec, plain(["a"] * 50), owner="greedy", limits=limits)
+    with pytest.raises(QuotaExceeded, match="more than 60 segments of yours"):
+        ledger.admit("b", spec, plain(["a"] * 11), owner="greedy", limits=limits)
+    ledger.admit("c", spec, plain(["a"] * 40), owner="other", limits=limits)
+    held = ledger.claim(MODEL)
+    assert held is not None
+    ledger.cancel("a")
+    ledger.admit("d", spec, plain(["a"] * 30), owner="greedy", limits=limits)
+
+
+def test_a_short_segment_counts_twenty_characters(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("a", spec, plain(["a"] * 10 + ["b" * 50]), owner="me")
+    assert redis.hget("tts:open_chars", "me") == "250"
+    with pytest.raises(QuotaExceeded, match="characters a day"):
+        ledger.admit("b", spec, plain(["a"] * 10), owner="me", limits=Limits(day_chars=449))
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path, log=tmp_path / "redis.log") as server:
+        yield server
+
+
+def freeze(redis: Redis, seconds: float) -> threading.Timer:
+    """Stop the Redis process for this long, from now on."""
+    process = int(redis.info("server")["process_id"])
+    os.kill(process, signal.SIGSTOP)
+    timer = threading.Timer(seconds, os.kill, (process, signal.SIGCONT))
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("segments", [1, MANY])
+def test_a_job_that_was_refused_by_a_busy_redis_is_never_there(
+    own_redis: RedisServer, spec: SpeechSpec, segments: int
+) -> None:
+    """Redis has the step in its socket, and wakes up after its sender was told 503."""
+    redis = connect(own_redis.url, answers_within_s=2.0)
+    ledger = Ledger(redis, lease_s=10, max_attempts=3)
+    ledger.admit("before", spec, plain(["one"]))
+    began_s = time.monotonic()
+    sleeper = freeze(redis, BEGUN_WITHIN_S + 1.7)
+    with pytest.raises(Unavailable, match=r"nothing was accepted|its id is j"):
+        ledger.admit("j", spec, plain(["one"] * segments))
+    assert time.monotonic() - began_s < 4
+    sleeper.join()
+    time.sleep(0.5)
+    with pytest.raises(JobNotFound):
+        ledger.job("j")
+    assert redis.zrange("tts:jobs", 0, -1) == ["before"]
+
+
+def test_a_job_whose_answer_was_lost_is_known_to_be_accepted(
+    ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Admission._run
+
+    def lose(self: Admission, name: str, *args: str | float) -> object:
+        run(self, name, *args)
+        raise Unavailable("Redis does not answer")
+
+    monkeypatch.setattr(Admission, "_run", lose)
+    assert ledger.admit("j", spec, plain(["one"])) == "j"
+    assert ledger.job("j").status == Status.QUEUED
+    with pytest.raises(NotAdmitted, match="nothing was accepted"):
+        ledger.admit("k", spec, plain(["one"] * MANY))
+    with pytest.raises(JobNotFound):
+        ledger.job("k")
+    assert ledger.forgotten() == ["k"]
+
+
+def test_a_step_that_comes_too_late_is_tried_by_the_right_clock(
+    ledger: Ledger, spec: SpeechSpec
+) -> None:
+    """Redis's clock was set forward by an hour."""
+    ledger.admit("a", spec, plain(["one"]))
+    ledger._admission._clock._ahead_s -= 3_600  # type: ignore[operator]
+    assert ledger.admit("j", spec, plain(["one"] * MANY)) == "j"
+
+
+def test_quotas_of_audio_are_reserved_and_settled(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    """Ten texts of 20 s, of which nothing is spoken yet, are 200 s; so are marked pauses."""
+    from shared.document import Segment
+    from shared.errors import DayQuotaExceeded
+    from shared.jobs import SegmentResult
+
+    limits, text = Limits(day_audio_s=100), "x" * 15 * 20
+    for name in ("a", "b", "c", "d"):
+        ledger.admit(name, spec, plain([text]), owner="me", limits=limits)
+    with pytest.raises(DayQuotaExceeded):
+        ledger.admit("e", spec, plain([text] * 2), owner="me", limits=limits)
+    with pytest.raises(DayQuotaExceeded):
+        ledger.admit("e", spec, [Segment("x", 0, 1, 30.0)], owner="me", limits=limits)
+    ledger.cancel("a")
+    held = ledger.claim(MODEL)
+    assert held is not None
+    join = ledger.commit(held, SegmentResult(key="k", samples=5 * 24_000))
+    assert join is not None
+    ledger.commit(join, SegmentResult(key="k", samples=6 * 24_000), size_bytes=1)
+    assert int(redis.hvals(next(redis.scan_iter("tts:used:*:me")))[1]) == (6 + 40) * 24_000
+    ledger.admit("e", spec, plain([text] * 2), owner="me", limits=limits)

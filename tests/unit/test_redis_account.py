@@ -1,0 +1,85 @@
+"""An account with the rights of docs/redis.md, and no others, is enough for every part."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from good import GOOD
+from processes import wait_until
+from redis import Redis
+from redis.exceptions import NoPermissionError
+from stub_worker import speaking
+
+from api.app import create_app
+from client.local.redis_server import RedisServer
+from shared.connection import connect
+from shared.keys import Keys
+from shared.ledger import Ledger
+from shared.models import ModelCard
+from shared.queue import make_app
+from shared.settings import Settings
+from shared.storage import Storage
+from shared.voices import Voices
+from worker.expiry import Expiry
+
+DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
+
+
+@pytest.fixture
+def url(redis_server: RedisServer, redis: Redis) -> Iterator[str]:
+    """The address with an account that the very line of the documentation makes."""
+    (line,) = re.findall(r"^ACL SETUSER (tts .*)$", DOCS.read_text(), re.MULTILINE)
+    redis.execute_command("ACL", "LOG", "RESET")
+    redis.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "hunter2").split())
+    yield redis_server.url.replace("//", "//tts:hunter2@")
+    redis.acl_deluser("tts")
+
+
+def test_every_part_works_with_the_account(
+    redis: Redis, url: str, settings: Settings, card: ModelCard, storage: Storage
+) -> None:
+    settings = settings.model_copy(update={"redis_url": url})
+    with TestClient(create_app(settings)) as api, speaking(settings, [card]):
+        wait_until(lambda: api.get("/readyz").json().get("workers"))
+        job = api.post("/v1/jobs", json=GOOD).json()["id"]
+        wait_until(lambda: api.get(f"/v1/jobs/{job}").json()["status"] == "completed")
+        for path in ("jobs", "queue", "models", "audio/voices", "webhooks/default/secret"):
+            assert api.get(f"/v1/{path}").is_success, path
+        assert api.delete(f"/v1/jobs/{job}").is_success
+    with connect(url) as own:
+        ledger = Ledger(own, lease_s=10, max_attempts=3)
+        Expiry(ledger=ledger, voices=Voices(own), storage=storage, ttl_s=1).sweep()
+        Keys(own).create("phone")
+        assert own.info("memory")
+    consume_one(url)
+    # redis-py tells its name with CLIENT SETINFO, and goes on where Redis 6.2 knows none.
+    assert {entry["object"] for entry in redis.acl_log()} <= {"client"}
+
+
+def consume_one(url: str) -> None:
+    app = make_app(url)
+    with app.connection_for_read(transport="worker.transport:Transport") as connection:
+        queue = connection.SimpleQueue("tts.m")
+        queue.put("x")
+        queue.get(timeout=5).reject(requeue=True)
+        queue.get(timeout=5).ack()
+        connection.default_channel.qos.restore_visible()
+        connection.transport.cycle.close()
+
+
+@pytest.mark.parametrize("command", ["FLUSHALL", "CONFIG GET *", "KEYS *", "GET other", "ACL LIST"])
+def test_the_account_may_do_no_more(url: str, command: str) -> None:
+    with connect(url) as redis, pytest.raises(NoPermissionError):
+        redis.execute_command(*command.split())
+
+
+def test_an_account_is_not_used_for_another(url: str, redis_server: RedisServer) -> None:
+    """In one process, which has a pool of connections for each."""
+    for address, user in ((url, "tts"), (redis_server.url, "default")):
+        with make_app(address).producer_or_acquire() as producer:
+            found = producer.channel.client.execute_command("ACL WHOAMI")
+        assert found == user
