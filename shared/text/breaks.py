@@ -46,6 +46,8 @@ _WORD = regex.compile(
 )
 _CLUSTER = regex.compile(CLUSTER)
 _NEAR = 16  # so many of the nearest are looked at
+_BACK = 48  # where they are looked for first: so far before the ideal place
+_FLAG = regex.compile(r"\p{Regional_Indicator}")
 _TRIES = 32  # so many of the least bad may turn out to be none
 _AHEAD = 16  # as far as a look ahead of the limit goes
 
@@ -112,10 +114,22 @@ def _starting(text: str, places: list[int]) -> int | None:
     return next((place for place in places[:_TRIES] if not CONTINUES.match(text, place)), None)
 
 
+def _starts(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: int) -> list[int]:
+    """The starts of the last few units after the one at `start`, up to the first behind `ideal`.
+
+    If `start` is within a unit, what is left of it counts as one.
+    """
+    starts = list(accumulate(map(len, unit.findall(text, start, end + 1)), initial=start))[:-1]
+    return starts[1 : bisect(starts, ideal) + 1][-_NEAR:]
+
+
 def _nearest(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: int) -> int | None:
     """The start of a word or cluster that is nearest to the ideal place."""
-    starts = list(accumulate(map(len, unit.findall(text, start, end + 1)), initial=start))[:-1]
-    places = starts[1 : bisect(starts, ideal) + 1][-_NEAR:]
+    near = max(start, ideal - _BACK)
+    # Where flags begin in a row of them, only the beginning of the row tells.
+    places = [] if _FLAG.match(text, near) else _starts(unit, text, near, end, ideal)
+    if len(places) < _NEAR:
+        places = _starts(unit, text, start, end, ideal)
     for place in sorted(places, key=lambda place: abs(place - ideal)):
         if unit is _CLUSTER or not CONTINUES.match(text, place):
             return place

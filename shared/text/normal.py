@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import accumulate
 
 import regex
 
@@ -74,30 +75,35 @@ def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
 
 
 def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
-    """The same for a single word: its clusters are squeezed one by one until a place is reached.
+    """Where the rising places of a single word lie in it as it was given.
 
-    Those of a long word are skipped a few at a time.
+    Its clusters are squeezed a few at a time; only those around a place are looked at one by one.
     """
     if given == word:
         yield from places
         return
-    few, clusters = _FEW.finditer(given), iter(())
-    start = end = before = reached = 0
+    few = _FEW.findall(given)
+    is_plain = not (_IGNORED.search(given) or _RUN.search(given))
+    squeezed = (unicodedata.normalize("NFC", some) if is_plain else squeeze(some) for some in few)
+    ends = list(accumulate(map(len, squeezed), initial=0))
+    starts = list(accumulate(map(len, few), initial=0))
     for place in places:
-        while reached <= place:
-            if cluster := next(clusters, None):
-                start, end = cluster.span()
-                before, reached = reached, reached + _size(cluster[0])
-            elif some := next(few, None):
-                size = len(squeeze(some[0]))
-                if reached + size <= place:
-                    start = end = some.end()
-                    before = reached = reached + size
-                else:
-                    clusters = _CLUSTER.finditer(given, *some.span())
-            else:
-                break
-        yield min(start + place - before, end) if place < reached else end
+        number = bisect_right(ends, place) - 1
+        if number == len(few):
+            yield len(given)
+        else:
+            yield starts[number] + _within(few[number], place - ends[number])
+
+
+def _within(given: str, place: int) -> int:
+    """Where a place lies in a few clusters as they were given."""
+    start = 0
+    for cluster in _CLUSTER.findall(given):
+        size = _size(cluster)
+        if place < size:
+            return start + min(place, len(cluster))
+        start, place = start + len(cluster), place - size
+    return start
 
 
 def _size(cluster: str) -> int:
