@@ -20,7 +20,15 @@ from api.requests import JobRequest, VoiceClone
 from api.sender import Sender
 from shared.batches import BATCH_PREFIX, BatchLine
 from shared.cpu_limit import cpu_limit
-from shared.errors import Busy, InvalidRequest, TooComplex, Unavailable, UnsupportedMedia
+from shared.errors import (
+    Busy,
+    InvalidRequest,
+    JobNotFound,
+    TooComplex,
+    Unavailable,
+    Unconfirmed,
+    UnsupportedMedia,
+)
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -61,8 +69,11 @@ def admit(
         for line in _admit(batch_id, checked, services, sender):
             lines.append(line)
         services.batches.admitted(batch_id, lines)
-    except (Busy, Unavailable, InvalidRequest):
-        _take_back(batch_id, lines, services)
+    except (Busy, Unavailable, InvalidRequest) as error:
+        accepted = [line.job_id for line in lines]
+        if isinstance(error, Unconfirmed):
+            accepted.append(error.job_id)
+        _take_back(batch_id, accepted, services)
         raise
     return batch_id
 
@@ -149,12 +160,13 @@ def _admit(
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 
 
-def _take_back(batch_id: str, lines: list[BatchLine], services: Services) -> None:
-    """Nobody was told of these jobs; whoever sends the batch again begins anew.
+def _take_back(batch_id: str, jobs: list[str], services: Services) -> None:
+    """Withdraw the accepted jobs of a refused batch: sent again, it begins anew.
 
     Unless it was sent twice at once and the other was accepted: then they are that one's.
     """
     with suppress(Unavailable):
         if services.batches.abandon(batch_id):
-            for line in lines:
-                services.ledger.withdraw(line.job_id)
+            for job_id in jobs:
+                with suppress(JobNotFound):
+                    services.ledger.withdraw(job_id)

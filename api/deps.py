@@ -107,6 +107,7 @@ class Services:
         await self.listeners.aclose()
         await run_in_threadpool(self.fitness.stop)
         self.announcer.close()
+        self.ledger.close()
         self.redis.close()
 
 

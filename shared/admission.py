@@ -15,14 +15,14 @@ from typing import Any, NamedTuple, TypedDict
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from shared.connection import hurried, redis_errors
+from shared.connection import connect_briefly, redis_errors
 from shared.document import Segment
-from shared.errors import NotAdmitted, Unavailable
+from shared.errors import NotAdmitted, Unavailable, Unconfirmed
 from shared.jobs import ADMITTING, JOB_VERSION, SAMPLE_RATE, WEIGHTS, Outline, Priority, SpeechSpec
 from shared.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
 from shared.rows import write_range
 from shared.scripts import load
-from shared.text.durations import FRAMES_PER_S, expected_frames
+from shared.text.durations import SAMPLES_PER_FRAME, expected_frames
 from shared.webhooks import Webhook
 
 # Segments of one step, which takes some 3 ms.
@@ -31,7 +31,6 @@ PART = 100
 BEGUN_WITHIN_S = 1.8
 LOOK_WITHIN_S = 0.5
 SAME_REQUEST_WITHIN_S, SAME_REQUEST_LOOK_S = 1.5, 0.05
-SAMPLES_PER_FRAME = int(SAMPLE_RATE / FRAMES_PER_S)
 
 
 class NewJob(NamedTuple):
@@ -71,19 +70,27 @@ class Admission:
         self._steps = {
             name: redis.register_script(load(name)) for name in ("admit", "admit_part", "abandon")
         }
-        self._hurried = hurried(redis, LOOK_WITHIN_S)
+        self._brief = connect_briefly(redis, LOOK_WITHIN_S)
         self._clock = _RedisClock()
+
+    def close(self) -> None:
+        """Close the connections of its own."""
+        self._brief.close()
 
     def admit(self, job: NewJob, segments: Sequence[Segment]) -> str:
         """Accept a job of these segments; returns its id, or that of the same request before.
 
         Raises `Overloaded`, `QuotaExceeded`, `KeyReused`, `NotAdmitted` if nothing was accepted for
-        sure, and `Unavailable` if Redis does not even say that.
+        sure, and `Unconfirmed` if Redis does not even say that.
         """
         rows = [_row(segment) for segment in segments]
         first, *rest = (rows[start : start + PART] for start in range(0, len(rows), PART))
         try:
             outcome, detail = self._begin(job, _fields(job, segments, rows), first)
+            if outcome == "stopped":
+                # The process that began the same request has died.
+                self._abandon(str(detail))
+                outcome, detail = self._begin(job, _fields(job, segments, rows), first)
             if outcome in ("accepted", "known") and detail == job.id:
                 self._add(job.id, rest)
         except Unavailable as error:
@@ -101,8 +108,8 @@ class Admission:
 
     def _add(self, job_id: str, parts: list[list[Row]]) -> None:
         for number, rows in enumerate(parts, 1):
-            reply = self._in_time(partial(self._add_part, job_id, number * PART, rows))
-            if reply[0] == "gone":
+            reply, _ = self._in_time(partial(self._add_part, job_id, number * PART, rows))
+            if reply == "gone":
                 raise Unavailable("its admission took too long and was given up")
 
     def _add_part(self, job_id: str, place: int, rows: list[Row], by: float) -> Any:
@@ -112,19 +119,19 @@ class Admission:
         with redis_errors():
             return self._steps[name](args=list(args))
 
-    def _in_time(self, step: Callable[[float], Any]) -> Any:
-        """The answer of a step that is begun in time, or not at all.
+    def _in_time(self, step: Callable[[float], Any]) -> tuple[str, Any]:
+        """The outcome of a step that is begun in time, or not at all, and what belongs to it.
 
         `step` takes the time, by Redis's clock, after which it is not begun.
         """
         for _ in range(2):
             if self._clock.is_unknown:
                 self._ask_the_time()
-            reply = step(self._clock.now_s() + BEGUN_WITHIN_S)
-            if reply[0] != "late":
-                return reply
-            self._clock.set(float(reply[1]))
-        raise Unavailable("Redis is too busy to accept it; try again shortly")
+            outcome, detail, time_s = step(self._clock.now_s() + BEGUN_WITHIN_S)
+            self._clock.set(float(time_s))
+            if outcome != "late":
+                return outcome, detail
+        raise _NotBegun("Redis is too busy to accept it; try again shortly")
 
     def _ask_the_time(self) -> None:
         with redis_errors():
@@ -134,25 +141,30 @@ class Admission:
     def _settle(self, job_id: str, error: Unavailable) -> None:
         """Return if a job was accepted although a step had no answer; else raise what is known."""
         # A step that is on its way may still be begun; one that Redis has refused may not.
-        is_on_its_way = not isinstance(error.__cause__, ResponseError)
-        ends_s = time.monotonic() + BEGUN_WITHIN_S if is_on_its_way else 0
+        refused = isinstance(error, _NotBegun) or isinstance(error.__cause__, ResponseError)
+        ends_s = 0 if refused else time.monotonic() + BEGUN_WITHIN_S
         try:
             status = self._status(job_id)
             while status is None and time.monotonic() < ends_s:
                 time.sleep(0.1)
                 status = self._status(job_id)
             if status == ADMITTING:
-                with redis_errors():
-                    status = self._steps["abandon"](args=[job_id], client=self._hurried)
+                status = self._abandon(job_id)
         except Unavailable:
             said = f"should the job have been accepted all the same, its id is {job_id}"
-            raise Unavailable(f"{error.message}; {said}") from error
+            raise Unconfirmed(f"{error.message}; {said}", job_id) from error
         if status is None:
             raise NotAdmitted(f"{error.message}; nothing was accepted") from error
 
+    def _abandon(self, job_id: str) -> str | None:
+        """Give an admission up; returns the job's status if it was accepted."""
+        with redis_errors():
+            status: Any = self._steps["abandon"](args=[job_id], client=self._brief)
+        return None if status is None else str(status)
+
     def _status(self, job_id: str) -> str | None:
         with redis_errors():
-            status: Any = self._hurried.hget(f"tts:job:{job_id}", "status")
+            status: Any = self._brief.hget(f"tts:job:{job_id}", "status")
         return None if status is None else str(status)
 
     def _same_request(self, job_id: str) -> str:
@@ -166,6 +178,10 @@ class Admission:
                 return job_id
             time.sleep(SAME_REQUEST_LOOK_S)
         raise NotAdmitted("the same request is being accepted just now: send it again shortly")
+
+
+class _NotBegun(Unavailable):
+    """Raised when Redis has said that a step came too late."""
 
 
 class _RedisClock:

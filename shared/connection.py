@@ -78,7 +78,7 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
     return Redis.from_pool(pool)
 
 
-def hurried(redis: Redis, answers_within_s: float) -> Redis:
+def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
     """Connections to the same Redis that give up sooner."""
     pool = redis.connection_pool
     options = {
@@ -86,10 +86,10 @@ def hurried(redis: Redis, answers_within_s: float) -> Redis:
         "socket_timeout": answers_within_s,
         "socket_connect_timeout": answers_within_s,
     }
-    hurried_pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # not in its types
+    brief = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # not in its types
         MOST, MOMENT_S, connection_class=pool.connection_class, **options
     )
-    return Redis.from_pool(hurried_pool)
+    return Redis.from_pool(brief)
 
 
 def connect_listeners(url: str) -> AsyncRedis:

@@ -132,6 +132,14 @@ class Unavailable(QueueError):
     code = "service_unavailable"
 
 
+class Unconfirmed(Unavailable):
+    """Raised when Redis does not even say if the job `job_id` was accepted."""
+
+    def __init__(self, message: str, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
 class NotAdmitted(Unavailable):
     """Raised when it is sure that nothing of a request was accepted: it can be sent again."""
 

@@ -70,6 +70,10 @@ class Ledger:
         with redis_errors():
             return self._scripts[name](args=list(args))
 
+    def close(self) -> None:
+        """Close the connections that are the ledger's own."""
+        self._admission.close()
+
     def ping(self) -> None:
         """Return when Redis answers."""
         with redis_errors():

@@ -60,6 +60,9 @@ def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
         case "day_audio_s":
             said = f"this would be more than your {limits.day_audio_s:,} seconds of audio a day"
             return DayQuotaExceeded(f"{said}; the next day begins at 0:00 UTC", retry_after_s=120)
+        case "too_long":
+            said = f"this alone takes more than your {limits.day_audio_s:,} seconds of audio a day"
+            return DayQuotaExceeded(f"{said}; send it in parts", retry_after_s=120)
         case "reused":
             return KeyReused(
                 "another request came with this id or key before: use another one for this",

@@ -36,6 +36,7 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
             info: dict[str, Any] = redis.info()
     except Unavailable as error:
         if isinstance(error.__cause__, NoPermissionError):
+            agree(redis)
             return Finding(warnings=(HIDDEN,))
         raise
     found = judge(info, allow_eviction=allow_eviction)

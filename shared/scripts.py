@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from shared.jobs import TRANSITIONS
+from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
 COMMON = ("prelude", "webhooks", "turns", "batches", "ends", "deletion")
 # These run most often, and each part that they do not need would cost them something every time.
@@ -21,7 +22,10 @@ PARTS = {
 # A Redis that is full, read-only or cannot write its disk still answers these.
 READS = ("look", "queue")
 # A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
-TAKES_IN = ("admit", "admit_part", "voice_begin", "voice_create", "batch_begin", "batch_admitted")
+TAKES_IN = (
+    *("admit", "admit_part", "voice_begin", "voice_create"),
+    *("batch_begin", "batch_lines", "batch_admitted"),
+)
 
 
 @cache
@@ -31,7 +35,18 @@ def load(name: str) -> str:
     parts = [
         (folder / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, COMMON), name)
     ]
-    return _flags(name) + "".join(parts).replace("@TRANSITIONS@", _table())
+    return _flags(name) + _filled_in("".join(parts))
+
+
+def _filled_in(source: str) -> str:
+    """The source with what Python knows, too: each is written once."""
+    for name, value in (
+        ("@TRANSITIONS@", _table()),
+        ("@MIN_FRAMES@", str(MIN_FRAMES)),
+        ("@SAMPLES_PER_FRAME@", str(SAMPLES_PER_FRAME)),
+    ):
+        source = source.replace(name, value)
+    return source
 
 
 def _flags(name: str) -> str:

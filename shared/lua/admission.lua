@@ -1,6 +1,4 @@
 -- Admitting a job: its record first, its segments a part at a time, and with the last of them it opens.
--- Seconds after which an admission that does not go on is given up.
-local ADMITTED_WITHIN_S = 60
 
 -- Every segment is there: from here on the job will end, one way or another.
 local function open_job(id)

@@ -1,21 +1,23 @@
--- ARGV: the job (JSON, see `Ledger.admit`), its spec, its outline, then its first segments, each its text,
+-- ARGV: the job (JSON, see `shared.admission`), its spec, its outline, then its first segments, each its text,
 -- its range and its expected frames.
 -- After it: the job and these segments are there and counted, and it is queued if they are all; or
 -- nothing has changed. It is not begun after `job.by`, when its sender does not wait any more.
--- Returns what became of it and, in this order: the id of the job that is there now, how many seconds
--- until there is room, or the time.
+-- Returns what became of it, then the id of the job that is there now, or how many seconds until there is
+-- room; and the time.
 local job = cjson.decode(ARGV[1])
+local time = string.format('%.6f', now())
 local id, owner, limits, total = job.id, job.owner, job.limits, job.total
 local same = job.idempotency and 'tts:idempotency:' .. owner .. ':' .. job.idempotency
 local known, fingerprint = unpack(same and redis.call('HMGET', same, 'job', 'fingerprint') or {})
 -- Ids are of one use: it is this very step, sent again by a client whose connection broke.
-if known ~= id and redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id } end
+if known ~= id and redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id, time } end
 if known then
-  if fingerprint ~= job.fingerprint then return { 'reused', known } end
-  local is_admitting = known ~= id and status_of(job_key(known)) == 'admitting'
-  return { is_admitting and 'admitting' or 'known', known }
+  if fingerprint ~= job.fingerprint then return { 'reused', known, time } end
+  if known == id or status_of(job_key(known)) ~= 'admitting' then return { 'known', known, time } end
+  local until_s = tonumber(redis.call('ZSCORE', ADMITTING, known) or 0)
+  return { now() > until_s and 'stopped' or 'admitting', known, time }
 end
-if now() > job.by then return { 'late', string.format('%.6f', now()) } end
+if now() > job.by then return { 'late', '', time } end
 
 local function wait_for(excess)
   return math.ceil(math.min(120, math.max(1, excess / math.max(pace(), 1 / 120))))
@@ -25,7 +27,7 @@ for _, key in ipairs({ QUEUES, ADMITTING_SEGMENTS }) do
   for _, segments in ipairs(redis.call('HVALS', key)) do open = open + segments end
 end
 if open + total > limits.open_segments then
-  return { 'queue_full', wait_for(open + total - limits.open_segments) }
+  return { 'queue_full', wait_for(open + total - limits.open_segments), time }
 end
 local jobs = number(OPEN_JOBS, owner)
 -- Should a worker of an older version have miscounted these, they are right again when none is left.
@@ -44,11 +46,13 @@ for _, bound in ipairs({
   { 'too_many_bytes', number(OPEN_BYTES, owner), job.bytes, limits.owner_bytes },
 }) do
   local wait_s = is_over(bound[2], bound[3], bound[4])
-  if wait_s then return { bound[1], wait_s } end
+  if wait_s then return { bound[1], wait_s, time } end
 end
 local used = redis.call('HMGET', used_key(owner), 'chars', 'samples')
-if tonumber(used[1] or 0) + job.chars > limits.day_chars then return { 'day_chars', 0 } end
-if tonumber(used[2] or 0) + job.reserved > limits.day_samples then return { 'day_audio_s', 0 } end
+if tonumber(used[1] or 0) + job.chars > limits.day_chars then return { 'day_chars', 0, time } end
+if tonumber(used[2] or 0) + job.reserved > limits.day_samples then
+  return { job.reserved > limits.day_samples and 'too_long' or 'day_audio_s', 0, time }
+end
 
 local record = { id = id, status = 'admitting', owner = owner, model = job.model, spec = ARGV[2],
   outline = ARGV[3], chars = job.chars, bytes = job.bytes, reserved = job.reserved, created_at = now(),
@@ -69,4 +73,4 @@ count(OPEN_SEGMENTS, owner, total)
 if job.bytes > 0 then count(OPEN_BYTES, owner, job.bytes) end
 count(ADMITTING_SEGMENTS, job.model, total)
 add_segments(id, 0, 4)
-return { 'accepted', id }
+return { 'accepted', id, time }

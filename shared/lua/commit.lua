@@ -2,7 +2,6 @@
 -- size, bytes.
 -- After it: one result is committed and the job counts it once, or false: the epoch is stale.
 -- Returns the claim on the job's join, for the same worker, when this was the last segment; else {}.
-local SAMPLES_PER_FRAME = 1920
 local segment, epoch, worker, lease_s, object, samples, truncated, batch, bytes = unpack(ARGV)
 local key, id = segment_key(segment), job_of(segment)
 local job = job_key(id)
@@ -13,7 +12,7 @@ if not holds(segment, epoch) then
   local join = id .. ':join'
   return holder(join) == worker and segment ~= join and told(join) or {}
 end
-settle_turn(segment, math.max(MIN_FRAMES, math.ceil(samples / SAMPLES_PER_FRAME)))
+settle_turn(segment, math.max(MIN_FRAMES, math.ceil(samples / @SAMPLES_PER_FRAME@)))
 dequeue(segment)
 move(key, 'completed')
 redis.call('HSET', key, 'key', object, 'samples', samples, 'truncated', truncated)
@@ -25,12 +24,13 @@ end
 keep_pace('', 1)
 keep_pace(':samples', samples)
 redis.call('HINCRBY', job, 'truncated', truncated)
-local owner, reserved = unpack(redis.call('HMGET', job, 'owner', 'reserved'))
-if reserved then
+local owner = redis.call('HGET', job, 'owner')
+if is_counted(id) then
   count(OPEN_SEGMENTS, owner, -1)
 else
-  use(owner, 'samples', samples) -- a job of an older version: nothing was reserved for it
+  use(owner, 'samples', samples)
 end
+redis.call('HDEL', job, 'unreadable_since')
 redis.call('HINCRBY', job, 'samples', samples)
 redis.call('HINCRBY', job, 'batch:' .. batch, 1)
 local completed, total = redis.call('HINCRBY', job, 'completed', 1), number(job, 'total')

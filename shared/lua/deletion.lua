@@ -4,10 +4,12 @@ local MAX_DELETED = 500
 -- Nothing of the job is left but its segments, which `delete_segments` deletes.
 local function forget_job(id)
   local job = job_key(id)
-  local total, same, owner = unpack(redis.call('HMGET', job, 'total', 'idempotency', 'owner'))
+  local total, same, owner, model =
+    unpack(redis.call('HMGET', job, 'total', 'idempotency', 'owner', 'model'))
   redis.call('ZADD', DELETING, total, id)
   redis.call('ZADD', FORGOTTEN, now(), id)
-  redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id), waiting_key(id))
+  clear_queue(id, model, owner)
+  redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id))
   if same and redis.call('HGET', same, 'job') == id then redis.call('DEL', same) end
   redis.call('ZREM', JOBS, id)
   redis.call('ZREM', owned_key(owner), id)
@@ -33,6 +35,10 @@ end
 -- An admission that came to nothing: what it had counted is given back, and its job was never there.
 local function abandon_admission(id)
   local job = job_key(id)
+  if status_of(job) ~= 'admitting' then
+    redis.call('ZREM', ADMITTING, id)
+    return
+  end
   local model, owner, chars, reserved, at, total =
     unpack(redis.call('HMGET', job, 'model', 'owner', 'chars', 'reserved', 'created_at', 'total'))
   close_account(id)
@@ -40,5 +46,6 @@ local function abandon_admission(id)
   settle_use(owner, 'samples', -reserved, at)
   redis.call('ZREM', ADMITTING, id)
   count(ADMITTING_SEGMENTS, model, -total)
+  redis.call('UNLINK', waiting_key(id)) -- it was in no queue yet
   forget_job(id)
 end

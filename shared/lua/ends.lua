@@ -3,34 +3,37 @@
 -- A job that ends early takes its segments out of the queue. The leases of those that are spoken go
 -- when they are renewed, or run out.
 local function drop_segments(id, model, owner)
-  local dropped = redis.call('ZCARD', waiting_key(id))
-  redis.call('UNLINK', waiting_key(id))
+  clear_queue(id, model, owner)
   -- Few: a suspect has lost all its workers but the last.
   for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, -1)) do
-    if job_of(suspect) == id then
-      dropped = dropped + redis.call('ZREM', suspects_key(model), suspect)
+    if job_of(suspect) == id and redis.call('ZREM', suspects_key(model), suspect) == 1 then
+      count(QUEUES, model, -1)
     end
   end
-  if dropped > 0 then count(QUEUES, model, -dropped) end
-  leave_queue(id, model, owner)
 end
 
--- What an owner has open, less this job. A job of an older version was not counted in segments.
+-- True of a job whose segments and audio were counted when it was admitted: versions before 2 did not.
+local function is_counted(id) return number(job_key(id), 'version') >= 2 end
+
+-- What an owner has open, less this job.
 local function close_account(id)
   local job = job_key(id)
-  local owner, chars, bytes, total, completed, version =
-    unpack(redis.call('HMGET', job, 'owner', 'chars', 'bytes', 'total', 'completed', 'version'))
+  local owner, chars, bytes, total, completed =
+    unpack(redis.call('HMGET', job, 'owner', 'chars', 'bytes', 'total', 'completed'))
   count(OPEN_JOBS, owner, -1)
   count(OPEN_CHARS, owner, -chars)
-  if version and total ~= completed then count(OPEN_SEGMENTS, owner, (completed or 0) - total) end
+  if is_counted(id) and total ~= completed then
+    count(OPEN_SEGMENTS, owner, (completed or 0) - total)
+  end
   if tonumber(bytes or 0) > 0 then count(OPEN_BYTES, owner, -bytes) end
 end
 
 -- The audio that was reserved of a day's quota becomes the audio that was made.
 local function settle_audio(id)
+  if not is_counted(id) then return end
   local owner, reserved, samples, at =
     unpack(redis.call('HMGET', job_key(id), 'owner', 'reserved', 'samples', 'created_at'))
-  if reserved then settle_use(owner, 'samples', (samples or 0) - reserved, at) end
+  settle_use(owner, 'samples', (samples or 0) - reserved, at)
 end
 
 local function end_job(id, status)

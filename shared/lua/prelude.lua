@@ -7,6 +7,8 @@ local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 't
 local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
 -- Owner to its segments that are not done, and the bytes of recordings of its jobs that have not ended.
 local OPEN_SEGMENTS, OPEN_BYTES = 'tts:open_segments', 'tts:open_bytes'
+-- Seconds after which an admission that does not go on is given up.
+local ADMITTED_WITHIN_S = 60
 -- Job whose segments are still being written to when it is given up; model to how many such segments.
 local ADMITTING, ADMITTING_SEGMENTS = 'tts:admitting', 'tts:admitting_segments'
 -- Deleted job to how many of its segments are still there, and to when it was deleted.

@@ -5,16 +5,18 @@
 -- each model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
 local EVERY_S = 1.5
+-- Of its own: versions before 2 wrote another key, and left the new entries undone.
+local LAST_RECONCILED = 'tts:reconciled_at'
 -- A pause of all workers that is longer than this means that Redis was away.
 local AWAY_S = 5
 -- Surplus messages that are left alone.
 local MAX_STALE = 500
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- The time is in the value: a key's own end is far away once the clock has been set back.
-local last = tonumber(redis.call('GET', 'tts:last_reconciled') or now() - EVERY_S)
+local last = tonumber(redis.call('GET', LAST_RECONCILED) or now() - EVERY_S)
 local since_s = now() - last
 if since_s >= 0 and since_s < EVERY_S then return { 0 } end
-redis.call('SET', 'tts:last_reconciled', now())
+redis.call('SET', LAST_RECONCILED, now())
 local reached = false
 local function each(key, from, to, deal_with)
   local found = redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, limit)
@@ -26,7 +28,9 @@ end
 each(LEASES, '(' .. now() + lease_s + 1, '+inf', function(segment)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
 end)
-each(ADMITTING, '(' .. now() + 61, '+inf', function(id) redis.call('ZADD', ADMITTING, now() + 60, id) end)
+each(ADMITTING, '(' .. now() + ADMITTED_WITHIN_S + 1, '+inf', function(id)
+  redis.call('ZADD', ADMITTING, now() + ADMITTED_WITHIN_S, id)
+end)
 each(LEASES, '-inf', now(), function(segment)
   if not status_of(segment_key(segment)) then
     redis.call('ZREM', LEASES, segment) -- it was deleted
@@ -41,7 +45,7 @@ each(DEADLINES, '-inf', now(), end_overdue)
 each(ADMITTING, '-inf', now(), abandon_admission)
 local deleted = redis.call('ZRANGE', DELETING, 0, 0)[1]
 if deleted then reached = delete_segments(deleted) > 0 or reached end
-if reached then redis.call('SET', 'tts:last_reconciled', now() - EVERY_S) end
+if reached then redis.call('SET', LAST_RECONCILED, now() - EVERY_S) end
 
 -- A message too many costs a look; one too few would leave a segment waiting.
 local missing, models = { reached and 1 or 0 }, {}

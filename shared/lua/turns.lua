@@ -2,7 +2,7 @@
 -- order. A turn costs the frames that it makes: those expected when a segment is claimed, settled when
 -- it is committed, and never less than `MIN_FRAMES`. The member with the lowest cost so far is next;
 -- the clock is the cost of a member that was here all the time, and where newcomers begin.
-local CLOCK, MIN_FRAMES = 'tts:clock', 12
+local CLOCK, MIN_FRAMES = 'tts:clock', @MIN_FRAMES@
 local function owners_key(model) return 'tts:turns:' .. model end
 local function jobs_key(model, owner) return 'tts:turns:' .. model .. ':' .. owner end
 
@@ -116,12 +116,30 @@ local function reserve_suspect(model, worker, version)
   end
 end
 
+-- Take what waits of a job, and its turn, out of the queue.
+local function clear_queue(id, model, owner)
+  local waiting = redis.call('ZCARD', waiting_key(id))
+  redis.call('UNLINK', waiting_key(id))
+  if waiting > 0 then count(QUEUES, model, -waiting) end
+  leave_queue(id, model, owner)
+end
+
 -- The owner and the job whose turn it is, of those that this worker can read. Without newer jobs in
--- the queue it is the first of the first.
+-- the queue it is the first of the first; of newer ones, it looks past 32 jobs of each of 32 owners.
+-- A job that has ended, or of which nothing waits, is there if a worker of version 1 has put a segment
+-- back: that version asked the segment alone.
 local function next_turn(model, version)
   for _, owner in ipairs(redis.call('ZRANGE', owners_key(model), 0, 31)) do
     for _, id in ipairs(redis.call('ZRANGE', jobs_key(model, owner), 0, 31)) do
-      if is_readable(id, version) then return owner, id end
+      local status, written = unpack(redis.call('HMGET', job_key(id), 'status', 'version'))
+      local legal = LEGAL[status] -- none of a status that a newer version has
+      local is_ended = not status or (legal and #legal == 0)
+      local readable = legal and tonumber(written or 1) <= version
+      if is_ended or (readable and redis.call('EXISTS', waiting_key(id)) == 0) then
+        clear_queue(id, model, owner)
+      elseif readable then
+        return owner, id
+      end
     end
   end
 end

@@ -6,6 +6,7 @@ import math
 import re
 
 FRAMES_PER_S = 12.5
+SAMPLES_PER_FRAME = 1_920  # at 24 kHz
 # What a segment costs however short it is: the model reads its prompt, and speaks about a second.
 MIN_FRAMES = 12
 _LETTERS_PER_S, _IDEOGRAPHS_PER_S = 15, 4

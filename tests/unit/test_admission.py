@@ -81,7 +81,9 @@ def test_an_admission_that_stopped_is_given_up_and_nothing_of_it_counts(
     ledger.reconcile()
     assert ledger.forgotten() == ["j"]  # its files are to be deleted
     ledger.files_deleted("j")
-    left = [key for key in redis.scan_iter() if not key.startswith(("tts:last_", "tts:used:"))]
+    left = [
+        key for key in redis.scan_iter() if not key.startswith(("tts:reconciled_at", "tts:used:"))
+    ]
     assert left == []
     used = redis.hgetall(next(redis.scan_iter("tts:used:*")))
     assert used == {"chars": "0", "samples": "0"}
@@ -229,3 +231,39 @@ def test_quotas_of_audio_are_reserved_and_settled(
     ledger.commit(join, SegmentResult(key="k", samples=6 * 24_000), size_bytes=1)
     assert int(redis.hvals(next(redis.scan_iter("tts:used:*:me")))[1]) == (6 + 40) * 24_000
     ledger.admit("e", spec, plain([text] * 2), owner="me", limits=limits)
+
+
+def test_the_same_request_takes_the_place_of_one_whose_process_has_died(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    """Also while no worker is there to reconcile."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stop(*_: object) -> None:
+            raise Interrupted
+
+        patch.setattr(Admission, "_add_part", stop)
+        sent = Idempotency("k", "print")
+        begin_only(ledger, spec, idempotency=sent)
+    redis.zadd("tts:admitting", {"j": 1})
+    texts = plain(["one"] * MANY)
+    assert ledger.admit("k", spec, texts, idempotency=sent) == "k"
+    assert ledger.admit("l", spec, texts, idempotency=sent) == "k"
+    with pytest.raises(JobNotFound):
+        ledger.job("j")
+
+
+def test_a_job_longer_than_a_days_audio_is_not_told_to_wait(
+    ledger: Ledger, spec: SpeechSpec
+) -> None:
+    with pytest.raises(QuotaExceeded, match="send it in parts"):
+        ledger.admit("j", spec, plain(["x" * 1_000]), limits=Limits(day_audio_s=10))
+
+
+def test_each_answer_tells_the_time(ledger: Ledger, spec: SpeechSpec) -> None:
+    """Else a step that comes late would be in time by a clock that has been set back."""
+    ledger.admit("a", spec, plain(["one"]))
+    clock = ledger._admission._clock
+    clock.set(clock.now_s() + 3_600)
+    ledger.admit("b", spec, plain(["one"]))
+    assert abs(clock.now_s() - time.time()) < 60

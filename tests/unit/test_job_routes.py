@@ -142,7 +142,7 @@ def test_workers_cancel_what_is_past_its_deadline(
     job = f"tts:job:{answer['id']}"
 
     def cancelled() -> bool:
-        redis.delete("tts:last_reconciled")
+        redis.delete("tts:reconciled_at")
         ledger.reconcile()
         return redis.hget(job, "status") == "cancelled"
 

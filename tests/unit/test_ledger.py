@@ -39,7 +39,7 @@ def claim(ledger: Ledger, segment: str) -> Claim:
 def take_back(ledger: Ledger, redis: Redis) -> list[tuple[str, int]]:
     """Reconcile once the leases have run out."""
     time.sleep(0.25)
-    redis.delete("tts:last_reconciled")
+    redis.delete("tts:reconciled_at")
     return ledger.reconcile()
 
 
@@ -156,7 +156,7 @@ def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
     for _ in range(4):
         time.sleep(0.3)
         assert ledger.renew([held]) == []
-    redis.delete("tts:last_reconciled")
+    redis.delete("tts:reconciled_at")
     ledger.reconcile()
     assert ledger.claim(MODEL) is None
 
@@ -458,7 +458,7 @@ def test_a_busy_worker_ends_what_it_has_before_it_takes_a_last_attempt(
     first.admit("long", spec, plain(["one", "two", "three"]))
     lost, kept = claim(first, "long:0"), claim(first, "long:1")
     redis.zadd("tts:leases", {lost.segment_id: 1})
-    redis.delete("tts:last_reconciled")
+    redis.delete("tts:reconciled_at")
     first.reconcile()
     assert first.claim(MODEL) is None  # it waits for the other one
     assert claim(second, "long:2")  # who goes on with the rest
@@ -488,8 +488,8 @@ def test_nobody_loses_a_lease_that_nobody_could_renew(
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     ledger.reconcile()
-    redis.delete("tts:last_reconciled")
-    redis.set("tts:last_reconciled", time.time() - 30)
+    redis.delete("tts:reconciled_at")
+    redis.set("tts:reconciled_at", time.time() - 30)
     time.sleep(0.3)
     ledger.reconcile()
     assert ledger.renew([held]) == []
@@ -587,3 +587,36 @@ def test_what_has_ended_is_forgotten_without_a_trace(
     passing = ("tts:pace:", "tts:answered:", "tts:used:")
     assert [key for key in redis.scan_iter() if not key.startswith(passing)] == []
     assert all(redis.ttl(key) > 0 for key in redis.scan_iter())
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_what_an_older_worker_puts_back_of_an_ended_job_stops_no_claim(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, is_deleted: bool
+) -> None:
+    """Version 1 asked the segment alone whether a claim on it holds, and put it back."""
+    ledger.admit("a", spec, plain(["one", "two"]))
+    held = claim(ledger, "a:0")
+    ledger.cancel("a")
+    redis.zrem("tts:leases", held.segment_id)
+    redis.hset(f"tts:segment:{held.segment_id}", "status", "queued")
+    redis.zadd("tts:waiting:a", {held.segment_id: 0})
+    redis.zadd(f"tts:turns:{MODEL}:public", {"a": 0})
+    redis.zadd(f"tts:turns:{MODEL}", {"public": 0})
+    redis.hincrby("tts:queues", MODEL, 1)
+    if is_deleted:
+        assert ledger.forget("a")
+        assert queued(redis) == 0
+    ledger.admit("b", spec, plain(["one"]))
+    assert claim(ledger, "b:0")
+    assert ledger.claim(MODEL) is None
+    assert queued(redis) == 0
+    assert not redis.exists("tts:waiting:a", f"tts:turns:{MODEL}")
+
+
+def test_a_turn_of_a_job_that_is_gone_stops_no_claim(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    redis.zadd(f"tts:turns:{MODEL}:public", {"gone": 0})
+    redis.zadd(f"tts:turns:{MODEL}", {"public": 0})
+    ledger.admit("b", spec, plain(["one"]))
+    assert claim(ledger, "b:0")

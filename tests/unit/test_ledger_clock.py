@@ -20,8 +20,8 @@ def set_clock_back(redis: Redis) -> None:
     for key in ("tts:leases", "tts:admitting", "tts:jobs", "tts:ended"):
         for member, at in redis.zrange(key, 0, -1, withscores=True):
             redis.zadd(key, {member: at + HOUR_S})
-    if last := redis.get("tts:last_reconciled"):
-        redis.set("tts:last_reconciled", float(str(last)) + HOUR_S)
+    if last := redis.get("tts:reconciled_at"):
+        redis.set("tts:reconciled_at", float(str(last)) + HOUR_S)
     for key in redis.scan_iter("tts:reservation:*"):
         redis.hincrbyfloat(key, "at", HOUR_S)
     for key in redis.scan_iter("tts:*"):
@@ -45,7 +45,7 @@ def test_a_dead_workers_lease_is_clamped_and_taken_back(redis: Redis, spec: Spee
     ledger.reconcile()
     assert 9 < lease_end_s(redis, held.segment_id) <= 10
     redis.zadd("tts:leases", {held.segment_id: 1})  # the lease runs out
-    redis.delete("tts:last_reconciled")
+    redis.delete("tts:reconciled_at")
     assert ledger.reconcile() == [(MODEL, 2)]
     again = ledger.claim(MODEL)
     assert again is not None

@@ -146,7 +146,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(worker=st.sampled_from(WORKERS))
     def reconcile(self, worker: str) -> None:
-        self.redis.delete("tts:last_reconciled")
+        self.redis.delete("tts:reconciled_at")
         missing = dict(self.ledgers[worker].reconcile())
         assert missing == {model: int(n) for model, n in self.redis.hgetall("tts:queues").items()}
         assert self.redis.zcount("tts:leases", "-inf", 1) == 0
@@ -220,7 +220,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _finish(self) -> None:
         for segment in self.redis.zrange("tts:leases", 0, -1):
             self.redis.zadd("tts:leases", {segment: 1})
-        self.redis.delete("tts:last_reconciled", *self.redis.keys("tts:reservation:*"))
+        self.redis.delete("tts:reconciled_at", *self.redis.keys("tts:reservation:*"))
         self.ledger.reconcile()
         for model in MODELS:
             claim = self.ledger.claim(model)

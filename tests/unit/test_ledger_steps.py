@@ -194,7 +194,7 @@ def test_reconciling_takes_short_steps_and_goes_on(
         ledger.admit(f"j{number}", spec, plain(["one"]), cancel_after_s=3_600)
     redis.zadd("tts:leases", {claim.segment_id: 1 for claim in held if claim})
     redis.zadd("tts:deadlines", {f"j{number}": 1 for number in range(400)})
-    redis.delete("tts:last_reconciled")
+    redis.delete("tts:reconciled_at")
     counted.most = counted.steps = 0
     assert ledger.reconcile() == [(MODEL, len(book))]
     assert redis.zcard("tts:leases") == redis.zcard("tts:deadlines") == 0
