@@ -132,9 +132,24 @@ def test_a_service_that_starts_without_its_storage_is_closed(
     redis: Redis, storage: Storage, results: Path
 ) -> None:
     keys = Keys(redis, KeyMark(storage))
-    with unreadable(results), pytest.raises(Unavailable):
-        keys.look()
+    with unreadable(results):
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                keys.look()
     assert not keys.exist()
+
+
+def test_a_service_that_starts_without_keys_or_storage_finds_the_mark_later(
+    redis: Redis, storage: Storage, results: Path
+) -> None:
+    Keys(redis, KeyMark(storage)).create("phone")
+    lose(redis)
+    restarted = [Keys(redis, KeyMark(storage)) for _ in range(2)]
+    with unreadable(results):
+        for keys in restarted * 3:
+            with pytest.raises(Unavailable):
+                keys.look()
+    assert [keys.exist() for keys in restarted] == [True, True]
 
 
 def test_a_redis_that_takes_no_writes_does_not_close_an_open_service(
