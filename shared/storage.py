@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import AlreadyExistsError, NotSupportedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from shared.errors import ObjectNotFound, Unavailable
+from shared.errors import Misconfigured, ObjectNotFound, Unavailable
 from shared.storage_errors import storage_errors
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # The object whose content is the storage's id: see `shared.storage_identity`.
 MARKER = "storage.id"
+NO_FOLDER = (
+    "there is no folder {}: correct STORAGE_URL, or mount its volume; the first start of the API "
+    "makes it"
+)
 # A piece of a download; a stalled storage is noticed between two of them.
 PIECE_BYTES = 2**20
 # A write of up to 256 KiB has the short limit of reads.
@@ -77,12 +81,19 @@ class Storage:
         self._has_marker = False
 
     @classmethod
-    def open(cls, url: str, limits: StorageLimits | None = None) -> Self:
-        """Open `file:///folder` (made if it is not there), `s3://bucket/prefix`, `memory:///`…."""
+    def open(
+        cls, url: str, limits: StorageLimits | None = None, *, makes_folder: bool = True
+    ) -> Self:
+        """Open `file:///folder`, `s3://bucket/prefix`, `memory:///`….
+
+        A folder that is not there is made, or else raises `Misconfigured`.
+        """
         parts, limits = urlsplit(url), limits or StorageLimits()
         with storage_errors(url, writes=True):
             if parts.scheme == "file":
                 folder = Path(unquote(parts.path))
+                if not makes_folder and not folder.exists():
+                    raise Misconfigured(NO_FOLDER.format(folder))
                 local = LocalStore(folder, mkdir=True, automatic_cleanup=True)
                 return cls(local, local, folder)
             if parts.scheme == "memory":

@@ -306,6 +306,21 @@ def test_a_storage_is_adopted_by_command(
     assert redis.get(KEY) == folders[1].marker()
 
 
+def test_a_check_of_a_storage_adopts_nothing(
+    redis: Redis, settings: Settings, tmp_path: Path
+) -> None:
+    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    folder = tmp_path / "results"
+    assert said(env) == (1, "there is no folder")
+    assert not folder.exists()
+    folder.mkdir()
+    assert said(env) == (0, "the first start takes this one")
+    assert not (folder / MARKER).exists()
+    (folder / MARKER).write_text("mine")
+    assert said(env) == (0, "the first start takes this one")
+    assert redis.get(KEY) is None
+
+
 def said(env: dict[str, str], *command: str) -> tuple[int, str]:
     """The exit code of `python -m api.storage`, and which of the known sentences it says."""
     done = subprocess.run(
@@ -316,6 +331,9 @@ def said(env: dict[str, str], *command: str) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
-    known = ("is its volume mounted", "jobs are here now", "jobs are here (id")
+    known = (
+        *("is its volume mounted", "jobs are here now", "jobs are here (id"),
+        *("there is no folder", "the first start takes this one"),
+    )
     (found,) = (each for each in known if each in done.stdout + done.stderr)
     return done.returncode, found
