@@ -150,8 +150,7 @@ class Storage:
         with storage_errors(folder, writes=True):
             if self._folder is not None:
                 # With what a write that was cut off has left, which no list shows.
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(self._folder / folder)
+                shutil.rmtree(self._folder / folder, onerror=_pass_over_missing)
                 return
             for found in self._reads.list(f"{folder}/"):
                 self._reads.delete([each["path"] for each in found])
@@ -258,6 +257,12 @@ def _size(content: bytes | Path | BinaryIO) -> int:
     size = content.seek(0, os.SEEK_END)
     content.seek(0)
     return size
+
+
+def _pass_over_missing(_function: object, _path: object, found: Any) -> None:
+    """Go on where another process deletes the folder, too; raise every other error."""
+    if not isinstance(found[1], FileNotFoundError):
+        raise found[1]
 
 
 def _unmounted() -> Unavailable:
