@@ -11,7 +11,7 @@ from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import AlreadyExistsError, NotSupportedError
@@ -39,7 +39,7 @@ _FROM_ENVIRONMENT = (
     *("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate"),
     *("proxy_excludes", "root_certificate", "http1_only", "http2_only"),
 )
-_PROVIDERS = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+_PROVIDERS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,8 @@ class Storage:
                 _remote(url, {"timeout": _s(limits.write_s)}, limits, limits.write_s),
             )
 
-    def put(self, key: str, content: bytes | Path | BinaryIO) -> None:
+    def put(self, key: str, content: bytes | Path) -> None:
         """Store bytes, or the whole content of a file, under `key`."""
-        if not isinstance(content, (bytes, Path)):
-            content.seek(0)
         self._require_mount()
         store = self._reads
         if _size(content) > SMALL_BYTES:
@@ -154,11 +152,6 @@ class Storage:
                 return
             for found in self._reads.list(f"{folder}/"):
                 self._reads.delete([each["path"] for each in found])
-
-    def delete(self, key: str) -> None:
-        """Delete one object, if it is there."""
-        with suppress(ObjectNotFound), storage_errors(key):
-            self._reads.delete(key)
 
     def marker(self) -> str | None:
         """The storage's id; None if it has none."""
@@ -249,14 +242,8 @@ def _s(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _size(content: bytes | Path | BinaryIO) -> int:
-    if isinstance(content, bytes):
-        return len(content)
-    if isinstance(content, Path):
-        return content.stat().st_size
-    size = content.seek(0, os.SEEK_END)
-    content.seek(0)
-    return size
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
 def _pass_over_missing(_function: object, _path: object, found: Any) -> None:
