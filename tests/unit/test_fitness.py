@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from s3_server import BUCKET, S3Server
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.checks import Check, Finding
 from shared.connection import connect
 from shared.errors import Misconfigured
 from shared.settings import Settings
@@ -95,6 +97,18 @@ def test_a_policy_that_changes_is_told_of_once(
     (warning,) = wait_until_ready(server)["checks"]["redis"]["warnings"]
     assert "append-only" in warning
     assert caplog.text.count("keeps no append-only file") == 1
+
+
+def test_a_check_that_waits_for_its_next_look_stops_at_once() -> None:
+    checks = [Check(f"stops-{n}", Finding, every_s=600) for n in range(50)]
+    for check in checks:
+        check.start()
+        check.wait(10)
+    began_s = time.monotonic()
+    for check in checks:
+        check.stop()
+    assert time.monotonic() - began_s < 0.4 * len(checks)  # 0.5 s each if it is not woken
+    assert not [thread for thread in threading.enumerate() if "stops-" in thread.name]
 
 
 def test_a_full_redis_is_not_ready(server: TestClient, own: Redis) -> None:
