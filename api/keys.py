@@ -8,12 +8,15 @@ import sys
 import time
 from collections.abc import Sequence
 
+from redis import Redis
+
 from shared.connection import connect
-from shared.errors import QueueError
+from shared.errors import Misconfigured, QueueError
 from shared.key_mark import MARK, KeyMark
 from shared.keys import Key, Keys, Quota, Scope
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.storage_identity import compare, has_storage, without_password
 
 EPILOG = """The keys are those of REDIS_URL, with a mark in STORAGE_URL (set both as for the API),
 or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has its data
@@ -33,11 +36,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     try:
         settings = Settings.load()
+        redis = connect(settings.redis_url)
         # Only a command that makes a key writes the mark, so only that one opens the storage.
-        is_create = options.does is _create
-        mark = KeyMark(Storage.open(settings.storage_url)) if is_create else None
-        options.storage_url = settings.storage_url
-        keys = Keys(connect(settings.redis_url), mark)
+        mark = _mark(settings.storage_url, redis) if options.does is _create else None
+        options.place = f"{without_password(settings.storage_url)}/{MARK}"
+        keys = Keys(redis, mark)
         sys.stdout.write("\n".join(options.does(keys, options)) + "\n")
     except QueueError as error:
         sys.exit(f"narrate: {error}")
@@ -69,6 +72,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _mark(url: str, redis: Redis) -> KeyMark:
+    """The mark in the storage of the jobs; raises `Misconfigured` if they are in another one."""
+    try:
+        storage = Storage.open(url, makes_folder=not has_storage(redis))
+        compare(storage, redis)
+    except Misconfigured as error:
+        raise Misconfigured(f"STORAGE_URL={without_password(url)}: {error.message}") from error
+    return KeyMark(storage)
+
+
 def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     quota = Quota(
         open_jobs=options.open_jobs,
@@ -79,7 +92,7 @@ def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     scopes = tuple(Scope(scope) for scope in options.scope or Scope)
     _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
     if is_first:
-        sys.stderr.write(FIRST.format(place=f"{options.storage_url}/{MARK}") + "\n")
+        sys.stderr.write(FIRST.format(place=options.place) + "\n")
     return [token]
 
 

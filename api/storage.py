@@ -11,7 +11,9 @@ from shared.connection import connect
 from shared.errors import QueueError
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.storage_identity import adopt, look_at_storage, without_password
+from shared.storage_identity import adopt, compare, probe, without_password
+
+WORKS = "it can be written to and read"
 
 
 def main() -> None:
@@ -27,21 +29,27 @@ def main() -> None:
     options = parser.parse_args()
     try:
         settings = Settings.load()
-        storage, redis = Storage.open(settings.storage_url), connect(settings.redis_url)
-        done = _adopt(storage, redis) if options.command == "adopt" else _check(storage, redis)
+        redis = connect(settings.redis_url)
+        does = _adopt if options.command == "adopt" else _check
+        done = does(settings.storage_url, redis)
     except QueueError as error:
         sys.exit(f"error: {error}")
     sys.stdout.write(f"{without_password(settings.storage_url)}: {done}\n")
 
 
-def _adopt(storage: Storage, redis: Redis) -> str:
-    storage_id = adopt(storage, redis)
+def _adopt(url: str, redis: Redis) -> str:
+    storage_id = adopt(Storage.open(url), redis)
     return f"jobs are here now (id {storage_id}); restart the API and the workers with this URL"
 
 
-def _check(storage: Storage, redis: Redis) -> str:
-    look_at_storage(storage, redis)
-    return f"jobs are here (id {storage.marker()}), and it can be written to and read"
+def _check(url: str, redis: Redis) -> str:
+    """Nothing is made, marked or claimed here: a wrong URL must not become the right one."""
+    storage = Storage.open(url, makes_folder=False)
+    storage_id = compare(storage, redis)
+    probe(storage)
+    if storage_id is None:
+        return f"{WORKS}; this Redis has no jobs in any storage, and the first start takes this one"
+    return f"jobs are here (id {storage_id}), and {WORKS}"
 
 
 if __name__ == "__main__":

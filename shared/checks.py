@@ -49,8 +49,7 @@ class Check:
         self._found_at_s = 0.0
         self._looking_since_s: float | None = None
         self._logged = Finding()
-        self._wake, self._closing = threading.Event(), threading.Event()
-        self._first = threading.Event()
+        self._wake, self._first = threading.Event(), threading.Event()
         self.thread = BackgroundThread(f"check of {name}", self._loop)
 
     def start(self) -> None:
@@ -63,7 +62,7 @@ class Check:
 
     def stop(self) -> None:
         """Stop; a look that hangs is not waited for."""
-        self._closing.set()
+        self.thread.stop(0)  # before it wakes
         self._wake.set()
         self.thread.stop(0.5)
 
@@ -76,9 +75,12 @@ class Check:
             self._wake.set()
         return self.last
 
-    def _loop(self, _stopping: threading.Event) -> None:
-        while not self._closing.is_set():
+    def _loop(self, stopping: threading.Event) -> None:
+        while True:
             self._wake.clear()
+            # In this order: a wake-up that was cleared just now is that of a stop.
+            if stopping.is_set():
+                return
             self._looking_since_s = time.monotonic()
             try:
                 found = found_by(self._look)

@@ -57,6 +57,29 @@ class _Socket(_LeavesReplicas, UnixDomainSocketConnection):
     pass
 
 
+class _AsyncLeavesReplicas:
+    """`_LeavesReplicas` for asyncio."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
+        except DEMOTED:
+            self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
+            raise
+
+
+class _AsyncTcp(_AsyncLeavesReplicas, aio.Connection):
+    pass
+
+
+class _AsyncTls(_AsyncLeavesReplicas, aio.SSLConnection):
+    pass
+
+
+class _AsyncSocket(_AsyncLeavesReplicas, aio.UnixDomainSocketConnection):
+    pass
+
+
 def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
     """Open connections that give up on a Redis that is silent for so long; sends nothing yet.
 
@@ -95,12 +118,7 @@ def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
 def connect_listeners(url: str) -> AsyncRedis:
     """Open connections for those who wait for entries of streams; sends nothing yet."""
     pool = AsyncPool(
-        **_options(
-            RedisAddress.parse(url),
-            tcp=aio.Connection,
-            tls=aio.SSLConnection,
-            socket=aio.UnixDomainSocketConnection,
-        ),
+        **_options(RedisAddress.parse(url), tcp=_AsyncTcp, tls=_AsyncTls, socket=_AsyncSocket),
         max_connections=MOST_LISTENING,
         timeout=2,
         socket_timeout=5,

@@ -207,8 +207,10 @@ class Keys:
             self._version = None
         if not self._seen and (is_open is None or is_open != self._open):
             # In this order: a key that is made after the storage was read deletes the value.
-            self._open = is_open or self._declare_open()
+            value = is_open or self._declare_open()
             self._seen = self._mark is not None and self._mark.is_set()
+            # Kept only once the storage has answered: until then each look asks it again.
+            self._open = value
             if self._seen:
                 _log.warning("Keys were made, and Redis has none; requests are refused")
         return self._seen

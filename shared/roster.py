@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 class ServedModel:
     """A model that a worker has offered, and how many workers serve it now.
 
-    `seen_s` is when the last worker signed in, in Unix seconds by Redis's clock.
+    `seen_s` is when the last worker signed in, in Unix seconds by Redis's clock; now, if no worker
+    has noted it.
     """
 
     card: ModelCard
@@ -59,7 +60,12 @@ class Roster:
             pipe.zadd(_presence(card.id), {worker: now + PRESENCE_S})
             pipe.zremrangebyscore(_presence(card.id), "-inf", now)
             pipe.zremrangebyscore(_presence(card.id), now + PRESENCE_S + LATE_S, "+inf")
-            pipe.execute()
+            pipe.hkeys(CARDS)
+            pipe.zrange(SEEN, 0, -1)
+            names, noted = pipe.execute()[-2:]
+            # Cards whose workers are of a version that does not note it: their time begins now.
+            if new := set(names) - set(noted):
+                self._redis.zadd(SEEN, dict.fromkeys(new, now), nx=True)
 
     def sign_out(self, worker: str, card: ModelCard) -> None:
         """Say that `worker` has stopped."""
@@ -117,13 +123,8 @@ class Roster:
             cards, scores = pipe.execute()
             seen = dict(scores)
             for name in cards:
-                # No worker of a version that notes it has signed in yet: its time begins now.
-                if name not in seen:
-                    pipe.zadd(SEEN, {name: now}, nx=True)
-            added = len(pipe)
-            for name in cards:
                 pipe.zcount(_presence(name), now, now + PRESENCE_S + LATE_S)
-            counts = pipe.execute()[added:]
+            counts = pipe.execute()
         known = [
             ServedModel(card, count, seen.get(name, now))
             for name, text, count in zip(cards, cards.values(), counts, strict=True)

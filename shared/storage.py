@@ -11,13 +11,13 @@ from datetime import timedelta
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import AlreadyExistsError, NotSupportedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from shared.errors import ObjectNotFound, Unavailable
+from shared.errors import Misconfigured, ObjectNotFound, Unavailable
 from shared.storage_errors import storage_errors
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 # The object whose content is the storage's id: see `shared.storage_identity`.
 MARKER = "storage.id"
+NO_FOLDER = (
+    "there is no folder {}: correct STORAGE_URL, or mount its volume; the first start of the API "
+    "makes it"
+)
 # A piece of a download; a stalled storage is noticed between two of them.
 PIECE_BYTES = 2**20
 # A write of up to 256 KiB has the short limit of reads.
@@ -35,7 +39,7 @@ _FROM_ENVIRONMENT = (
     *("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate"),
     *("proxy_excludes", "root_certificate", "http1_only", "http2_only"),
 )
-_PROVIDERS = {"s3": "AWS_", "s3a": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
+_PROVIDERS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,19 @@ class Storage:
         self._has_marker = False
 
     @classmethod
-    def open(cls, url: str, limits: StorageLimits | None = None) -> Self:
-        """Open `file:///folder` (made if it is not there), `s3://bucket/prefix`, `memory:///`…."""
+    def open(
+        cls, url: str, limits: StorageLimits | None = None, *, makes_folder: bool = True
+    ) -> Self:
+        """Open `file:///folder`, `s3://bucket/prefix`, `memory:///`….
+
+        A folder that is not there is made, or else raises `Misconfigured`.
+        """
         parts, limits = urlsplit(url), limits or StorageLimits()
         with storage_errors(url, writes=True):
             if parts.scheme == "file":
                 folder = Path(unquote(parts.path))
+                if not makes_folder and not folder.exists():
+                    raise Misconfigured(NO_FOLDER.format(folder))
                 local = LocalStore(folder, mkdir=True, automatic_cleanup=True)
                 return cls(local, local, folder)
             if parts.scheme == "memory":
@@ -93,10 +104,8 @@ class Storage:
                 _remote(url, {"timeout": _s(limits.write_s)}, limits, limits.write_s),
             )
 
-    def put(self, key: str, content: bytes | Path | BinaryIO) -> None:
+    def put(self, key: str, content: bytes | Path) -> None:
         """Store bytes, or the whole content of a file, under `key`."""
-        if not isinstance(content, (bytes, Path)):
-            content.seek(0)
         self._require_mount()
         store = self._reads
         if _size(content) > SMALL_BYTES:
@@ -139,16 +148,10 @@ class Storage:
         with storage_errors(folder, writes=True):
             if self._folder is not None:
                 # With what a write that was cut off has left, which no list shows.
-                with suppress(FileNotFoundError):
-                    shutil.rmtree(self._folder / folder)
+                shutil.rmtree(self._folder / folder, onerror=_pass_over_missing)
                 return
             for found in self._reads.list(f"{folder}/"):
                 self._reads.delete([each["path"] for each in found])
-
-    def delete(self, key: str) -> None:
-        """Delete one object, if it is there."""
-        with suppress(ObjectNotFound), storage_errors(key):
-            self._reads.delete(key)
 
     def marker(self) -> str | None:
         """The storage's id; None if it has none."""
@@ -239,14 +242,14 @@ def _s(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _size(content: bytes | Path | BinaryIO) -> int:
-    if isinstance(content, bytes):
-        return len(content)
-    if isinstance(content, Path):
-        return content.stat().st_size
-    size = content.seek(0, os.SEEK_END)
-    content.seek(0)
-    return size
+def _size(content: bytes | Path) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def _pass_over_missing(_function: object, _path: object, found: Any) -> None:
+    """Go on where another process deletes the folder, too; raise every other error."""
+    if not isinstance(found[1], FileNotFoundError):
+        raise found[1]
 
 
 def _unmounted() -> Unavailable:

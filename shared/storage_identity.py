@@ -35,11 +35,38 @@ def look_at_storage(storage: Storage, redis: Redis) -> Finding:
         # Redis has a check of its own.
         if not isinstance(error.__cause__, RedisError) or storage.marker() is None:
             raise
+    probe(storage)
+    return Finding()
+
+
+def probe(storage: Storage) -> None:
+    """Write an object and read it; raises `Unavailable` or `StorageRefused`."""
     storage.put(PROBE, secrets.token_hex(PROBE_BYTES // 2).encode())
     # Perhaps another process has written its own meanwhile.
     if len(storage.get(PROBE)) != PROBE_BYTES:
         raise Unavailable("the storage does not keep what is written to it")
-    return Finding()
+
+
+def has_storage(redis: Redis) -> bool:
+    """True if Redis knows a storage; False of a new or emptied one."""
+    return _known(redis) is not None
+
+
+def compare(storage: Storage, redis: Redis) -> str | None:
+    """The id that the storage and Redis have; None if Redis knows no storage. Changes nothing.
+
+    Raises `Misconfigured` if Redis knows another storage than this one.
+    """
+    # In this order: an id that Redis has was in the storage before.
+    known = _known(redis)
+    if known is None:
+        return None
+    found = storage.marker()
+    if found is None:
+        raise Misconfigured(EMPTY)
+    if found != known:
+        raise Misconfigured(OTHER)
+    return known
 
 
 def agree(storage: Storage, redis: Redis) -> None:
@@ -47,33 +74,19 @@ def agree(storage: Storage, redis: Redis) -> None:
 
     A Redis that knows none takes the storage's, and a storage without one gets a new one.
     """
-    # In this order: an id that Redis has was in the storage before.
-    known = _known(redis)
-    found = storage.marker()
-    if known is None:
-        if found is None:
-            storage.mark(secrets.token_hex(16))
-            found = storage.marker()
-            if found is None:
-                raise Unavailable(f"the storage does not keep {MARKER!r}")
-        # Of two processes with storages of their own, one is first here.
-        known = _claim(redis, found)
-    if found is None:
-        raise Misconfigured(EMPTY)
-    if found != known:
-        raise Misconfigured(OTHER)
+    if compare(storage, redis) is None:
+        _claim(redis, _marked(storage))
+        # Of two processes with storages of their own, one was first.
+        compare(storage, redis)
     storage.expect_marker()
 
 
 def adopt(storage: Storage, redis: Redis) -> str:
     """Let Redis take this storage for that of its jobs, whatever it was before; returns the id."""
-    if storage.marker() is None:
-        storage.mark(secrets.token_hex(16))
-    found = storage.marker()
-    assert found is not None
+    storage_id = _marked(storage)
     with redis_errors():
-        redis.set(KEY, found)
-    return found
+        redis.set(KEY, storage_id)
+    return storage_id
 
 
 def without_password(url: str) -> str:
@@ -86,8 +99,17 @@ def _known(redis: Redis) -> str | None:
         return cast("str | None", redis.get(KEY))
 
 
-def _claim(redis: Redis, storage_id: str) -> str:
-    """The id that Redis has: ours, unless another process was faster."""
+def _claim(redis: Redis, storage_id: str) -> None:
+    """Let Redis take the id, unless another process was faster."""
     with redis_errors():
         redis.set(KEY, storage_id, nx=True)
-        return cast(str, redis.get(KEY))
+
+
+def _marked(storage: Storage) -> str:
+    """The id of the storage, which gets one if it has none."""
+    if storage.marker() is None:
+        storage.mark(secrets.token_hex(16))
+    found = storage.marker()
+    if found is None:
+        raise Unavailable(f"the storage does not keep {MARKER!r}")
+    return found

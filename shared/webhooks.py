@@ -103,15 +103,15 @@ class Events:
 
     def _forget(self, event_id: str, attempt: int | str) -> None:
         with redis_errors():
-            self._settle(args=[event_id, attempt, "", "", 0, 0])
+            self._settle(args=[event_id, attempt, "done"])
 
     def give_up(self, event: Event, reason: str) -> None:
         """Keep an event that could not be delivered, unless another attempt is under way."""
         kept = (FAILED_KEPT_S, MOST_FAILED)
         with redis_errors():
-            self._settle(args=[event.id, event.attempt, "", reason, *kept])
+            self._settle(args=[event.id, event.attempt, "failed", reason, *kept])
 
     def again(self, event: Event, after_s: float) -> None:
         """Have an event tried again, unless that has begun already."""
         with redis_errors():
-            self._settle(args=[event.id, event.attempt, after_s, "", 0, 0])
+            self._settle(args=[event.id, event.attempt, "again", after_s])

@@ -93,6 +93,7 @@ class Heartbeat:
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
                 self._watchdog.consumed()
+                self._watchdog.beaten()
             except Exception:
                 self._watchdog.failed()
                 raise

@@ -1,4 +1,4 @@
-"""Ends a process that has stopped working: whoever started it starts another."""
+"""The end of a process that has stopped working: its supervisor starts another."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Watchdog:
             self._exit("Every heartbeat has failed")
 
     def beaten(self) -> None:
-        """Note that a heartbeat kept its leases."""
+        """Note that a heartbeat kept its leases, or that Redis was away, which is no failure."""
         self._failing_since_s = None
 
     def consumed(self) -> None:

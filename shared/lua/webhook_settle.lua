@@ -1,10 +1,11 @@
--- ARGV: event id, attempt, seconds until the next one ('' if there is none), and then why it is given up
--- ('' if it is done with), for how many seconds it is kept, how many of its signer are kept.
--- After it: the event is gone, or kept as given up, or due again; and its receiver may be told the next thing. Nothing has
--- changed if the event is not there any more, or another attempt is under way that has more to say.
-local event, attempt, again_s, reason, kept_s, most = unpack(ARGV)
+-- ARGV: event id, attempt, outcome: 'done', 'failed' or 'again'; after 'failed' the reason, for how many
+-- seconds the event is kept and how many of its signer are; after 'again' the seconds until it is due.
+-- After it: the event is gone, or kept as given up, or due again; and its receiver may be told the next
+-- thing. Nothing has changed if the event is not there any more, or another attempt is under way that has
+-- more to say.
+local event, attempt, outcome = ARGV[1], ARGV[2], ARGV[3]
 
-local function keep()
+local function keep(reason, kept_s, most)
   local failed = failed_key(redis.call('HGET', event_key(event), 'signer'))
   redis.call('HSET', event_key(event), 'failed_at', now(), 'reason', reason)
   redis.call('EXPIRE', event_key(event), kept_s)
@@ -19,14 +20,14 @@ end
 
 local receiver, newest = unpack(redis.call('HMGET', event_key(event), 'receiver', 'attempt'))
 if not receiver then return end
-if again_s == '' and reason == '' then
+if outcome == 'done' then
   redis.call('DEL', event_key(event))
   redis.call('ZREM', events_key(receiver), event)
-elseif again_s == '' and newest == attempt then
-  keep()
+elseif outcome == 'failed' and newest == attempt then
+  keep(unpack(ARGV, 4))
   redis.call('ZREM', events_key(receiver), event)
-elseif newest == attempt then
-  redis.call('ZADD', events_key(receiver), now() + again_s, event)
+elseif outcome == 'again' and newest == attempt then
+  redis.call('ZADD', events_key(receiver), now() + ARGV[4], event)
 else
   return
 end

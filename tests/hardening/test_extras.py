@@ -162,8 +162,9 @@ def test_they_speak_together(service: Service) -> None:
 
 def test_each_command_works_where_a_message_names_it(service: Service) -> None:
     assert service.ran("worker", "python", "-m", "worker.health").returncode == 0
-    for program in (("narrate", "keys"), ("python", "-m", "api.keys")):
-        assert service.ran("api", *program, "list").returncode == 0
+    for name in ("keys", "models"):
+        for program in (("narrate", name), ("python", "-m", f"api.{name}")):
+            assert service.ran("api", *program, "list").returncode == 0
     for extra in ("api", "worker"):
         ran = service.ran(extra, "narrate", "say", "x")
         assert ran.returncode == 1

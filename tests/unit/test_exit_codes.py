@@ -108,6 +108,36 @@ def test_what_cannot_be_done_is_one_sentence(
     assert "Traceback" not in ran.stderr
 
 
+# As after `pip install .[api]`, which lacks what the client imports.
+WITHOUT_CLIENT = """
+import sys
+sys.modules["client.cli"] = None
+from shared.narrate import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (("keys", "list"), 0, ""),
+        (("models", "list"), 0, ""),
+        (("models", "forget", "none"), 1, "narrate: no model 'none'"),
+        (("say", "x"), 1, "pip install 'qwen-tts-queue[client]'"),
+        ((), 1, "pip install 'qwen-tts-queue[client]'"),
+    ],
+)
+def test_without_the_client_the_commands_of_the_server_are_there(
+    options: tuple[str, ...], code: int, says: str, redis_server: RedisServer
+) -> None:
+    command = [sys.executable, "-c", WITHOUT_CLIENT, *options]
+    env = os.environ | {"REDIS_URL": redis_server.url}
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == code, ran.stderr
+    assert says in ran.stderr
+    assert ran.stdout.startswith("ID") is (code == 0)
+
+
 def test_without_a_key_nobody_else_is_listened_to(redis: Redis, redis_server: RedisServer) -> None:
     assert redis.dbsize() == 0
     ran = run("api", "--host", "0.0.0.0", REDIS_URL=redis_server.url)

@@ -171,3 +171,18 @@ def test_an_attempt_that_is_late_gives_nothing_up(redis: Redis, api: TestClient)
     events.give_up(second, "after it was delivered")
     assert failed(api, {}) == []
     assert redis.keys("tts:webhook*") == []
+
+
+@pytest.mark.parametrize("reason", ["", "0", "done", "again"])
+def test_an_event_is_kept_whatever_the_reason_it_was_given_up_for(
+    redis: Redis, api: TestClient, reason: str
+) -> None:
+    with receiving() as receiver:
+        end_one(api, receiver, {})
+    events = Events(redis, lease_s=100)
+    event = events.take()
+    assert event is not None
+    events.give_up(event, reason)
+    assert [each["id"] for each in failed(api, {})] == [event.id]
+    assert redis.hget(f"tts:webhook:{event.id}", "reason") == reason
+    assert events.take() is None

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from s3_server import BUCKET, S3Server
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.checks import Check, Finding
 from shared.connection import connect
 from shared.errors import Misconfigured
 from shared.settings import Settings
@@ -95,6 +97,18 @@ def test_a_policy_that_changes_is_told_of_once(
     (warning,) = wait_until_ready(server)["checks"]["redis"]["warnings"]
     assert "append-only" in warning
     assert caplog.text.count("keeps no append-only file") == 1
+
+
+def test_a_check_that_waits_for_its_next_look_stops_at_once() -> None:
+    checks = [Check(f"stops-{n}", Finding, every_s=600) for n in range(50)]
+    for check in checks:
+        check.start()
+        check.wait(10)
+    began_s = time.monotonic()
+    for check in checks:
+        check.stop()
+    assert time.monotonic() - began_s < 0.4 * len(checks)  # 0.5 s each if it is not woken
+    assert not [thread for thread in threading.enumerate() if "stops-" in thread.name]
 
 
 def test_a_full_redis_is_not_ready(server: TestClient, own: Redis) -> None:
@@ -306,6 +320,21 @@ def test_a_storage_is_adopted_by_command(
     assert redis.get(KEY) == folders[1].marker()
 
 
+def test_a_check_of_a_storage_adopts_nothing(
+    redis: Redis, settings: Settings, tmp_path: Path
+) -> None:
+    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    folder = tmp_path / "results"
+    assert said(env) == (1, "there is no folder")
+    assert not folder.exists()
+    folder.mkdir()
+    assert said(env) == (0, "the first start takes this one")
+    assert not (folder / MARKER).exists()
+    (folder / MARKER).write_text("mine")
+    assert said(env) == (0, "the first start takes this one")
+    assert redis.get(KEY) is None
+
+
 def said(env: dict[str, str], *command: str) -> tuple[int, str]:
     """The exit code of `python -m api.storage`, and which of the known sentences it says."""
     done = subprocess.run(
@@ -316,6 +345,9 @@ def said(env: dict[str, str], *command: str) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
-    known = ("is its volume mounted", "jobs are here now", "jobs are here (id")
+    known = (
+        *("is its volume mounted", "jobs are here now", "jobs are here (id"),
+        *("there is no folder", "the first start takes this one"),
+    )
     (found,) = (each for each in known if each in done.stdout + done.stderr)
     return done.returncode, found

@@ -15,6 +15,7 @@ import pytest
 from live_server import serving
 from processes import wait_until
 from redis import Redis
+from s3_server import BUCKET, S3Server
 
 from api.__main__ import check_address
 from client.local.ports import free_port
@@ -23,7 +24,8 @@ from shared.errors import InvalidSetting, Unavailable
 from shared.key_mark import MARK, KeyMark
 from shared.keys import Keys
 from shared.settings import Settings
-from shared.storage import Storage
+from shared.storage import MARKER, Storage
+from shared.storage_identity import agree
 
 
 @pytest.fixture(autouse=True)
@@ -132,9 +134,24 @@ def test_a_service_that_starts_without_its_storage_is_closed(
     redis: Redis, storage: Storage, results: Path
 ) -> None:
     keys = Keys(redis, KeyMark(storage))
-    with unreadable(results), pytest.raises(Unavailable):
-        keys.look()
+    with unreadable(results):
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                keys.look()
     assert not keys.exist()
+
+
+def test_a_service_that_starts_without_keys_or_storage_finds_the_mark_later(
+    redis: Redis, storage: Storage, results: Path
+) -> None:
+    Keys(redis, KeyMark(storage)).create("phone")
+    lose(redis)
+    restarted = [Keys(redis, KeyMark(storage)) for _ in range(2)]
+    with unreadable(results):
+        for keys in restarted * 3:
+            with pytest.raises(Unavailable):
+                keys.look()
+    assert [keys.exist() for keys in restarted] == [True, True]
 
 
 def test_a_redis_that_takes_no_writes_does_not_close_an_open_service(
@@ -210,17 +227,63 @@ def is_up(url: str) -> bool:
         return False
 
 
+def create_key(env: dict[str, str], **other: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "api.keys", "create", "phone"],
+        env=env | other,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_key_is_made_only_where_the_jobs_are(
+    redis: Redis, storage: Storage, env: dict[str, str], tmp_path: Path
+) -> None:
+    agree(storage, redis)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / MARKER).write_text("another")
+    for name, says in (
+        ("missing", "there is no folder"),
+        ("other", "is its volume mounted"),
+        ("foreign", "not the storage that the jobs of this Redis are in"),
+    ):
+        made = create_key(env, STORAGE_URL=(tmp_path / name).as_uri())
+        assert (made.returncode, made.stdout) == (1, "")
+        assert made.stderr.startswith(f"narrate: STORAGE_URL=file://{tmp_path / name}: ")
+        assert says in made.stderr
+        assert not (tmp_path / name / MARK).exists()
+    assert not (tmp_path / "missing").exists()
+    assert Keys(redis).all() == []
+    assert create_key(env).returncode == 0
+
+
+def test_the_first_key_of_a_new_service_makes_the_folder(
+    redis: Redis, env: dict[str, str], results: Path
+) -> None:
+    assert create_key(env).returncode == 0
+    assert (results / MARK).exists()
+    agree(Storage.open(results.as_uri()), redis)
+
+
+def test_no_password_of_the_storage_is_shown(
+    redis: Redis, env: dict[str, str], s3: S3Server
+) -> None:
+    assert redis.dbsize() == 0
+    url = f"s3://user:hidden@{BUCKET}/keys"
+    made = create_key(env | s3.env, STORAGE_URL=url)
+    assert made.returncode == 0, made.stderr
+    assert "hidden" not in made.stderr
+    assert f"(s3://{BUCKET}/keys/{MARK})" in made.stderr
+
+
 def test_processes_of_one_api_close_together(
     redis: Redis, two_processes: str, env: dict[str, str], results: Path
 ) -> None:
     assert {status(two_processes) for _ in range(20)} == {200}
-    made = subprocess.run(
-        [sys.executable, "-m", "api.keys", "create", "phone"],
-        env=env,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    made = create_key(env)
+    assert made.returncode == 0
     assert "AUTH=required" in made.stderr
     assert (results / MARK).exists()
     lose(redis)

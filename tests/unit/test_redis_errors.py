@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -15,12 +16,12 @@ import pytest
 from forwarder import Forwarder
 from processes import wait_until
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.announcer import Announcer
-from shared.connection import connect, redis_errors
+from shared.connection import connect, connect_listeners, redis_errors
 from shared.errors import Unavailable
 from shared.queue import make_app
 
@@ -206,6 +207,35 @@ def test_everything_follows_the_primary_that_a_name_leads_to(tmp_path: Path) -> 
             ledgers.close()
             consumer.process.kill()
             consumer.process.wait()
+
+
+def test_listeners_follow_the_primary_that_a_name_leads_to(tmp_path: Path) -> None:
+    """The old one stays up, and answers reads with MASTERDOWN, writes with READONLY."""
+    servers = [RedisServer(tmp_path / n, log=tmp_path / f"{n}.log") for n in ("old", "new")]
+    with servers[0] as old, servers[1] as new, Forwarder(old.port) as name:
+
+        async def listen() -> None:
+            async with connect_listeners(f"redis://127.0.0.1:{name.port}/0") as redis:
+                assert await redis.set("tts:x", "old")
+                with Redis.from_url(old.url) as admin:
+                    admin.replicaof("127.0.0.1", free_port())
+                    name.to = new.port
+                    with pytest.raises(ReadOnlyError):
+                        await redis.set("tts:x", "refused")
+                    assert await redis.set("tts:x", "new")
+                    assert await redis.get("tts:x") == b"new"
+
+                    name.to = old.port
+                    await redis.connection_pool.disconnect()
+                    assert await redis.get("tts:x") == b"old"
+                    admin.config_set("replica-serve-stale-data", "no")
+                    name.to = new.port
+                    with pytest.raises(MasterDownError):
+                        await redis.xread({"tts:pcm": "0"})
+                    assert await redis.xread({"tts:pcm": "0"}) in ([], {})
+                    assert await redis.get("tts:x") == b"new"
+
+        asyncio.run(listen())
 
 
 def test_every_error_of_redis_is_a_lost_connection() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,11 +67,46 @@ def test_a_live_worker_that_does_not_note_when_it_was_seen_is_offered(
 def test_the_card_of_a_version_before_has_its_time_too(
     roster: Roster, redis: Redis, card: ModelCard
 ) -> None:
+    other = card.model_copy(update={"id": "other"})
+    roster.sign_in("w", other)
     redis.hset("tts:models", card.id, card.model_dump_json())
-    assert offered(roster) == [card.id]
+    assert offered(roster) == ["other", card.id]
+    assert redis.zscore(SEEN, card.id) is None  # a look writes nothing
+    roster.sign_in("w", other)
     assert redis.zscore(SEEN, card.id) is not None
     age(redis, card.id, TTL_S + 1)
-    assert offered(roster) == []
+    roster.sign_in("w", other)
+    assert offered(roster) == ["other"]
+    roster.forget(card.id)
+    redis.hset("tts:models", card.id, card.model_dump_json())
+    roster.sign_in("w", other)
+    assert redis.zscore(SEEN, card.id) is not None
+
+
+@contextmanager
+def takes_no_writes(redis: Redis, how: str) -> Iterator[None]:
+    """A Redis that is full, or a replica."""
+    if how == "full":
+        redis.config_set("maxmemory", 1)
+    else:
+        redis.replicaof("127.0.0.1", "1")
+    try:
+        yield
+    finally:
+        redis.config_set("maxmemory", 0)
+        redis.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("how", ["full", "replica"])
+def test_models_are_read_from_a_redis_that_takes_no_writes(
+    settings: Settings, redis: Redis, roster: Roster, card: ModelCard, how: str
+) -> None:
+    redis.hset("tts:models", card.id, card.model_dump_json())  # by a version that notes no time
+    with TestClient(create_app(settings)) as client, takes_no_writes(redis, how):
+        assert offered(roster) == [card.id]
+        answer = client.get("/v1/models")
+        assert answer.status_code == 200
+        assert [model["id"] for model in answer.json()["data"]] == [card.id]
 
 
 def test_a_presence_of_a_clock_that_was_ahead_counts_for_no_hour(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from processes import frozen
@@ -44,10 +45,9 @@ def test_what_is_written_is_read(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(BIG)
     storage.put("a/bytes", BIG)
     storage.put("a/file", tmp_path / "big")
-    storage.put("a/open", io.BytesIO(BIG))
     storage.put("a/small", b"one")
     storage.put("a/small", b"two")
-    for name in ("bytes", "file", "open"):
+    for name in ("bytes", "file"):
         assert storage.get(f"a/{name}") == BIG
         assert storage.look(f"a/{name}").size_bytes == len(BIG)
     assert b"".join(storage.open_read("a/file", 0, len(BIG))) == BIG
@@ -58,6 +58,31 @@ def test_what_is_written_is_read(storage: Storage, tmp_path: Path) -> None:
     storage.delete_folder("a")
     with pytest.raises(ObjectNotFound):
         storage.look("a/small")
+
+
+def test_of_many_that_delete_a_folder_each_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path.as_uri())
+    folder = tmp_path / "jobs" / "j"
+    starts = Barrier(4)
+
+    def sweep(_: int) -> bool:
+        starts.wait(10)
+        storage.delete_folder("jobs/j")
+        return folder.exists()
+
+    with ThreadPoolExecutor(4) as sweepers:
+        for _round in range(20):
+            for number in range(60):
+                (folder / str(number)).mkdir(parents=True)
+                (folder / str(number) / "audio.wav").write_bytes(b"x")
+            assert list(sweepers.map(sweep, range(4))) == [False] * 4
+
+
+def test_what_cannot_be_deleted_is_said(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path.as_uri())
+    storage.put("jobs/j", b"an object where a folder should be")
+    with pytest.raises(Unavailable):
+        storage.delete_folder("jobs/j")
 
 
 def test_what_is_not_there_is_not_found(storage: Storage) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import NoReturn
 
 import pytest
 from plain import plain
@@ -20,7 +21,7 @@ from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
 from shared.roster import Roster
-from worker import lease
+from worker import lease, watchdog
 from worker.identity import place_name, worker_name
 from worker.lease import Heartbeat
 from worker.watchdog import Watchdog
@@ -126,6 +127,33 @@ def test_the_heart_beats_on_through_a_failure(
         time.sleep(1.5)
         assert ledger.claim(spec.model) is None
     assert ledger.job("j").status == Status.IN_PROGRESS
+
+
+def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
+    heartbeat: Heartbeat, ledger: Ledger, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[str] = []
+    failed: list[None] = []
+
+    def fail(*_: object) -> NoReturn:
+        failed.append(None)
+        raise KeyError("a job of another version")
+
+    dog = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
+    monkeypatch.setattr(dog, "_exit", ends.append)
+    monkeypatch.setattr(watchdog, "STALL_S", 2.0)
+    monkeypatch.setattr(heartbeat, "_watchdog", dog)
+    monkeypatch.setattr(ledger, "renew", fail)
+    wait_until(lambda: failed)
+    redis.config_set("maxmemory", 1)  # the worker cannot even sign in
+    try:
+        time.sleep(2.5)
+        before = len(failed)
+    finally:
+        redis.config_set("maxmemory", 0)
+    wait_until(lambda: len(failed) > before)
+    assert ends == []
+    wait_until(lambda: ends, 10)  # as soon as they have failed for long enough
 
 
 def test_a_worker_signs_in_and_out(
