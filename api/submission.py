@@ -18,7 +18,7 @@ from api import documents
 from api.bodies import body_errors, fields_of, kind_of
 from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
-from api.requests import KINDS, InputFormat, JobRequest, VoiceClone
+from api.requests import KINDS, InputFormat, JobRequest
 from api.segments import segments_of
 from api.splitting import LONG_BYTES
 from shared.cpu_limit import cpu_limit
@@ -78,11 +78,6 @@ class Submission:
     form: FormData | None = None
     live: BaseModel | None = None
     segments: list[Segment] | None = None
-
-    @property
-    def needs_storage(self) -> bool:
-        """True if it has a recording to be stored, or names a voice that was."""
-        return isinstance(self.request, VoiceClone)
 
     async def close(self) -> None:
         """Let go of the form's files."""

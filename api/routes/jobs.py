@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import admission
 from api.access_log import log_action, note
+from api.admission import CheckedJob
 from api.answers import MISSING, REFUSALS
 from api.deps import Use, services_of
 from api.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
@@ -91,16 +92,17 @@ async def _accept(
     sent: Submission, request: Request, sender: Sender, *, name: str | None = None
 ) -> Job:
     """Check and admit what was sent."""
-    services = services_of(request)
+    services, ends_in_s = services_of(request), deadline_s(request)
 
-    def admit() -> Job:
-        ends_in_s = deadline_s(request)
-        checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, sender, name=name, cancel_after_s=ends_in_s)
+    def check() -> CheckedJob:
+        return admission.check(sent, services, services.served.models(), sender)
 
-    run = services.storage_threads.run if sent.needs_storage else run_in_threadpool
     try:
-        return await run(admit)
+        checked = await run_in_threadpool(check)
+        run = services.storage_threads.run if checked.has_files else run_in_threadpool
+        return await run(
+            admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
+        )
     finally:
         await sent.close()
 
