@@ -97,14 +97,11 @@ async def _accept(
     def check() -> CheckedJob:
         return admission.check(sent, services, services.served.models(), sender)
 
-    try:
-        checked = await run_in_threadpool(check)
-        run = services.storage_threads.run if checked.has_files else run_in_threadpool
-        return await run(
-            admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
-        )
-    finally:
-        await sent.close()
+    checked = await run_in_threadpool(check)
+    run = services.storage_threads.run if checked.has_files else run_in_threadpool
+    return await run(
+        admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
+    )
 
 
 async def _told(job: Job, request: Request, sender: Sender, *, status: int = 200) -> Response:
