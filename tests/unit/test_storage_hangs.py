@@ -25,7 +25,7 @@ from s3_server import BUCKET, S3Server
 from signed_in import sign_in
 
 from api.app import create_app
-from api.storage_threads import THREADS, StorageThreads
+from api.limited_threads import STORAGE_THREADS, LimitedThreads
 from shared.errors import Unavailable
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -162,7 +162,10 @@ def test_a_download_that_stalls_in_the_middle_is_broken_off(
 
 def test_more_than_may_wait_are_refused_at_once() -> None:
     async def crowd() -> tuple[list[object], float]:
-        threads, free = StorageThreads(threads=1, max_waiting=1, max_wait_s=0.2), Event()
+        threads, free = (
+            LimitedThreads(threads=1, max_waiting=1, max_wait_s=0.2, refusal="wait"),
+            Event(),
+        )
         first = asyncio.create_task(threads.run(free.wait, 10))
         await asyncio.sleep(0.05)
         began_s = time.monotonic()
@@ -183,7 +186,7 @@ def test_more_than_may_wait_are_refused_at_once() -> None:
 
 def test_a_call_that_is_cancelled_gives_its_thread_back() -> None:
     async def leave() -> int:
-        threads = StorageThreads(threads=1, max_waiting=9, max_wait_s=5)
+        threads = LimitedThreads(threads=1, max_waiting=9, max_wait_s=5, refusal="wait")
         for _ in range(3):
             task = asyncio.create_task(threads.run(time.sleep, 0.1))
             await asyncio.sleep(0.02)
@@ -200,7 +203,7 @@ def full(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClie
     free, app = Event(), create_app(settings)
     with TestClient(app) as api:
         assert api.portal is not None
-        for _ in range(THREADS):
+        for _ in range(STORAGE_THREADS):
             api.portal.start_task_soon(app.state.services.storage_threads.run, free.wait)
         yield api
         free.set()
