@@ -14,7 +14,7 @@ from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from api.access_log import noted_tenant
+from api.access_log import noted_owner
 from shared.errors import SplitterBusy
 from shared.settings import Settings
 
@@ -107,4 +107,4 @@ class Splitter:
 
 def _client(request: Request) -> str:
     # Not the token as it was sent: an open server takes any.
-    return noted_tenant() or (request.client.host if request.client else "")
+    return noted_owner() or (request.client.host if request.client else "")
