@@ -42,7 +42,7 @@ def note(**values: str) -> None:
         notes |= values
 
 
-def noted_tenant() -> str | None:
+def noted_owner() -> str | None:
     """The owner of the current request's key, once it was read; None without one."""
     notes = _notes.get() or {}
     return notes.get("owner") if "key" in notes else None

@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from api.held_answers import HeldAnswers
 from api.job_feeds import JobFeeds
+from api.limited_threads import LimitedThreads
 from api.rate_limit import RateLimit
 from api.splitting import Splitter
-from api.storage_threads import StorageThreads
 from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.batches import Batches
@@ -47,8 +47,8 @@ class Services:
     served: Served
     voices: Voices
     storage: Storage
-    storage_threads: StorageThreads
-    converting: StorageThreads
+    storage_threads: LimitedThreads
+    converting: LimitedThreads
     fitness: Fitness
     announcer: Announcer
     listeners: AsyncRedis
@@ -90,9 +90,9 @@ class Services:
             held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
             rate_limit=RateLimit(settings.max_requests_per_s),
             splitter=Splitter.of(settings),
-            storage_threads=StorageThreads(),
+            storage_threads=LimitedThreads.for_storage(),
             # One at a time in a process, and a request that waits for its turn holds no thread.
-            converting=StorageThreads(
+            converting=LimitedThreads(
                 threads=1,
                 max_waiting=16,
                 max_wait_s=30.0,

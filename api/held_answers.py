@@ -12,15 +12,18 @@ RETRY_AFTER_S = 10
 
 
 class HeldAnswers:
-    """A limit of held answers, for each owner and in all."""
+    """A limit of held answers, in all and for each owner of keys.
+
+    Clients without a key are not told apart: for them there is the limit of all only.
+    """
 
     def __init__(self, most: int, of_one: int) -> None:
         self._most, self._of_one = most, of_one
-        self._owners: Counter[str] = Counter()
+        self._owners: Counter[str | None] = Counter()
 
     @contextmanager
-    def place(self, owner: str) -> Iterator[None]:
-        """Hold one answer of an owner; raises `TooManyListeners` at the limit."""
+    def place(self, owner: str | None) -> Iterator[None]:
+        """Hold one answer of an owner, None without keys; raises `TooManyListeners`."""
         self._check(owner)
         self._owners[owner] += 1
         try:
@@ -30,8 +33,8 @@ class HeldAnswers:
             if not self._owners[owner]:
                 del self._owners[owner]
 
-    def _check(self, owner: str) -> None:
-        if self._owners[owner] >= self._of_one:
+    def _check(self, owner: str | None) -> None:
+        if owner is not None and self._owners[owner] >= self._of_one:
             said = f"you have {self._of_one:,} answers open (MAX_OWNER_LISTENERS)"
         elif self._owners.total() >= self._most:
             said = f"all clients have {self._most:,} answers open (MAX_LISTENERS)"

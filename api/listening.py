@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
-from api.storage_threads import StorageThreads
+from api.limited_threads import LimitedThreads
 from shared.audio import Pcm, decode_wav
 from shared.audio.seams import NOTHING, Seam, pause_samples
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
@@ -45,13 +45,13 @@ class Listener:
         redis: Redis,
         ledger: Ledger,
         storage: Storage,
-        storage_threads: StorageThreads | None = None,
+        storage_threads: LimitedThreads | None = None,
     ) -> None:
         self._job = job
         self._redis = redis
         self._ledger = ledger
         self._storage = storage
-        self._storage_threads = storage_threads or StorageThreads()
+        self._storage_threads = storage_threads or LimitedThreads.for_storage()
         self.sent = 0
         self.silent = 0
 

@@ -116,7 +116,7 @@ class BodyLimit:
             if received > self._max_bytes:
                 raise _TooLarge
             try:
-                await body.take(len(message.get("body", b"")), access_log.noted_tenant())
+                await body.take(len(message.get("body", b"")), access_log.noted_owner())
             except BodiesFull as error:
                 raise _NoRoom(error) from None
             return message

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
 from api import errors
-from api.storage_threads import StorageThreads
+from api.limited_threads import LimitedThreads
 from shared.errors import QueueError, Unavailable
 from shared.storage import Storage, StoredObject, pieces
 
@@ -36,7 +36,7 @@ class Stored(NamedTuple):
 
     key: str
     storage: Storage
-    threads: StorageThreads
+    threads: LimitedThreads
 
     async def look(self) -> StoredObject:
         """Its size and tag; raises `ObjectNotFound`."""

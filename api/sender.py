@@ -123,17 +123,17 @@ From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
 
 
 async def _hold_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.owner):
+    with services_of(request).held.place(sender.tenant):
         yield
 
 
 async def _hold_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.owner):
+    with services_of(request).held.place(sender.tenant):
         yield
 
 
 async def _hold_once(sender: From, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.owner):
+    with services_of(request).held.place(sender.tenant):
         yield
 
 

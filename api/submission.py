@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from api import documents
 from api.bodies import body_errors, fields_of, kind_of
 from api.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.deps import services_of
-from api.requests import KINDS, InputFormat, JobRequest, VoiceClone
+from api.requests import KINDS, InputFormat, JobRequest
 from api.segments import segments_of
 from api.splitting import LONG_BYTES
 from shared.cpu_limit import cpu_limit
@@ -67,27 +66,16 @@ BODY: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Submission:
-    """A request, its text with its chapters, and the form that it came in, if it did.
+    """A request, and its text with its chapters.
 
-    `live` is what was asked for by somebody who listens while it is spoken. A long text comes with
-    its `segments`.
+    `live` is what a listener asked for, who hears it while it is spoken. A long text comes with its
+    `segments`.
     """
 
     request: JobRequest
     document: Document
-    form: FormData | None = None
     live: BaseModel | None = None
     segments: list[Segment] | None = None
-
-    @property
-    def needs_storage(self) -> bool:
-        """True if it has a recording to be stored, or names a voice that was."""
-        return isinstance(self.request, VoiceClone)
-
-    async def close(self) -> None:
-        """Let go of the form's files."""
-        if self.form is not None:
-            await self.form.close()
 
 
 def of(request: JobRequest, max_chars: int) -> Submission:
@@ -117,7 +105,7 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
         sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
     )
     request = _validate(_fields(form) | {"input": document.text})
-    return Submission(request, document, form)
+    return Submission(request, document)
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -173,7 +161,7 @@ def _with_segments(sent: Submission, settings: Settings) -> Submission:
 
 
 async def submission(request: Request) -> Submission:
-    """Read the body, and split a long one with it, since a book takes a while; close the result."""
+    """Read the body, and split a long one with it, since a book takes a while."""
     services = services_of(request)
     settings, run = services.settings, services.splitter.run
     kind = kind_of(request)
@@ -183,13 +171,9 @@ async def submission(request: Request) -> Submission:
             return of(_validate(content), settings.max_input_chars)
         return await run(request, len(content), partial(_read_json, content, settings))
     if kind == "multipart/form-data":
-        async with AsyncExitStack() as opened:
-            reading = request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS)
-            form = await opened.enter_async_context(reading)
+        async with request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS) as form:
             # A file of a few bytes may be a book, since it may be packed.
-            sent = await run(request, LONG_BYTES + 1, partial(_read_form, form, settings))
-            opened.pop_all()
-            return sent
+            return await run(request, LONG_BYTES + 1, partial(_read_form, form, settings))
     raise UnsupportedMedia(
         "send JSON (application/json), or a form with a file (multipart/form-data)",
         param="Content-Type",

@@ -39,12 +39,11 @@ def find(name: str, services: Services, sender: Sender) -> Voice:
     raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
 
 
-def keep(upload: Upload, services: Services, sender: Sender, served: list[ServedModel]) -> Voice:
-    """Make a voice of an upload.
-
-    Raises `InvalidRequest` if it is not to be used, `NameTaken` or `TooManyVoices`.
-    """
-    _check(upload, served)
+def check(
+    upload: Upload, services: Services, sender: Sender, served: list[ServedModel]
+) -> tuple[Voice, bytes]:
+    """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
+    _check_fields(upload, served)
     recording = make_good(upload.content, upload.ref_text, services.settings.max_reference_s)
     voice = Voice(
         id=new_voice_id(),
@@ -58,9 +57,14 @@ def keep(upload: Upload, services: Services, sender: Sender, served: list[Served
         description=upload.description,
         warnings=recording.warnings,
     )
+    return voice, recording.wav
+
+
+def keep(voice: Voice, wav: bytes, services: Services) -> Voice:
+    """Store a checked voice; raises `NameTaken` or `TooManyVoices`."""
     services.voices.begin(voice.id)
     try:
-        services.storage.put(recording_key(voice.id), recording.wav)
+        services.storage.put(recording_key(voice.id), wav)
         return services.voices.create(voice, most=services.settings.max_voices)
     except (NameTaken, TooManyVoices):
         # After any other error perhaps it is there; if not, the sweep finds its folder.
@@ -74,7 +78,7 @@ def remove_files(voice_id: str, services: Services) -> None:
         services.storage.delete_folder(voice_folder(voice_id))
 
 
-def _check(upload: Upload, served: list[ServedModel]) -> None:
+def _check_fields(upload: Upload, served: list[ServedModel]) -> None:
     if is_preset(upload.name, served):
         raise NameTaken(f"{upload.name!r} is one of the models' own voices", param="name")
     if comparable(upload.name).startswith(VOICE_PREFIX):

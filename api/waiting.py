@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import Services
 from api.job_feeds import POLL_S, JobFeed
+from api.sender import Sender
 from shared.errors import InvalidRequest, JobNotFound, TooManyListeners
 from shared.jobs import TERMINAL, Job
 
@@ -28,12 +29,14 @@ def preferred_wait(request: Request) -> int:
     return min(int(found[1]), LONGEST_S) if found else 0
 
 
-async def wait(job: Job, seconds: float, services: Services, request: Request) -> Job:
+async def wait(
+    job: Job, seconds: float, services: Services, sender: Sender, request: Request
+) -> Job:
     """The job when it has ended, or as it stands after so many seconds, or when nobody asks.
 
     If as many answers are held as may be, it is the job as it stands now.
     """
-    with suppress(TooManyListeners), services.held.place(job.owner):
+    with suppress(TooManyListeners), services.held.place(sender.tenant):
         return await _wait(job, seconds, services, request)
     return job
 

@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     hosts: str = ""
     log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
-    max_speech_chars: int = Field(default=4_096, ge=1)
+    # Speech is split by threads of all requests: the most takes 0.05 s.
+    max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)
     max_split_cpu_s: float = Field(default=60.0, gt=0)

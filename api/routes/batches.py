@@ -63,8 +63,8 @@ async def submit(
     """Accept a job for each line, or none; poll the batch at `Location`."""
     checking = partial(batching.check, content, services, sender)
     checked = await services.splitter.run(request, len(content), checking)
-    needs_storage = any(job.has_files for job in checked.values())
-    run = services.storage_threads.run if needs_storage else run_in_threadpool
+    has_files = any(job.has_files for job in checked.values())
+    run = services.storage_threads.run if has_files else run_in_threadpool
     batch_id = await run(batching.admit, content, checked, services, sender)
     note(batch=batch_id)
     accepted = await run_in_threadpool(_told, batch_id, services)

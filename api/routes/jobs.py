@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api import admission
 from api.access_log import log_action, note
+from api.admission import CheckedJob
 from api.answers import MISSING, REFUSALS
 from api.deps import Use, services_of
 from api.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
 from api.job_schemas import JobDeleted, JobObject, poll_after_ms
 from api.lookup import Found, Own
-from api.sender import From, Sender, Speaker
+from api.sender import From, Reader, Sender, Speaker
 from api.submission import BODY, Sent, Submission
 from api.waiting import deadline_s, preferred_wait, wait
 from shared.batches import BATCH_PREFIX
@@ -68,7 +69,7 @@ async def submit(sender: From, sent: Sent, request: Request) -> Response:
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
     job = await _accept(sent, request, sender)
-    return await _told(job, request, status=202)
+    return await _told(job, request, sender, status=202)
 
 
 @router.put(
@@ -84,33 +85,31 @@ async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Requ
     The same request sent again is the same job; another one under this id is refused.
     """
     job = await _accept(sent, request, sender, name=job_id)
-    return await _told(job, request, status=202)
+    return await _told(job, request, sender, status=202)
 
 
 async def _accept(
     sent: Submission, request: Request, sender: Sender, *, name: str | None = None
 ) -> Job:
     """Check and admit what was sent."""
-    services = services_of(request)
+    services, ends_in_s = services_of(request), deadline_s(request)
 
-    def admit() -> Job:
-        ends_in_s = deadline_s(request)
-        checked = admission.check(sent, services, services.served.models(), sender)
-        return admission.admit(checked, services, sender, name=name, cancel_after_s=ends_in_s)
+    def check() -> CheckedJob:
+        return admission.check(sent, services, services.served.models(), sender)
 
-    run = services.storage_threads.run if sent.needs_storage else run_in_threadpool
-    try:
-        return await run(admit)
-    finally:
-        await sent.close()
+    checked = await run_in_threadpool(check)
+    run = services.storage_threads.run if checked.has_files else run_in_threadpool
+    return await run(
+        admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
+    )
 
 
-async def _told(job: Job, request: Request, *, status: int = 200) -> Response:
+async def _told(job: Job, request: Request, sender: Sender, *, status: int = 200) -> Response:
     """The job, perhaps after a while, and when to ask again."""
     services, headers = services_of(request), {}
     note(job=job.id)
     if seconds := preferred_wait(request):
-        job = await wait(job, seconds, services, request)
+        job = await wait(job, seconds, services, sender, request)
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         headers["openai-poll-after-ms"] = str(after_ms)
@@ -124,12 +123,12 @@ async def _told(job: Job, request: Request, *, status: int = 200) -> Response:
 @router.get(
     "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
 )
-async def retrieve(job: Found, request: Request) -> Response:
+async def retrieve(sender: Reader, job: Found, request: Request) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _told(job, request)
+    return await _told(job, request, sender)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)

@@ -58,7 +58,8 @@ async def create(sender: Keeper, sent: Uploaded, response: Response, services: U
     would make the voice better.
     """
     served = await run_in_threadpool(services.served.models)
-    voice = await services.storage_threads.run(voices.keep, sent, services, sender, served)
+    checked, wav = await run_in_threadpool(voices.check, sent, services, sender, served)
+    voice = await services.storage_threads.run(voices.keep, checked, wav, services)
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 

@@ -83,13 +83,6 @@ class SentenceEnds:
         )
 
 
-def sentence_ends(paragraph: str, language: str, limit: int) -> Iterator[int]:
-    """The ends of sentences, in order; see `SentenceEnds`."""
-    ends = SentenceEnds(paragraph, language, limit)
-    yield from filter(ends.holds, ends.candidates())
-    yield len(paragraph)
-
-
 def _code(paragraph: str) -> str:
     letter = _SCRIPTS.search(paragraph)
     return (letter and letter.lastgroup) or "en"

@@ -81,6 +81,28 @@ def test_an_owner_and_all_have_so_many_listeners(url: str, redis: Redis) -> None
         wait_until(lambda: is_free(client, events["ann"], ann))
 
 
+def test_an_open_server_has_the_limit_of_all_only(url: str) -> None:
+    """Its clients are not told apart, so that none of them can have a share."""
+    job = httpx.post(f"{url}/v1/jobs", json=GOOD).json()["links"]
+    with httpx.Client(timeout=30) as client, ExitStack() as held:
+
+        def listen() -> httpx.Response:
+            return held.enter_context(client.stream("GET", url + job["events"]))
+
+        def poll(wait_s: int) -> tuple[int, float]:
+            begun = time.monotonic()
+            answer = client.get(url + job["self"], headers={"Prefer": f"wait={wait_s}"})
+            return answer.status_code, time.monotonic() - begun
+
+        assert [listen().status_code for _ in range(4)] == [200] * 4
+        status, waited_s = poll(1)
+        assert (status, waited_s >= 0.9) == (200, True)
+        assert listen().status_code == 200
+        assert listen().status_code == 429
+        status, waited_s = poll(30)
+        assert (status, waited_s < 20) == (200, True)
+
+
 def is_free(client: httpx.Client, url: str, headers: dict[str, str]) -> bool:
     with client.stream("GET", url, headers=headers) as answer:
         return answer.status_code == 200

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
+from api.limited_threads import LimitedThreads
 from api.ranges import Stored, send
-from api.storage_threads import StorageThreads
 from shared.storage import Storage
 
 CONTENT = bytes(range(100))
@@ -25,7 +25,7 @@ def api(tmp_path: Path) -> TestClient:
     @app.head("/{key}")
     @app.get("/{key}")
     async def get(key: str, request: Request) -> Response:
-        content = Stored(key, storage, StorageThreads())
+        content = Stored(key, storage, LimitedThreads.for_storage())
         return await send(request, content, media_type="audio/wav", name="a.wav")
 
     return TestClient(app)

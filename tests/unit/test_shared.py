@@ -50,6 +50,7 @@ def test_settings_come_from_the_environment_and_the_command_line_wins(
     ("name", "value"),
     [
         ("SLOTS", "0"),
+        ("MAX_SPEECH_CHARS", "20001"),
         ("THREADS", "x"),
         ("DEVICE", "tpu"),
         ("REDIS_URL", "here"),

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from signed_in import sign_in
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.access_log import note, noting
 from api.app import create_app
 from api.splitting import LONG_BYTES, Splitter
 from client.local.redis_server import RedisServer
@@ -33,13 +34,14 @@ ASKED = {"task": "custom_voice", "voice": "vivian"}
 PROSE = "It was a dark night, and nobody slept. " * 4_000
 
 
-def request(client: str, *, gone: bool = False) -> Request:
+def request(client: str, *, gone: bool = False, token: str = "") -> Request:
     async def receive() -> Message:
         if not gone:
             await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
-    return Request({"type": "http", "headers": [], "client": (client, 1)}, receive)
+    headers = [(b"authorization", f"Bearer {token}".encode())] if token else []
+    return Request({"type": "http", "headers": headers, "client": (client, 1)}, receive)
 
 
 def test_a_limit_stops_a_split_within_one_paragraph() -> None:
@@ -135,6 +137,46 @@ def test_no_more_wait_than_may_and_half_of_them_of_one_client() -> None:
         go.set()
         await asyncio.gather(*tasks)
 
+    asyncio.run(ask())
+
+
+def test_a_made_up_token_makes_no_other_client() -> None:
+    async def ask() -> None:
+        splitter, go = Splitter(threads=1, most_waiting=4), threading.Event()
+        asked = [request("a", token=token) for token in ("x", "y", "z")]
+        tasks = [asyncio.create_task(splitter.run(each, LONG, go.wait)) for each in asked]
+        await asyncio.sleep(0.01)
+        with pytest.raises(SplitterBusy):
+            async with asyncio.timeout(5):
+                await splitter.run(request("a", token="w"), LONG, go.wait)
+        go.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(ask())
+
+
+def test_a_client_with_a_key_is_its_owner_whatever_its_address() -> None:
+    async def of(owner: str, key: str, asked: Request, work: Callable[[], object]) -> None:
+        with noting("1"):
+            note(owner=owner, key=key)
+            await splitter.run(asked, LONG, work)
+
+    async def ask() -> None:
+        asked = [("ann", "1", "a"), ("ann", "1", "b"), ("ann", "2", "c")]
+        tasks = [
+            asyncio.create_task(of(owner, key, request(address), go.wait))
+            for owner, key, address in asked
+        ]
+        await asyncio.sleep(0.01)
+        with pytest.raises(SplitterBusy):
+            async with asyncio.timeout(5):
+                await of("ann", "3", request("d"), go.wait)
+        bens = asyncio.create_task(of("ben", "4", request("a"), go.wait))
+        await asyncio.sleep(0.01)
+        go.set()
+        await asyncio.gather(*tasks, bens)
+
+    splitter, go = Splitter(threads=1, most_waiting=4), threading.Event()
     asyncio.run(ask())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from audio_files import recording
+from fastapi.testclient import TestClient
 from finished import finish
 from good import GOOD
 from live_server import serving
@@ -22,7 +24,8 @@ from redis import Redis
 from s3_server import BUCKET, S3Server
 from signed_in import sign_in
 
-from api.storage_threads import StorageThreads
+from api.app import create_app
+from api.limited_threads import STORAGE_THREADS, LimitedThreads
 from shared.errors import Unavailable
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -56,10 +59,16 @@ def server(
             yield api
 
 
-def clone() -> dict[str, Any]:
-    """A recording of 288 kB, which goes into the storage before it is accepted."""
-    audio = base64.b64encode(recording(6.0)).decode()
+def clone(sound: bytes) -> dict[str, Any]:
+    """A job with a recording, which goes into the storage before it is accepted."""
+    audio = base64.b64encode(sound).decode()
     return {"task": "voice_clone", "input": "Hi.", "reference": {"audio": audio}}
+
+
+def job_of_a_file(api: httpx.Client) -> httpx.Response:
+    """A job that has nothing to store, since its text goes into the ledger."""
+    asked = {"task": "custom_voice", "voice": "vivian"}
+    return api.post("/v1/jobs", data=asked, files={"file": ("a.txt", b"Hello. " * 100)})
 
 
 CALLS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
@@ -73,11 +82,11 @@ CALLS: dict[str, Callable[[httpx.Client], httpx.Response]] = {
     "job of a voice": lambda api: api.post(
         "/v1/jobs", json={"task": "voice_clone", "input": "Hi.", "voice": "mine"}
     ),
-    "job of a recording": lambda api: api.post("/v1/jobs", json=clone()),
+    "job of a recording": lambda api: api.post("/v1/jobs", json=clone(recording(6.0))),
     "job of a file": lambda api: api.post(
         "/v1/jobs",
-        data={"task": "custom_voice", "voice": "vivian"},
-        files={"file": ("a.txt", b"Hello. " * 100)},
+        data={"task": "voice_clone"},
+        files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", recording(3.0))},
     ),
     "speech": lambda api: api.post("/v1/audio/speech", json={"input": "Hi.", "voice": "mine"}),
     "preview": lambda api: api.post("/v1/audio/voices/mine/preview"),
@@ -103,6 +112,7 @@ def test_all_else_goes_on(server: httpx.Client, s3: S3Server) -> None:
         while not over.wait(0.02):
             others.append(timed(lambda api: api.post("/v1/jobs", json=GOOD)))
             others.append(timed(lambda api: api.get("/v1/jobs/done")))
+            others.append(timed(job_of_a_file))
 
     calls = [*[CALLS["content"]] * DOWNLOADS, *CALLS.values(), *CALLS.values()]
     with frozen(s3.child), ThreadPoolExecutor(len(calls) + 1) as threads:
@@ -152,7 +162,10 @@ def test_a_download_that_stalls_in_the_middle_is_broken_off(
 
 def test_more_than_may_wait_are_refused_at_once() -> None:
     async def crowd() -> tuple[list[object], float]:
-        threads, free = StorageThreads(threads=1, max_waiting=1, max_wait_s=0.2), Event()
+        threads, free = (
+            LimitedThreads(threads=1, max_waiting=1, max_wait_s=0.2, refusal="wait"),
+            Event(),
+        )
         first = asyncio.create_task(threads.run(free.wait, 10))
         await asyncio.sleep(0.05)
         began_s = time.monotonic()
@@ -173,7 +186,7 @@ def test_more_than_may_wait_are_refused_at_once() -> None:
 
 def test_a_call_that_is_cancelled_gives_its_thread_back() -> None:
     async def leave() -> int:
-        threads = StorageThreads(threads=1, max_waiting=9, max_wait_s=5)
+        threads = LimitedThreads(threads=1, max_waiting=9, max_wait_s=5, refusal="wait")
         for _ in range(3):
             task = asyncio.create_task(threads.run(time.sleep, 0.1))
             await asyncio.sleep(0.02)
@@ -181,3 +194,54 @@ def test_a_call_that_is_cancelled_gives_its_thread_back() -> None:
         return await threads.run(int)
 
     assert asyncio.run(leave()) == 0
+
+
+@pytest.fixture
+def full(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
+    """An API whose threads for the storage are all held."""
+    sign_in(redis, card)
+    free, app = Event(), create_app(settings)
+    with TestClient(app) as api:
+        assert api.portal is not None
+        for _ in range(STORAGE_THREADS):
+            api.portal.start_task_soon(app.state.services.storage_threads.run, free.wait)
+        yield api
+        free.set()
+
+
+SENT: dict[str, Callable[[TestClient, bytes], httpx.Response]] = {
+    "job": lambda api, sound: api.post("/v1/jobs", json=clone(sound)),
+    "job of a file": lambda api, sound: api.post(
+        "/v1/jobs",
+        data={"task": "voice_clone"},
+        files={"file": ("a.txt", b"Hello."), "reference": ("me.wav", sound)},
+    ),
+    "speech": lambda api, sound: api.post(
+        "/v1/audio/speech",
+        json={"input": "Hi.", "ref_audio": clone(sound)["reference"]["audio"]},
+    ),
+    "batch": lambda api, sound: api.post(
+        "/v1/batches",
+        content=json.dumps({"custom_id": "1", "body": clone(sound)}),
+        headers={"Content-Type": "application/jsonl"},
+    ),
+    "voice": lambda api, sound: api.post(
+        "/v1/audio/voices",
+        data={"name": "other", "consent": "I am the speaker."},
+        files={"audio_sample": ("me.wav", sound)},
+    ),
+}
+
+
+@pytest.mark.parametrize("sent", SENT.values(), ids=SENT)
+def test_a_recording_is_decoded_without_a_thread_of_the_storage(
+    sent: Callable[[TestClient, bytes], httpx.Response], full: TestClient
+) -> None:
+    assert sent(full, b"no sound").status_code == 400
+    assert sent(full, recording(3.0)).status_code == 503
+
+
+def test_a_recording_is_fetched_without_a_thread_of_the_storage(full: TestClient) -> None:
+    job = {"task": "voice_clone", "input": "Hi.", "reference": {"audio": "http://127.0.0.1:1/a"}}
+    refused = full.post("/v1/jobs", json=job)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "reference.audio")

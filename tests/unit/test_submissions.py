@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pytest
@@ -248,3 +249,33 @@ def test_a_poll_lists_the_first_chapters_and_there_is_a_most(
         refused = api.post("/v1/jobs", json=book(2_001))
         assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input")
         assert "2,001 chapters" in refused.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "fields", "status"),
+    [
+        ({}, {}, 202),
+        ({"Cancel-After": "soon"}, {}, 400),
+        ({}, {"model": "none"}, 400),
+        ({}, {"seed": "x"}, 400),
+    ],
+)
+def test_a_form_is_closed_whatever_comes_of_it(
+    api: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    headers: dict[str, str],
+    fields: dict[str, str],
+    status: int,
+) -> None:
+    opened: list[SpooledTemporaryFile[bytes]] = []
+
+    def open_file(max_size: int) -> SpooledTemporaryFile[bytes]:
+        opened.append(SpooledTemporaryFile(max_size))  # noqa: SIM115 - the form closes it
+        return opened[-1]
+
+    monkeypatch.setattr("starlette.formparsers.SpooledTemporaryFile", open_file)
+    answer = api.post(
+        "/v1/jobs", data=FORM | fields, files={"file": ("a.txt", b"Hello.")}, headers=headers
+    )
+    assert answer.status_code == status, answer.text
+    assert [file.closed for file in opened] == [True]

@@ -1,43 +1,46 @@
-"""Threads for calls that may wait for the storage, so that no other request waits for it."""
+"""Threads of their own for slow calls, so that no other request waits for them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from shared.errors import Unavailable
 
-THREADS, MAX_WAITING = 16, 256
-# With the storage's own limit of 2 s, a request has its answer within 5 s.
-MAX_WAIT_S = 2.0
+STORAGE_THREADS = 16
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class StorageThreads:
-    """Threads of a process that wait for the storage; the others serve what needs none.
+class LimitedThreads:
+    """Threads of a process for calls of one kind; the others serve all else.
 
-    At most `max_waiting` calls wait for a free thread, for at most `max_wait_s` seconds.
+    At most `max_waiting` calls wait for a free thread, for at most `max_wait_s` seconds; a call
+    that gets none is refused with `refusal`.
     """
 
-    def __init__(
-        self,
-        threads: int = THREADS,
-        max_waiting: int = MAX_WAITING,
-        max_wait_s: float = MAX_WAIT_S,
-        *,
-        refusal: str = "the storage is slow; try again shortly",
-    ) -> None:
+    def __init__(self, threads: int, max_waiting: int, max_wait_s: float, *, refusal: str) -> None:
         self._limiter = CapacityLimiter(threads)
         self._free = asyncio.Semaphore(threads)
         self._waiting, self._max_waiting = 0, max_waiting
         self._max_wait_s = max_wait_s
         self._refusal = refusal
+
+    @classmethod
+    def for_storage(cls) -> Self:
+        """The threads of calls that may wait for the storage."""
+        return cls(
+            STORAGE_THREADS,
+            max_waiting=256,
+            # With the storage's own limit of 2 s, a request has its answer within 5 s.
+            max_wait_s=2.0,
+            refusal="the storage is slow; try again shortly",
+        )
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `call`; raises `Unavailable` if no thread is free in time."""
