@@ -17,7 +17,7 @@ _NO_HTTP, _OTHER_REGION = "HTTP error: builder error", "incorrectly configured r
 # EACCES and EROFS of a local folder.
 _NO_PERMISSION = ("(os error 13)", "(os error 30)")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
-_URL = re.compile(r"\b[a-z0-9+]+://\S+")
+_URL = re.compile(r"(?<![a-z0-9+])[a-z0-9+]{1,16}+://\S+")
 
 
 @contextmanager
