@@ -30,13 +30,9 @@ DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
 SERVICES = {"redis", "qwen-tts-api", "worker"}
 PINNED = r"[a-z]+:\d+\.\d+\.\d+-[a-z-]+@sha256:[0-9a-f]{64}"
 # Of the environment, what Python and the libraries read.
-LIBRARIES = {"TMPDIR", "HF_TOKEN"} | {
-    f"AWS_{name}"
-    for name in (
-        *("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"),
-        *("REGION", "ENDPOINT_URL", "ALLOW_HTTP"),
-    )
-}
+LIBRARIES = {"TMPDIR", "HF_TOKEN"} | set(
+    re.findall(r"`(AWS_[A-Z_]+)`", (ROOT / "docs" / "storage.md").read_text())
+)
 
 
 def steps(name: str, instruction: str) -> list[str]:
