@@ -13,7 +13,7 @@ from redis import Redis
 
 from shared.announcer import Announcer
 from shared.connection import connect
-from shared.fitness import Fitness
+from shared.fitness import HealthChecks
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
@@ -48,7 +48,7 @@ def serve(settings: Settings) -> int:
     """
     limits = StorageLimits.of_worker(settings.storage_timeout_s)
     storage = Storage.open(settings.storage_url, limits)
-    fitness = Fitness(settings, storage, redis_every_s=60, storage_every_s=60)
+    fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     card, engine = start_engine(settings, VoicePrompts(voices, storage))
