@@ -16,7 +16,7 @@ from api.loopback import is_loopback
 from shared import logs
 from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
-from shared.fitness import require
+from shared.fitness import check_at_start
 from shared.key_mark import KeyMark
 from shared.keys import Keys
 from shared.settings import Settings
@@ -40,7 +40,7 @@ def main() -> None:
         check_address(options.host, settings)
         # Said here, and not by each process.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
-        require(settings, Storage.open(settings.storage_url, limits))
+        check_at_start(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
         sys.exit(f"error: {error}")
     serving.run(
@@ -71,7 +71,7 @@ def check_address(host: str, settings: Settings) -> None:
         return
     mark = KeyMark(Storage.open(settings.storage_url))
     if Keys(connect(settings.redis_url), mark).exist():
-        # If both are lost, nobody is let in; the processes that serve read this.
+        # If both are lost, every request needs a key; the processes that serve read this.
         os.environ["AUTH"] = "required"
     else:
         raise InvalidSetting(

@@ -20,7 +20,7 @@ from shared.background import BackgroundThread
 from shared.batches import Batches
 from shared.connection import connect, connect_listeners
 from shared.failed_webhooks import FailedWebhooks
-from shared.fitness import Fitness
+from shared.fitness import HealthChecks
 from shared.job_list import JobList
 from shared.key_mark import KeyMark
 from shared.keys import Keys
@@ -49,7 +49,7 @@ class Services:
     storage: Storage
     storage_threads: LimitedThreads
     converting: LimitedThreads
-    fitness: Fitness
+    fitness: HealthChecks
     announcer: Announcer
     listeners: AsyncRedis
     webhook_secrets: Secrets
@@ -70,7 +70,7 @@ class Services:
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         storage = Storage.open(settings.storage_url, limits)
-        fitness = Fitness(settings, storage, redis_every_s=10, storage_every_s=30)
+        fitness = HealthChecks(settings, storage, redis_every_s=10, storage_every_s=30)
         return cls(
             settings=settings,
             redis=redis,

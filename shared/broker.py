@@ -35,7 +35,7 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """What `broker_transport` names; its URL is for people, and holds no password."""
+    """The transport of publisher and consumer; its URL is for people, and holds no password."""
 
     Channel = Channel
     can_parse_url = True

@@ -83,7 +83,7 @@ class Check:
                 return
             self._looking_since_s = time.monotonic()
             try:
-                found = found_by(self._look)
+                found = run_check(self._look)
             finally:
                 self._looking_since_s = None
             self.last, self._found_at_s = found, time.monotonic()
@@ -101,7 +101,7 @@ class Check:
         self._logged = found
 
 
-def found_by(look: Callable[[], Finding]) -> Finding:
+def run_check(look: Callable[[], Finding]) -> Finding:
     """The outcome of a look; an error of ours is a problem."""
     try:
         return look()

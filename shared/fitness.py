@@ -8,7 +8,7 @@ from functools import partial
 
 from redis import Redis
 
-from shared.checks import Check, Finding, found_by
+from shared.checks import Check, Finding, run_check
 from shared.connection import connect
 from shared.errors import Misconfigured, StorageRefused, Unavailable
 from shared.redis_state import look_at_redis
@@ -21,7 +21,7 @@ ANSWERS_WITHIN_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-class Fitness:
+class HealthChecks:
     """Redis and storage, each checked in the background over connections of its own."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Fitness:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Both."""
+        """The checks of Redis and of the storage."""
         return self.redis, self.storage
 
     def start(self) -> None:
@@ -67,7 +67,7 @@ class Fitness:
         return self.storage.last.is_lasting
 
 
-def require(settings: Settings, storage: Storage) -> None:
+def check_at_start(settings: Settings, storage: Storage) -> None:
     """Refuse at the start what stays unfit for work; raises `Misconfigured` or `StorageRefused`.
 
     A Redis or a storage that is away is waited for later, as it is while the process runs.
@@ -75,7 +75,7 @@ def require(settings: Settings, storage: Storage) -> None:
     redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
     try:
         looks = _looks(settings, storage, redis)
-        found = found_by(looks["redis"])
+        found = run_check(looks["redis"])
         if found.is_lasting:
             raise Misconfigured(found.problem or "")
         shown = without_password(settings.storage_url)

@@ -116,7 +116,7 @@ class Keys:
         scopes: tuple[Scope, ...] = tuple(Scope),
         quota: Quota | None = None,
     ) -> tuple[Key, str]:
-        """Make a key; returns it and its token, which nobody can be told again.
+        """Make a key; returns it and its token, which is shown once.
 
         The mark is written first: it must not be missing when Redis is lost a moment later.
         """

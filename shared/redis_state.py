@@ -39,13 +39,13 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
             agree(redis)
             return Finding(warnings=(HIDDEN,))
         raise
-    found = judge(info, allow_eviction=allow_eviction)
+    found = finding_of(info, allow_eviction=allow_eviction)
     if not found.problem:
         agree(redis)
     return found
 
 
-def judge(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
+def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
     """The finding that the answer of `INFO` stands for."""
     eviction = _eviction(info)
     problem = _unfit(info) or (eviction if not allow_eviction else None)

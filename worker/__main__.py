@@ -10,7 +10,7 @@ import sys
 
 from shared import logs
 from shared.errors import QueueError
-from shared.fitness import require
+from shared.fitness import check_at_start
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 
@@ -30,7 +30,7 @@ def main() -> None:
     logs.configure(settings.log_level)
     try:
         limits = StorageLimits.of_worker(settings.storage_timeout_s)
-        require(settings, Storage.open(settings.storage_url, limits))
+        check_at_start(settings, Storage.open(settings.storage_url, limits))
         # Only now: importing torch takes seconds, which --help and a wrong option should not.
         from worker.main import serve
 

@@ -13,7 +13,7 @@ from redis import Redis
 
 from shared.announcer import Announcer
 from shared.connection import connect
-from shared.fitness import Fitness
+from shared.fitness import HealthChecks
 from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
@@ -42,34 +42,19 @@ from worker.watchdog import Watchdog
 
 
 def serve(settings: Settings) -> int:
-    """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`.
-
-    The model is loaded first, so that a worker that cannot speak never takes a message.
-    """
+    """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`."""
     limits = StorageLimits.of_worker(settings.storage_timeout_s)
     storage = Storage.open(settings.storage_url, limits)
-    fitness = Fitness(settings, storage, redis_every_s=60, storage_every_s=60)
+    fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
+    # First, so that a worker that cannot speak never takes a message.
     card, engine = start_engine(settings, VoicePrompts(voices, storage))
     name = worker_name()
     ledger = ledger_of(settings, redis, name)
-    # Its own connections: it must not wait behind those that speak.
-    own = connect(settings.redis_url)
-    beating = ledger_of(settings, own, name)
     app = make_app(settings.redis_url)
     announcer = Announcer(app)
-    heartbeat = Heartbeat(
-        worker=name,
-        card=card,
-        ledger=beating,
-        roster=Roster(own),
-        announcer=announcer,
-        is_alive=lambda: engine.is_alive,
-        watchdog=Watchdog(
-            stalled_s=lambda: engine.stalled_s, messages=lambda: beating.messages(card.id)
-        ),
-    )
+    heartbeat = heartbeat_of(settings, name, card, engine, announcer)
     live = Live(connect(settings.redis_url))
     drain = Drain(settings.drain_s, heartbeat.hand_back)
     task = SegmentTask(
@@ -100,6 +85,25 @@ def serve(settings: Settings) -> int:
         live.close()
         announcer.close()
         drain.end()
+
+
+def heartbeat_of(
+    settings: Settings, name: str, card: ModelCard, engine: Engine, announcer: Announcer
+) -> Heartbeat:
+    """The heartbeat of a worker, over connections that no thread that speaks can use up."""
+    redis = connect(settings.redis_url)
+    ledger = ledger_of(settings, redis, name)
+    return Heartbeat(
+        worker=name,
+        card=card,
+        ledger=ledger,
+        roster=Roster(redis),
+        announcer=announcer,
+        is_alive=lambda: engine.is_alive,
+        watchdog=Watchdog(
+            stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)
+        ),
+    )
 
 
 def ledger_of(settings: Settings, redis: Redis, worker: str) -> Ledger:

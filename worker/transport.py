@@ -69,7 +69,7 @@ class Connection(kombu.Connection):
 
 
 class Transport(broker.Transport):
-    """What `broker_transport` names in a worker."""
+    """The transport of a worker's consumer."""
 
     Channel = Channel
 

@@ -21,6 +21,7 @@ from client.local.redis_server import RedisServer
 
 # Empty for each test: Redis knows the storage of the test before.
 pytestmark = pytest.mark.usefixtures("redis")
+ROOT = Path(__file__).parents[2]
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
@@ -92,6 +93,9 @@ def test_a_port_in_use_is_one_sentence(host: str, processes: str) -> None:
         ("api.keys", ("list",), {}, 1, "narrate: Redis does not answer"),
         ("api.models", ("list",), {}, 1, "narrate: Redis does not answer"),
         ("api.models", ("forget",), {}, 2, "required: id"),
+        ("api.storage", ("chek",), {}, 2, "invalid choice"),
+        ("api.storage", ("check",), {"STORAGE_URL": "file:///nowhere"}, 1, "error: there is no"),
+        ("api.storage", (), {"STORAGE_URL": ROOT.as_uri()}, 1, "error: Redis does not answer"),
         ("worker", ("--slot",), {}, 2, "expected one argument"),
         ("worker", ("--slots", "0"), {}, 1, "error: SLOTS='0'"),
         ("worker.health", (), {}, 1, "unhealthy: Redis does not answer"),

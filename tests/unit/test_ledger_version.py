@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from redis import Redis
 
-from shared.checks import found_by
+from shared.checks import run_check
 from shared.errors import Misconfigured
 from shared.ledger_version import LEDGER_VERSION, agree
 from shared.redis_state import look_at_redis
@@ -29,6 +29,6 @@ def test_a_process_that_is_too_old_is_told_so(redis: Redis) -> None:
 
 def test_readiness_says_that_a_process_is_too_old(redis: Redis) -> None:
     agree(redis, LEDGER_VERSION + 5, LEDGER_VERSION + 4)
-    found = found_by(partial(look_at_redis, redis, allow_eviction=False))
+    found = run_check(partial(look_at_redis, redis, allow_eviction=False))
     assert found.is_lasting
     assert f"needs version {LEDGER_VERSION + 4}" in (found.problem or "")
