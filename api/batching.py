@@ -117,7 +117,7 @@ def _refuse_urls(request: JobRequest) -> None:
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not empty, with their numbers from 1; one at a time, whatever there is."""
+    """The lines that are not empty, with their numbers from 1; raises `InvalidRequest`."""
     empty = 0
     for number, raw in enumerate(io.BytesIO(content.removeprefix(codecs.BOM_UTF8)), 1):
         if raw.strip():

@@ -20,8 +20,8 @@ class BodyBudget:
     """
 
     def __init__(self, max_bytes: int, max_body_bytes: int) -> None:
-        self._most = max(max_bytes, max_body_bytes)
-        self._of_one = max(self._most // 2, max_body_bytes)
+        self._max_bytes = max(max_bytes, max_body_bytes)
+        self._max_owner_bytes = max(self._max_bytes // 2, max_body_bytes)
         self._held: Counter[str | None] = Counter()
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -50,8 +50,8 @@ class BodyBudget:
         body.held[owner] += size
 
     def _fits(self, size: int, owner: str | None) -> bool:
-        most = self._most if owner is None else self._of_one
-        return self._held.total() + size <= self._most and self._held[owner] + size <= most
+        limit = self._max_bytes if owner is None else self._max_owner_bytes
+        return self._held.total() + size <= self._max_bytes and self._held[owner] + size <= limit
 
     async def _next_end(self) -> None:
         waiting = asyncio.get_running_loop().create_future()

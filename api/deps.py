@@ -10,9 +10,9 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from starlette.concurrency import run_in_threadpool
 
-from api.held_answers import HeldAnswers
 from api.job_feeds import JobFeeds
 from api.limited_threads import LimitedThreads
+from api.listener_limit import ListenerLimit
 from api.rate_limit import RateLimit
 from api.splitting import Splitter
 from shared.announcer import Announcer
@@ -57,7 +57,7 @@ class Services:
     threads: tuple[BackgroundThread, ...]
     failed_webhooks: FailedWebhooks
     feeds: JobFeeds
-    held: HeldAnswers
+    listener_limit: ListenerLimit
     rate_limit: RateLimit
     splitter: Splitter
 
@@ -87,7 +87,7 @@ class Services:
             webhook_secrets=Secrets(redis),
             failed_webhooks=FailedWebhooks(redis),
             feeds=JobFeeds(redis, ledger),
-            held=HeldAnswers(settings.max_listeners, settings.max_owner_listeners),
+            listener_limit=ListenerLimit(settings.max_listeners, settings.max_owner_listeners),
             rate_limit=RateLimit(settings.max_requests_per_s),
             splitter=Splitter.of(settings),
             storage_threads=LimitedThreads.for_storage(),

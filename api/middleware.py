@@ -1,4 +1,4 @@
-"""What holds for every request: an id, and a largest body."""
+"""The layers around every request: an id, and a largest body."""
 
 from __future__ import annotations
 
@@ -144,15 +144,15 @@ def _and_hang_up(answer: Response) -> Response:
 
 
 class _TooLarge(BaseException):
-    """Passes through FastAPI's own handling of body errors."""
+    """A body over the limit; passes through FastAPI's own handling of body errors."""
 
 
 class _TooSlow(BaseException):
-    """So does this."""
+    """A body that did not come in time; passes through like `_TooLarge`."""
 
 
 class _NoRoom(BaseException):
-    """And this."""
+    """A body without room beside those of others; passes through like `_TooLarge`."""
 
     def __init__(self, error: BodiesFull) -> None:
         super().__init__(error.message)

@@ -122,23 +122,25 @@ Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
 From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
 
 
-async def _hold_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.tenant):
+async def _listen_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
         yield
 
 
-async def _hold_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.tenant):
+async def _listen_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
         yield
 
 
-async def _hold_once(sender: From, request: Request) -> AsyncIterator[None]:
-    with services_of(request).held.place(sender.tenant):
+async def _listen_once(sender: From, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
         yield
 
 
-# Of routes whose answers are held, until they have been sent; each raises `TooManyListeners`.
-HELD_TO_READ, HELD_TO_SPEAK, HELD_ONCE = map(Depends, (_hold_to_read, _hold_to_speak, _hold_once))
+# For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
+READING_LISTENER, SPEAKING_LISTENER, SENDING_LISTENER = map(
+    Depends, (_listen_to_read, _listen_to_speak, _listen_once)
+)
 
 
 def _token(request: Request) -> str:

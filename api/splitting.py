@@ -28,13 +28,13 @@ class Splitter:
     """Runs work on long texts on threads of its own, the clients in turn.
 
     A client is the owner of a key, on an open server an address. Raises `SplitterBusy` if
-    `most_waiting` wait already, or half of them of the same client.
+    `max_waiting` wait already, or half of them of the same client.
     """
 
-    def __init__(self, threads: int, most_waiting: int) -> None:
+    def __init__(self, threads: int, max_waiting: int) -> None:
         self._limiter = CapacityLimiter(threads)
         self._free = threads
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._waiting: OrderedDict[str, deque[Future[None]]] = OrderedDict()
 
     @classmethod
@@ -69,7 +69,7 @@ class Splitter:
         """Wait until a thread is passed on to this client."""
         waiting = sum(map(len, self._waiting.values()))
         of_client = len(self._waiting.get(client, ()))
-        if waiting >= self._most_waiting or of_client >= max(1, self._most_waiting // 2):
+        if waiting >= self._max_waiting or of_client >= max(1, self._max_waiting // 2):
             raise SplitterBusy(
                 "too many long texts wait to be split; send it again later",
                 retry_after_s=RETRY_AFTER_S,

@@ -1,4 +1,4 @@
-"""What is sent to be spoken: JSON with the text in it, or a form with a file."""
+"""The request body of a job: JSON with the text in it, or a form with a file."""
 
 from __future__ import annotations
 

@@ -32,11 +32,11 @@ def preferred_wait(request: Request) -> int:
 async def wait(
     job: Job, seconds: float, services: Services, sender: Sender, request: Request
 ) -> Job:
-    """The job when it has ended, or as it stands after so many seconds, or when nobody asks.
+    """The job when it has ended, or as it stands after `seconds`, or when the client has gone.
 
-    If as many answers are held as may be, it is the job as it stands now.
+    If there are as many listeners as may be, it is the job as it stands now.
     """
-    with suppress(TooManyListeners), services.held.place(sender.tenant):
+    with suppress(TooManyListeners), services.listener_limit.listening(sender.tenant):
         return await _wait(job, seconds, services, request)
     return job
 

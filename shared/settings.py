@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     max_open_chars: int = Field(default=20_000_000, ge=1)
     max_owner_segments: int = Field(default=125_000, ge=1)
     max_open_bytes: int = Field(default=2**30, ge=0)
-    # Of one process, each of these four.
+    # Limits of one API process.
     max_listeners: int = Field(default=1_000, ge=1)
     max_owner_listeners: int = Field(default=100, ge=1)
     max_requests_per_s: float = Field(default=500, ge=0)

@@ -14,7 +14,7 @@ from api.deps import Use
 from api.job_feeds import JobFeeds
 from api.job_schemas import JobObject
 from api.lookup import Found
-from api.sender import HELD_TO_READ
+from api.sender import READING_LISTENER
 from shared.job_marks import mark_of
 from shared.jobs import TERMINAL, Job
 
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     "/{job_id}/events",
     response_class=EventSourceResponse,
     responses=MISSING,
-    dependencies=[HELD_TO_READ],
+    dependencies=[READING_LISTENER],
 )
 async def events(
     job: Found,

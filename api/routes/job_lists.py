@@ -13,8 +13,10 @@ from api.job_schemas import JobObject, JobPageObject
 from api.lookup import find
 from api.sender import Reader, Sender
 from shared.errors import InvalidRequest, JobNotFound
+from shared.job_list import JobPage
 from shared.jobs import Job, Status, Task
 from shared.models import full_name
+from shared.settings import Settings
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METADATA = "metadata["
@@ -39,20 +41,14 @@ def list_jobs(
     ] = None,
 ) -> JobPageObject:
     """List your jobs, the newest first; `metadata[key]=value` finds those with that in them."""
-    wanted = {
-        name[len(METADATA) : -1]: value
-        for name, value in request.query_params.items()
-        if name.startswith(METADATA) and name.endswith("]")
-    }
-    if len(wanted) > MAX_METADATA:
-        raise InvalidRequest(f"ask for {MAX_METADATA} of its entries at the most", param="metadata")
+    metadata = _metadata(request)
 
     def keep(job: Job) -> bool:
         return (
             (status is None or job.status in status)
             and task in (None, job.spec.task)
             and (model is None or full_name(model) == job.spec.model)
-            and wanted.items() <= job.spec.metadata.items()
+            and metadata.items() <= job.spec.metadata.items()
         )
 
     page = services.job_list.page(
@@ -62,7 +58,23 @@ def list_jobs(
         after=after and _known(after, services, sender),
         newest_first=order == "desc",
     )
-    data = [JobObject.of(job, services.settings.result_ttl_s) for job in page.jobs]
+    return _listed(page, services.settings)
+
+
+def _metadata(request: Request) -> dict[str, str]:
+    """The entries that a job's metadata must have; raises `InvalidRequest` if they are too many."""
+    metadata = {
+        name[len(METADATA) : -1]: value
+        for name, value in request.query_params.items()
+        if name.startswith(METADATA) and name.endswith("]")
+    }
+    if len(metadata) > MAX_METADATA:
+        raise InvalidRequest(f"ask for {MAX_METADATA} of its entries at the most", param="metadata")
+    return metadata
+
+
+def _listed(page: JobPage, settings: Settings) -> JobPageObject:
+    data = [JobObject.of(job, settings.result_ttl_s) for job in page.jobs]
     return JobPageObject(
         data=data,
         first_id=data[0].id if data else None,

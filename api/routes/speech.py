@@ -10,7 +10,7 @@ from api.access_log import note
 from api.answers import REFUSALS, Answers, error
 from api.deps import Use
 from api.headers import IDEMPOTENCY_KEY, described
-from api.sender import HELD_ONCE, From
+from api.sender import SENDING_LISTENER, From
 from api.speech_requests import BODY, Asked
 from api.spoken import SpokenResponse, events_of, sound_of
 from shared.formats import SpeechFormat
@@ -32,7 +32,7 @@ ANSWERS: Answers = {
     response_class=SpokenResponse,
     responses=ANSWERS,
     openapi_extra=EXTRA,
-    dependencies=[HELD_ONCE],
+    dependencies=[SENDING_LISTENER],
 )
 async def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.

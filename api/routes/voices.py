@@ -14,7 +14,7 @@ from api.access_log import log_action, note
 from api.answers import COMMON, error
 from api.deps import Services, Use
 from api.presets import presets
-from api.sender import HELD_TO_SPEAK, Keeper, Reader, Sender, Speaker
+from api.sender import SPEAKING_LISTENER, Keeper, Reader, Sender, Speaker
 from api.spoken import SpokenResponse, sound_of
 from api.voice_schemas import VoiceDeleted, VoiceList, VoiceObject
 from api.voice_upload import BODY, Uploaded
@@ -85,7 +85,7 @@ async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     "/{voice_id}/preview",
     response_class=SpokenResponse,
     responses=PREVIEW,
-    dependencies=[HELD_TO_SPEAK],
+    dependencies=[SPEAKING_LISTENER],
 )
 async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.

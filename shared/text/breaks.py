@@ -1,4 +1,4 @@
-"""Where a sentence that is too long to be spoken in one go is best broken."""
+"""The best breaks of a sentence that is too long to be spoken in one go."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ _CLUSTER = regex.compile(CLUSTER)
 _NEAR = 16  # so many of the nearest are looked at
 _BACK = 48  # where they are looked for first: so far before the ideal place
 _FLAG = regex.compile(r"\p{Regional_Indicator}")
-_TRIES = 32  # so many of the least bad may turn out to be none
+_TRIES = 32  # the least bad places that are tried
 _AHEAD = 16  # as far as a look ahead of the limit goes
 
 
 def breaks(sentence: str, limit: int) -> Iterator[int]:
-    """Where to break a sentence of squeezed text so that no piece is longer than `limit`.
+    """The breaks of a sentence of squeezed text, so that no piece is longer than `limit`.
 
     Pieces are of about the same length. Linear in time: a piece is looked at but a few times.
     """

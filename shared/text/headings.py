@@ -72,7 +72,7 @@ def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
 
 
 def _title(paragraph: str) -> str | None:
-    """What a paragraph says as a heading, or nothing if it is none."""
+    """The text of a paragraph that is a heading, or nothing if it is none."""
     if len(paragraph) > 3 * MAX_HEADING_CHARS:
         return None
     first, *more = [squeeze(line) for line in paragraph.splitlines()] or [""]

@@ -19,7 +19,7 @@ _IGNORED = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-# Composing takes quadratic time over a run of accents; nobody writes so many on one letter.
+# Composing takes quadratic time over a run of accents; no language has 128 on one letter.
 _RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
 _WHITE = re.compile(r"\s")
 _TOKEN = re.compile(rf"(?P<ignored>{_IGNORED.pattern}++(?!\S))|\S++")
@@ -51,7 +51,7 @@ def normalise(text: str) -> str:
 
 
 def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
-    """Where the rising places `cuts` of `squeezed` lie in `given`, of which it was squeezed.
+    """The places in `given` of the rising places `cuts` of `squeezed`, which was made of it.
 
     A place inside a composed character is moved to its start.
     """
@@ -75,7 +75,7 @@ def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
 
 
 def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
-    """Where the rising places of a single word lie in it as it was given.
+    """The rising places of a squeezed word, in the word as it was given.
 
     Its clusters are squeezed a few at a time; only those around a place are looked at one by one.
     """
@@ -96,7 +96,7 @@ def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
 
 
 def _within(given: str, place: int) -> int:
-    """Where a place lies in a few clusters as they were given."""
+    """The place of a squeezed place in a few clusters as they were given."""
     start = 0
     for cluster in _CLUSTER.findall(given):
         size = _size(cluster)

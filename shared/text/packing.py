@@ -1,4 +1,4 @@
-"""Where a paragraph is cut into segments: as few as there can be, at the ends of sentences."""
+"""The cuts of a paragraph into segments: as few as there can be, at the ends of sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.cpu_limit import check_cpu
 from shared.text.breaks import breaks
 from shared.text.sentences import SentenceEnds
 
-# A run of marks as long as nobody writes is cut anywhere, since nothing of it is spoken. The first
+# A run of 500 marks or more is cut anywhere, since nothing of it is spoken. The first
 # of its marks stay with what was said before, the last ones with what comes next.
 _SILENCE = re.compile(r"(?<![\W_])[\W_]{500,}+")
 _KEPT = 16

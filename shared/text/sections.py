@@ -1,4 +1,4 @@
-"""Where a text must pause: at its paragraphs, its chapters, and where it says `[pause 1.5s]`."""
+"""The pauses of a text: at its paragraphs, its chapters, and where it says `[pause 1.5s]`."""
 
 from __future__ import annotations
 

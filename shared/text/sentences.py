@@ -1,4 +1,4 @@
-"""Where the sentences of a paragraph end."""
+"""The ends of the sentences of a paragraph."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _code(paragraph: str) -> str:
 
 
 def _is_short(paragraph: str, end: int, code: str) -> bool:
-    """Whether the full stop before a place belongs to a short form, an initial or an ordinal.
+    """True if the full stop before a place belongs to a short form, an initial or an ordinal.
 
     In German, a number with a full stop is an ordinal, as in `der 1. Mai`; a year is not.
     """
@@ -115,7 +115,7 @@ def _without_marks(paragraph: str) -> str:
 
 
 def _candidates(text: str, code: str) -> Iterator[int]:
-    """Where sentences may end, but for the text's end.
+    """The places where sentences may end, but for the text's end.
 
     A full stop of Chinese or Japanese is one in any language; what is between two of them goes to
     sentencex, which is slow with them.

@@ -123,13 +123,13 @@ def test_waiting_ends_with_the_job_or_the_time(api: TestClient) -> None:
 def test_not_everybody_can_wait_at_once(api: TestClient) -> None:
     job_id = submit(api)
     app = cast(FastAPI, api.app)
-    app.state.services.held._owners[None] += 1_000
+    app.state.services.listener_limit._listeners[None] += 1_000
     try:
         begun = time.monotonic()
         answer = api.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=30"})
         assert time.monotonic() - begun < 5
     finally:
-        app.state.services.held._owners.clear()
+        app.state.services.listener_limit._listeners.clear()
     assert answer.json()["status"] == "queued"
 
 

@@ -94,7 +94,7 @@ def test_clients_take_turns() -> None:
     done: list[str] = []
 
     async def ask() -> None:
-        splitter, go = Splitter(threads=1, most_waiting=20), threading.Event()
+        splitter, go = Splitter(threads=1, max_waiting=20), threading.Event()
 
         async def run(client: str) -> None:
             await splitter.run(request(client), LONG, lambda: done.append(client))
@@ -113,7 +113,7 @@ def test_clients_take_turns() -> None:
 
 def test_a_short_text_does_not_wait_for_long_ones() -> None:
     async def ask() -> None:
-        splitter, go = Splitter(threads=1, most_waiting=20), threading.Event()
+        splitter, go = Splitter(threads=1, max_waiting=20), threading.Event()
         long = asyncio.create_task(splitter.run(request("x"), LONG, go.wait))
         await asyncio.sleep(0.01)
         assert await splitter.run(request("x"), LONG_BYTES, lambda: "done") == "done"
@@ -125,7 +125,7 @@ def test_a_short_text_does_not_wait_for_long_ones() -> None:
 
 def test_no_more_wait_than_may_and_half_of_them_of_one_client() -> None:
     async def ask() -> None:
-        splitter, go = Splitter(threads=1, most_waiting=4), threading.Event()
+        splitter, go = Splitter(threads=1, max_waiting=4), threading.Event()
         tasks = [
             asyncio.create_task(splitter.run(request(client), LONG, go.wait)) for client in "aaabb"
         ]
@@ -142,7 +142,7 @@ def test_no_more_wait_than_may_and_half_of_them_of_one_client() -> None:
 
 def test_a_made_up_token_makes_no_other_client() -> None:
     async def ask() -> None:
-        splitter, go = Splitter(threads=1, most_waiting=4), threading.Event()
+        splitter, go = Splitter(threads=1, max_waiting=4), threading.Event()
         asked = [request("a", token=token) for token in ("x", "y", "z")]
         tasks = [asyncio.create_task(splitter.run(each, LONG, go.wait)) for each in asked]
         await asyncio.sleep(0.01)
@@ -176,7 +176,7 @@ def test_a_client_with_a_key_is_its_owner_whatever_its_address() -> None:
         go.set()
         await asyncio.gather(*tasks, bens)
 
-    splitter, go = Splitter(threads=1, most_waiting=4), threading.Event()
+    splitter, go = Splitter(threads=1, max_waiting=4), threading.Event()
     asyncio.run(ask())
 
 
@@ -184,7 +184,7 @@ def test_work_of_a_client_that_has_gone_is_dropped() -> None:
     ran: list[str] = []
 
     async def ask() -> None:
-        splitter, go = Splitter(threads=1, most_waiting=9), threading.Event()
+        splitter, go = Splitter(threads=1, max_waiting=9), threading.Event()
         first = asyncio.create_task(splitter.run(request("x"), LONG, go.wait))
         await asyncio.sleep(0.01)
         gone = asyncio.create_task(
