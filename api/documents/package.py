@@ -13,8 +13,12 @@ from lxml import etree
 
 from api.documents.archive import Archive
 from api.documents.errors import unreadable
+from shared.cpu_limit import check_cpu
 
 MAX_XML_BYTES = 2 * 2**20
+# Starts and ends of elements of one title or label; with its characters, of all labels together.
+MAX_NODES, MAX_VISITED = 2_000, 400_000
+MAX_NAMED = 20  # titles, authors and languages that are looked at
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
 RIGHTS = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
@@ -129,27 +133,40 @@ def _ncx(root: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> Iterator[Entry]:
-    read = 0
+    visited = 0
     for label, href in links:
-        name, title = archive.find(_join(base, href)), _text(label)
-        read += len(title)
-        if read > MAX_XML_BYTES:  # more than the page: links lie within links
+        check_cpu()
+        name, (title, nodes) = archive.find(_join(base, href)), _text(label)
+        visited += nodes + len(title)
+        if visited > MAX_VISITED:  # links lie within links
             raise unreadable("the book's contents page is not well made: export the book again")
         if name and title:
             yield Entry(title, name, unquote(href.partition("#")[2]))
 
 
 def _metadata(root: Any, name: str) -> str | None:
-    return next(filter(None, map(_text, root.iter(DC + name))), None)
+    found = (_text(element)[0] for element in islice(root.iter(DC + name), MAX_NAMED))
+    return next(filter(None, found), None)
 
 
-def _text(element: Any) -> str:
+def _text(element: Any) -> tuple[str, int]:
+    """The text of the first few nodes of an element, and how many those are.
+
+    Elements may lie within each other: to read each of them whole would take quadratic time.
+    """
+    parts: list[str] = []
+    steps = list(islice(etree.iterwalk(element, events=("start", "end")), MAX_NODES))
+    for event, node in steps:
+        if event == "start":
+            parts.append(node.text or "")
+        elif node is not element:
+            parts.append(node.tail or "")
+    text = "".join(parts)
     # A named entity such as &nbsp; is none that XML knows, and comes as it is written.
-    text = "".join(element.itertext())
     try:
-        return html.unescape(text).strip()
+        return html.unescape(text).strip(), len(steps)
     except ValueError:  # a number with thousands of digits, which is no character
-        return text.strip()
+        return text.strip(), len(steps)
 
 
 def _join(base: str, href: str) -> str:

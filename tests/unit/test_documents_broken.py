@@ -1,6 +1,7 @@
 import io
 import random
 import struct
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Mapping
@@ -181,3 +182,35 @@ def test_a_book_with_a_damaged_member_is_read_or_refused(
         damaged[chance.randrange(len(damaged))] = chance.choice(b"<>/&;\"' a\0\xff")
     with suppress(InvalidRequest, UnsupportedMedia):
         read_book(make_epub(NOVEL, more={name: bytes(damaged)}))
+
+
+EMPTY = "<b/>" * 20_000
+
+
+@pytest.mark.parametrize("name", ["title", "creator", "language"])
+def test_a_title_of_nested_elements_takes_little_time(name: str) -> None:
+    """Each element of so many within each other has all others in it."""
+
+    def cpu_s(depth: int) -> float:
+        inner = f"<dc:{name}>" * depth + EMPTY + f"</dc:{name}>" * depth
+        title = f"</dc:title>{inner}<dc:title>"
+        book = make_epub([Page("P", "<p>a</p>")], title=title)
+        began_s = time.process_time()
+        with suppress(InvalidRequest):
+            read_book(book)
+        return time.process_time() - began_s
+
+    assert cpu_s(200) < 5 * cpu_s(1) + 0.2
+
+
+def test_a_contents_page_of_nested_links_takes_little_time() -> None:
+    def cpu_s(depth: int) -> float:
+        links = '<a href="text/page1.xhtml">' * depth + EMPTY + "</a>" * depth
+        nav = xhtml(f'<nav epub:type="toc">{links}</nav>')
+        book = make_epub([Page("P", "<p>a</p>")], more={"OEBPS/nav.xhtml": nav})
+        began_s = time.process_time()
+        with suppress(InvalidRequest):
+            read_book(book)
+        return time.process_time() - began_s
+
+    assert cpu_s(200) < 5 * cpu_s(1) + 0.2
