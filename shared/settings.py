@@ -22,7 +22,9 @@ class Settings(BaseSettings):
     Bounds are part of the type; `load` turns a bad value into one sentence.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+    )
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     storage_url: str = Field(

@@ -114,7 +114,12 @@ class Stack:
         return Child(name, command, env=env, log=path)
 
     def _share_of_the_cpus(self) -> dict[str, str]:
-        """Alone, a worker takes all cores, as it does by default; several share them."""
+        """Alone, a worker takes all cores, as it does by default; several share them.
+
+        A tiny model has less to do in a step than threads take to meet.
+        """
+        if all(Path(model).name.startswith("tiny") for model in self.models):
+            return {"THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1
         return {"THREADS": str(max(1, cpus // workers))} if workers > 1 else {}

@@ -52,6 +52,8 @@ def test_settings_come_from_the_environment_and_the_command_line_wins(
         ("SLOTS", "0"),
         ("MAX_SPEECH_CHARS", "20001"),
         ("THREADS", "x"),
+        ("RESULT_TTL_S", "inf"),
+        ("LEASE_S", "nan"),
         ("DEVICE", "tpu"),
         ("REDIS_URL", "here"),
         ("STORAGE_URL", "file://here"),
