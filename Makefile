@@ -28,8 +28,11 @@ $(READY): pyproject.toml
 demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)
 	@$(BIN)/python examples/demo.py --model $(MODEL) -o demo.wav
 
-test: check ## everything that CI runs: static checks and all tests
-	$(BIN)/pytest
+# Most of them wait for processes: two at a time, those of one file in turn.
+TESTERS ?= 2
+
+test: check ## static checks and all tests (TESTERS=1: one at a time)
+	$(BIN)/pytest -n $(TESTERS) --dist loadfile
 
 browser: ## install the browser that the tests of the page use
 	@$(ROOT) apt-get update -qq
