@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 from running import cache_folder, stack
-from sheet import Sheet
+from sheet import WITHIN_MS, Sheet, visit
 
 from client import Narrator
 from client.local.stack import Stack
 
 __all__ = ["cache_folder", "stack"]  # fixtures
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-DESKTOP = {"width": 1360, "height": 900}
-WITHIN_MS = 20_000
 # What the browser itself says of each answer that is no success, and of each that does not come.
 REFUSED = "Failed to load resource"
 expect.set_options(timeout=WITHIN_MS)
@@ -46,15 +42,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=options)
         yield browser
         browser.close()
-
-
-@contextmanager
-def visit(browser: Browser, stack: Stack, **options: Any) -> Iterator[Page]:
-    """An empty page of somebody who was never here before."""
-    options = {"viewport": DESKTOP, **options}
-    with browser.new_context(base_url=stack.url, **options) as context:
-        context.set_default_timeout(WITHIN_MS)
-        yield context.new_page()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 from audio_files import pcm
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 from processes import wait_until
-from sheet import Sheet
+from sheet import Sheet, visit
 
 from client.local.stack import Stack
 from shared import keys
@@ -20,16 +20,29 @@ pytestmark = pytest.mark.refused
 
 
 @pytest.fixture(scope="module")
-def token(stack: Stack) -> Iterator[str]:
-    """The token of the first key, which closes the server; it is open again after this module."""
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service of its own: once it has a key, it never opens again."""
+    data = tmp_path_factory.mktemp("closed")
+    with Stack(["tiny-CustomVoice"], data=data, port=0, logs_to_files=True) as stack:
+        stack.wait_ready(120)
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def visitor(browser: Browser, stack: Stack) -> Iterator[Page]:
+    """The visitor of that service."""
+    with visit(browser, stack) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def token(stack: Stack) -> str:
+    """The token of the first key, which closes the service."""
     assert stack._redis
     with connect(stack._redis.url) as redis:
         created = keys.Keys(redis).create("page")[1]
-        answers(stack, 401)
-        yield created
-        redis.delete(keys.TABLE)
-        redis.incr(keys.VERSION)
-        answers(stack, 200)
+    answers(stack, 401)
+    return created
 
 
 def answers(stack: Stack, status: int) -> None:

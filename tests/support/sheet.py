@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from client.local.stack import Stack
+
+DESKTOP = {"width": 1360, "height": 900}
+WITHIN_MS = 20_000
 
 DROP = """([name, type, content]) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -12,6 +20,15 @@ DROP = """([name, type, content]) => {
     carried.items.add(new File([bytes], name, { type }));
     return carried;
 }"""
+
+
+@contextmanager
+def visit(browser: Browser, stack: Stack, **options: Any) -> Iterator[Page]:
+    """An empty page of a browser that was never here before."""
+    options = {"viewport": DESKTOP, **options}
+    with browser.new_context(base_url=stack.url, **options) as context:
+        context.set_default_timeout(WITHIN_MS)
+        yield context.new_page()
 
 
 class Sheet:
