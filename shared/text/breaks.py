@@ -58,12 +58,13 @@ def breaks(sentence: str, limit: int) -> Iterator[int]:
     Pieces are of about the same length. Linear in time: a piece is looked at but a few times.
     """
     quoted = Quotations(sentence, limit)
+    is_solid = _BREAK.search(sentence) is None  # such as a row of ideographs without a comma
     start = 0
     while (rest := len(sentence) - start) > limit:
         check_cpu()
         end, ideal = start + limit, start + rest // math.ceil(rest / limit)
         start = (
-            _best(sentence, start, end, ideal, quoted)
+            (None if is_solid else _best(sentence, start, end, ideal, quoted))
             or _nearest(_WORD, sentence, start, end, ideal)
             or _nearest(_CLUSTER, sentence, start, end, ideal)
             or end
