@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 from report import Report, Row
 from service import Service, wait_for
 
@@ -34,6 +35,11 @@ def long_text(segments: int) -> str:
     return "\n\n".join(f"Number {n}: " + "and so it went on " * 6 for n in range(segments))
 
 
+def bearer(token: str) -> dict[str, str]:
+    """The header that a key comes in."""
+    return {"Authorization": f"Bearer {token}"}
+
+
 class Trial:
     """Jobs sent to a service while it suffers; at the end of a row each must have ended well."""
 
@@ -47,9 +53,12 @@ class Trial:
     def owner(self, name: str) -> tuple[Narrator, dict[str, str]]:
         """A client with a key of its own, and the header of that key."""
         token = Keys(self.service.redis).create(name)[1]
-        narrator = Narrator(self.service.url, key=token)
+        narrator, headers = Narrator(self.service.url, key=token), bearer(token)
         self._opened.append(narrator)
-        return narrator, {"Authorization": f"Bearer {token}"}
+        # A process that has just read the keys knows a new one within a second.
+        models = f"{self.service.url}/v1/models"
+        wait_for(lambda: httpx.get(models, headers=headers).status_code != 401, 5)
+        return narrator, headers
 
     def close(self) -> None:
         """Close the connections of all clients."""
