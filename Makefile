@@ -28,11 +28,11 @@ $(READY): pyproject.toml
 demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)
 	@$(BIN)/python examples/demo.py --model $(MODEL) -o demo.wav
 
-# Most of them wait for processes: two at a time, those of one file in turn.
-TESTERS ?= 2
+# Most of them wait for processes: two at a time; the one that is done takes from the other.
+TEST_PROCESSES ?= 2
 
-test: check ## static checks and all tests (TESTERS=1: one at a time)
-	$(BIN)/pytest -n $(TESTERS) --dist loadfile
+test: check ## static checks and all tests (TEST_PROCESSES=1: one at a time)
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal
 
 browser: ## install the browser that the tests of the page use
 	@$(ROOT) apt-get update -qq
