@@ -10,17 +10,17 @@ import sys
 
 from fastapi import FastAPI
 
-from api import serving
 from api.app import create_app
-from api.loopback import is_loopback
+from api.http import server as serving
+from api.http.loopback import is_loopback
 from shared import logs
-from shared.connection import connect
 from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
-from shared.key_mark import KeyMark
-from shared.keys import Keys
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
+from shared.store.api_keys import Keys
+from shared.store.connection import connect
+from shared.store.key_mark import KeyMark
 
 # A request makes some hundreds, and nearly all go with it.
 YOUNG_OBJECTS = 20_000

@@ -12,39 +12,32 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from api import errors
-from api.body_budget import BodyBudget
-from api.deps import Services
-from api.description import DESCRIPTION, SUMMARY, TAGS, describe
-from api.loopback import LoopbackOnly
-from api.middleware import BodyLimit, RequestId
+from api import errors, web
+from api.batches import routes as batches
+from api.http.body_budget import BodyBudget
+from api.http.loopback import LoopbackOnly
+from api.http.middleware import BodyLimit, RequestId
+from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
+from api.jobs import events, listing, results
+from api.jobs import routes as jobs
+from api.operations import health, models, queue
 from api.outbound import Outbound
-from api.routes import (
-    batches,
-    events,
-    failed_webhooks,
-    health,
-    job_lists,
-    jobs,
-    models,
-    page,
-    queue,
-    results,
-    speech,
-    voices,
-    webhooks,
-)
+from api.services import Services
+from api.speech import routes as speech
+from api.voices import routes as voices
+from api.webhooks import failed_routes
+from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
 from api.webhooks.delivery import deliver
 from shared.settings import Settings
-from shared.webhooks import Events
+from shared.store.webhooks import Events
 
 # A process that has just begun need not answer that it was not checked yet.
 FIRST_CHECKS_S = 1.0
 # In the order in which the description has them.
 ROUTES = (
-    *(jobs, job_lists, events, results, batches, webhooks, failed_webhooks),
-    *(speech, voices, models, queue, health, page),
+    *(jobs, listing, events, results, batches, webhooks, failed_routes),
+    *(speech, voices, models, queue, health, web),
 )
 
 

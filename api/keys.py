@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from redis import Redis
 
-from shared.connection import connect
 from shared.errors import Misconfigured, QueueError
-from shared.key_mark import MARK, KeyMark
-from shared.keys import Key, Keys, Quota, Scope
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
+from shared.store.api_keys import Key, Keys, Quota, Scope
+from shared.store.connection import connect
+from shared.store.key_mark import MARK, KeyMark
 
 EPILOG = """The keys are those of REDIS_URL, with a mark in STORAGE_URL (set both as for the API),
 or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has its data

@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 
-from shared.connection import connect
 from shared.errors import QueueError
-from shared.queue_state import QueueState
-from shared.roster import Roster, ServedModel
 from shared.settings import Settings
+from shared.store.connection import connect
+from shared.store.queue_stats import QueueState
+from shared.store.workers import Roster, ServedModel
 
 EPILOG = """A model without a worker for MODEL_TTL_S seconds is no longer offered to new jobs; what
 waits for it goes on waiting for a worker. The models are those of REDIS_URL, or of the `narrate up`

@@ -7,11 +7,11 @@ import sys
 
 from redis import Redis
 
-from shared.connection import connect
 from shared.errors import QueueError
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import adopt, compare, probe, without_password
+from shared.store.connection import connect
 
 WORKS = "it can be written to and read"
 

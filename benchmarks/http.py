@@ -29,10 +29,10 @@ from rich.table import Table
 from client.local.child import Child, stop
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared.connection import connect
 from shared.jobs import Task
 from shared.models import ModelCard
-from shared.roster import Roster
+from shared.store.connection import connect
+from shared.store.workers import Roster
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ModelCard(

@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 from redis import Redis
 
-from api import serving
+from api.http import server as serving
 
 api = FastAPI()
 redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)

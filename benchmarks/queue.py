@@ -22,10 +22,10 @@ from rich.table import Table
 
 from benchmarks.queue_service import TEXT, Service, at_once
 from client.local.redis_server import RedisServer
-from shared.connection import connect
 from shared.document import Segment
 from shared.jobs import SegmentResult, SpeechSpec, Task
-from shared.ledger import Ledger
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
 
 JOBS, SENDERS, WARM_UP = 1_000, 4, 20
 MS = 1e3

@@ -20,12 +20,12 @@ sys.path[0] = str(ROOT)
 from redis import Redis
 
 from client.local.redis_server import RedisServer
-from shared.batches import Batches, BatchLine
-from shared.connection import connect
 from shared.document import Segment
 from shared.jobs import ChapterStart, Outline, SegmentResult, SpeechSpec, Task
-from shared.ledger import Ledger
-from shared.queue_state import QueueState
+from shared.store.batches import Batches, BatchLine
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.queue_stats import QueueState
 
 MODEL = "m"
 LEAST_MS = 1.0  # shorter steps are not told apart

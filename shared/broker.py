@@ -11,7 +11,7 @@ from kombu.transport import redis
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
-from shared.redis_address import RedisAddress
+from shared.store.redis_address import RedisAddress
 
 TCP_ONLY = ("socket_keepalive", "socket_keepalive_options")
 

@@ -14,7 +14,19 @@ class QueueError(Exception):
         self.param = param
 
 
-class InvalidRequest(QueueError):
+class BadRequest(QueueError):
+    """The branch of requests that cannot be served as they are: 400."""
+
+
+class NotFound(QueueError):
+    """The branch of names that nothing has: 404."""
+
+
+class Conflict(QueueError):
+    """The branch of requests that the present state forbids: 409."""
+
+
+class InvalidRequest(BadRequest):
     """Raised when a request cannot be served as it is; `param` names the field to change."""
 
     code = "invalid_value"
@@ -32,37 +44,37 @@ class UnsupportedMedia(QueueError):
     code = "unsupported_media_type"
 
 
-class JobNotFound(QueueError):
+class JobNotFound(NotFound):
     """Raised when there is no job of that id."""
 
     code = "job_not_found"
 
 
-class BatchNotFound(QueueError):
+class BatchNotFound(NotFound):
     """Raised when there is no batch of that id."""
 
     code = "batch_not_found"
 
 
-class WebhookNotFound(QueueError):
+class WebhookNotFound(NotFound):
     """Raised when no webhook of that id was given up."""
 
     code = "webhook_not_found"
 
 
-class VoiceNotFound(QueueError):
+class VoiceNotFound(NotFound):
     """Raised when there is no voice of that id or name."""
 
     code = "voice_not_found"
 
 
-class NameTaken(QueueError):
+class NameTaken(Conflict):
     """Raised when another voice has the name already."""
 
     code = "name_taken"
 
 
-class TooManyVoices(QueueError):
+class TooManyVoices(Conflict):
     """Raised when an owner has as many voices as may be kept."""
 
     code = "too_many_voices"
@@ -80,7 +92,7 @@ class TooLarge(QueueError):
     code = "body_too_large"
 
 
-class KeyNotFound(QueueError):
+class KeyNotFound(NotFound):
     """Raised when there is no API key of that id."""
 
     code = "key_not_found"
@@ -98,19 +110,19 @@ class Forbidden(QueueError):
     code = "forbidden"
 
 
-class JobNotReady(QueueError):
+class JobNotReady(Conflict):
     """Raised when a job's audio is asked for before it is there, or will never be."""
 
     code = "job_not_ready"
 
 
-class ModelNotFound(QueueError):
+class ModelNotFound(NotFound):
     """Raised when no worker serves a model of that name, as OpenAI's API says it."""
 
     code = "model_not_found"
 
 
-class ModelInUse(QueueError):
+class ModelInUse(Conflict):
     """Raised when a model cannot be forgotten: a worker serves it, or segments wait for it."""
 
     code = "model_in_use"
@@ -161,6 +173,10 @@ class Busy(QueueError):
         self.retry_after_s = retry_after_s
 
 
+class LimitReached(Busy):
+    """The branch of one owner's limits: 429."""
+
+
 class Overloaded(Busy):
     """Raised when as many segments are open as the queue takes."""
 
@@ -173,7 +189,7 @@ class SplitterBusy(Busy):
     code = "splitter_busy"
 
 
-class QuotaExceeded(Busy):
+class QuotaExceeded(LimitReached):
     """Raised when one owner has as much in the queue as it may."""
 
     code = "quota_exceeded"
@@ -185,13 +201,13 @@ class DayQuotaExceeded(QuotaExceeded):
     code = "insufficient_quota"
 
 
-class TooManyListeners(Busy):
+class TooManyListeners(LimitReached):
     """Raised when as many answers are held open as may be, for the owner or in all."""
 
     code = "too_many_listeners"
 
 
-class TooManyRequests(Busy):
+class TooManyRequests(LimitReached):
     """Raised when an owner sends more requests a second than it may."""
 
     code = "rate_limit_exceeded"
@@ -203,7 +219,7 @@ class BodiesFull(Busy):
     code = "too_many_bodies"
 
 
-class KeyReused(QueueError):
+class KeyReused(Conflict):
     """Raised when an idempotency key comes with another request than before."""
 
     code = "idempotency_key_reused"
@@ -215,13 +231,13 @@ class StaleClaim(QueueError):
     code = "stale_claim"
 
 
-class ObjectNotFound(QueueError):
+class ObjectNotFound(NotFound):
     """Raised when the storage holds nothing under a key."""
 
     code = "object_not_found"
 
 
-class FetchFailed(QueueError):
+class FetchFailed(BadRequest):
     """Raised when a URL that a client named gives nothing that can be used, or not in time."""
 
     code = "fetch_failed"

@@ -9,13 +9,13 @@ from functools import partial
 from redis import Redis
 
 from shared.checks import Check, Finding, run_check
-from shared.connection import connect
 from shared.errors import Misconfigured, StorageRefused, Unavailable
-from shared.redis_state import look_at_redis
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import look_at_storage, without_password
+from shared.store.connection import connect
+from shared.store.redis_state import look_at_redis
+from shared.store.workers import Roster
 
 ANSWERS_WITHIN_S = 2.0
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from celery import Celery
 
 from shared import broker
-from shared.redis_address import RedisAddress
+from shared.store.redis_address import RedisAddress
 
 SYNTHESISE = "worker.synthesise"
 

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidSetting
 from shared.models import DEFAULT_MODEL
-from shared.redis_address import RedisAddress
+from shared.store.redis_address import RedisAddress
 
 # Marks of a URL that may hold a password: such a value is never repeated.
 MARKS = ("@", "?", "#")

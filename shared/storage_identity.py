@@ -10,9 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.checks import Finding
-from shared.connection import redis_errors
 from shared.errors import Misconfigured, Unavailable
 from shared.storage import MARKER, Storage
+from shared.store.connection import redis_errors
 
 KEY = "tts:storage_id"
 PROBE = "storage.probe"

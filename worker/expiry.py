@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 from shared.background import BackgroundThread
 from shared.errors import QueueError
-from shared.ledger import Ledger
-from shared.places import job_folder, segments_folder
 from shared.storage import Storage
-from shared.voices import WRITTEN_WITHIN_S, Voices, voice_folder
+from shared.storage_paths import job_folder, segments_folder
+from shared.store.ledger import Ledger
+from shared.store.voices import WRITTEN_WITHIN_S, Voices, voice_folder
 
 SWEEP_S = 10.0
 # A Redis that comes back without its last seconds, or a replica that was behind, has the job joined

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from shared.connection import connect
 from shared.errors import QueueError
-from shared.roster import Roster
 from shared.settings import Settings
+from shared.store.connection import connect
+from shared.store.workers import Roster
 from worker.identity import place_name
 
 

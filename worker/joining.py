@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from shared.audio.writers import Tags
 from shared.jobs import Job, Outline, SpokenSegment
-from shared.places import audio_key, chapter_key, timings_key
 from shared.storage import Storage, temporary_folder
+from shared.storage_paths import audio_key, chapter_key, timings_key
 from worker import audio
 
 

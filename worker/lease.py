@@ -13,9 +13,9 @@ from shared.announcer import Announcer
 from shared.background import BackgroundThread
 from shared.errors import Unavailable
 from shared.jobs import Claim
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.roster import Roster
+from shared.store.ledger import Ledger
+from shared.store.workers import Roster
 from worker.watchdog import Watchdog
 
 BEAT_S = 1.0

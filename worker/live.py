@@ -15,9 +15,9 @@ from redis import Redis
 
 from shared.audio.wav import to_pcm
 from shared.background import BackgroundThread
-from shared.connection import redis_errors
 from shared.jobs import Claim
-from shared.live import KEPT_S, MOST_ENTRIES, Heard, stream_key
+from shared.store.connection import redis_errors
+from shared.store.live_audio import KEPT_S, MOST_ENTRIES, Heard, stream_key
 from worker.engine.request import Samples
 from worker.insist import insist
 

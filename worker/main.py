@@ -12,15 +12,15 @@ from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
 from shared.announcer import Announcer
-from shared.connection import connect
 from shared.fitness import HealthChecks
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import SYNTHESISE, make_app, queue_name
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.voices import Voices
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.voices import Voices
+from shared.store.workers import Roster
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain

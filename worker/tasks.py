@@ -12,9 +12,9 @@ from threading import Event, Semaphore
 from shared.audio import encode_wav
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult
-from shared.ledger import Ledger
-from shared.places import segments_folder
 from shared.storage import Storage
+from shared.storage_paths import segments_folder
+from shared.store.ledger import Ledger
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Speech, SynthesisRequest

@@ -6,7 +6,7 @@ import logging
 
 from shared.errors import ObjectNotFound, Unavailable
 from shared.storage import Storage
-from shared.voices import Voices, prompt_key, voice_folder
+from shared.store.voices import Voices, prompt_key, voice_folder
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from api.documents import epub, markdown, plain
+from api.documents import epub, markdown
+from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
 from shared.document import Document
 

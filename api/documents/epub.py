@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import BinaryIO
 
-from api.documents import package
+from api.documents import opf as package
 from api.documents.archive import Archive
-from api.documents.draft import Draft
+from api.documents.builder import Draft
 from api.documents.xhtml import Reader
 from shared.document import Document
 

@@ -8,8 +8,8 @@ from typing import Any, BinaryIO
 
 import pyromark
 
-from api.documents import plain
-from api.documents.draft import Draft
+from api.documents import text as plain
+from api.documents.builder import Draft
 from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu
 from shared.document import Document

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from api.documents.draft import Draft
+from api.documents.builder import Draft
 from api.documents.encoding import decoded
 from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu

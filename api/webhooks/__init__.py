@@ -1,1 +1,1 @@
-"""Telling receivers, which clients name, how their jobs get on."""
+"""Webhooks: events delivered to the clients' servers, retried, and listed if they failed."""

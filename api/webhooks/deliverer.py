@@ -14,7 +14,7 @@ from api.webhooks.delivery import WITHIN_S
 from api.webhooks.retries import RETRIES_S, Answered, next_after_s
 from shared.background import BackgroundThread
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
-from shared.webhooks import Event, Events
+from shared.store.webhooks import Event, Events
 
 POLL_S = 0.5
 AT_ONCE = 32

@@ -8,14 +8,14 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api.deps import Services
-from api.job_schemas import JobObject
+from api.jobs.responses import JobObject
 from api.outbound import Outbound
+from api.services import Services
 from api.webhooks import signature
 from api.webhooks.retries import Answered
 from shared.errors import JobNotFound
 from shared.jobs import Status
-from shared.webhooks import Event, EventType
+from shared.store.webhooks import Event, EventType
 
 # From the look-up of the name to the head of the answer; its body is not read.
 WITHIN_S = 15.0

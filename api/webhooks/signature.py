@@ -7,7 +7,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from shared.webhook_secrets import PREFIX
+from shared.store.webhook_secrets import PREFIX
 
 
 def headers(message_id: str, timestamp: int, body: bytes, secrets: Sequence[str]) -> dict[str, str]:

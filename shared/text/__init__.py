@@ -10,9 +10,9 @@ from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Segment
 from shared.errors import InvalidRequest
 from shared.text.headings import headings
-from shared.text.normal import normalise, origins, squeeze
+from shared.text.normalise import normalise, origins, squeeze
 from shared.text.packing import cuts
-from shared.text.sections import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
+from shared.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
 
 __all__ = [
     "CHAPTER_PAUSE_S",

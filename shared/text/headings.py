@@ -9,7 +9,7 @@ import regex
 
 from shared.cpu_limit import check_cpu
 from shared.document import Chapter
-from shared.text.normal import BLANK_LINES, squeeze, visible
+from shared.text.normalise import BLANK_LINES, squeeze, visible
 
 MAX_HEADING_CHARS = 80
 

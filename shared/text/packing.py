@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from shared.cpu_limit import check_cpu
-from shared.text.breaks import breaks
+from shared.text.line_breaking import breaks
 from shared.text.sentences import SentenceEnds
 
 # A run of 500 marks or more is cut anywhere, since nothing of it is spoken. The first

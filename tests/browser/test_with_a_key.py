@@ -13,8 +13,8 @@ from processes import wait_until
 from sheet import Sheet, visit
 
 from client.local.stack import Stack
-from shared import keys
-from shared.connection import connect
+from shared.store import api_keys as keys
+from shared.store.connection import connect
 
 pytestmark = pytest.mark.refused
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import wrong_clock  # noqa: F401 - before whatever reads a clock
 
-from shared.ledger import Ledger
 from shared.storage import Storage
+from shared.store.ledger import Ledger
 from worker.__main__ import main
 from worker.engine.engine import Engine
 

@@ -19,7 +19,7 @@ from client.local.keeper import Keeper
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
-from shared.connection import connect
+from shared.store.connection import connect
 
 MODEL = "tiny-CustomVoice"
 DRAIN_S = 1.0

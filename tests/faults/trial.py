@@ -18,7 +18,7 @@ from client import Narrator
 from client.errors import NarrateError
 from client.job import ENDED, Job
 from client.retry import patiently
-from shared.keys import Keys
+from shared.store.api_keys import Keys
 
 QUICK = os.environ.get("QUICK") == "1"
 GREEDY = {"do_sample": False, "subtalker_dosample": False}

@@ -23,7 +23,7 @@ from client import Narrator
 from client.errors import JobFailed, ServerUnreachable
 from client.local.redis_server import RedisServer
 from client.local.stack import Stack
-from shared.connection import connect
+from shared.store.connection import connect
 
 pytestmark = pytest.mark.integration
 

@@ -6,9 +6,9 @@ from audio_files import recording
 from redis import Redis
 
 from shared.jobs import SegmentResult
-from shared.ledger import Ledger
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store.ledger import Ledger
 from worker.joining import join_job
 
 

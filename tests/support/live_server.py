@@ -10,7 +10,7 @@ import uvicorn
 from processes import wait_until
 
 from api.app import create_app
-from api.impatience import Impatient
+from api.http.header_timeout import Impatient
 from client.local.ports import free_port
 from shared.settings import Settings
 

@@ -6,7 +6,7 @@ from redis import Redis
 
 from shared.jobs import Task
 from shared.models import ModelCard
-from shared.roster import Roster
+from shared.store.workers import Roster
 
 
 def sign_in(redis: Redis, card: ModelCard) -> None:

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 from stub_runner import StubCodec, StubRunner
 
 from shared.announcer import Announcer
-from shared.connection import connect
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.workers import Roster
 from worker.engine.engine import Engine
 from worker.lease import Heartbeat
 from worker.live import Live

@@ -21,10 +21,10 @@ from redis import Redis
 from signed_in import sign_in
 
 from client.local.ports import free_port
-from shared.keys import Keys
 from shared.logs import OneLine
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.store.api_keys import Keys
 
 Line = dict[str, str]
 _PAIR = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')

@@ -15,12 +15,12 @@ from plain import plain
 from redis import Redis
 
 from client.local.redis_server import RedisServer
-from shared.admission import BEGUN_WITHIN_S, PART, Admission
-from shared.connection import connect
 from shared.errors import JobNotFound, NotAdmitted, Overloaded, QuotaExceeded, Unavailable
 from shared.jobs import SpeechSpec, Status
-from shared.ledger import Ledger
-from shared.limits import Idempotency, Limits
+from shared.store.admission import BEGUN_WITHIN_S, PART, Admission
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.limits import Idempotency, Limits
 
 MODEL = "tiny-CustomVoice"
 MANY = 2 * PART + 7

@@ -14,12 +14,12 @@ from redis import Redis
 from api.app import create_app
 from shared.errors import StaleClaim
 from shared.jobs import SegmentResult
-from shared.keys import Keys
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store.api_keys import Keys
+from shared.store.ledger import Ledger
+from shared.store.workers import Roster
 
 
 def recording(

@@ -12,13 +12,13 @@ from ledger_state import LedgerState
 from redis import Redis
 
 from api.app import create_app
-from shared.batches import Batches
 from shared.errors import Unavailable
 from shared.jobs import SegmentResult
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.roster import Roster
 from shared.settings import Settings
+from shared.store.batches import Batches
+from shared.store.ledger import Ledger
+from shared.store.workers import Roster
 
 JSONL = {"Content-Type": "application/jsonl"}
 

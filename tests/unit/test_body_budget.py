@@ -16,10 +16,10 @@ from processes import wait_until
 from redis import Redis
 from signed_in import sign_in
 
-from api import body_budget
-from shared.keys import Keys
+from api.http import body_budget
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.store.api_keys import Keys
 
 MIB = 2**20
 
@@ -30,7 +30,7 @@ def url(
 ) -> Iterator[str]:
     sign_in(redis, card)
     monkeypatch.setattr(body_budget, "WAIT_S", 0.3)
-    monkeypatch.setattr("shared.keys.FRESH_S", 0.0)
+    monkeypatch.setattr("shared.store.api_keys.FRESH_S", 0.0)
     bounds = {"max_body_bytes": 4 * MIB, "max_bodies_bytes": 8 * MIB, "max_input_chars": 4 * MIB}
     with serving(settings.model_copy(update=bounds)) as url:
         yield url

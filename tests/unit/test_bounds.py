@@ -19,9 +19,9 @@ from pydantic import TypeAdapter
 from redis import Redis
 from signed_in import sign_in
 
-from api import bounds
-from api.batching import RequestLine
-from api.bounds import MAX_JSON_TOKENS, check_json
+from api.batches.submit import RequestLine
+from api.http import bounds
+from api.http.bounds import MAX_JSON_TOKENS, check_json
 from shared.errors import InvalidRequest
 from shared.models import ModelCard
 from shared.settings import Settings

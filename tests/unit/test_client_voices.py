@@ -15,8 +15,8 @@ from client.cli import main
 from client.errors import NarrateError, RequestRefused
 from shared.jobs import Task
 from shared.models import ModelCard
-from shared.roster import Roster
 from shared.settings import Settings
+from shared.store.workers import Roster
 
 CONSENT = "Anna agreed"
 

@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 from finished import finish
 from redis import Redis
 
-from api import converting
-from shared.audio.decoding import decode
+from api.jobs import transcode as converting
+from api.voices.decoding import decode
 from shared.formats import Format
 from shared.settings import Settings
 

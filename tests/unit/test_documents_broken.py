@@ -12,7 +12,8 @@ from books import CONTAINER, NOVEL, Page, encryption, make_epub, xhtml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.documents import archive, package, read
+from api.documents import archive, read
+from api.documents import opf as package
 from api.documents import xhtml as pages
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia

@@ -4,7 +4,8 @@ import zipfile
 import pytest
 from books import NOVEL, Page, encryption, make_epub, xhtml
 
-from api.documents import archive, package, read
+from api.documents import archive, read
+from api.documents import opf as package
 from shared.document import Chapter, Document
 from shared.text import normalise
 

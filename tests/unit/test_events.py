@@ -12,7 +12,7 @@ from good import GOOD
 from redis import Redis
 
 from shared.jobs import SegmentResult
-from shared.ledger import Ledger
+from shared.store.ledger import Ledger
 
 TWO = GOOD | {"input": "One.\n\nTwo."}
 DONE = SegmentResult(key="k", samples=12_000)

@@ -21,12 +21,12 @@ from api.app import create_app
 from api.outbound import Outbound
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
-from shared import keys as keys_module
-from shared import webhooks
-from shared.keys import Keys, Scope
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.webhooks import Events
+from shared.store import api_keys as keys_module
+from shared.store import webhooks
+from shared.store.api_keys import Keys, Scope
+from shared.store.webhooks import Events
 
 FAILED = "/v1/webhooks/failed"
 Headers = dict[str, str]

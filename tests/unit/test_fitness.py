@@ -23,11 +23,11 @@ from s3_server import BUCKET, S3Server
 from api.app import create_app
 from client.local.redis_server import RedisServer
 from shared.checks import Check, Finding
-from shared.connection import connect
 from shared.errors import Misconfigured
 from shared.settings import Settings
 from shared.storage import MARKER, Storage
 from shared.storage_identity import KEY, adopt, agree, without_password
+from shared.store.connection import connect
 
 
 @pytest.fixture

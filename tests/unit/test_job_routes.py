@@ -17,9 +17,9 @@ from processes import wait_until
 from redis import Redis
 
 from shared.jobs import Priority, SegmentResult, SpeechSpec
-from shared.ledger import Ledger
-from shared.limits import Idempotency
 from shared.storage import Storage
+from shared.store.ledger import Ledger
+from shared.store.limits import Idempotency
 
 
 def submit(api: TestClient, **change: Any) -> str:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audio import encode_wav, writers
-from shared.audio.seams import FADE_SAMPLES
+from shared.audio.fades import FADE_SAMPLES
 from shared.errors import Unavailable
 from shared.formats import Format
 from shared.jobs import (
@@ -26,8 +26,8 @@ from shared.jobs import (
     Status,
     Task,
 )
-from shared.places import chapter_key, timings_key
 from shared.storage import Storage
+from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
 from worker import audio
 from worker.joining import join_job

@@ -26,13 +26,13 @@ from client import cli
 from client.local.data_folder import REDIS_URL
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared import keys as keys_module
-from shared.connection import connect
 from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import SegmentResult, SpeechSpec, Task
-from shared.keys import Keys, Quota, Scope
-from shared.ledger import Ledger
 from shared.settings import Settings
+from shared.store import api_keys as keys_module
+from shared.store.api_keys import Keys, Quota, Scope
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import pytest
 from plain import plain
 from redis import Redis
 
-from shared.connection import connect
 from shared.errors import (
     JobNotFound,
     KeyReused,
@@ -19,8 +18,9 @@ from shared.errors import (
     Unavailable,
 )
 from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
-from shared.ledger import Ledger
-from shared.limits import Idempotency, Limits
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.limits import Idempotency, Limits
 
 RESULT = SegmentResult(key="k", samples=24_000, batch_size=4)
 

@@ -8,8 +8,8 @@ from plain import plain
 from redis import Redis
 
 from shared.jobs import SpeechSpec
-from shared.ledger import Ledger
-from shared.webhooks import Events, EventType, Webhook
+from shared.store.ledger import Ledger
+from shared.store.webhooks import Events, EventType, Webhook
 
 MODEL = "tiny-CustomVoice"
 HOUR_S = 3_600

@@ -26,9 +26,9 @@ from redis import Redis
 
 from shared.errors import QueueError, QuotaExceeded, StaleClaim
 from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
-from shared.ledger import Ledger
-from shared.limits import Limits
-from shared.webhooks import Events, EventType, Webhook
+from shared.store.ledger import Ledger
+from shared.store.limits import Limits
+from shared.store.webhooks import Events, EventType, Webhook
 
 MAX_ATTEMPTS = 3
 LIMITS = Limits(open_segments=40, owner_jobs=4, owner_chars=300, owner_segments=9)

@@ -16,13 +16,13 @@ from plain import plain
 from redis import Redis
 from redis.commands.core import Script
 
-from shared.batches import Batches, BatchLine
-from shared.connection import connect
 from shared.document import Segment
 from shared.errors import NotAdmitted
 from shared.jobs import ChapterStart, Outline, SegmentResult, SpeechSpec
-from shared.ledger import Ledger
-from shared.queue_state import QueueState
+from shared.store.batches import Batches, BatchLine
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.queue_stats import QueueState
 
 MOST = 1_200
 MODEL = "tiny-CustomVoice"

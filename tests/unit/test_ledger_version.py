@@ -7,8 +7,8 @@ from redis import Redis
 
 from shared.checks import run_check
 from shared.errors import Misconfigured
-from shared.ledger_version import LEDGER_VERSION, agree
-from shared.redis_state import look_at_redis
+from shared.store.ledger_version import LEDGER_VERSION, agree
+from shared.store.redis_state import look_at_redis
 
 
 def test_versions_that_can_read_each_other_share_a_ledger(redis: Redis) -> None:

@@ -10,8 +10,8 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from shared.keys import Keys
 from shared.settings import Settings
+from shared.store.api_keys import Keys
 
 SHORT_PARAGRAPHS = "a\n\n" * 40
 

@@ -19,15 +19,15 @@ from redis import Redis
 from signed_in import sign_in
 
 from api.app import create_app
-from api.job_feeds import JobFeeds
-from api.rate_limit import RateLimit
-from shared.connection import connect
+from api.http.rate_limit import RateLimit
+from api.jobs.feeds import JobFeeds
 from shared.errors import TooManyRequests, Unavailable
 from shared.jobs import Status
-from shared.keys import Keys
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.store.api_keys import Keys
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_key_has_so_many_requests_a_second(
 
 def test_a_bucket_fills_again_and_buckets_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     now_s = 1_000.0
-    monkeypatch.setattr("api.rate_limit.time.monotonic", lambda: now_s)
+    monkeypatch.setattr("api.http.rate_limit.time.monotonic", lambda: now_s)
     limit = RateLimit(10)
     for _ in range(20):
         limit.take("ann")

@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from processes import wait_until
 from redis import Redis
 
-from api import listening
-from api.listening import Listener
+from api.speech import live_reader as listening
+from api.speech.live_reader import Listener
 from client.local.redis_server import RedisServer
 from shared.audio import Pcm, decode_wav, encode_wav
-from shared.audio.seams import FADE_SAMPLES, NOTHING, Seam, faded
+from shared.audio.fades import FADE_SAMPLES, NOTHING, Seam, faded
 from shared.audio.wav import to_pcm
-from shared.connection import connect_listeners
 from shared.document import Segment
 from shared.errors import JobNotFound, JobNotReady, SynthesisFailed
 from shared.jobs import Claim, SegmentResult, SpeechSpec, segment_id
-from shared.ledger import Ledger
-from shared.live import Heard, stream_key
-from shared.places import segments_folder
 from shared.storage import Storage
+from shared.storage_paths import segments_folder
+from shared.store.connection import connect_listeners
+from shared.store.ledger import Ledger
+from shared.store.live_audio import Heard, stream_key
 from worker.joining import join_job
 
 PAUSES = (0.01, 0.0, 0.3)

@@ -16,10 +16,10 @@ import pytest
 from processes import wait_until
 from redis import Redis
 
-from api.loopback import is_exposed
+from api.http.loopback import is_exposed
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared.keys import Keys
+from shared.store.api_keys import Keys
 
 
 def other_address(elsewhere: str) -> str | None:

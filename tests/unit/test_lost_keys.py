@@ -19,13 +19,13 @@ from s3_server import BUCKET, S3Server
 
 from api.__main__ import check_address
 from client.local.ports import free_port
-from shared import keys as keys_module
 from shared.errors import InvalidSetting, Unavailable
-from shared.key_mark import MARK, KeyMark
-from shared.keys import Keys
 from shared.settings import Settings
 from shared.storage import MARKER, Storage
 from shared.storage_identity import agree
+from shared.store import api_keys as keys_module
+from shared.store.api_keys import Keys
+from shared.store.key_mark import MARK, KeyMark
 
 
 @pytest.fixture(autouse=True)

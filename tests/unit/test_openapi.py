@@ -17,9 +17,9 @@ from redis import Redis
 from stub_worker import speaking
 
 from shared.jobs import Task
-from shared.keys import Keys
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.store.api_keys import Keys
 
 CASES = 2_000
 HOOKS = "openapi_hooks"

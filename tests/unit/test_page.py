@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from fastapi.testclient import TestClient
 
-from api.routes.page import FILES
+from api.web import FILES
 from shared.settings import Settings
 
 

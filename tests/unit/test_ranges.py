@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
-from api.limited_threads import LimitedThreads
-from api.ranges import Stored, send
+from api.http.limited_threads import LimitedThreads
+from api.http.stored_response import Stored, send
 from shared.storage import Storage
 
 CONTENT = bytes(range(100))

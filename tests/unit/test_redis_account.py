@@ -16,14 +16,14 @@ from stub_worker import speaking
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
-from shared.connection import connect
-from shared.keys import Keys
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.voices import Voices
+from shared.store.api_keys import Keys
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.voices import Voices
 from worker.expiry import Expiry
 
 DOCS = Path(__file__).parents[2] / "docs" / "redis.md"

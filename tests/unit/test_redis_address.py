@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import InvalidSetting
-from shared.redis_address import RedisAddress
 from shared.settings import Settings
+from shared.store.redis_address import RedisAddress
 
 SECRET = "hunter2"
 

@@ -21,9 +21,9 @@ from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.announcer import Announcer
-from shared.connection import connect, connect_listeners, redis_errors
 from shared.errors import Unavailable
 from shared.queue import make_app
+from shared.store.connection import connect, connect_listeners, redis_errors
 
 CONSUMER = Path(__file__).parents[1] / "support" / "consumer.py"
 SPIN = """

@@ -20,8 +20,8 @@ from redis.exceptions import RedisError
 from client.local.child import Child, stop
 from client.local.redis_server import RedisServer, find_program
 from shared.announcer import Announcer
-from shared.connection import connect, connect_listeners
 from shared.queue import make_app
+from shared.store.connection import connect, connect_listeners
 
 PASSWORD = "hunter2"
 

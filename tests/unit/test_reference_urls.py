@@ -14,8 +14,8 @@ from redis import Redis
 from api.app import create_app
 from shared.jobs import Task
 from shared.models import ModelCard
-from shared.roster import Roster
 from shared.settings import Settings
+from shared.store.workers import Roster
 
 
 class Recordings(BaseHTTPRequestHandler):

@@ -17,13 +17,13 @@ from api.app import create_app
 from client import cli
 from client.local.data_folder import REDIS_URL
 from client.local.redis_server import RedisServer
-from shared import roster as roster_module
 from shared.errors import ModelInUse, ModelNotFound
 from shared.jobs import SpeechSpec, Status
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.roster import SEEN, Roster, Served
 from shared.settings import Settings
+from shared.store import workers as roster_module
+from shared.store.ledger import Ledger
+from shared.store.workers import SEEN, Roster, Served
 
 TTL_S = 100.0
 

@@ -18,13 +18,14 @@ from good import GOOD
 from live_server import serving
 from redis import Redis
 
-from api import impatience, middleware
-from shared import keys
+from api.http import header_timeout as impatience
+from api.http import middleware
 from shared.jobs import Task
-from shared.keys import OPEN, Keys
 from shared.models import ModelCard
-from shared.roster import Roster
 from shared.settings import Settings
+from shared.store import api_keys as keys
+from shared.store.api_keys import OPEN, Keys
+from shared.store.workers import Roster
 
 LIMIT = 2_000_000
 HUGE = 100 * 2**20

@@ -10,9 +10,9 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from api.security_headers import SECURITY_HEADERS, secured
-from shared.keys import Keys
+from api.http.security_headers import SECURITY_HEADERS, secured
 from shared.settings import Settings
+from shared.store.api_keys import Keys
 
 
 def check(answer: Any) -> None:
@@ -55,7 +55,7 @@ def test_every_answer_has_the_headers(
         check(answer)
         seen.add(answer.status_code)
     Keys(redis).create("phone")
-    monkeypatch.setattr("shared.keys.FRESH_S", 0.0)
+    monkeypatch.setattr("shared.store.api_keys.FRESH_S", 0.0)
     refused = api.get("/v1/jobs")
     check(refused)
     assert seen | {refused.status_code} >= {200, 202, 304, 400, 401, 404, 405, 409, 413}

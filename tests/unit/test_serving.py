@@ -14,7 +14,7 @@ import httpx
 import pytest
 from processes import wait_until
 
-from api.serving import Place
+from api.http.server import Place
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 

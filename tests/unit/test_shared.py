@@ -10,9 +10,9 @@ from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
 from shared.queue import make_app
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store.workers import Roster
 
 
 @pytest.mark.parametrize(

@@ -22,16 +22,16 @@ from redis import Redis
 from stub_runner import StubRunner
 
 from api.app import create_app
-from api.openai_names import VOICES
-from api.requests import CustomVoice, VoiceClone, VoiceDesign
-from api.speaking import job_request
-from api.speech_requests import SpeechRequest
+from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
+from api.speech.admission import job_request
+from api.speech.openai_aliases import VOICES
+from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.jobs import Status, Task
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.roster import ServedModel
 from shared.settings import Settings
+from shared.store.ledger import Ledger
+from shared.store.workers import ServedModel
 from worker.tasks import SegmentTask
 
 pytestmark = pytest.mark.usefixtures("api")  # its workers, too

@@ -19,9 +19,9 @@ from signed_in import sign_in
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from api.access_log import note, noting
 from api.app import create_app
-from api.splitting import LONG_BYTES, Splitter
+from api.http.access_log import note, noting
+from api.jobs.splitting import LONG_BYTES, Splitter
 from client.local.redis_server import RedisServer
 from shared.cpu_limit import check_cpu, cpu_limit
 from shared.errors import SplitterBusy, TooComplex

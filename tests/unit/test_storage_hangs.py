@@ -25,7 +25,7 @@ from s3_server import BUCKET, S3Server
 from signed_in import sign_in
 
 from api.app import create_app
-from api.limited_threads import STORAGE_THREADS, LimitedThreads
+from api.http.limited_threads import STORAGE_THREADS, LimitedThreads
 from shared.errors import Unavailable
 from shared.models import ModelCard
 from shared.settings import Settings

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from api.speech.encoder import SoundStream
 from shared.audio import Pcm
-from shared.audio.streams import SoundStream
 from shared.formats import SpeechFormat
 
 RATE, CHUNK = 24_000, 4 * 1_920

@@ -18,9 +18,9 @@ from signed_in import sign_in
 from api.app import create_app
 from shared.formats import Format
 from shared.models import ModelCard
-from shared.places import audio_key, chapter_key, reference_key, timings_key
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.storage_paths import audio_key, chapter_key, reference_key, timings_key
 
 FORM = {"task": "custom_voice", "voice": "vivian"}
 BOOK = "Alice was tired.\n\n# Down\n\nShe fell.\n\n# Up\n\nShe rose."

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.subtitles import LINE, LINES, _width, cues, srt, vtt
+from api.jobs.subtitles import LINE, LINES, _width, cues, srt, vtt
 from shared.timings import SegmentTiming, Timings
 
 

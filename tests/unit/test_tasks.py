@@ -17,9 +17,9 @@ from client.local.redis_server import RedisServer
 from shared.audio import decode_wav
 from shared.errors import Unavailable
 from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
-from shared.ledger import Ledger
-from shared.live import KEPT_S, Heard, stream_key
 from shared.storage import Storage
+from shared.store.ledger import Ledger
+from shared.store.live_audio import KEPT_S, Heard, stream_key
 from worker import insist, live
 from worker.engine.engine import Engine
 from worker.live import MOST_WAITING, Live

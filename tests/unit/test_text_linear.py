@@ -17,11 +17,11 @@ import regex
 import api
 import shared
 from api import documents
+from api.jobs.subtitles import srt
 from shared.errors import QueueError
-from shared.subtitles import srt
 from shared.text import headings, normalise, split
 from shared.text.clusters import CLUSTER
-from shared.text.normal import origins, squeeze
+from shared.text.normalise import origins, squeeze
 from shared.text.quotations import quotations
 from shared.timings import SegmentTiming, Timings
 
@@ -32,10 +32,10 @@ SLOW_S = 1e-6
 # Patterns that are never looked for within a text, and those that see 240 characters at the most.
 WHOLE = {
     "api.keys.OWNER",
-    "api.middleware._SAFE_ID",
+    "api.http.middleware._SAFE_ID",
     "api.outbound.urls._NAME",
-    "api.ranges._RANGE",
-    "api.waiting._DURATION",
+    "api.http.stored_response._RANGE",
+    "api.http.prefer._DURATION",
     "shared.text.sentences._SHORT",
 }
 SHORT = {"shared.text.headings._HEADING", "shared.text.headings._NO_TITLE"}
@@ -81,7 +81,9 @@ def units(pattern: str) -> Iterator[str]:
 
 
 def test_there_are_patterns() -> None:
-    assert {"shared.text.breaks._BREAK", "shared.text.quotations._QUOTATION"} <= set(PATTERNS)
+    assert {"shared.text.line_breaking._BREAK", "shared.text.quotations._QUOTATION"} <= set(
+        PATTERNS
+    )
 
 
 @pytest.mark.parametrize("name", sorted(set(PATTERNS) - SHORT))

@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 
 from shared.errors import ObjectNotFound, Unavailable
 from shared.storage import Storage
-from shared.voices import Voice, Voices, prompt_key, voice_folder
+from shared.store.voices import Voice, Voices, prompt_key, voice_folder
 from worker.engine import prompt_file
 from worker.engine.assemble import assemble
 from worker.engine.engine import Engine

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from api.recording import Recording, make_good
+from api.voices.recording import Recording, make_good
 from shared.errors import InvalidRequest
 
 MOST_S = 60.0

@@ -15,21 +15,21 @@ from fastapi.testclient import TestClient
 from good import GOOD
 from redis import Redis
 
-from api import speaking
 from api.app import create_app
-from api.sender import Sender
-from api.speech_requests import SpeechRequest
-from shared import keys as keys_module
+from api.auth import Sender
+from api.speech import admission as speaking
+from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import Task
-from shared.keys import Keys, Scope
-from shared.ledger import Ledger
 from shared.models import ModelCard
-from shared.places import reference_key
-from shared.roster import Roster
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.voices import WRITTEN_WITHIN_S, Voice, Voices, recording_key, voice_folder
+from shared.storage_paths import reference_key
+from shared.store import api_keys as keys_module
+from shared.store.api_keys import Keys, Scope
+from shared.store.ledger import Ledger
+from shared.store.voices import WRITTEN_WITHIN_S, Voice, Voices, recording_key, voice_folder
+from shared.store.workers import Roster
 from worker.expiry import Expiry
 
 URL = "/v1/audio/voices"

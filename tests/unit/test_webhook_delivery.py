@@ -24,16 +24,16 @@ from redis import Redis
 from standardwebhooks import Webhook as Verifier
 
 from api.app import create_app
-from api.deps import Services
 from api.outbound import Outbound
+from api.services import Services
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
 from api.webhooks.retries import Answered
-from shared.connection import connect
 from shared.jobs import SegmentResult, SpeechSpec
-from shared.ledger import Ledger
 from shared.settings import Settings
-from shared.webhooks import ENDS, Events, Webhook
+from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.webhooks import ENDS, Events, Webhook
 
 SOON = (0.01, 0.01)
 Start = Callable[..., Deliverer]
@@ -231,12 +231,12 @@ def test_several_processes_share_the_work(
 
 CHILD = """
 import functools, sys, time
-from api.deps import Services
+from api.services import Services
 from api.outbound import Outbound
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
 from shared.settings import Settings
-from shared.webhooks import Events
+from shared.store.webhooks import Events
 
 services = Services.open(Settings.load())
 send = functools.partial(deliver, services=services, outbound=Outbound(private=True))

@@ -24,12 +24,12 @@ from api.app import create_app
 from api.webhooks import signature
 from api.webhooks.retries import JITTER, RETRIES_S, Answered, next_after_s
 from shared.jobs import SegmentResult, SpeechSpec
-from shared.keys import Keys
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.webhook_secrets import MOST_IN_USE, Secrets
-from shared.webhooks import ENDS, Events, EventType, Webhook
+from shared.store.api_keys import Keys
+from shared.store.ledger import Ledger
+from shared.store.webhook_secrets import MOST_IN_USE, Secrets
+from shared.store.webhooks import ENDS, Events, EventType, Webhook
 
 SECRET = "/v1/webhooks/default/secret"
 HOOK = "https://receiver.example/hook?token=hidden"

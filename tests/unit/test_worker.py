@@ -17,10 +17,10 @@ from redis import Redis
 from client.local.redis_server import RedisServer
 from shared.announcer import Announcer
 from shared.jobs import Claim, SpeechSpec, Status
-from shared.ledger import Ledger
 from shared.models import ModelCard
 from shared.queue import make_app
-from shared.roster import Roster
+from shared.store.ledger import Ledger
+from shared.store.workers import Roster
 from worker import lease, watchdog
 from worker.identity import place_name, worker_name
 from worker.lease import Heartbeat

@@ -19,11 +19,11 @@ from client.local.redis_server import RedisServer
 from shared import background
 from shared.errors import Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
-from shared.ledger import Ledger
-from shared.places import job_folder, segments_folder
-from shared.redis_address import RedisAddress
 from shared.storage import Storage
-from shared.voices import Voices
+from shared.storage_paths import job_folder, segments_folder
+from shared.store.ledger import Ledger
+from shared.store.redis_address import RedisAddress
+from shared.store.voices import Voices
 from worker import expiry as expiry_module
 from worker import insist as insist_module
 from worker import transport

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.audio.seams import faded, pause_samples
+from shared.audio.fades import faded, pause_samples
 from shared.audio.wav import decode_wav
 from shared.audio.writers import Tags, open_writer
 from shared.formats import Format

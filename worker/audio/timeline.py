@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from shared.audio.seams import pause_samples
+from shared.audio.fades import pause_samples
 from shared.jobs import SAMPLE_RATE, Outline, SpokenSegment
 from shared.timings import ChapterTiming, SegmentTiming, Timings
 

@@ -1,0 +1,189 @@
+"""Who sends a request, what they may do, and whether it was sent before."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
+from starlette.concurrency import run_in_threadpool
+
+from api.http.access_log import note
+from api.http.headers import idempotency_key
+from api.services import services_of
+from shared.errors import Forbidden, Unauthenticated
+from shared.jobs import PUBLIC
+from shared.settings import Settings
+from shared.store.api_keys import Key, KeyTable, Quota, Scope
+from shared.store.limits import NO_LIMIT, Limits
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """The owner of what is sent, and the client's own name for this request, if it gave one.
+
+    Without a `key` the server is open: all senders are one owner, whatever token they send.
+    """
+
+    owner: str
+    key: Key | None = None
+    idempotency_key: str | None = None
+
+    @property
+    def tenant(self) -> str | None:
+        """Whose records are seen; None: everybody's."""
+        return self.owner if self.key else None
+
+    @property
+    def space(self) -> str:
+        """Whose names for jobs and voices these are."""
+        return self.tenant or PUBLIC
+
+    def once(self, key: str) -> Sender:
+        """The same sender with a name for this request, after which it is known again."""
+        return replace(self, idempotency_key=key)
+
+    def sees(self, owner: str) -> bool:
+        """Whether what belongs to `owner` is there for this sender."""
+        return self.tenant in (None, owner)
+
+    def limits(self, settings: Settings) -> Limits:
+        """How much may be accepted of this sender: what its key says, else what settings say."""
+        quota = self.key.quota if self.key else Quota()
+        return Limits(
+            open_segments=settings.max_open_segments,
+            owner_jobs=quota.open_jobs or settings.max_open_jobs,
+            owner_chars=settings.max_open_chars,
+            owner_segments=settings.max_owner_segments,
+            owner_bytes=settings.max_open_bytes,
+            day_chars=quota.chars_per_day or NO_LIMIT,
+            day_audio_s=quota.audio_s_per_day or NO_LIMIT,
+        )
+
+
+class Authenticate(HTTPBearer):
+    """Reads the key, before anything else is read.
+
+    Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
+
+    One dependency, and a part of the description, since every request pays for it.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            auto_error=False,
+            scheme_name="key",
+            description="A key of `narrate keys create`; none is asked for until there is one.",
+        )
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
+        """Who sends this request."""
+        return await self.sender(request)
+
+    async def sender(self, request: Request) -> Sender:
+        """The same, for kinds of this to add to."""
+        services = services_of(request)
+        token, table = _token(request), services.keys.fresh
+        if table is None:
+            table = await run_in_threadpool(services.keys.look)
+        if services.settings.auth != "required" and not table.required:
+            _refuse_strange_pages(request, services.settings)
+            note(owner=PUBLIC)
+            return Sender(PUBLIC)
+        key = _key(token, table)
+        note(owner=key.owner, key=key.id)
+        services.rate_limit.take(key.owner)
+        if self._scope not in key.scopes:
+            has = ", ".join(key.scopes)
+            raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
+        return Sender(key.owner, key)
+
+
+class AuthenticateOnce(Authenticate):
+    """Reads the client's name for the request, too."""
+
+    async def sender(self, request: Request) -> Sender:
+        """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
+        sender, key = await super().sender(request), idempotency_key(request)
+        return sender.once(f"key:{key}") if key else sender
+
+
+Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
+Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
+Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
+From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
+
+
+async def _listen_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
+        yield
+
+
+async def _listen_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
+        yield
+
+
+async def _listen_once(sender: From, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(sender.tenant):
+        yield
+
+
+# For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
+READING_LISTENER, SPEAKING_LISTENER, SENDING_LISTENER = map(
+    Depends, (_listen_to_read, _listen_to_speak, _listen_once)
+)
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def _key(token: str, table: KeyTable) -> Key:
+    if not token:
+        raise Unauthenticated("send a key: Authorization: Bearer tts_…")
+    key = table.find(token)
+    if key is None:
+        if (known := table.id_of(token)) is not None:
+            note(key=known)
+        raise Unauthenticated("this key is not known here, or was revoked")
+    return key
+
+
+def _refuse_strange_pages(request: Request, settings: Settings) -> None:
+    """On an open server, a web page from elsewhere must not send for who looks at it.
+
+    Nor under a name of its own that leads here (DNS rebinding).
+    """
+    host = request.headers.get("host", "")
+    if not _is_known(host, settings.hosts):
+        raise Forbidden(
+            f"without keys, the server answers to no name {host[:100]!r} that HOSTS does not list"
+        )
+    origin = request.headers.get("origin")
+    is_strange = origin is not None and origin.partition("://")[2] != host
+    is_strange |= request.headers.get("sec-fetch-site") == "cross-site"
+    if is_strange and request.method not in SAFE:
+        raise Forbidden("a page of elsewhere may send nothing to a server without keys")
+
+
+@lru_cache(1_024)
+def _is_known(host: str, hosts: str) -> bool:
+    """Whether a host is in our list, or nobody can have registered it: an address, or a word."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if "." not in name or name.endswith(".localhost") or name in hosts.split():
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

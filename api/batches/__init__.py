@@ -1,0 +1,1 @@
+"""Batches: many jobs submitted in one file."""

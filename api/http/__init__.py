@@ -1,0 +1,1 @@
+"""HTTP beneath the routes: server, middleware, bodies, waiting, stored answers, OpenAPI texts."""

@@ -1,0 +1,160 @@
+"""The layers around every request: an id, and a largest body."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import errors
+from api.http import access_log
+from api.http.body_budget import BodyBudget, HeldBody
+from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
+from api.http.security_headers import secured
+from shared.errors import BodiesFull
+
+_log = logging.getLogger(__name__)
+# A body on a line of a bad telephone comes faster.
+PATIENCE_S, SLOWEST = 30.0, 4_000
+_SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class RequestId:
+    """The outermost layer: an id, the security headers and a line in the log for every request.
+
+    The `x-request-id` is the client's own if it sent a plain one. An unexpected error ends here, so
+    that its 500 has all three.
+    """
+
+    def __init__(self, app: ASGIApp, *, log_requests: bool = True) -> None:
+        self._app = app
+        self._log_requests = log_requests
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        asked = Headers(scope=scope).get("x-request-id", "")
+        request_id = asked if _SAFE_ID.fullmatch(asked) else uuid.uuid4().hex
+        begun_s, status = time.perf_counter(), access_log.CLIENT_GONE
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*secured(message["headers"]), (b"x-request-id", request_id.encode())]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        with access_log.noting(request_id) as notes:
+            try:
+                await self._served(scope, receive, send_with_headers)
+            except Exception:
+                if status != access_log.CLIENT_GONE:
+                    raise
+                _log.exception("Request %s failed", request_id)
+                answer = errors.response(500, "something went wrong on our side", "internal_error")
+                await answer(scope, receive, send_with_headers)
+            finally:
+                took_s = time.perf_counter() - begun_s
+                wanted = self._log_requests
+                access_log.log_request(scope, notes, status, took_s, is_wanted=wanted)
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])
+        if len(scope["headers"]) <= MAX_HEADERS and size <= MAX_HEAD_BYTES:
+            return await self._app(scope, receive, send)
+        said = (
+            f"the request has more than {MAX_HEADERS} headers or {MAX_HEAD_BYTES:,} bytes of them"
+        )
+        answer = errors.response(431, said, "request_header_fields_too_large")
+        await answer(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole.
+
+    And 408 to one that does not come: it has `PATIENCE_S`, and a second for each `SLOWEST` bytes.
+    And 503 to one for which there is no room beside those of other requests.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, budget: BodyBudget) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._budget = budget
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or refuse it."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        declared = Headers(scope=scope).get("content-length", "0")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            return await self._refuse(scope, receive, send)
+        with self._budget.body() as body:
+            await self._counted(body, scope, receive, send)
+
+    async def _counted(self, body: HeldBody, scope: Scope, receive: Receive, send: Send) -> None:
+        received, is_whole, begun_s = 0, False, time.monotonic()
+
+        async def receive_counted() -> Message:
+            nonlocal received, is_whole
+            if is_whole:
+                return await receive()  # the end of the connection, which may take its time
+            left_s = begun_s + PATIENCE_S + received / SLOWEST - time.monotonic()
+            try:
+                async with asyncio.timeout(max(0, left_s)):
+                    message = await receive()
+            except TimeoutError:
+                raise _TooSlow from None
+            is_whole = not message.get("more_body")
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise _TooLarge
+            try:
+                await body.take(len(message.get("body", b"")), access_log.noted_owner())
+            except BodiesFull as error:
+                raise _NoRoom(error) from None
+            return message
+
+        try:
+            await self._app(scope, receive_counted, send)
+        except _TooLarge:
+            await self._refuse(scope, receive, send)
+        except _TooSlow:
+            answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
+            await _and_hang_up(answer)(scope, receive, send)
+        except _NoRoom as refused:
+            await _and_hang_up(errors.refusal(refused.error))(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"the body is larger than {self._max_bytes:,} bytes"
+        answer = errors.response(413, message, "body_too_large", "body")
+        await _and_hang_up(answer)(scope, receive, send)
+
+
+def _and_hang_up(answer: Response) -> Response:
+    """Else all that is still to come would be received, and thrown away."""
+    answer.headers["Connection"] = "close"
+    return answer
+
+
+class _TooLarge(BaseException):
+    """A body over the limit; passes through FastAPI's own handling of body errors."""
+
+
+class _TooSlow(BaseException):
+    """A body that did not come in time; passes through like `_TooLarge`."""
+
+
+class _NoRoom(BaseException):
+    """A body without room beside those of others; passes through like `_TooLarge`."""
+
+    def __init__(self, error: BodiesFull) -> None:
+        super().__init__(error.message)
+        self.error = error

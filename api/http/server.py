@@ -1,0 +1,131 @@
+"""uvicorn as we run it; of several processes, each has its share of the connections."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Self
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from api.http.bounds import MAX_HEAD_BYTES
+from api.http.header_timeout import Impatient
+
+# Who listens to events would stay for as long as its job takes.
+LONGEST_GOODBYE_S = 5
+STARTUP_FAILURE = 3  # uvicorn's exit code of a process whose application did not start
+
+
+def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
+    """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in so many processes.
+
+    Exits with 1 if the address cannot be listened on or the application does not start.
+    """
+    options |= {"http": Impatient, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
+    is_shared = workers > 1 and sys.platform == "linux"
+    try:
+        check_free(host, port)
+        place = Place.take(host, port) if is_shared else None
+    except OSError as error:
+        sys.exit(f"error: {host}:{port} cannot be listened on: {error.strerror}")
+    config = uvicorn.Config(app, host=host, port=port, workers=workers, **options)
+    if place is not None:
+        started = Processes(config, [place]).serve()
+    elif workers > 1:
+        started = Processes(config, [config.bind_socket()]).serve()
+    else:
+        started = Server(config).serve_until_told()
+    if not started:
+        sys.exit(1)
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise `OSError` if nothing could listen there."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as probe:
+            # As servers do: a port whose last connections still linger in TIME_WAIT is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(address)
+
+
+class Server(uvicorn.Server):
+    """One process. uvicorn's own would end by the very signal, as if nothing had been handled."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    _was_told = False
+
+    def serve_until_told(self) -> bool:
+        """Serve until a signal; False if it never began to."""
+        try:
+            self.run()
+        except SystemExit:  # with uvicorn's own code; it has logged why
+            return False
+        return self.started or self._was_told
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop at a signal; the second Ctrl-C waits for nothing more."""
+        before = {number: signal.signal(number, self.handle_exit) for number in self.SIGNALS}
+        try:
+            yield
+        finally:
+            for number, action in before.items():
+                signal.signal(number, action)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note that a signal came."""
+        self._was_told = True
+        super().handle_exit(sig, frame)
+
+
+class Processes(Multiprocess):
+    """Several processes, and this one, which starts those anew that end."""
+
+    def serve(self) -> bool:
+        """Serve until a signal; False if the application could not start."""
+        self.run()
+        return all(process.exitcode != STARTUP_FAILURE for process in self.processes)
+
+    def handle_hup(self) -> None:
+        """Stop: the terminal is gone. uvicorn's own would start every process anew."""
+        self.handle_term()
+
+
+class Place(socket.socket):
+    """An address where each process that it is sent to listens with a socket of its own.
+
+    Linux then deals connections out. With one socket for all, who wakes first is given a whole
+    burst of them, and with kept connections all work, while the others have none. The price: what
+    was dealt to a process that dies before it could accept it is reset.
+    """
+
+    @classmethod
+    def take(cls, host: str, port: int) -> Self:
+        """Bind it; raises `OSError`, also if others listen there who would share it."""
+        family, address = socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)
+        with socket.socket(family) as alone:
+            alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            alone.bind(address)
+        return cls.at(family, address)
+
+    @classmethod
+    def at(cls, family: int, address: Any) -> Self:
+        """A socket at that address, whoever else has one there."""
+        place = cls(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        place.bind(address)
+        return place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a new process makes of it."""
+        return Place.at, (self.family, self.getsockname())

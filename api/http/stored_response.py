@@ -1,0 +1,133 @@
+"""Stored objects as answers: whole, in part, or not at all if the client has them (RFC 9110)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.types import Send
+
+from api import errors
+from api.http.limited_threads import LimitedThreads
+from shared.errors import QueueError, Unavailable
+from shared.storage import Storage, StoredObject, pieces
+
+# Between the tries to read a piece of a download that has begun.
+PAUSES_S = (0.5, 2.0)
+_log = logging.getLogger(__name__)
+# Possessive: two runs of spaces side by side would be shared out in every way there is.
+_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", re.I)
+
+
+class Span(NamedTuple):
+    """Bytes from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+class Stored(NamedTuple):
+    """An object, and the threads that wait for it."""
+
+    key: str
+    storage: Storage
+    threads: LimitedThreads
+
+    async def look(self) -> StoredObject:
+        """Its size and tag; raises `ObjectNotFound`."""
+        return await self.threads.run(self.storage.look, self.key)
+
+    async def read(self, start: int, end: int) -> bytes:
+        """Its bytes from `start` to before `end`."""
+        return await self.threads.run(self.storage.read, self.key, start, end)
+
+
+class StoredResponse(StreamingResponse):
+    """Sent piece by piece; it is broken off if the storage fails in the middle.
+
+    Less is sent than `Content-Length` says, so that no client takes a part for the whole.
+    """
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the headers and the pieces."""
+        try:
+            await super().stream_response(send)
+        except QueueError as error:
+            # The server closes a connection whose answer is not complete.
+            _log.warning("A download is broken off: %s", error)
+
+
+async def send(request: Request, content: Stored, *, media_type: str, name: str) -> Response:
+    """Answer with an object, or the part of it that was asked for.
+
+    Several parts at once are answered with the whole, as the RFC allows. Raises `ObjectNotFound`
+    and `Unavailable`, unless the first piece could be read.
+    """
+    found = await content.look()
+    size, etag = found.size_bytes, f'"{found.etag.strip(chr(34))}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
+    if has(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    span = _span(request, etag, size)
+    if span is not None and span.start >= span.end:
+        said = f"the file has {size:,} bytes"
+        told = {"Content-Range": f"bytes */{size}"}
+        return errors.response(416, said, "range_not_satisfiable", "Range", **told)
+    start, end = span or (0, size)
+    headers |= {
+        "Content-Length": str(end - start),
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    if span:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    status = 206 if span else 200
+    if request.method == "HEAD" or not size:
+        return Response(None, status, headers, media_type)
+    first, *others = pieces(start, end)
+    begun = await content.read(*first)
+    return StoredResponse(_content(begun, content, others), status, headers, media_type)
+
+
+async def _content(
+    begun: bytes, content: Stored, others: list[tuple[int, int]]
+) -> AsyncIterator[bytes]:
+    yield begun
+    for piece in others:
+        yield await _read(content, piece)
+
+
+async def _read(content: Stored, piece: tuple[int, int]) -> bytes:
+    """A later piece, for which a storage that is away has some more time."""
+    for pause_s in PAUSES_S:
+        try:
+            return await content.read(*piece)
+        except Unavailable:
+            await asyncio.sleep(pause_s)
+    return await content.read(*piece)
+
+
+def _span(request: Request, etag: str, size: int) -> Span | None:
+    """The part that is asked for; None: the whole. An empty one cannot be had."""
+    found = _RANGE.fullmatch(request.headers.get("range", ""))
+    condition = request.headers.get("if-range")
+    if found is None or request.method != "GET" or condition not in (None, etag):
+        return None
+    first, last = found.groups()
+    if not first:
+        return Span(max(0, size - int(last)), size) if last else None
+    if last and int(last) < int(first):
+        return None  # no range at all, and to be passed over
+    return Span(int(first), min(size, int(last) + 1) if last else size)
+
+
+def has(condition: str | None, etag: str) -> bool:
+    """Whether an `If-None-Match` says that the client has it."""
+    if condition is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]
+    return etag in tags or "*" in tags

@@ -1,0 +1,1 @@
+"""Jobs: submitted, polled, listed, followed, cancelled and deleted, with their results."""

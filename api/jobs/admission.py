@@ -1,0 +1,191 @@
+"""From a request to an admitted job: every check that needs more than the request itself."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from bisect import bisect_left
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from api.auth import Sender
+from api.jobs import clone_source as cloning
+from api.jobs.clone_source import Cloned
+from api.jobs.model_selection import fit
+from api.jobs.requests import JobRequest, VoiceClone
+from api.jobs.segments import segments_of
+from api.jobs.submission import Submission
+from api.jobs.webhook_target import webhook_of
+from api.services import Services
+from shared.document import Segment
+from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
+from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, new_job_id
+from shared.storage_paths import job_folder, reference_key
+from shared.store.ledger import name_key
+from shared.store.limits import Idempotency
+from shared.store.webhooks import Webhook
+from shared.store.workers import ServedModel
+
+# They are read with the job at each poll.
+MAX_CHAPTERS = 2_000
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A submission that nothing is wrong with, as it would be spoken."""
+
+    request: JobRequest
+    spec: SpeechSpec
+    segments: list[Segment]
+    outline: Outline
+    cloned: Cloned | None = None
+    live: BaseModel | None = None
+    webhook: Webhook | None = None
+
+    @property
+    def has_files(self) -> bool:
+        """True if something of it goes into the storage."""
+        return self.cloned is not None
+
+
+def check(
+    sent: Submission, services: Services, served: list[ServedModel], sender: Sender
+) -> CheckedJob:
+    """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
+    request, settings = sent.request, services.settings
+    spec = fit(request, served)
+    segments = sent.segments or segments_of(request, sent.document, settings)
+    cloned = cloning.check(request, services, sender) if isinstance(request, VoiceClone) else None
+    return CheckedJob(
+        request,
+        _live(spec) if sent.live else spec,
+        segments,
+        outline=_outline(sent, segments),
+        cloned=cloned,
+        live=sent.live,
+        webhook=webhook_of(request, settings),
+    )
+
+
+def _live(spec: SpeechSpec) -> SpeechSpec:
+    """With a seed, so that another attempt says the same to whoever has heard some of it."""
+    seed = secrets.randbits(32) if spec.seed is None else spec.seed
+    return spec.model_copy(update={"live": True, "seed": seed})
+
+
+def admit(
+    job: CheckedJob,
+    services: Services,
+    sender: Sender,
+    *,
+    batch: str | None = None,
+    name: str | None = None,
+    cancel_after_s: float | None = None,
+) -> Job:
+    """Admit a job and tell the workers; what was sent before is the job of before.
+
+    `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it cannot
+    be queued now, and `InvalidRequest` if its voice was deleted in between.
+    """
+    job_id = new_job_id()
+    try:
+        spec, size_bytes = _with_recording(job, job_id, services)
+        accepted = services.ledger.admit(
+            job_id,
+            spec,
+            job.segments,
+            outline=job.outline,
+            owner=sender.owner,
+            limits=sender.limits(services.settings),
+            idempotency=_idempotency(job.live or job.request, sender, name),
+            batch=batch,
+            name=name,
+            priority=job.request.priority,
+            cancel_after_s=cancel_after_s,
+            webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
+            size_bytes=size_bytes,
+        )
+    except (Busy, KeyReused, InvalidRequest, NotAdmitted):
+        _discard(job, job_id, services)
+        raise
+    if accepted != job_id:
+        _discard(job, job_id, services)
+        return services.ledger.job(accepted)
+    services.announcer.announce(job.spec.model, len(job.segments))
+    # It is accepted: whether Redis can still be asked after it is of no account.
+    return _accepted(job, job_id, spec, sender.owner, name, cancel_after_s)
+
+
+def _accepted(
+    job: CheckedJob,
+    job_id: str,
+    spec: SpeechSpec,
+    owner: str,
+    name: str | None,
+    cancel_after_s: float | None,
+) -> Job:
+    """The job as it stands in the ledger now."""
+    now_s = time.time()
+    return Job(
+        id=job_id,
+        owner=owner,
+        name=name,
+        priority=job.request.priority,
+        status=Status.QUEUED,
+        spec=spec,
+        outline=job.outline,
+        seen_at=now_s,
+        created_at=now_s,
+        cancel_at=now_s + cancel_after_s if cancel_after_s else None,
+        total=len(job.segments),
+        webhook=job.request.webhook,
+    )
+
+
+def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:
+    """The spec and the bytes of its recording, stored first, since a worker may need it at once."""
+    if job.cloned is None:
+        return job.spec, 0
+    stored, size_bytes = cloning.store(job.cloned, reference_key(job_id), services)
+    return job.spec.model_copy(update={"reference": stored}), size_bytes
+
+
+def _discard(job: CheckedJob, job_id: str, services: Services) -> None:
+    """Remove the files of a job that was not admitted; a file too many does no harm."""
+    if not job.has_files:
+        return
+    with suppress(Unavailable):
+        services.storage.delete_folder(job_folder(job_id))
+
+
+def _idempotency(request: BaseModel, sender: Sender, name: str | None) -> Idempotency | None:
+    key = name_key(name) if name else sender.idempotency_key
+    if key is None:
+        return None
+    body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    return Idempotency(key, body)
+
+
+def _outline(sent: Submission, segments: list[Segment]) -> Outline:
+    """Each chapter begins with the first segment that has some of it; empty ones are left out."""
+    starts, book = [segment.start for segment in segments], sent.document
+    starts[0] = segments[0].end - 1  # what is not spoken before the first heading is in its range
+    chapters: dict[int, str] = {}
+    for chapter in book.chapters:
+        first = bisect_left(starts, chapter.start)
+        if first < len(segments):
+            chapters[first] = chapter.title
+    if len(chapters) > MAX_CHAPTERS:
+        raise InvalidRequest(
+            f"the text has {len(chapters):,} chapters; the most is {MAX_CHAPTERS:,}: send it in "
+            "parts",
+            param="input",
+        )
+    return Outline(
+        title=sent.request.title or book.title,
+        author=sent.request.author or book.author,
+        chapters=tuple(ChapterStart(title, first) for first, title in chapters.items()),
+    )

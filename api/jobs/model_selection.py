@@ -1,0 +1,87 @@
+"""Which served model can do what is asked, and what it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from api.jobs.requests import CustomVoice, JobRequest, VoiceClone
+from shared.errors import InvalidRequest, Unavailable
+from shared.jobs import SpeechSpec
+from shared.models import ModelCard, full_name
+from shared.store.workers import ServedModel
+
+
+def fit(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
+    """The job for the first model that can do all that is asked; a reference is not in it yet.
+
+    Raises `InvalidRequest` with what the first one lacks, or `Unavailable` if nothing is served.
+    """
+    refusals = []
+    for card in _candidates(request, served):
+        try:
+            return _spec(request, card)
+        except InvalidRequest as error:
+            refusals.append(error)
+    raise refusals[0]
+
+
+def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:
+    """The named model, or all that can do the task, those with live workers first."""
+    if not served:
+        raise Unavailable("no worker has started yet; start one with `python -m worker`")
+    cards = [model.card for model in served]
+    if request.model is not None:
+        wanted = {request.model.lower(), full_name(request.model).lower()}
+        cards = [card for card in cards if card.id.lower() in wanted]
+        if not cards:
+            names = _list(model.card.id for model in served)
+            raise InvalidRequest(
+                f"no worker serves {request.model[:100]!r}; served here: {names}", param="model"
+            )
+    able = [card for card in cards if card.task == request.task]
+    if not able:
+        tasks = _list(card.task for card in cards)
+        whose = cards[0].id if request.model is not None else "the models served here"
+        raise InvalidRequest(f"{request.task} is not what {whose} can do: {tasks}", param="task")
+    return able
+
+
+def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
+    voice = request.voice if isinstance(request, CustomVoice) else None
+    return SpeechSpec(
+        task=card.task,
+        model=card.id,
+        language=_listed(request.language, card.languages, "language", card),
+        voice=None if voice is None else _listed(voice, card.voices, "voice", card),
+        instructions=_instructions(request, card),
+        seed=request.seed,
+        sampling=request.sampling,
+        response_format=request.response_format,
+        chapter_files=request.chapter_files,
+        metadata=request.metadata,
+    )
+
+
+def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:
+    if value.lower() not in allowed:
+        raise InvalidRequest(
+            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}"
+            + (" (your own voices: task voice_clone)" if field == "voice" else ""),
+            param=field,
+        )
+    return value.lower()
+
+
+def _instructions(request: JobRequest, card: ModelCard) -> str | None:
+    if isinstance(request, VoiceClone):
+        return None
+    if request.instructions is not None and not card.instructions:
+        raise InvalidRequest(
+            f"{card.id} does not follow instructions: leave them out or use 1.7B-CustomVoice",
+            param="instructions",
+        )
+    return request.instructions
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))

@@ -1,0 +1,160 @@
+"""What a job is asked for with."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+
+from api.http.bounds import (
+    MAX_LANGUAGE_CHARS,
+    MAX_METADATA,
+    MAX_MODEL_CHARS,
+    MAX_VOICE_CHARS,
+    limited_by,
+)
+from shared.formats import Format
+from shared.jobs import Priority, Sampling
+from shared.store.webhooks import EventType
+
+Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(max_length=64)],
+        Annotated[str, StringConstraints(max_length=512)],
+    ],
+    Field(max_length=MAX_METADATA),
+]
+
+
+class InputFormat(StrEnum):
+    """How `input` is written; files say so themselves."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+
+    @property
+    def media_type(self) -> str:
+        """The format's name in the wide world."""
+        return {self.TEXT: "text/plain", self.MARKDOWN: "text/markdown"}[self]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    input: Annotated[
+        str,
+        Field(
+            description="The text to speak.",
+            min_length=1,
+            json_schema_extra=limited_by("MAX_INPUT_CHARS"),
+        ),
+    ]
+    model: str | None = Field(
+        default=None,
+        max_length=MAX_MODEL_CHARS,
+        description="A served model, long or short name; by default one for the task.",
+    )
+    language: str = Field(
+        default="auto",
+        max_length=MAX_LANGUAGE_CHARS,
+        description="As listed by `/v1/models`, or `auto`.",
+    )
+    input_format: InputFormat = InputFormat.TEXT
+    title: Title | None = Field(
+        default=None, description="By default what the text says of itself."
+    )
+    author: Title | None = None
+    response_format: Format = Format.WAV
+    chapter_files: bool = Field(
+        default=False, description="Whether each chapter is there as a file of its own, too."
+    )
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="How large a share of your own turns the job has."
+    )
+    seed: int | None = Field(default=None, ge=0, lt=2**32, description="Makes sampling repeatable.")
+    sampling: Sampling = Sampling()
+    metadata: Metadata = {}
+    webhook: str | None = Field(
+        default=None,
+        max_length=2_000,
+        description="An http(s) URL that is told how the job gets on, signed as Standard Webhooks.",
+    )
+    webhook_events_filter: list[EventType] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=len(EventType),
+        description="What it is told; by default only the job's end.",
+    )
+
+
+def _example(**fields: JsonValue) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
+class CustomVoice(_Request):
+    """Speak with one of the model's own voices."""
+
+    model_config = _example(task="custom_voice", voice="vivian", input="The lamp was lit.")
+
+    task: Literal["custom_voice"]
+    voice: str = Field(max_length=MAX_VOICE_CHARS)
+    instructions: Instructions | None = None
+
+
+class VoiceDesign(_Request):
+    """Speak with a voice made to a description."""
+
+    model_config = _example(
+        task="voice_design",
+        instructions="An old sailor, hoarse and cheerful",
+        input="Good evening.",
+    )
+
+    task: Literal["voice_design"]
+    instructions: Instructions
+
+
+class Reference(BaseModel):
+    """A recording of the voice to clone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audio: str = Field(
+        description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.",
+        json_schema_extra=limited_by("MAX_BODY_BYTES"),
+    )
+    text: Instructions | None = Field(
+        default=None,
+        description="What is said in it; without it only the speaker's timbre is used.",
+    )
+
+    @property
+    def is_url(self) -> bool:
+        """Whether the recording lies somewhere else."""
+        return self.audio[:8].lower().startswith(("http://", "https://"))
+
+
+class VoiceClone(_Request):
+    """Speak with the voice of a recording: `reference`, or a saved `voice`."""
+
+    model_config = _example(
+        task="voice_clone",
+        reference={"audio": "data:audio/wav;base64,UklGR…", "text": "What is said in it."},
+        input="Good evening.",
+    )
+
+    task: Literal["voice_clone"]
+    reference: Reference | None = None
+    voice: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_VOICE_CHARS,
+        description="The id or name of a voice that you have uploaded, instead of `reference`.",
+    )
+
+
+KINDS = (CustomVoice, VoiceDesign, VoiceClone)
+JobRequest = Annotated[CustomVoice | VoiceDesign | VoiceClone, Field(discriminator="task")]

@@ -1,0 +1,119 @@
+"""What a finished job has become: audio, chapters, timings, subtitles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api.http.answers import NOT_READY, Answers, error
+from api.http.stored_response import Stored, send
+from api.jobs.lookup import Found
+from api.jobs.responses import public_id
+from api.jobs.subtitles import srt, vtt
+from api.jobs.transcode import Wanted, stored
+from api.services import Services, Use
+from shared.errors import JobNotReady, ObjectNotFound, Unavailable
+from shared.formats import Format
+from shared.jobs import TERMINAL, Job, Status
+from shared.storage_paths import chapter_key, timings_key
+from shared.timings import Timings
+
+router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
+_CONTENT = {kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format}
+AUDIO: Answers = {
+    200: {"content": _CONTENT, "description": "24 kHz, mono"},
+    206: {"content": _CONTENT, "description": "The `Range` that was asked for"},
+    304: {"description": "`If-None-Match` has it"},
+    **NOT_READY,
+    **error(416, "The file has no such `Range`"),
+}
+SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
+
+
+def completed(job: Found) -> Job:
+    """The job, which has to be completed."""
+    if not job.is_understood:
+        raise Unavailable("a newer version has made this job: ask a server of that version for it")
+    if job.status != Status.COMPLETED or job.result_key is None:
+        fate = "there is no audio" if job.status in TERMINAL else "poll it until it is completed"
+        raise JobNotReady(f"the job is {job.status}: {fate}")
+    return job
+
+
+ChapterNumber = Annotated[
+    int, Path(ge=0, le=10**6, description="From 1; 0 is what comes before chapter 1.")
+]
+SubtitleFormat = Annotated[Literal["vtt", "srt"], Query(description="WebVTT or SubRip.")]
+Completed = Annotated[Job, Depends(completed)]
+
+
+@router.head("/content", response_class=Response, include_in_schema=False)
+@router.get("/content", response_class=StreamingResponse, responses=AUDIO)
+async def content(
+    request: Request, job: Completed, services: Use, wanted: Wanted = None
+) -> Response:
+    """Return the finished audio, or a `Range` of it, in its own format or another.
+
+    Another one is made at the first request for it, which may take some seconds.
+    """
+    key = await stored(job, wanted, services)
+    kind = wanted or job.spec.response_format
+    return await _send(request, key, kind, public_id(job), services)
+
+
+@router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
+async def chapter(
+    request: Request,
+    job: Completed,
+    number: ChapterNumber,
+    services: Use,
+) -> Response:
+    """Return a chapter's audio, if the job was sent with `chapter_files`."""
+    if not job.spec.chapter_files:
+        raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
+    if number > (count := len(job.outline.chapters)):
+        raise ObjectNotFound(f"the job has {count} chapters", param="number")
+    name = f"{public_id(job)}-{number}"
+    kind = job.spec.response_format
+    return await _send(request, chapter_key(_key(job), number), kind, name, services)
+
+
+@router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
+async def timings(job: Completed, services: Use) -> Response:
+    """Return which segment, and which part of the input, is heard when."""
+    return Response(await _timings(job, services), media_type="application/json")
+
+
+@router.get(
+    "/subtitles",
+    response_class=Response,
+    responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
+)
+async def subtitles(job: Completed, services: Use, format: SubtitleFormat = "vtt") -> Response:
+    """Return the text as subtitles of the audio."""
+    write, media_type = SUBTITLES[format]
+    stored_timings = await _timings(job, services)
+
+    def written() -> str:
+        return write(Timings.model_validate_json(stored_timings))
+
+    return Response(await run_in_threadpool(written), media_type=media_type)
+
+
+async def _timings(job: Job, services: Services) -> bytes:
+    return await services.storage_threads.run(services.storage.get, timings_key(_key(job)))
+
+
+def _key(job: Job) -> str:
+    assert job.result_key is not None
+    return job.result_key
+
+
+async def _send(
+    request: Request, key: str, kind: Format, name: str, services: Services
+) -> Response:
+    content = Stored(key, services.storage, services.storage_threads)
+    return await send(request, content, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -1,0 +1,153 @@
+"""Submit a job, ask after it, cancel it, delete it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import From, Reader, Sender, Speaker
+from api.http.access_log import log_action, note
+from api.http.answers import MISSING, REFUSALS
+from api.http.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
+from api.http.prefer import deadline_s, preferred_wait, wait
+from api.jobs import admission
+from api.jobs.admission import CheckedJob
+from api.jobs.lookup import Found, Own
+from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
+from api.jobs.submission import BODY, Sent, Submission
+from api.services import Use, services_of
+from shared.errors import InvalidRequest, Unavailable
+from shared.jobs import ID_PREFIX, Job
+from shared.storage_paths import job_folder
+from shared.store.batches import BATCH_PREFIX
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+_CLIENT_ID = r"[A-Za-z0-9_-]{1,64}"
+_OURS = (ID_PREFIX, BATCH_PREFIX)
+
+
+async def _client_id(
+    job_id: Annotated[
+        str,
+        Path(
+            description="Your own id for the job: up to 64 letters, digits, - and _.",
+            json_schema_extra={
+                "maxLength": 64,
+                "pattern": f"^{_CLIENT_ID}$",
+                "not": {"pattern": f"^({'|'.join(_OURS)})"},
+            },
+        ),
+    ],
+) -> str:
+    """The id, checked by us: before the body is read, and not only before the route begins."""
+    if not re.fullmatch(_CLIENT_ID, job_id):
+        raise InvalidRequest("an id has 1 to 64 letters, digits, - and _", param="job_id")
+    if job_id.startswith(_OURS):
+        said = " or ".join(_OURS)
+        raise InvalidRequest(f"ids that begin with {said} are the server's", param="job_id")
+    return job_id
+
+
+ClientId = Annotated[str, Depends(_client_id)]
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=JobObject,
+    responses=REFUSALS,
+    openapi_extra=BODY | described(IDEMPOTENCY_KEY, PREFER, CANCEL_AFTER),
+)
+async def submit(sender: From, sent: Sent, request: Request) -> Response:
+    """Accept a text for synthesis; poll the job at `Location`.
+
+    With an `Idempotency-Key` header, the same request sent again is the same job.
+    """
+    job = await _accept(sent, request, sender)
+    return await _told(job, request, sender, status=202)
+
+
+@router.put(
+    "/{job_id}",
+    status_code=202,
+    response_model=JobObject,
+    responses=REFUSALS,
+    openapi_extra=BODY | described(PREFER, CANCEL_AFTER),
+)
+async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Request) -> Response:
+    """Accept a text for synthesis under an id of your own.
+
+    The same request sent again is the same job; another one under this id is refused.
+    """
+    job = await _accept(sent, request, sender, name=job_id)
+    return await _told(job, request, sender, status=202)
+
+
+async def _accept(
+    sent: Submission, request: Request, sender: Sender, *, name: str | None = None
+) -> Job:
+    """Check and admit what was sent."""
+    services, ends_in_s = services_of(request), deadline_s(request)
+
+    def check() -> CheckedJob:
+        return admission.check(sent, services, services.served.models(), sender)
+
+    checked = await run_in_threadpool(check)
+    run = services.storage_threads.run if checked.has_files else run_in_threadpool
+    return await run(
+        admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
+    )
+
+
+async def _told(job: Job, request: Request, sender: Sender, *, status: int = 200) -> Response:
+    """The job, perhaps after a while, and when to ask again."""
+    services, headers = services_of(request), {}
+    note(job=job.id)
+    if seconds := preferred_wait(request):
+        job = await wait(job, seconds, services, sender, request)
+        headers["Preference-Applied"] = f"wait={seconds}"
+    if after_ms := poll_after_ms(job):
+        headers["openai-poll-after-ms"] = str(after_ms)
+    told = JobObject.of(job, services.settings.result_ttl_s)
+    if status == HTTPStatus.ACCEPTED:
+        headers["Location"] = told.links.self
+    # Written here: FastAPI would check it once more, and this is asked for more than all else.
+    return Response(told.model_dump_json(), status, headers, "application/json")
+
+
+@router.get(
+    "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
+)
+async def retrieve(sender: Reader, job: Found, request: Request) -> Response:
+    """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
+
+    `openai-poll-after-ms` says when it is worth to ask again.
+    """
+    return await _told(job, request, sender)
+
+
+@router.post("/{job_id}/cancel", responses=MISSING)
+def cancel(job: Own, services: Use) -> JobObject:
+    """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
+    if services.ledger.cancel(job.id):
+        log_action("cancel", job=job.id)
+    return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
+
+
+@router.delete("/{job_id}", responses=MISSING)
+async def delete(job: Own, services: Use) -> JobDeleted:
+    """Delete the job and its audio; one that has not ended is cancelled first."""
+    await run_in_threadpool(services.ledger.cancel, job.id)
+    if not await run_in_threadpool(services.ledger.forget, job.id):
+        raise Unavailable("the job is of a newer version: delete it through a server of that one")
+    log_action("delete", job=job.id)
+    # What a worker was just about to store goes when forgotten jobs are swept.
+    with suppress(Unavailable):
+        delete_folder = services.storage.delete_folder
+        await services.storage_threads.run(delete_folder, job_folder(job.id))
+    return JobDeleted(id=job.name or job.id)

@@ -1,0 +1,84 @@
+"""Finished audio in another format than it was asked for: made once, and kept beside it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Query
+
+from api.services import Services
+from api.voices.decoding import decode
+from shared.audio.writers import Tags, open_writer
+from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
+from shared.formats import Format
+from shared.jobs import SAMPLE_RATE, Job
+from shared.storage import Storage, temporary_folder
+from shared.storage_paths import job_folder, other_key, timings_key
+from shared.timings import Timings
+
+# Minutes of work otherwise: a worker does it at once if it is asked to.
+LONGEST_S = 3_600
+# A codec's own delay is shorter.
+LONGEST_DELAY_S = 0.1
+
+Wanted = Annotated[
+    Format | None,
+    Query(alias="format", description="Another format than the job's own; of up to an hour."),
+]
+
+
+async def stored(job: Job, wanted: Format | None, services: Services) -> str:
+    """Where a job's audio lies in the wanted format, once it is there; raises `InvalidRequest`."""
+    assert job.result_key is not None
+    if wanted is None or wanted == job.spec.response_format:
+        return job.result_key
+    if job.audio_s > LONGEST_S:
+        raise InvalidRequest(
+            f"audio of more than {LONGEST_S:,} s is not made into another format: send the text "
+            f"with response_format={wanted}",
+            param="format",
+        )
+    key = other_key(job.result_key, wanted)
+    if not await services.storage_threads.run(_is_there, key, services.storage):
+        await services.converting.run(_make, job, wanted, key, services)
+    return key
+
+
+def _is_there(key: str, storage: Storage) -> bool:
+    try:
+        storage.look(key)
+    except ObjectNotFound:
+        return False
+    return True
+
+
+def _make(job: Job, kind: Format, key: str, services: Services) -> None:
+    """Convert a job's audio, unless somebody did meanwhile; raises `JobNotFound` if it is gone."""
+    assert job.result_key is not None
+    if _is_there(key, services.storage):
+        return
+    _convert(job, kind, job.result_key, key, services.storage)
+    try:
+        services.ledger.job(job.id)
+    except JobNotFound:
+        # Deleted meanwhile, perhaps so long ago that nobody looks for its files any more.
+        services.storage.delete_folder(job_folder(job.id))
+        raise
+
+
+def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:
+    timings = Timings.model_validate_json(storage.get(timings_key(source)))
+    tags = Tags(job.outline.title, job.outline.author, timings.marks(job.outline.title))
+    size = storage.look(source).size_bytes
+    content = storage.open_read(source, 0, size) if size else iter(())
+    with temporary_folder() as folder:
+        path = folder / f"audio.{kind}"
+        samples = 0
+        with open_writer(path, kind, job.samples, tags) as file:
+            for pcm in decode(content):
+                file.write(pcm)
+                samples += len(pcm)
+        lost_s = abs(samples - job.samples) / SAMPLE_RATE
+        if lost_s > LONGEST_DELAY_S:
+            raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
+        storage.put(key, path)

@@ -1,0 +1,32 @@
+"""The webhook that a request asks for."""
+
+from __future__ import annotations
+
+from api import outbound
+from api.jobs.requests import JobRequest
+from shared.errors import InvalidRequest
+from shared.settings import Settings
+from shared.store.webhooks import ENDS, Webhook
+
+
+def webhook_of(request: JobRequest, settings: Settings) -> Webhook | None:
+    """Check a request's webhook, if it has one; its name is resolved when something is delivered.
+
+    Raises `InvalidRequest`.
+    """
+    wanted = request.webhook_events_filter
+    if request.webhook is None:
+        if wanted is not None:
+            raise InvalidRequest(
+                "webhook_events_filter goes with webhook", param="webhook_events_filter"
+            )
+        return None
+    if settings.webhook_targets == "off":
+        raise InvalidRequest("webhooks are switched off on this server", param="webhook")
+    private = settings.webhook_targets == "any"
+    url = outbound.parse(request.webhook, private=private, param="webhook")
+    return Webhook(
+        url=request.webhook,
+        receiver=f"{url.scheme}://{url.netloc.decode('ascii')}",
+        events=tuple(dict.fromkeys(wanted or ENDS)),
+    )

@@ -1,0 +1,1 @@
+"""Operations: health, readiness, the served models and the state of the queue."""

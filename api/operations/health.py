@@ -1,0 +1,59 @@
+"""Life of the process, and readiness for work; neither waits for anything."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from api import errors
+from api.http.answers import Answers
+from api.operations.responses import CheckObject, Health, NotReady, Readiness
+from api.services import Services, Use
+from shared.errors import Unavailable
+
+router = APIRouter(tags=["health"])
+READY: Answers = {
+    200: {"model": Readiness, "description": "Jobs are accepted"},
+    503: {"model": NotReady, "description": "Jobs cannot be accepted; see `checks`"},
+}
+
+
+@router.get("/healthz")
+async def alive() -> Health:
+    """Return at once while the process lives."""
+    return Health()
+
+
+@router.get("/readyz", response_model=None, responses=READY)
+async def ready(services: Use) -> JSONResponse:
+    """Return whether jobs are accepted: Redis and the storage can be written to and read.
+
+    With or without workers, they are. `checks` names each thing that is needed; it is looked at in
+    the background, a second ago at most if this is asked often.
+    """
+    checks = _checks(services)
+    problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
+    if not problems:
+        body = Readiness(workers=services.fitness.workers, checks=checks)
+        return JSONResponse(body.model_dump())
+    error = errors.body_of(Unavailable("; ".join(problems)))
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(
+        NotReady(**error.model_dump(), checks=checks).model_dump(),
+        status,
+        headers=errors.HEADERS[Unavailable],
+    )
+
+
+def _checks(services: Services) -> dict[str, CheckObject]:
+    found = {check.name: check.finding() for check in services.fitness.checks}
+    checks = {
+        name: CheckObject(
+            ok=each.problem is None, problem=each.problem, warnings=list(each.warnings)
+        )
+        for name, each in found.items()
+    }
+    failed = "; ".join(filter(None, (thread.problem for thread in services.threads)))
+    return checks | {"threads": CheckObject(ok=not failed, problem=failed or None)}

@@ -1,0 +1,38 @@
+"""How busy the service is."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.auth import Reader
+from api.http.answers import COMMON
+from api.operations.responses import Counts, ModelQueue, QueueObject
+from api.services import Use
+from shared.store.queue_stats import QueueState
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+
+@router.get("/queue", responses=COMMON)
+def queue(services: Use, _sender: Reader) -> QueueObject:
+    """Return how much waits for each model, who speaks, and how fast."""
+    state = QueueState.read(services.redis)
+    offered = {served.card.id for served in services.roster.models()}
+    return QueueObject(
+        segments=Counts(queued=sum(state.queued.values()), in_progress=state.segments_in_progress),
+        jobs=Counts(
+            queued=state.jobs_open - state.jobs_in_progress, in_progress=state.jobs_in_progress
+        ),
+        models=[
+            ModelQueue(
+                id=served.card.id,
+                task=served.card.task,
+                workers=served.workers,
+                queued=state.queued.get(served.card.id, 0),
+            )
+            for served in services.roster.known()
+            if served.card.id in offered or served.card.id in state.queued
+        ],
+        segments_per_minute=round(60 * state.segments_per_s, 1),
+        audio_seconds_per_second=round(state.audio_s_per_s, 2),
+    )

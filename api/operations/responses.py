@@ -1,0 +1,86 @@
+"""Models, queue, health and readiness, as the API answers with them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+from api.http.error_body import ErrorBody
+
+
+class ModelObject(BaseModel):
+    """A model that workers serve; `workers` counts those alive now."""
+
+    id: str
+    object: Literal["model"] = "model"
+    owned_by: str = "qwen-tts-queue"
+    task: str
+    size: str
+    voices: tuple[str, ...]
+    languages: tuple[str, ...]
+    instructions: bool
+    workers: int
+
+
+class ModelList(BaseModel):
+    """Every served model."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
+
+
+class Counts(BaseModel):
+    """How many wait, and how many are being spoken."""
+
+    queued: int
+    in_progress: int
+
+
+class ModelQueue(BaseModel):
+    """What waits for one model, and who would speak it."""
+
+    id: str
+    task: str
+    workers: int
+    queued: int
+
+
+class QueueObject(BaseModel):
+    """The whole queue; its speed is that of the last minute."""
+
+    object: Literal["queue"] = "queue"
+    segments: Counts
+    jobs: Counts
+    models: list[ModelQueue]
+    segments_per_minute: float
+    audio_seconds_per_second: float
+
+
+class Health(BaseModel):
+    """That a process is up."""
+
+    status: Literal["ok"] = "ok"
+
+
+class CheckObject(BaseModel):
+    """One of the things that the API needs, and the reason why it cannot be used."""
+
+    ok: bool
+    problem: str | None = None
+    warnings: list[str] = []
+
+
+class Readiness(BaseModel):
+    """That jobs are accepted, and how many workers live to speak them."""
+
+    status: Literal["ok"] = "ok"
+    workers: int
+    checks: dict[str, CheckObject]
+
+
+class NotReady(ErrorBody):
+    """That jobs cannot be accepted now, with the check that failed."""
+
+    status: Literal["not_ready"] = "not_ready"
+    checks: dict[str, CheckObject]

@@ -1,0 +1,128 @@
+"""What the routes work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Self, cast
+
+from fastapi import Depends, Request
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from starlette.concurrency import run_in_threadpool
+
+from api.http.limited_threads import LimitedThreads
+from api.http.listener_limit import ListenerLimit
+from api.http.rate_limit import RateLimit
+from api.jobs.feeds import JobFeeds
+from api.jobs.splitting import Splitter
+from shared.announcer import Announcer
+from shared.background import BackgroundThread
+from shared.fitness import HealthChecks
+from shared.queue import make_app
+from shared.settings import Settings
+from shared.storage import Storage, StorageLimits
+from shared.store.api_keys import Keys
+from shared.store.batches import Batches
+from shared.store.connection import connect, connect_listeners
+from shared.store.failed_webhooks import FailedWebhooks
+from shared.store.job_list import JobList
+from shared.store.key_mark import KeyMark
+from shared.store.ledger import Ledger
+from shared.store.voices import Voices
+from shared.store.webhook_secrets import Secrets
+from shared.store.workers import Roster, Served
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything outside the process, opened once."""
+
+    settings: Settings
+    redis: Redis
+    keys: Keys
+    ledger: Ledger
+    job_list: JobList
+    batches: Batches
+    roster: Roster
+    served: Served
+    voices: Voices
+    storage: Storage
+    storage_threads: LimitedThreads
+    converting: LimitedThreads
+    fitness: HealthChecks
+    announcer: Announcer
+    listeners: AsyncRedis
+    webhook_secrets: Secrets
+    # Each says whether it has a problem.
+    threads: tuple[BackgroundThread, ...]
+    failed_webhooks: FailedWebhooks
+    feeds: JobFeeds
+    listener_limit: ListenerLimit
+    rate_limit: RateLimit
+    splitter: Splitter
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Open what the settings name; Redis is not asked anything yet."""
+        redis = connect(settings.redis_url, answers_within_s=2.0)
+        announcer = Announcer(make_app(settings.redis_url))
+        roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
+        ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        limits = StorageLimits.of_api(settings.storage_timeout_s)
+        storage = Storage.open(settings.storage_url, limits)
+        fitness = HealthChecks(settings, storage, redis_every_s=10, storage_every_s=30)
+        return cls(
+            settings=settings,
+            redis=redis,
+            keys=Keys(redis, KeyMark(storage)),
+            ledger=ledger,
+            job_list=JobList(redis),
+            batches=Batches(redis),
+            roster=roster,
+            served=Served(roster),
+            voices=Voices(redis),
+            storage=storage,
+            announcer=announcer,
+            listeners=connect_listeners(settings.redis_url),
+            webhook_secrets=Secrets(redis),
+            failed_webhooks=FailedWebhooks(redis),
+            feeds=JobFeeds(redis, ledger),
+            listener_limit=ListenerLimit(settings.max_listeners, settings.max_owner_listeners),
+            rate_limit=RateLimit(settings.max_requests_per_s),
+            splitter=Splitter.of(settings),
+            storage_threads=LimitedThreads.for_storage(),
+            # One at a time in a process, and a request that waits for its turn holds no thread.
+            converting=LimitedThreads(
+                threads=1,
+                max_waiting=16,
+                max_wait_s=30.0,
+                refusal="other audio is being made into another format; try again shortly",
+            ),
+            fitness=fitness,
+            threads=(announcer.thread, *(check.thread for check in fitness.checks)),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.listeners.aclose()
+        await run_in_threadpool(self.fitness.stop)
+        self.announcer.close()
+        self.ledger.close()
+        self.redis.close()
+
+
+def services_of(request: Request) -> Services:
+    """The services of the running application, for what every request depends on.
+
+    Such a dependency asks here, since each dependency of its own would cost as much as itself.
+    """
+    return cast(Services, request.app.state.services)
+
+
+async def _services(request: Request) -> Services:
+    # Like every dependency that waits for nothing, it is a coroutine: each plain function would
+    # be a trip to another thread.
+    return services_of(request)
+
+
+Use = Annotated[Services, Depends(_services)]

@@ -1,0 +1,75 @@
+"""Sound in each format that can be sent before its end is known."""
+
+from __future__ import annotations
+
+import struct
+
+from api.speech.tempo import Tempo
+from shared.audio.encoding import Encoder, Encoding
+from shared.audio.wav import Pcm
+from shared.formats import SpeechFormat
+from shared.jobs import SAMPLE_RATE
+
+# None of these goes back to its header at the end; Ogg's pages are of 0.1 s instead of 1 s.
+ENCODINGS = {
+    SpeechFormat.MP3: Encoding(
+        "mp3", "libmp3lame", 64_000, {"write_xing": "0", "id3v2_version": "0"}
+    ),
+    SpeechFormat.OPUS: Encoding("ogg", "libopus", 32_000, {"page_duration": "100000"}),
+    SpeechFormat.AAC: Encoding("adts", "aac", 64_000),
+    SpeechFormat.FLAC: Encoding("flac", "flac"),
+}
+# FFmpeg's convention, which players know, for lengths that are not known yet.
+ENDLESS = 0xFFFFFFFF
+WAV_HEADER = struct.pack(
+    "<4sI4s4sIHHIIHH4sI",
+    *(b"RIFF", ENDLESS, b"WAVE", b"fmt ", 16),
+    *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
+    *(b"data", ENDLESS),
+)
+
+
+class SoundStream:
+    """int16 samples [n] in, bytes of a format out, as early as its container allows."""
+
+    def __init__(self, kind: SpeechFormat, speed: float = 1.0) -> None:
+        self._tempo = Tempo(speed) if speed != 1 else None
+        self._ready = bytearray(WAV_HEADER if kind is SpeechFormat.WAV else b"")
+        encoding = ENCODINGS.get(kind)
+        self._encoder = Encoder(_Collector(self._ready), encoding) if encoding else None
+
+    def add(self, pcm: Pcm) -> bytes:
+        """Take the next samples; returns the bytes that are ready, perhaps none."""
+        self._write(self._tempo.add(pcm) if self._tempo else pcm)
+        return self._take()
+
+    def close(self) -> bytes:
+        """The rest, and the end of the container."""
+        if self._tempo:
+            self._write(self._tempo.close())
+        if self._encoder:
+            self._encoder.finish()
+            self._encoder.close()
+        return self._take()
+
+    def _write(self, pcm: Pcm) -> None:
+        if self._encoder:
+            self._encoder.write(pcm)
+        else:
+            self._ready += pcm.astype("<i2").tobytes()
+
+    def _take(self) -> bytes:
+        taken = bytes(self._ready)
+        self._ready.clear()
+        return taken
+
+
+class _Collector:
+    """Takes what FFmpeg writes."""
+
+    def __init__(self, ready: bytearray) -> None:
+        self._ready = ready
+
+    def write(self, content: bytes) -> int:
+        self._ready += content
+        return len(content)

@@ -1,0 +1,171 @@
+"""A job as it sounds: its segments in order, while they are spoken or where they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar, cast
+
+import numpy as np
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+from starlette.concurrency import run_in_threadpool
+
+from api.http.limited_threads import LimitedThreads
+from shared.audio import Pcm, decode_wav
+from shared.audio.fades import NOTHING, Seam, pause_samples
+from shared.errors import JobNotReady, SynthesisFailed, Unavailable
+from shared.jobs import SAMPLE_RATE, Job, SegmentState, Status, segment_id
+from shared.storage import Storage
+from shared.store.ledger import Ledger
+from shared.store.live_audio import Heard, stream_key
+
+# How long a listener waits for sound before it asks how things stand, or for Redis to come back.
+PATIENCE_S = 1.0
+# Of entries, 0.3 s each, at a time: the others wait in Redis, not here.
+AT_ONCE = 16
+T = TypeVar("T")
+_Entry = tuple[bytes, dict[bytes, bytes]]
+_log = logging.getLogger(__name__)
+
+
+class Listener:
+    """Hears a job once: sample for sample what its stored WAV has or will have.
+
+    A segment is heard from its stream while it is spoken, from its file once it is committed; when
+    the whole job is completed, what is left of it comes from its WAV. So it does not matter what
+    the streams have lost. `sent` samples were heard so far, `silent` of them in pauses.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        redis: Redis,
+        ledger: Ledger,
+        storage: Storage,
+        storage_threads: LimitedThreads | None = None,
+    ) -> None:
+        self._job = job
+        self._redis = redis
+        self._ledger = ledger
+        self._storage = storage
+        self._storage_threads = storage_threads or LimitedThreads.for_storage()
+        self.sent = 0
+        self.silent = 0
+
+    async def pcm(self) -> AsyncIterator[Pcm]:
+        """The samples, in pieces of a second at most.
+
+        Raises `SynthesisFailed`, `JobNotReady` if the job is cancelled, and `JobNotFound`. While
+        Redis or the storage is away, it waits.
+        """
+        async for pcm in self._all():
+            for first in range(0, len(pcm), SAMPLE_RATE):
+                piece = pcm[first : first + SAMPLE_RATE]
+                self.sent += len(piece)
+                yield piece
+
+    async def _all(self) -> AsyncIterator[Pcm]:
+        for index in range(self._job.total):
+            state = await self._state(index)
+            pause = pause_samples(state.pause_s)
+            is_last = index == self._job.total - 1 and not pause
+            seam = Seam(start=index > 0, end=not is_last)
+            attempt = _Attempt(self._redis, segment_id(self._job.id, index))
+            while not attempt.is_whole:
+                if state.result_key is not None:
+                    yield await self._rest(state.result_key)
+                    return
+                if state.key is not None:
+                    yield seam.add(attempt.rest(await self._stored(state.key)))
+                elif len(pcm := await attempt.more()):
+                    yield seam.add(pcm)
+                else:
+                    state = await self._state(index)
+            yield seam.close()
+            yield np.zeros(pause, np.int16)
+            self.silent += pause
+
+    async def _state(self, index: int) -> SegmentState:
+        state = await _patiently(lambda: self._ledger.segment(self._job.id, index))
+        if state.job_status == Status.FAILED:
+            code = state.error_code or SynthesisFailed.code
+            raise SynthesisFailed(f"the job failed: {state.error_message}", code)
+        if state.job_status == Status.CANCELLED:
+            raise JobNotReady("the job is cancelled: there is no audio")
+        return state
+
+    async def _stored(self, key: str) -> Pcm:
+        run = self._storage_threads.run
+        return await _patiently(lambda: decode_wav(self._storage.get(key)), run)
+
+    async def _rest(self, key: str) -> Pcm:
+        """What is left of the whole job, once that is stored."""
+        spoken = await _patiently(lambda: list(self._ledger.spoken(self._job)))
+        self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
+        return (await self._stored(key))[self.sent :]
+
+
+class _Attempt:
+    """A segment's stream, however many attempts are in it: `at` samples of it were heard."""
+
+    def __init__(self, redis: Redis, segment: str) -> None:
+        self._redis, self._key = redis, stream_key(segment)
+        self._last: bytes = b"0"
+        self._epoch = self._at = 0
+        self.is_whole = False
+
+    async def more(self) -> Pcm:
+        """The next samples; none if there were none for a while, or they do not follow."""
+        block_ms = int(PATIENCE_S * 1_000)
+        try:
+            found = await self._redis.xread({self._key: self._last}, AT_ONCE, block_ms)
+            streams = cast(list[tuple[bytes, list[_Entry]]], found)
+        except RedisError as error:
+            await _wait(error)
+            return NOTHING
+        pieces = [NOTHING]
+        for _key, entries in streams:
+            for self._last, fields in entries:
+                pieces.append(self._follow(Heard.of(fields)))
+        return np.concatenate(pieces)
+
+    def _follow(self, heard: Heard) -> Pcm:
+        """What is new in an entry: another attempt begins anew and says the same again.
+
+        An entry that leaves a gap is of no use; nor is one of an attempt that lost its claim.
+        """
+        if heard.epoch < self._epoch or heard.at > self._at:
+            return NOTHING
+        self._epoch = heard.epoch
+        self.is_whole |= heard.is_end
+        return self._new(heard.at, heard.pcm)
+
+    def rest(self, pcm: Pcm) -> Pcm:
+        """What is new in the whole segment."""
+        self.is_whole = True
+        return self._new(0, pcm)
+
+    def _new(self, at: int, pcm: Pcm) -> Pcm:
+        new = pcm[self._at - at :]
+        self._at += len(new)
+        return new
+
+
+async def _patiently(
+    call: Callable[[], T],
+    run: Callable[[Callable[[], T]], Awaitable[T]] = run_in_threadpool,
+) -> T:
+    """What a call returns, in a thread, once what it needs is there."""
+    while True:
+        try:
+            return await run(call)
+        except Unavailable as error:
+            await _wait(error)
+
+
+async def _wait(error: Exception) -> None:
+    _log.warning("Whoever listens has to wait: %s", error)
+    await asyncio.sleep(PATIENCE_S)

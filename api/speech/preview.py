@@ -1,0 +1,45 @@
+"""How a voice sounds: a sentence in its language, spoken once and kept as long as a job is."""
+
+from __future__ import annotations
+
+from api.auth import Sender
+from api.services import Services
+from api.speech import admission as speaking
+from api.speech.requests import SpeechRequest
+from api.voices.responses import VoiceObject
+from shared.formats import SpeechFormat
+from shared.jobs import Job, Status
+
+# For every language that the released models speak.
+SENTENCES = {
+    "chinese": "你好，这就是我的声音。",
+    "english": "Hello, this is what I sound like.",
+    "french": "Bonjour, voici à quoi ressemble ma voix.",
+    "german": "Hallo, so klingt meine Stimme.",
+    "italian": "Ciao, questa è la mia voce.",
+    "japanese": "こんにちは、これが私の声です。",
+    "korean": "안녕하세요, 제 목소리는 이렇습니다.",
+    "portuguese": "Olá, é assim que soa a minha voz.",
+    "russian": "Здравствуйте, вот так звучит мой голос.",
+    "spanish": "Hola, así suena mi voz.",
+}
+
+
+def admit(voice: VoiceObject, services: Services, sender: Sender) -> tuple[Job, SpeechRequest]:
+    """The job that speaks a voice's sentence: the one of before, if it is still there.
+
+    Raises what `speaking.admit` raises.
+    """
+    asked = SpeechRequest(
+        input=SENTENCES.get(voice.language or "", SENTENCES["english"]),
+        voice=voice.id,
+        language=voice.language or "auto",
+        response_format=SpeechFormat.WAV,
+        seed=0,
+    )
+    once = sender.once(f"preview:{voice.id}:{voice.model}")
+    job = speaking.admit(asked, services, once)
+    if job.status in (Status.FAILED, Status.CANCELLED):
+        services.ledger.forget(job.id)
+        job = speaking.admit(asked, services, once)
+    return job, asked

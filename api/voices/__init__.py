@@ -1,0 +1,1 @@
+"""Voices: recordings that are uploaded, checked and kept to be cloned."""

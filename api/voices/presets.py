@@ -1,0 +1,58 @@
+"""The models' own voices, and what Qwen3-TTS's documentation says of the released ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from api.voices.responses import VoiceObject
+from shared.store.voices import comparable
+from shared.store.workers import ServedModel
+
+
+class Speaker(NamedTuple):
+    """A speaker's own language, and how it sounds."""
+
+    language: str
+    description: str
+
+
+# From the table of speakers in https://github.com/QwenLM/Qwen3-TTS (custom voice models).
+SPEAKERS = {
+    "vivian": Speaker("chinese", "A bright young woman with a slight edge"),
+    "serena": Speaker("chinese", "A young woman, warm and gentle"),
+    "uncle_fu": Speaker("chinese", "An experienced man, low and mellow"),
+    "dylan": Speaker("chinese", "A young man of Beijing, clear and natural, in its dialect"),
+    "eric": Speaker("chinese", "A lively man of Chengdu, a little husky, in Sichuan's dialect"),
+    "ryan": Speaker("english", "A dynamic man with a strong rhythm"),
+    "aiden": Speaker("english", "A sunny American man with clear middle tones"),
+    "ono_anna": Speaker("japanese", "A playful woman, light and nimble"),
+    "sohee": Speaker("korean", "A warm woman, rich in emotion"),
+}
+
+
+def presets(served: list[ServedModel]) -> list[VoiceObject]:
+    """Each voice of the served models once, by name."""
+    models: dict[str, list[str]] = {}
+    for each in served:
+        for voice in each.card.voices:
+            models.setdefault(voice, []).append(each.card.id)
+    return [_preset(voice, models[voice]) for voice in sorted(models)]
+
+
+def is_preset(name: str, served: list[ServedModel]) -> bool:
+    """Whether a name is that of a released speaker, or of a voice that is served."""
+    known = comparable(name).strip().replace(" ", "_")
+    return known in SPEAKERS or any(known in each.card.voices for each in served)
+
+
+def _preset(voice: str, models: list[str]) -> VoiceObject:
+    language, description = SPEAKERS.get(voice, (None, None))
+    return VoiceObject(
+        id=voice,
+        name=voice.replace("_", " ").title(),
+        kind="preset",
+        model=models[0],
+        models=models,
+        language=language,
+        description=description,
+    )

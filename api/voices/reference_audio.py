@@ -1,0 +1,124 @@
+"""Clone references: decoded and checked here, so that no worker meets a broken one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+from threading import BoundedSemaphore
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from api.jobs.requests import Reference
+from api.outbound import Outbound
+from shared.errors import FetchFailed, InvalidRequest, Unavailable
+from shared.settings import Settings
+
+MIN_S = 0.5
+FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+MAX_CHANNELS = 2
+MIN_RATE, MAX_RATE = 8_000, 192_000
+# How long a recording may take to come from where it lies.
+FETCH_S = 15.0
+# Threads that may wait for one; the others answer requests.
+_fetching = BoundedSemaphore(8)
+SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
+
+Samples = NDArray[np.float32]
+
+
+class Sound(NamedTuple):
+    """Decoded audio: float32 samples [n, channels] at `rate` Hz, with something to be heard."""
+
+    samples: Samples
+    rate: int
+
+    @property
+    def mono(self) -> Samples:
+        """The mean of the channels [n]."""
+        mixed: Samples = self.samples.mean(axis=1)
+        return mixed
+
+
+def read(reference: Reference, settings: Settings) -> bytes:
+    """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet.
+
+    `FetchFailed` if it is to be fetched, and nothing comes.
+    """
+    audio = reference.audio
+    content = _fetched(audio, settings) if reference.is_url else _from_base64(audio)
+    decode(content, settings.max_reference_s, param="reference.audio")
+    return content
+
+
+def decode(content: bytes, max_s: float, *, param: str) -> Sound:
+    """Decode a sound file whose header says that it can be used; raises `InvalidRequest`."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(content)) as file:
+            _check_header(file, max_s)
+            # Whatever the header says, no more than this is ever unpacked.
+            most = int(max_s * file.samplerate)
+            sound = Sound(file.read(most, dtype="float32", always_2d=True), file.samplerate)
+    except soundfile.LibsndfileError as error:
+        said = error.error_string.rstrip(".")
+        raise _bad(f"it cannot be read as audio: {said}", param) from None
+    except _Unusable as error:
+        raise _bad(str(error), param) from None
+    peak = np.abs(sound.mono).max(initial=0.0)
+    if not SILENCE_PEAK <= peak <= LOUDEST_PEAK:  # a peak that is not a number is neither
+        raise _bad("it is silent or damaged", param)
+    return sound
+
+
+class _Unusable(Exception):
+    """What is wrong with a file."""
+
+
+def _fetched(url: str, settings: Settings) -> bytes:
+    if settings.reference_urls == "off":
+        raise _bad(
+            "this server fetches nothing from URLs (REFERENCE_URLS); use base64 or a data: URL",
+            "reference.audio",
+        )
+    outbound = Outbound(private=settings.reference_urls == "any")
+    if not _fetching.acquire(blocking=False):
+        raise Unavailable("too many recordings are being fetched; try again shortly")
+    try:
+        return outbound.fetch(url, settings.max_voice_bytes, FETCH_S)
+    except (InvalidRequest, FetchFailed) as error:
+        raise type(error)(error.message, param="reference.audio") from None
+    finally:
+        _fetching.release()
+
+
+def _from_base64(audio: str) -> bytes:
+    encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
+    try:
+        return base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise _bad("it is not base64", "reference.audio") from None
+
+
+def _check_header(file: soundfile.SoundFile, max_s: float) -> None:
+    """Before anything is decoded: a small file may unpack to gigabytes."""
+    if file.format not in FORMATS:
+        raise _Unusable(f"it is {file.format_info}")
+    if file.channels > MAX_CHANNELS or not MIN_RATE <= file.samplerate <= MAX_RATE:
+        raise _Unusable(
+            f"it has {file.channels} channels at {file.samplerate:,} Hz; up to {MAX_CHANNELS} at "
+            f"{MIN_RATE:,} to {MAX_RATE:,} Hz can be used"
+        )
+    seconds = file.frames / file.samplerate
+    if not MIN_S <= seconds <= max_s:
+        raise _Unusable(
+            f"it lasts {seconds:.2f} s; {MIN_S} to {max_s:.0f} s can be used, 10 s is best"
+        )
+
+
+def _bad(why: str, param: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"the reference is of no use: {why}. Send wav, flac, ogg or mp3", param=param
+    )

@@ -1,0 +1,137 @@
+"""Voices: list them, upload your own, hear them, delete them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import SPEAKING_LISTENER, Keeper, Reader, Sender, Speaker
+from api.http.access_log import log_action, note
+from api.http.answers import COMMON, error
+from api.services import Services, Use
+from api.speech import preview as previews
+from api.speech.streaming import SpokenResponse, sound_of
+from api.voices import service as voices
+from api.voices.presets import presets
+from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
+from api.voices.upload import BODY, Uploaded
+from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
+from shared.store.voices import Voice, recording_key
+
+router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
+VoiceId = Annotated[
+    str, Path(max_length=128, description="The voice's `id`, or the name that you gave it.")
+]
+MISSING = COMMON | error(404, "No such voice")
+REFUSALS = (
+    COMMON
+    | error(409, "The name is taken, or you have as many voices as may be kept")
+    | error(413, "The recording is too large")
+    | error(415, "The body is no form")
+)
+PREVIEW = (
+    {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
+    | MISSING
+    | error(409, "The sentence is being cancelled")
+    | error(500, "The sentence could not be spoken")
+)
+SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
+
+
+@router.get("", responses=COMMON)
+def list_voices(sender: Reader, services: Use) -> VoiceList:
+    """List the voices of the served models, and those that you have uploaded."""
+    served = services.served.models()
+    own = [VoiceObject.of(voice, served) for voice in services.voices.of(sender.space)]
+    listed = [*presets(served), *own]
+    return VoiceList(voices=listed, data=listed)
+
+
+@router.post("", status_code=201, responses=REFUSALS, openapi_extra=BODY)
+async def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
+    """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
+
+    It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
+    would make the voice better.
+    """
+    served = await run_in_threadpool(services.served.models)
+    checked, wav = await run_in_threadpool(voices.check, sent, services, sender, served)
+    voice = await services.storage_threads.run(voices.keep, checked, wav, services)
+    response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
+    return VoiceObject.of(voice, served)
+
+
+@router.get("/{voice_id}", responses=MISSING)
+def retrieve(sender: Reader, voice_id: VoiceId, services: Use) -> VoiceObject:
+    """Return a voice: one of the models' own, or one of yours."""
+    return _preset(voice_id, services) or _own(voice_id, services, sender)
+
+
+@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE)
+async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
+    """Return the recording of a voice of yours, as models hear it."""
+    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    if voice is None:
+        raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
+    wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
+    disposition = f'attachment; filename="{voice.id}.wav"'
+    return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
+
+
+@router.post(
+    "/{voice_id}/preview",
+    response_class=SpokenResponse,
+    responses=PREVIEW,
+    dependencies=[SPEAKING_LISTENER],
+)
+async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
+    """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
+
+    It is an ordinary job, which `x-job-id` names.
+    """
+    voice = await run_in_threadpool(_preset, voice_id, services)
+    if voice is not None:
+        job, asked = await run_in_threadpool(previews.admit, voice, services, sender)
+    else:
+        voice = await run_in_threadpool(_own, voice_id, services, sender)
+        job, asked = await services.storage_threads.run(previews.admit, voice, services, sender)
+    note(job=job.id)
+    return SpokenResponse(
+        sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+    )
+
+
+@router.delete("/{voice_id}", responses=MISSING)
+async def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
+    """Delete a voice of yours, its recording and what models have made of it.
+
+    Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
+    """
+    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    if voice is None:
+        raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
+    await run_in_threadpool(services.voices.delete, voice.id)
+    with suppress(Unavailable):  # no thread is free: the files are swept later
+        await services.storage_threads.run(voices.remove_files, voice.id, services)
+    log_action("delete", voice=voice.id)
+    return VoiceDeleted(id=voice.id)
+
+
+def _preset(voice_id: str, services: Services) -> VoiceObject | None:
+    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
+    return next(found, None)
+
+
+def _kept(voice_id: str, services: Services, sender: Sender) -> Voice | None:
+    """The sender's voice of that id or name; None if it is one of the models' own."""
+    if _preset(voice_id, services):
+        return None
+    return voices.find(voice_id, services, sender)
+
+
+def _own(voice_id: str, services: Services, sender: Sender) -> VoiceObject:
+    voice = voices.find(voice_id, services, sender)
+    return VoiceObject.of(voice, services.served.models())

@@ -1,0 +1,91 @@
+"""Saved voices: found by what their owner calls them, kept, and removed."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+
+from api.auth import Sender
+from api.services import Services
+from api.voices.presets import is_preset
+from api.voices.recording import make_good
+from api.voices.upload import Upload
+from shared.errors import (
+    InvalidRequest,
+    NameTaken,
+    TooManyVoices,
+    Unavailable,
+    VoiceNotFound,
+)
+from shared.store.voices import (
+    VOICE_PREFIX,
+    Voice,
+    comparable,
+    new_voice_id,
+    recording_key,
+    voice_folder,
+)
+from shared.store.workers import ServedModel
+
+
+def find(name: str, services: Services, sender: Sender) -> Voice:
+    """The saved voice of that id, or of that name of the sender's; raises `VoiceNotFound`."""
+    known: str | None = name
+    if not name.startswith(VOICE_PREFIX):
+        known = services.voices.named(sender.space, name)
+    with suppress(VoiceNotFound):
+        if known is not None and sender.sees((voice := services.voices.get(known)).owner):
+            return voice
+    raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
+
+
+def check(
+    upload: Upload, services: Services, sender: Sender, served: list[ServedModel]
+) -> tuple[Voice, bytes]:
+    """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
+    _check_fields(upload, served)
+    recording = make_good(upload.content, upload.ref_text, services.settings.max_reference_s)
+    voice = Voice(
+        id=new_voice_id(),
+        owner=sender.space,
+        name=upload.name,
+        consent=upload.consent,
+        digest=hashlib.sha256(recording.wav).hexdigest(),
+        duration_s=recording.duration_s,
+        ref_text=upload.ref_text,
+        language=upload.language,
+        description=upload.description,
+        warnings=recording.warnings,
+    )
+    return voice, recording.wav
+
+
+def keep(voice: Voice, wav: bytes, services: Services) -> Voice:
+    """Store a checked voice; raises `NameTaken` or `TooManyVoices`."""
+    services.voices.begin(voice.id)
+    try:
+        services.storage.put(recording_key(voice.id), wav)
+        return services.voices.create(voice, most=services.settings.max_voices)
+    except (NameTaken, TooManyVoices):
+        # After any other error perhaps it is there; if not, the sweep finds its folder.
+        remove_files(voice.id, services)
+        raise
+
+
+def remove_files(voice_id: str, services: Services) -> None:
+    """Remove the files of a voice whose record is gone; what is missed here is swept later."""
+    with suppress(Unavailable):
+        services.storage.delete_folder(voice_folder(voice_id))
+
+
+def _check_fields(upload: Upload, served: list[ServedModel]) -> None:
+    if is_preset(upload.name, served):
+        raise NameTaken(f"{upload.name!r} is one of the models' own voices", param="name")
+    if comparable(upload.name).startswith(VOICE_PREFIX):
+        raise InvalidRequest(f"names that begin with {VOICE_PREFIX} are the server's", param="name")
+    languages = {name for each in served for name in each.card.languages}
+    if upload.language and languages and upload.language not in languages:
+        raise InvalidRequest(
+            f"no model here has the language {upload.language!r}: {', '.join(sorted(languages))}",
+            param="language",
+        )

@@ -1,0 +1,94 @@
+"""The web page at `/`, and the files that it is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from importlib.resources import files
+from typing import NamedTuple
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from api.http.stored_response import has
+from api.services import Use
+
+router = APIRouter(include_in_schema=False)
+FOLDER = files("api") / "static"
+KINDS = {".js": "text/javascript", ".css": "text/css", ".html": "text/html"}
+# Nothing but what this server itself sends runs, is drawn or is asked; `blob:` is the audio that
+# was fetched with a key, and the recording that was just made.
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect", "font")),
+        "media-src 'self' blob:",
+        *(f"{name} 'none'" for name in ("base-uri", "form-action", "frame-ancestors")),
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
+    # Asked for again each time, and answered with 304: so a page is never of two versions.
+    "Cache-Control": "no-cache",
+}
+
+
+class PageLimits(BaseModel):
+    """What the page says of the limits: characters, bytes, and seconds of a reference."""
+
+    max_input_chars: int
+    max_body_bytes: int
+    max_reference_s: float
+
+
+class File(NamedTuple):
+    """A file of the page, as it is sent."""
+
+    content: bytes
+    media_type: str
+    etag: str
+
+
+def _read() -> dict[str, File]:
+    """Every file by its name; they are few and small, and no other can be asked for."""
+    found = {}
+    for path in FOLDER.iterdir():
+        content, kind = path.read_bytes(), f".{path.name.rpartition('.')[2]}"
+        media_type = KINDS.get(kind) or mimetypes.types_map[kind]
+        found[path.name] = File(
+            content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        )
+    return found
+
+
+FILES = _read()
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def page(request: Request) -> Response:
+    """Return the page."""
+    return _send("index.html", request)
+
+
+@router.get("/static/limits.json")
+async def limits(services: Use) -> PageLimits:
+    """Return what the page tells of the limits before anything is sent."""
+    return PageLimits.model_validate(services.settings, from_attributes=True)
+
+
+@router.api_route("/static/{name}", methods=["GET", "HEAD"])
+async def static(name: str, request: Request) -> Response:
+    """Return a file of the page."""
+    if name not in FILES:
+        raise HTTPException(404, f"the page has no file {name[:100]!r}")
+    return _send(name, request)
+
+
+def _send(name: str, request: Request) -> Response:
+    file = FILES[name]
+    headers = HEADERS | {"ETag": file.etag}
+    if has(request.headers.get("if-none-match"), file.etag):
+        return Response(status_code=304, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)

@@ -1,0 +1,86 @@
+"""The webhooks that were given up, and how to have them sent again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel
+
+from api.auth import Reader, Speaker
+from api.http.access_log import log_action
+from api.http.answers import COMMON, error
+from api.services import Use
+from shared.errors import InvalidRequest
+from shared.store.failed_webhooks import FailedEvent
+from shared.store.webhooks import MOST_FAILED, EventType
+
+router = APIRouter(prefix="/v1/webhooks/failed", tags=["webhooks"])
+EventId = Annotated[str, Path(max_length=128, description="The `id` in the list.")]
+
+
+class FailedWebhook(BaseModel):
+    """A webhook that was given up; `id` is its `webhook-id`, times in Unix seconds."""
+
+    id: str
+    object: Literal["webhook.failed"] = "webhook.failed"
+    type: EventType
+    job: str
+    url: str
+    created_at: int
+    failed_at: int
+    attempts: int
+    reason: str
+
+    @classmethod
+    def of(cls, event: FailedEvent) -> FailedWebhook:
+        """The public view of an event."""
+        return cls(
+            id=event.id,
+            type=event.type,
+            job=event.public_id,
+            url=event.url,
+            created_at=int(event.at),
+            failed_at=int(event.failed_at),
+            attempts=event.attempt,
+            reason=event.reason,
+        )
+
+
+class FailedWebhookList(BaseModel):
+    """The newest of them, the newest first."""
+
+    object: Literal["list"] = "list"
+    data: list[FailedWebhook]
+
+
+class WebhookResent(BaseModel):
+    """The webhook that is on its way again."""
+
+    id: str
+    object: Literal["webhook.resent"] = "webhook.resent"
+
+
+@router.get("", responses=COMMON)
+def list_failed(
+    sender: Reader,
+    services: Use,
+    limit: Annotated[int, Query(ge=1, le=MOST_FAILED, description="Of the newest.")] = 100,
+) -> FailedWebhookList:
+    """List your webhooks that were given up after their last attempt; they are kept for a week."""
+    found = services.failed_webhooks.of(sender.space, limit=limit)
+    return FailedWebhookList(data=[FailedWebhook.of(event) for event in found])
+
+
+@router.post(
+    "/{event_id}/resend",
+    status_code=202,
+    responses=COMMON | error(404, "No such webhook that was given up"),
+)
+def resend(sender: Speaker, event_id: EventId, services: Use) -> WebhookResent:
+    """Send a webhook again that was given up, under the same `webhook-id`, with all attempts."""
+    if services.settings.webhook_targets == "off":
+        raise InvalidRequest("webhooks are switched off on this server", param="event_id")
+    services.failed_webhooks.resend(sender.space, event_id)
+    log_action("resend", webhook=event_id)
+    return WebhookResent(id=event_id)

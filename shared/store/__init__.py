@@ -1,0 +1,1 @@
+"""The store: all of Redis, behind one door."""

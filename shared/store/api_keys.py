@@ -1,0 +1,266 @@
+"""API keys: who may do what, and how much of it; only a hash of each is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import math
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import cast
+
+from redis import Redis
+
+from shared.errors import KeyNotFound, Unavailable
+from shared.jobs import Record
+from shared.store.connection import redis_errors
+from shared.store.key_mark import KeyMark
+
+PREFIX = "tts"
+TABLE, VERSION = "tts:keys", "tts:keys:version"
+# A random value, there from when a process found neither key nor mark until a key is made or Redis
+# loses its data: while it is the same, the storage need not be read again.
+OPEN = "tts:keys:open"
+# How long a key that was revoked may still be taken by a process that has looked before.
+FRESH_S = 1.0
+# Between two attempts to write the mark.
+MARK_RETRY_S = 30.0
+_log = logging.getLogger(__name__)
+
+
+class Scope(StrEnum):
+    """What a key lets its holder do."""
+
+    READ = "read"
+    SPEAK = "speak"
+    VOICES = "voices"
+
+
+class Quota(Record):
+    """The most that one owner may have; None is what the settings say, or no limit."""
+
+    open_jobs: int | None = None
+    chars_per_day: int | None = None
+    audio_s_per_day: int | None = None
+
+
+class Key(Record):
+    """A key as it is kept. Records belong to its `owner`, by default to the key alone."""
+
+    id: str
+    name: str
+    owner: str
+    digest: str
+    scopes: tuple[Scope, ...] = tuple(Scope)
+    quota: Quota = Quota()
+    created_at: float
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """All keys by id, as they were at one moment, and whether a request needs one."""
+
+    keys: Mapping[str, Key]
+    required: bool = False
+
+    def find(self, token: str) -> Key | None:
+        """The live key of a token.
+
+        The time it takes says nothing of the secret: hashes are compared, and always one.
+        """
+        prefix, key_id, secret = _parts(token)
+        key = self.keys.get(key_id)
+        same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
+        is_live = key is not None and key.revoked_at is None
+        return key if same and is_live and prefix == PREFIX else None
+
+    def id_of(self, token: str) -> str | None:
+        """The id in a token, if it is that of a key, live or not, whatever the secret: for logs."""
+        _, key_id, _ = _parts(token)
+        return key_id if key_id in self.keys else None
+
+
+class Keys:
+    """The keys in Redis; every method raises `Unavailable` while it is away.
+
+    An object that has seen a key, or the mark that one was made, requires keys from then on: a
+    Redis that loses its data opens nothing. If Redis has no keys and the storage cannot be read,
+    `look` raises `Unavailable`, since nothing then says that the service is open.
+    """
+
+    def __init__(self, redis: Redis, mark: KeyMark | None = None) -> None:
+        self._redis = redis
+        self._mark = mark
+        self._seen = False  # a key, or the mark
+        self._open: str | None = None  # the value of OPEN before the storage had no mark
+        self._marked_s: float | None = None  # the last attempt to write the mark
+        self._lock = threading.Lock()
+        self._table = KeyTable({})
+        self._version: str | None = None
+        self._looked_s = -FRESH_S
+        self._looking: Future[KeyTable] | None = None
+
+    def create(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        scopes: tuple[Scope, ...] = tuple(Scope),
+        quota: Quota | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key; returns it and its token, which is shown once.
+
+        The mark is written first: it must not be missing when Redis is lost a moment later.
+        """
+        if self._mark is not None:
+            self._mark.set()
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        key = Key(
+            id=key_id,
+            name=name,
+            owner=owner or f"key_{key_id}",
+            digest=_digest(secret),
+            scopes=scopes,
+            quota=quota or Quota(),
+            created_at=time.time(),
+        )
+        self._write(key)
+        return key, f"{PREFIX}_{key_id}_{secret}"
+
+    def revoke(self, key_id: str) -> Key:
+        """Let a key open nothing any more; raises `KeyNotFound`."""
+        key = self._read().get(key_id)
+        if key is None:
+            raise KeyNotFound(f"no key {key_id!r}; `narrate keys list` shows them")
+        # It stays in the table: a server whose only key was revoked is not open to everybody.
+        revoked = key.model_copy(update={"revoked_at": key.revoked_at or time.time()})
+        self._write(revoked)
+        return revoked
+
+    def all(self) -> list[Key]:
+        """Every key that was ever made, the oldest first."""
+        return sorted(self._read().values(), key=lambda key: key.created_at)
+
+    def exist(self) -> bool:
+        """True if any key was ever made: from then on one is asked for."""
+        return self.look().required
+
+    def find(self, token: str) -> Key | None:
+        """The live key of a token."""
+        return self.look().find(token)
+
+    @property
+    def fresh(self) -> KeyTable | None:
+        """The table, if it was read just now; else it is to be looked at again."""
+        return self._table if time.monotonic() - self._looked_s < FRESH_S else None
+
+    def look(self) -> KeyTable:
+        """The table, read again if it has changed.
+
+        One looks for all who come meanwhile, so that nobody waits for a second one to look, too.
+        """
+        with self._lock:
+            if (table := self.fresh) is not None:
+                return table
+            found, is_mine = self._looking, self._looking is None
+            if found is None:
+                found = self._looking = Future()
+        if is_mine:
+            self._look_for_all(found)
+        return found.result()
+
+    def _look_for_all(self, found: Future[KeyTable]) -> None:
+        try:
+            self._table = self._changed()
+            self._looked_s = time.monotonic()
+        except Unavailable as error:
+            found.set_exception(error)
+        else:
+            found.set_result(self._table)
+        finally:
+            found.cancel()  # if it has no end yet, it is one that we know nothing of
+            self._looking = None
+
+    def _changed(self) -> KeyTable:
+        with redis_errors():
+            version, is_open = cast("list[str | None]", self._redis.mget(VERSION, OPEN))
+        if version is None:
+            return KeyTable({}, required=self._is_closed(is_open))
+        if version != self._version:
+            self._table, self._version = KeyTable(self._read(), required=True), version
+        self._seen = True
+        self._keep_mark()
+        return self._table
+
+    def _is_closed(self, is_open: str | None) -> bool:
+        """True if keys are required though Redis has none."""
+        if self._version is not None:
+            _log.warning("Redis has lost the API keys; requests are refused until one is made")
+            self._version = None
+        if not self._seen and (is_open is None or is_open != self._open):
+            # In this order: a key that is made after the storage was read deletes the value.
+            value = is_open or self._declare_open()
+            self._seen = self._mark is not None and self._mark.is_set()
+            # Kept only once the storage has answered: until then each look asks it again.
+            self._open = value
+            if self._seen:
+                _log.warning("Keys were made, and Redis has none; requests are refused")
+        return self._seen
+
+    def _declare_open(self) -> str | None:
+        """The value of OPEN; None if a full Redis takes none: each look then reads the storage."""
+        try:
+            with redis_errors():
+                self._redis.set(OPEN, secrets.token_hex(8), nx=True)
+                return cast("str | None", self._redis.get(OPEN))
+        except Unavailable:
+            return None
+
+    def _keep_mark(self) -> None:
+        """Write the mark, aside: no request waits for the storage."""
+        now_s = time.monotonic()
+        if self._mark is None or (self._marked_s and now_s - self._marked_s < MARK_RETRY_S):
+            return
+        self._marked_s = now_s
+        threading.Thread(target=self._set_mark, name="key-mark", daemon=True).start()
+
+    def _set_mark(self) -> None:
+        assert self._mark is not None
+        try:
+            self._mark.set()
+        except Unavailable as error:
+            _log.warning("The mark that keys exist is not written yet: %s", error)
+        else:
+            self._marked_s = math.inf
+
+    def _read(self) -> dict[str, Key]:
+        with redis_errors():
+            rows = cast(dict[str, str], self._redis.hgetall(TABLE))
+        return {key_id: Key.model_validate(json.loads(row)) for key_id, row in rows.items()}
+
+    def _write(self, key: Key) -> None:
+        with redis_errors(), self._redis.pipeline() as pipe:
+            pipe.hset(TABLE, key.id, key.model_dump_json())
+            # By chance, not by counting: after a loss of data it must not come to an old value.
+            pipe.set(VERSION, secrets.token_hex(8))
+            pipe.delete(OPEN)
+            pipe.execute()
+
+
+def _parts(token: str) -> tuple[str, str, str]:
+    prefix, _, rest = token.partition("_")
+    key_id, _, secret = rest.partition("_")
+    return prefix, key_id, secret
+
+
+def _digest(secret: str) -> str:
+    """A plain hash will do: the secret has 256 bits of chance."""
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

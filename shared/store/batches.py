@@ -1,0 +1,134 @@
+"""Batches: many jobs sent as one, counted as they end."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+from redis import Redis
+
+from shared.errors import BatchNotFound, KeyReused, Unavailable
+from shared.jobs import Record
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+BATCH_PREFIX = "batch_"
+PAGE = 500
+
+
+class BatchLine(Record):
+    """One line of a batch: the client's own name for it, and the job that it became."""
+
+    custom_id: str
+    job_id: str
+
+
+class Batch(Record):
+    """A batch as the ledger holds it; times in Unix seconds.
+
+    `open` jobs have not ended. Without `admitted_at`, not all of its jobs are accepted yet.
+    """
+
+    id: str
+    owner: str
+    endpoint: str
+    created_at: float
+    total: int
+    open: int
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    admitted_at: float | None = None
+    cancelling_at: float | None = None
+    completed_at: float | None = None
+
+
+class Batches:
+    """Batches in Redis; their jobs are the ledger's. Every method may raise `Unavailable`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._begin = redis.register_script(load("batch_begin"))
+        self._lines = redis.register_script(load("batch_lines"))
+        self._admitted = redis.register_script(load("batch_admitted"))
+        self._cancelling = redis.register_script(load("batch_cancelling"))
+        self._abandon = redis.register_script(load("batch_abandon"))
+
+    def begin(
+        self,
+        batch_id: str,
+        *,
+        owner: str,
+        endpoint: str,
+        fingerprint: str,
+        total: int,
+        ttl_s: float,
+    ) -> None:
+        """Make a batch, whose `total` jobs are to be admitted next; it may be there from before.
+
+        It is kept for `ttl_s` seconds after the last job's end. Raises `KeyReused` if another batch
+        has this id.
+        """
+        batch = {
+            "id": batch_id,
+            "owner": owner,
+            "endpoint": endpoint,
+            "fingerprint": fingerprint,
+            "total": total,
+            "ttl_s": math.ceil(ttl_s),
+        }
+        with redis_errors():
+            found = self._begin(args=[json.dumps(batch)])
+        if found != fingerprint:
+            raise KeyReused("this key came with another batch before", param="Idempotency-Key")
+
+    def admitted(self, batch_id: str, lines: Sequence[BatchLine]) -> None:
+        """Note that all jobs of a batch are accepted; noting it again changes nothing.
+
+        Raises `Unavailable` if the batch was abandoned meanwhile.
+        """
+        written = [line.model_dump_json() for line in lines]
+        with redis_errors():
+            there = all(
+                self._lines(args=[batch_id, first, *written[first : first + PAGE]])
+                for first in range(0, len(written), PAGE)
+            )
+            there = there and self._admitted(args=[batch_id])
+        if not there:
+            raise Unavailable("the batch was refused where it was sent, too: send it again")
+
+    def batch(self, batch_id: str) -> Batch:
+        """The batch as it stands; raises `BatchNotFound`."""
+        fields: dict[str, Any] = {}
+        if ":" not in batch_id:  # what follows a colon is a part of a batch
+            with redis_errors():
+                fields = cast(dict[str, Any], self._redis.hgetall(f"tts:batch:{batch_id}"))
+        if not fields:
+            raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
+        return Batch.model_validate(fields)
+
+    def lines(self, batch_id: str) -> Iterator[BatchLine]:
+        """The lines of a batch in order, some hundreds at a time."""
+        first = 0
+        while True:
+            with redis_errors():
+                found = cast(
+                    list[str],
+                    self._redis.lrange(f"tts:batch:{batch_id}:lines", first, first + PAGE - 1),
+                )
+            yield from map(BatchLine.model_validate_json, found)
+            if len(found) < PAGE:
+                return
+            first += PAGE
+
+    def cancelling(self, batch_id: str) -> None:
+        """Note that somebody cancels the batch's jobs, unless they have all ended."""
+        with redis_errors():
+            self._cancelling(args=[batch_id])
+
+    def abandon(self, batch_id: str) -> bool:
+        """Delete a batch, but none of its jobs; False if all of them were accepted before."""
+        with redis_errors():
+            return bool(self._abandon(args=[batch_id]))

@@ -1,0 +1,148 @@
+"""How every process connects to Redis, and the one place where its errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import BlockingConnectionPool, Redis
+from redis import asyncio as aio
+from redis.asyncio import BlockingConnectionPool as AsyncPool
+from redis.asyncio import Redis as AsyncRedis
+from redis.backoff import NoBackoff
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import (
+    ClusterDownError,
+    ConnectionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.retry import Retry
+
+from shared.errors import Unavailable
+from shared.store.redis_address import RedisAddress
+
+MOST, MOMENT_S = 16, 0.25
+# Each listener holds one while it waits; more listeners than these take turns.
+MOST_LISTENING = 256
+# Answers of a server that is no primary any more; MASTERDOWN is a ClusterDownError, too.
+DEMOTED = (ReadOnlyError, ClusterDownError)
+
+
+class _LeavesReplicas:
+    """A connection that is opened anew after an answer that only another server would not give.
+
+    A name may lead to another server by now, while the connection still leads to the old one.
+    """
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
+        except DEMOTED:
+            self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
+            raise
+
+
+class _Tcp(_LeavesReplicas, Connection):
+    pass
+
+
+class _Tls(_LeavesReplicas, SSLConnection):
+    pass
+
+
+class _Socket(_LeavesReplicas, UnixDomainSocketConnection):
+    pass
+
+
+class _AsyncLeavesReplicas:
+    """`_LeavesReplicas` for asyncio."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
+        except DEMOTED:
+            self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
+            raise
+
+
+class _AsyncTcp(_AsyncLeavesReplicas, aio.Connection):
+    pass
+
+
+class _AsyncTls(_AsyncLeavesReplicas, aio.SSLConnection):
+    pass
+
+
+class _AsyncSocket(_AsyncLeavesReplicas, aio.UnixDomainSocketConnection):
+    pass
+
+
+def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
+    """Open connections that give up on a Redis that is silent for so long; sends nothing yet.
+
+    They are few, and who finds none free waits for a moment only: while Redis is away, all but a
+    few callers are told at once.
+    """
+    address = RedisAddress.parse(url)
+    pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # as redis-py has it
+        **_options(address, tcp=_Tcp, tls=_Tls, socket=_Socket),
+        max_connections=MOST,
+        timeout=MOMENT_S,
+        decode_responses=True,
+        socket_timeout=answers_within_s,
+        socket_connect_timeout=min(2.0, answers_within_s),
+        health_check_interval=10,
+        # A connection that broke while nobody used it is no reason to fail; silence is.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+    )
+    return Redis.from_pool(pool)
+
+
+def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
+    """Connections to the same Redis that give up sooner."""
+    pool = redis.connection_pool
+    options = {
+        **pool.connection_kwargs,
+        "socket_timeout": answers_within_s,
+        "socket_connect_timeout": answers_within_s,
+    }
+    brief = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # not in its types
+        MOST, MOMENT_S, connection_class=pool.connection_class, **options
+    )
+    return Redis.from_pool(brief)
+
+
+def connect_listeners(url: str) -> AsyncRedis:
+    """Open connections for those who wait for entries of streams; sends nothing yet."""
+    pool = AsyncPool(
+        **_options(RedisAddress.parse(url), tcp=_AsyncTcp, tls=_AsyncTls, socket=_AsyncSocket),
+        max_connections=MOST_LISTENING,
+        timeout=2,
+        socket_timeout=5,
+        socket_connect_timeout=2,
+    )
+    return AsyncRedis.from_pool(pool)
+
+
+def _options(
+    address: RedisAddress, *, tcp: type[Any], tls: type[Any], socket: type[Any]
+) -> dict[str, Any]:
+    """The arguments of a pool of connections, of one of three classes."""
+    if address.is_socket:
+        return {"connection_class": socket, **address.options()}
+    kind = tls if address.is_tls else tcp
+    return {"connection_class": kind, "socket_keepalive": True, **address.options()}
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Raise `Unavailable` for every error of Redis or of the way to it."""
+    try:
+        yield
+    except ResponseError as error:
+        raise Unavailable(f"Redis refuses ({error}); try again shortly") from error
+    except RedisError as error:
+        raise Unavailable(f"Redis does not answer ({error}); try again shortly") from error

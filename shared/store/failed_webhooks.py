@@ -1,0 +1,61 @@
+"""The webhooks that were given up: kept for a week, and sent again at their owner's request."""
+
+from __future__ import annotations
+
+import logging
+from typing import cast
+
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.errors import WebhookNotFound
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+from shared.store.webhooks import Event
+
+_log = logging.getLogger(__name__)
+
+
+class FailedEvent(Event):
+    """An event that was given up after its last attempt, when and why."""
+
+    failed_at: float
+    reason: str
+
+
+class FailedWebhooks:
+    """The events of each signer that were given up; every method may raise `Unavailable`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._resend = redis.register_script(load("webhook_resend"))
+
+    def of(self, signer: str, *, limit: int) -> list[FailedEvent]:
+        """The newest events of a signer, the newest first."""
+        with redis_errors():
+            key = f"tts:webhooks_failed:{signer}"
+            ids = cast(list[str], self._redis.zrange(key, 0, limit - 1, desc=True))
+            with self._redis.pipeline(transaction=False) as pipe:
+                for event_id in ids:
+                    pipe.hgetall(f"tts:webhook:{event_id}")
+                rows = pipe.execute()
+        return [event for row in rows if (event := _read(row)) is not None]
+
+    def resend(self, signer: str, event_id: str) -> None:
+        """Queue an event again, with all its attempts; raises `WebhookNotFound`."""
+        with redis_errors():
+            found = self._resend(args=[signer, event_id])
+        if not found:
+            raise WebhookNotFound(
+                f"no webhook {event_id[:100]!r} that was given up", param="event_id"
+            )
+
+
+def _read(row: dict[str, str]) -> FailedEvent | None:
+    if not row:
+        return None  # its time ran out just now
+    try:
+        return FailedEvent.model_validate(row)
+    except ValidationError:
+        _log.warning("Passed over a webhook of another version: %s", row.get("id"))
+        return None

@@ -1,0 +1,114 @@
+"""Jobs one page after another, newest or oldest first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.errors import JobNotFound
+from shared.jobs import ID_PREFIX, Job
+from shared.store.connection import redis_errors
+from shared.store.rows import read_job
+
+# Jobs that are read at a time, and at the most for one page.
+PART, MOST_READ = 200, 10_000
+TIME_DIGITS = 16
+_log = logging.getLogger(__name__)
+
+
+class JobPage(NamedTuple):
+    """Some jobs, the id after which the next page begins, and whether there is one."""
+
+    jobs: list[Job]
+    last_id: str | None
+    has_more: bool
+
+
+class JobList:
+    """The jobs in Redis; raises `Unavailable` while it is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def page(
+        self,
+        owner: str | None,
+        *,
+        limit: int,
+        keep: Callable[[Job], bool],
+        after: str | None = None,
+        newest_first: bool = True,
+    ) -> JobPage:
+        """Up to `limit` jobs of an owner, or of all, that `keep` keeps, from after the job `after`.
+
+        Raises `JobNotFound` if that job is not known, and says nothing of when it was.
+        """
+        key = "tts:jobs" if owner is None else f"tts:jobs:{owner}"
+        kept: list[Job] = []
+        for _ in range(MOST_READ // PART):
+            # Found anew each time: jobs come and go while we read.
+            start = self._place_after(key, after, newest_first)
+            ids = self._ids(key, start, newest_first)
+            for place, job in enumerate(self._read(ids)):
+                if job is not None and keep(job):
+                    kept.append(job)
+                if len(kept) == limit:
+                    return JobPage(kept, ids[place], self._goes_on(key, start + place + 1))
+            after = ids[-1] if ids else after
+            if len(ids) < PART:
+                return JobPage(kept, after, False)
+        return JobPage(kept, after, True)
+
+    def _ids(self, key: str, start: int, newest_first: bool) -> list[str]:
+        with redis_errors():
+            found = self._redis.zrange(key, start, start + PART - 1, desc=newest_first)
+        return cast(list[str], found)
+
+    def _goes_on(self, key: str, place: int) -> bool:
+        with redis_errors():
+            return place < self._redis.zcard(key)
+
+    def _read(self, ids: list[str]) -> list[Job | None]:
+        """The jobs of these ids; None for one that was deleted a moment ago."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for job_id in ids:
+                pipe.hgetall(f"tts:job:{job_id}")
+            (seconds, micros), *rows = pipe.execute()
+        seen: dict[str, Any] = {"seen_at": seconds + micros / 1e6}
+        return [_job(row | seen) if row else None for row in rows]
+
+    def _place_after(self, key: str, after: str | None, newest_first: bool) -> int:
+        if after is None:
+            return 0
+        with redis_errors():
+            rank = self._redis.zrevrank if newest_first else self._redis.zrank
+            place = cast("int | None", rank(key, after))
+            if place is not None:
+                return place + 1
+            # It was deleted in the meantime; its id says when it was accepted.
+            at, end = _time_of(after), "+inf" if newest_first else "-inf"
+            bounds = (f"({at}", end) if newest_first else (end, f"({at}")
+            return self._redis.zcount(key, *bounds)
+
+
+def _job(fields: dict[str, Any]) -> Job | None:
+    try:
+        return read_job(fields)
+    except ValidationError:
+        _log.warning("Passed over a job of another version: %s", fields.get("id"))
+        return None
+
+
+def _time_of(job_id: str) -> float:
+    digits = job_id.removeprefix(ID_PREFIX)[:TIME_DIGITS]
+    try:
+        if job_id.startswith(ID_PREFIX) and len(digits) == TIME_DIGITS:
+            return int(digits, 16) / 1e9
+    except ValueError:
+        pass
+    raise JobNotFound(f"no job {job_id[:100]!r} to go on from", param="after")

@@ -1,0 +1,316 @@
+"""The ledger: every job and segment, and each change of their state as one step in Redis.
+
+The keys are named here and in `lua/`. Redis keeps the time: workers' clocks do not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Unpack, cast
+
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.document import Segment
+from shared.errors import JobNotFound, StaleClaim
+from shared.jobs import (
+    JOB_VERSION,
+    NO_OUTLINE,
+    PUBLIC,
+    Claim,
+    Job,
+    Outline,
+    SegmentResult,
+    SegmentState,
+    SpeechSpec,
+    SpokenSegment,
+    segment_id,
+)
+from shared.queue import queue_name
+from shared.store.admission import Admission, AdmissionOptions, NewJob
+from shared.store.connection import redis_errors
+from shared.store.limits import UNLIMITED, Limits
+from shared.store.rows import SPOKEN, read_job, read_spoken
+from shared.store.scripts import load
+
+SCRIPTS = (
+    *("claim", "renew", "commit", "note", "fail", "release", "unreadable"),
+    *("cancel", "reconcile", "overdue", "forget", "look", "listen", "leave"),
+)
+STATE = ("status", "result_key", "error_code", "error_message")
+PAGE = 500
+# Seconds for which a job that no worker can read waits for one of another version.
+UNREAD_WITHIN_S = 24 * 3_600
+MAX_STEPS = 40
+# Longer than anybody waits and listens.
+LISTENED_S = 6 * 3_600
+_log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """Jobs and segments in Redis; safe to share between threads.
+
+    `worker` is who claims. Every method raises `Unavailable` while Redis is away.
+    """
+
+    def __init__(
+        self, redis: Redis, *, lease_s: float, max_attempts: int, worker: str = ""
+    ) -> None:
+        self._redis = redis
+        self._lease_s = lease_s
+        self.max_attempts = self._max_attempts = max_attempts
+        self._worker = worker
+        self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
+        self._admission = Admission(redis)
+
+    def _run(self, name: str, *args: str | int | float) -> Any:
+        with redis_errors():
+            return self._scripts[name](args=list(args))
+
+    def close(self) -> None:
+        """Close the connections that are the ledger's own."""
+        self._admission.close()
+
+    def ping(self) -> None:
+        """Return when Redis answers."""
+        with redis_errors():
+            self._redis.ping()
+
+    def admit(
+        self,
+        job_id: str,
+        spec: SpeechSpec,
+        segments: Sequence[Segment],
+        *,
+        outline: Outline = NO_OUTLINE,
+        owner: str = PUBLIC,
+        limits: Limits = UNLIMITED,
+        **options: Unpack[AdmissionOptions],
+    ) -> str:
+        """Accept a job of these segments; from here on it will end, one way or another.
+
+        Returns its id: another one than `job_id` if the same request was accepted before. Raises
+        `Overloaded`, `QuotaExceeded`, `KeyReused` or, if nothing was accepted, `NotAdmitted`.
+        """
+        job = NewJob(job_id, spec, outline, owner, limits, **options)
+        return self._admission.admit(job, segments)
+
+    def claim(self, model: str) -> Claim | None:
+        """Take the next segment or join of a model for one lease; None when nothing waits."""
+        # If the answer is lost with its connection, it is asked for again, not for another one.
+        question = secrets.token_hex(8)
+        return self._claimed(
+            self._run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
+        )
+
+    def _claimed(self, reply: list[Any] | None) -> Claim | None:
+        if not reply:
+            return None
+        segment, epoch, attempt, text, spec = reply
+        try:
+            read = SpeechSpec.model_validate_json(spec)
+        except ValidationError:
+            # A worker of the version that wrote it can, if one is left.
+            _log.warning("Handed %s back: another version has written its job", segment)
+            self._run("unreadable", segment, epoch, self._max_attempts, UNREAD_WITHIN_S)
+            return None
+        return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
+
+    def renew(self, claims: Iterable[Claim]) -> list[Claim]:
+        """Extend the leases of these claims; returns those that no longer hold."""
+        held = {(claim.segment_id, claim.epoch): claim for claim in claims}
+        pairs = [part for key in held for part in key]
+        lost = self._run("renew", self._lease_s, *pairs) if pairs else []
+        return [held[segment, int(epoch)] for segment, epoch in _pairs(lost)]
+
+    def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> Claim | None:
+        """Record a result, once; returns a claim on the join if it was the job's last segment.
+
+        Raises `StaleClaim` if another epoch has taken over, or the job has ended.
+        """
+        reply = self._run(
+            "commit",
+            claim.segment_id,
+            claim.epoch,
+            self._worker,
+            self._lease_s,
+            result.key,
+            result.samples,
+            int(result.truncated),
+            result.batch_size,
+            size_bytes,
+        )
+        if reply is None:
+            raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
+        return self._claimed(reply)
+
+    def fail(self, claim: Claim, code: str, message: str) -> None:
+        """End the segment and its job as failed; raises `StaleClaim` if another took over."""
+        self._fenced("fail", claim, code, message)
+
+    def release(self, claim: Claim) -> None:
+        """Hand a segment back untouched; raises `StaleClaim` if another took over."""
+        self._fenced("release", claim, self._max_attempts)
+
+    def note(self, claim: Claim, reason: str) -> None:
+        """Say what went wrong in this attempt, which ends when its lease does.
+
+        After the last one it is the job's error. Raises `StaleClaim` if another took over.
+        """
+        self._fenced("note", claim, reason)
+
+    def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
+        if not self._run(name, claim.segment_id, claim.epoch, *args):
+            raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
+
+    def cancel(self, job_id: str) -> bool:
+        """End a job as cancelled; False if it had ended before. Raises `JobNotFound`."""
+        return self._cancel(job_id, takes_back="")
+
+    def withdraw(self, job_id: str) -> bool:
+        """Cancel a job that nobody was told of: the same request sent again is another job."""
+        return self._cancel(job_id, takes_back="all")
+
+    def _cancel(self, job_id: str, *, takes_back: str) -> bool:
+        ended = self._run("cancel", job_id, takes_back)
+        if ended is None:
+            raise _unknown(job_id)
+        return bool(ended)
+
+    def listen(self, job_id: str) -> None:
+        """Count one more who listens to a job while it is spoken."""
+        self._run("listen", job_id, LISTENED_S)
+
+    def leave(self, job_id: str) -> bool:
+        """Count one less, and cancel the job if it was the last; what it cost is not given back.
+
+        The same request sent again is another job. Returns whether that ended it.
+        """
+        if self.heard(job_id) > 0:
+            return False
+        try:
+            return self._cancel(job_id, takes_back="key")
+        except JobNotFound:
+            return False
+
+    def heard(self, job_id: str) -> int:
+        """Count one less who listens, since it has heard all; returns how many still do."""
+        return int(self._run("leave", job_id))
+
+    def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
+        """Take back overdue leases; returns (model, messages that are missing in its queue).
+
+        One step deals with up to `limit` entries of a kind, and one call takes up to `MAX_STEPS`.
+        """
+        for _ in range(MAX_STEPS):
+            goes_on, *reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
+            if not goes_on:
+                break
+        return [(model, int(missing)) for model, missing in _pairs(reply)]
+
+    def messages(self, model: str) -> int:
+        """How many messages lie in a model's queue."""
+        with redis_errors():
+            return self._redis.llen(queue_name(model))
+
+    def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
+        """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
+        return self._older_than(ttl_s, "tts:ended", limit)
+
+    def with_leftovers(self, grace_s: float, *, limit: int = 100) -> list[str]:
+        """Jobs that ended more than `grace_s` seconds ago and may have files of segments left."""
+        return self._older_than(grace_s, "tts:leftovers", limit)
+
+    def leftovers_deleted(self, job_id: str) -> None:
+        """Note that no segment's file is left of an ended job."""
+        with redis_errors():
+            self._redis.zrem("tts:leftovers", job_id)
+
+    def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
+        with redis_errors():
+            seconds, micros = self._redis.time()
+            until = seconds + micros / 1e6 - age_s
+            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
+        return cast(list[str], ids)
+
+    def forget(self, job_id: str) -> bool:
+        """Delete all records of an ended job, a part at a time; False if it has not ended.
+
+        From the first part on the job is not there; what a caller that dies leaves is deleted by
+        reconciling.
+        """
+        left = self._run("forget", job_id)
+        while left > 0:
+            left = self._run("forget", job_id)
+        return bool(left == 0)
+
+    def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
+        """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
+        return self._older_than(grace_s, "tts:forgotten", limit)
+
+    def files_deleted(self, job_id: str) -> None:
+        """Note that nothing is left of a forgotten job."""
+        with redis_errors():
+            self._redis.zrem("tts:forgotten", job_id)
+
+    def job(self, job_id: str) -> Job:
+        """The job as it stands; raises `JobNotFound`."""
+        job = self._look(job_id)
+        if not job.is_overdue:
+            return job
+        self._run("overdue", job_id)  # perhaps no worker is there to do so
+        return self._look(job_id)
+
+    def _look(self, job_id: str) -> Job:
+        found = self._run("look", job_id)
+        if found is None:
+            raise _unknown(job_id)
+        return read_job(json.loads(found))
+
+    def named(self, owner: str, name: str) -> str | None:
+        """The id of the job to which an owner has given a name."""
+        with redis_errors():
+            found = self._redis.hget(f"tts:idempotency:{owner}:{name_key(name)}", "job")
+        return cast("str | None", found)
+
+    def segment(self, job_id: str, index: int) -> SegmentState:
+        """How a segment of a job stands; raises `JobNotFound`."""
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(f"tts:segment:{segment_id(job_id, index)}", "key", "range")
+            pipe.hmget(f"tts:job:{job_id}", STATE)
+            (key, place), (status, result_key, error_code, error_message) = pipe.execute()
+        if status is None or place is None:
+            raise _unknown(job_id)
+        return SegmentState(
+            job_status=status,
+            result_key=result_key,
+            error_code=error_code,
+            error_message=error_message,
+            key=key,
+            pause_s=float(place.split()[2]),
+        )
+
+    def spoken(self, job: Job) -> Iterator[SpokenSegment]:
+        """The segments of a job in order, some hundreds at a time; all must be completed."""
+        for first in range(0, job.total, PAGE):
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                for index in range(first, min(first + PAGE, job.total)):
+                    pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", SPOKEN)
+                rows = pipe.execute()
+            yield from map(read_spoken, rows)
+
+
+def name_key(name: str) -> str:
+    """The idempotency key of a job to which its client gives a name."""
+    return f"name:{name}"
+
+
+def _unknown(job_id: str) -> JobNotFound:
+    return JobNotFound(f"no job {job_id!r}", param="job_id")
+
+
+def _pairs(flat: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return zip(flat[::2], flat[1::2], strict=True)

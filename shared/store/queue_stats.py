@@ -1,0 +1,34 @@
+"""How much waits, how much is spoken, and how fast, over all models and owners."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from shared.jobs import SAMPLE_RATE, Record
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+
+class QueueState(Record):
+    """The queue at one moment; its speed is that of the last minute."""
+
+    segments_in_progress: int
+    jobs_in_progress: int
+    jobs_open: int
+    segments_per_s: float
+    audio_s_per_s: float
+    queued: dict[str, int]
+
+    @classmethod
+    def read(cls, redis: Redis) -> QueueState:
+        """Read it in one step; raises `Unavailable`."""
+        with redis_errors():
+            segments, jobs, open_jobs, pace, samples, flat = redis.register_script(load("queue"))()
+        return cls(
+            segments_in_progress=segments,
+            jobs_in_progress=jobs,
+            jobs_open=open_jobs,
+            segments_per_s=float(pace),
+            audio_s_per_s=float(samples) / SAMPLE_RATE,
+            queued=dict(zip(flat[::2], flat[1::2], strict=True)),
+        )

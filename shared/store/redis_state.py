@@ -1,0 +1,80 @@
+"""Redis as jobs need it: writable, and such that it loses nothing that it has taken."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from shared.checks import Finding
+from shared.errors import Unavailable
+from shared.store.connection import redis_errors
+from shared.store.ledger_version import agree
+
+PROBE, PROBE_S = "tts:probe", 60
+OLDEST = (7, 0)  # steps in Lua carry flags
+EVICTION = (
+    "Redis may evict accepted jobs (maxmemory-policy {}): set it to noeviction, or "
+    "ALLOW_EVICTION=1 to lose some"
+)
+NO_AOF = "Redis keeps no append-only file (appendonly no): its restart loses accepted jobs"
+REPLICA = "Redis is a read-only replica: REDIS_URL has to name the primary"
+CLUSTER = "this is a Redis Cluster, which cannot hold the queue: use one Redis, or a primary"
+HIDDEN = "Redis allows no INFO: whether it evicts jobs or keeps them on disk is not known"
+
+
+def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
+    """Write and read a probe, then read how Redis is set up; raises `Unavailable`.
+
+    Raises `Misconfigured` if what is in it is of a version that this program cannot work with.
+    """
+    _probe(redis)
+    try:
+        with redis_errors():
+            info: dict[str, Any] = redis.info()
+    except Unavailable as error:
+        if isinstance(error.__cause__, NoPermissionError):
+            agree(redis)
+            return Finding(warnings=(HIDDEN,))
+        raise
+    found = finding_of(info, allow_eviction=allow_eviction)
+    if not found.problem:
+        agree(redis)
+    return found
+
+
+def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
+    """The finding that the answer of `INFO` stands for."""
+    eviction = _eviction(info)
+    problem = _unfit(info) or (eviction if not allow_eviction else None)
+    if problem:
+        return Finding(problem, is_lasting=True)
+    aof = NO_AOF if not info.get("aof_enabled") else None
+    warnings = tuple(filter(None, (eviction, aof)))
+    return Finding(REPLICA if info.get("role") == "slave" else None, warnings)
+
+
+def _probe(redis: Redis) -> None:
+    """Raise `Unavailable` with Redis's reason if it cannot be written to."""
+    written = secrets.token_hex(8)
+    with redis_errors(), redis.pipeline() as pipe:
+        pipe.set(PROBE, written, ex=PROBE_S)
+        pipe.get(PROBE)
+        _, read = pipe.execute()
+    if read != written:
+        raise Unavailable("Redis does not keep what is written to it")
+
+
+def _eviction(info: dict[str, Any]) -> str | None:
+    policy = info.get("maxmemory_policy", "noeviction")
+    return None if policy == "noeviction" else EVICTION.format(policy)
+
+
+def _unfit(info: dict[str, Any]) -> str | None:
+    # Valkey names the Redis that it is like.
+    version = str(info.get("redis_version", "")).split(".")[:2]
+    if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST:
+        return f"Redis {'.'.join(version)} is too old: 7.0 or newer is needed"
+    return CLUSTER if int(info.get("cluster_enabled", 0)) else None

@@ -1,0 +1,84 @@
+"""What the ledger's hashes hold, and what is made of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.document import Segment
+from shared.jobs import Job, Outline, Record, SpeechSpec, SpokenSegment, Task
+from shared.store.webhooks import Webhook
+
+_log = logging.getLogger(__name__)
+# Fields of a finished segment, in the order in which `read_spoken` takes them.
+SPOKEN = ("text", "range", "key", "samples", "truncated")
+
+
+def read_job(fields: dict[str, Any]) -> Job:
+    """A job from its hash, and what was known with it when it was read.
+
+    A job of a newer version is read as far as this one understands it, so that it can be polled,
+    listed, cancelled and deleted: see `Job.is_understood`.
+    """
+    webhook = fields.get("webhook")
+    spec, is_understood = _read_spec(fields["spec"])
+    read = {
+        "webhook": webhook and Webhook.model_validate_json(webhook).url,
+        "spec": spec,
+        "outline": Outline.model_validate_json(fields["outline"]),
+    }
+    known, all_known = _known(Job, _gather_batch_sizes(fields) | read, {"status": "in_progress"})
+    job = Job.model_validate(known)
+    return job if is_understood and all_known else job.model_copy(update={"is_understood": False})
+
+
+def _read_spec(written: str) -> tuple[SpeechSpec, bool]:
+    raw = json.loads(written)
+    known, all_known = _known(SpeechSpec, raw, {"task": Task.CUSTOM_VOICE})
+    spec = SpeechSpec.model_validate(known)
+    if not all_known:
+        _log.warning("A job's spec is of a newer version: %s", written)
+        spec = spec.model_copy(update={"task": raw.get("task", spec.task)})  # to be shown as it is
+    return spec, all_known
+
+
+def _known(
+    model: type[Record], fields: dict[str, Any], instead: dict[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """The fields that the model can read, with `instead` for required ones; and if it is all."""
+    try:
+        model.model_validate(fields)
+    except ValidationError as error:
+        unknown = {each["loc"][0] for each in error.errors()}
+        return instead | {k: v for k, v in fields.items() if k not in unknown}, False
+    return fields, True
+
+
+def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:
+    """The counters `batch:N` of a job's hash as one field."""
+    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
+    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
+    return rest | {"batch_sizes": sizes}
+
+
+def write_range(segment: Segment) -> str:
+    """What the ledger keeps of a segment beside its text, and never reads itself."""
+    return f"{segment.start} {segment.end} {segment.pause_s:.3f}"
+
+
+def read_spoken(row: list[str]) -> SpokenSegment:
+    """A finished segment from its fields."""
+    text, place, key, samples, truncated = row
+    start, end, pause_s = place.split()
+    return SpokenSegment(
+        text=text,
+        start=int(start),
+        end=int(end),
+        pause_s=float(pause_s),
+        key=key,
+        samples=int(samples),
+        truncated=truncated == "1",
+    )

@@ -1,0 +1,65 @@
+"""The source of the ledger's Lua scripts: common parts first, then the one step."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+
+from shared.jobs import TRANSITIONS
+from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
+
+COMMON = ("prelude", "webhooks", "turns", "batches", "ends", "deletion")
+# These run most often, and each part that they do not need would cost them something every time.
+PARTS = {
+    "admit": ("prelude", "turns", "admission"),
+    "admit_part": ("prelude", "turns", "admission"),
+    "look": ("prelude", "turns"),
+    "queue": ("prelude", "turns"),
+    "agree": ("prelude",),
+    "model_forget": ("prelude",),
+}
+# A Redis that is full, read-only or cannot write its disk still answers these.
+READS = ("look", "queue")
+# A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
+TAKES_IN = (
+    *("admit", "admit_part", "voice_begin", "voice_create"),
+    *("batch_begin", "batch_lines", "batch_admitted"),
+)
+
+
+@cache
+def load(name: str) -> str:
+    """The source of `lua/{name}.lua`, after its flags and the parts that it may need."""
+    folder = files("shared.store") / "lua"
+    parts = [
+        (folder / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, COMMON), name)
+    ]
+    return _flags(name) + _filled_in("".join(parts))
+
+
+def _filled_in(source: str) -> str:
+    """The source with what Python knows, too: each is written once."""
+    for name, value in (
+        ("@TRANSITIONS@", _table()),
+        ("@MIN_FRAMES@", str(MIN_FRAMES)),
+        ("@SAMPLES_PER_FRAME@", str(SAMPLES_PER_FRAME)),
+    ):
+        source = source.replace(name, value)
+    return source
+
+
+def _flags(name: str) -> str:
+    """The line that tells Redis 7 what a step may do.
+
+    Source: redis.io, "Redis programmability: script flags".
+    """
+    if name in READS:
+        return "#!lua flags=no-writes\n"
+    return "#!lua\n" if name in TAKES_IN else "#!lua flags=allow-oom\n"
+
+
+def _table() -> str:
+    """The legal changes, as Lua writes a table."""
+    rows = (f"{old} = {{ {json.dumps(sorted(news))[1:-1]} }}" for old, news in TRANSITIONS.items())
+    return f"{{ {', '.join(rows)} }}"

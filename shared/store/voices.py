@@ -1,0 +1,169 @@
+"""Saved voices: recordings to clone, each under a name of its owner's."""
+
+from __future__ import annotations
+
+import secrets
+import unicodedata
+from typing import Any, cast
+
+from redis import Redis
+
+from shared.errors import NameTaken, TooManyVoices, Unavailable, VoiceNotFound
+from shared.jobs import Record
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+VOICE_PREFIX = "voice_"
+# How long files may take until their record is written: later they are swept.
+WRITTEN_WITHIN_S = 60.0
+
+
+class VoiceWarning(Record):
+    """Something about a recording that may make its voice worse; `code` is stable."""
+
+    code: str
+    message: str
+
+
+class Voice(Record):
+    """A saved voice: what is known of its recording, and that the speaker agreed (`consent`).
+
+    `digest` is the hash of the recording; `ref_text`, what is said in it.
+    """
+
+    id: str
+    owner: str
+    name: str
+    consent: str
+    digest: str
+    duration_s: float
+    ref_text: str | None = None
+    language: str | None = None
+    description: str | None = None
+    warnings: tuple[VoiceWarning, ...] = ()
+    created_at: float = 0.0
+
+
+class Voices:
+    """Saved voices in Redis; their files are in the storage.
+
+    Files are written first and deleted last. In between, the voice's folder is in a list from which
+    workers sweep it, so that nothing of a voice stays behind, whoever dies. Every method may raise
+    `Unavailable`.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._begin = redis.register_script(load("voice_begin"))
+        self._create = redis.register_script(load("voice_create"))
+        self._delete = redis.register_script(load("voice_delete"))
+
+    def begin(self, voice_id: str) -> None:
+        """Say that files of a voice are going to be written."""
+        with redis_errors():
+            self._begin(args=[voice_id])
+
+    def create(self, voice: Voice, *, most: int) -> Voice:
+        """Create a voice whose files are written, unless its owner has `most` voices.
+
+        Raises `NameTaken`, `TooManyVoices`, or `Unavailable` if the files took too long.
+        """
+        record = voice.model_dump_json(exclude={"created_at"})
+        name = comparable(voice.name)
+        args: list[str | float] = [voice.id, voice.owner, name, record, most, WRITTEN_WITHIN_S]
+        with redis_errors():
+            outcome, *at = self._create(args=args)
+        match outcome:
+            case "name_taken":
+                raise NameTaken(f"you have a voice {voice.name!r} already", param="name")
+            case "too_many":
+                raise TooManyVoices(f"you have {most:,} voices, which is the most; delete some")
+            case "late":
+                raise Unavailable("the recording took too long to be stored; send it again")
+        return voice.model_copy(update={"created_at": float(at[0])})
+
+    def get(self, voice_id: str) -> Voice:
+        """The voice of an id; raises `VoiceNotFound`."""
+        with redis_errors():
+            fields = cast(dict[str, Any], self._redis.hgetall(_key(voice_id)))
+        if not fields:
+            raise VoiceNotFound(f"no voice {voice_id!r}", param="voice_id")
+        return _read(fields)
+
+    def exists(self, voice_id: str) -> bool:
+        """Whether there is a voice of this id."""
+        with redis_errors():
+            return bool(self._redis.exists(_key(voice_id)))
+
+    def named(self, owner: str, name: str) -> str | None:
+        """The id of an owner's voice; letters may be small or capital."""
+        with redis_errors():
+            return cast("str | None", self._redis.hget(_owned(owner), comparable(name)))
+
+    def of(self, owner: str) -> list[Voice]:
+        """All voices of an owner, by name."""
+        with redis_errors():
+            ids = cast(list[str], self._redis.hvals(_owned(owner)))
+            with self._redis.pipeline(transaction=False) as pipe:
+                for voice_id in ids:
+                    pipe.hgetall(_key(voice_id))
+                rows = pipe.execute()
+        # One that was deleted in between has no fields.
+        return sorted(map(_read, filter(None, rows)), key=lambda voice: comparable(voice.name))
+
+    def delete(self, voice_id: str) -> bool:
+        """Delete the record of a voice, whose folder is to be deleted next; False if it is gone."""
+        with redis_errors():
+            return bool(self._delete(args=[voice_id]))
+
+    def left_behind(self, age_s: float, *, limit: int = 100) -> list[str]:
+        """Voices that were gone `age_s` seconds ago, and whose folders may still be there."""
+        with redis_errors():
+            seconds, _ = self._redis.time()
+            until = seconds - age_s
+            key = "tts:voice_folders"
+            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
+        return cast(list[str], ids)
+
+    def files_deleted(self, voice_id: str) -> None:
+        """Note that nothing is left of a voice."""
+        with redis_errors():
+            self._redis.zrem("tts:voice_folders", voice_id)
+
+
+def new_voice_id() -> str:
+    """An id that nobody can guess."""
+    return f"{VOICE_PREFIX}{secrets.token_hex(16)}"
+
+
+def comparable(name: str) -> str:
+    """A name such that names which look the same are the same."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+
+
+def voice_folder(voice_id: str) -> str:
+    """Where all files of a voice lie in the storage."""
+    return f"voices/{voice_id}"
+
+
+def recording_key(voice_id: str) -> str:
+    """Where the recording lies, as models hear it."""
+    return f"{voice_folder(voice_id)}/recording.wav"
+
+
+def prompt_key(voice_id: str, name: str) -> str:
+    """Where a model's voice clone prompt lies; `name` says of which model."""
+    return f"{voice_folder(voice_id)}/prompt-{name}.safetensors"
+
+
+def _key(voice_id: str) -> str:
+    return f"tts:voice:{voice_id}"
+
+
+def _owned(owner: str) -> str:
+    return f"tts:voices:{owner}"
+
+
+def _read(fields: dict[str, Any]) -> Voice:
+    voice = Voice.model_validate_json(fields["record"])
+    return voice.model_copy(update={"created_at": float(fields["created_at"])})

@@ -1,0 +1,41 @@
+"""The secrets that webhooks are signed with: one for each tenant, made when it is first needed.
+
+They lie in Redis as they are, since a signature needs them so.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from typing import cast
+
+from redis import Redis
+
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+# Between 24 and 64 bytes, and written so: the Standard Webhooks specification.
+PREFIX, SIZE = "whsec_", 32
+# Receivers have a day to change to a new one, however often it changes within it.
+KEPT_S, MOST_IN_USE = 24 * 3_600, 4
+
+
+class Secrets:
+    """Secrets in Redis; every method may raise `Unavailable`."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._secrets = redis.register_script(load("webhook_secrets"))
+
+    def of(self, signer: str) -> list[str]:
+        """A tenant's secrets that are in use, the newest first."""
+        return self._run(signer, rotates="no")
+
+    def rotate(self, signer: str) -> list[str]:
+        """Make a new secret; the one of before is used beside it for a day."""
+        return self._run(signer, rotates="yes")
+
+    def _run(self, signer: str, *, rotates: str) -> list[str]:
+        fresh = PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
+        with redis_errors():
+            found = self._secrets(args=[signer, fresh, rotates, KEPT_S, MOST_IN_USE])
+        return cast(list[str], found)

@@ -1,0 +1,117 @@
+"""What is told of jobs to the receivers that their clients name, and the queue that it waits in.
+
+The ledger puts an event into the queue in the step that changes its job; here it is taken out.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from typing import Any
+
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.jobs import PUBLIC, Record, Status
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+UNREAD_ATTEMPTS = 10
+# Of those that were given up: for how long each is kept, and how many of one signer.
+FAILED_KEPT_S, MOST_FAILED = 7 * 24 * 3_600, 1_000
+_log = logging.getLogger(__name__)
+
+
+class EventType(StrEnum):
+    """What a job's receiver can be told: each status that a job comes to."""
+
+    IN_PROGRESS = "job.in_progress"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+ENDS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
+
+
+class Webhook(Record):
+    """Where a job's events go, and which of them.
+
+    `receiver` is the URL's scheme, host and port, `signer` whose secret signs them.
+    """
+
+    url: str
+    receiver: str
+    signer: str = PUBLIC
+    events: tuple[EventType, ...] = ENDS
+
+
+class Event(Record):
+    """Something to tell; `at` is when it happened, by Redis's clock.
+
+    `attempt` counts from 1, and the id is the same in each. Clients know the job by `public_id`.
+    `before` are the attempts after which it was given up, if it was then sent again.
+    """
+
+    id: str
+    type: EventType
+    job: str
+    public_id: str
+    url: str
+    receiver: str
+    signer: str
+    at: float
+    attempt: int
+    before: int = 0
+
+    @property
+    def status(self) -> Status:
+        """What the job's status became."""
+        return Status(self.type.removeprefix("job."))
+
+
+class Events:
+    """The queue in Redis; several processes may deliver. Every method may raise `Unavailable`."""
+
+    def __init__(self, redis: Redis, *, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._take = redis.register_script(load("webhook_take"))
+        self._settle = redis.register_script(load("webhook_settle"))
+
+    def take(self) -> Event | None:
+        """Take what is due first, for one lease; None when nothing is.
+
+        Whoever does not say by then what became of it is taken for dead, and it is due again.
+        """
+        with redis_errors():
+            flat: Any = self._take(args=[self._lease_s])
+        if not flat:
+            return None
+        fields = dict(zip(flat[::2], flat[1::2], strict=True))
+        try:
+            return Event.model_validate(fields)
+        except ValidationError:
+            # A process of its own version can read it, if one is left; else it is in the way.
+            if int(fields["attempt"]) >= UNREAD_ATTEMPTS:
+                _log.warning("Dropped a webhook of another version: %s", fields["id"])
+                self._forget(fields["id"], fields["attempt"])
+            raise
+
+    def done(self, event: Event) -> None:
+        """Forget an event: it was delivered, or never will be."""
+        self._forget(event.id, event.attempt)
+
+    def _forget(self, event_id: str, attempt: int | str) -> None:
+        with redis_errors():
+            self._settle(args=[event_id, attempt, "done"])
+
+    def give_up(self, event: Event, reason: str) -> None:
+        """Keep an event that could not be delivered, unless another attempt is under way."""
+        kept = (FAILED_KEPT_S, MOST_FAILED)
+        with redis_errors():
+            self._settle(args=[event.id, event.attempt, "failed", reason, *kept])
+
+    def again(self, event: Event, after_s: float) -> None:
+        """Have an event tried again, unless that has begun already."""
+        with redis_errors():
+            self._settle(args=[event.id, event.attempt, "again", after_s])

@@ -1,0 +1,165 @@
+"""The roster: the workers that live, and the model that each serves."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import cast
+
+from pydantic import ValidationError
+from redis import Redis
+
+from shared.errors import ModelInUse, ModelNotFound
+from shared.models import ModelCard
+from shared.store.connection import redis_errors
+from shared.store.scripts import load
+
+CARDS, SEEN = "tts:models", "tts:models:seen"
+PRESENCE_S = 10
+# The score of a worker that signs in between our look at the clock and that at the workers.
+LATE_S = 10
+DAY_S = 24 * 3_600.0
+FRESH_S = 0.5
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """A model that a worker has offered, and how many workers serve it now.
+
+    `seen_s` is when the last worker signed in, in Unix seconds by Redis's clock; now, if no worker
+    has noted it.
+    """
+
+    card: ModelCard
+    workers: int
+    seen_s: float = 0.0
+
+
+class Roster:
+    """The workers and their models.
+
+    A model stays on offer for `model_ttl_s` seconds after its last worker has left: jobs for it
+    wait for the next one. Its card stays until it is forgotten. Every method raises `Unavailable`
+    while Redis is away.
+    """
+
+    def __init__(self, redis: Redis, *, model_ttl_s: float = DAY_S) -> None:
+        self._redis = redis
+        self._model_ttl_s = model_ttl_s
+        self._forget = redis.register_script(load("model_forget"))
+
+    def sign_in(self, worker: str, card: ModelCard) -> None:
+        """Say that `worker` serves the model, for the next `PRESENCE_S` seconds."""
+        with redis_errors():
+            now = self._now()
+            pipe = self._redis.pipeline()
+            pipe.hset(CARDS, card.id, card.model_dump_json())
+            pipe.zadd(SEEN, {card.id: now})
+            pipe.zadd(_presence(card.id), {worker: now + PRESENCE_S})
+            pipe.zremrangebyscore(_presence(card.id), "-inf", now)
+            pipe.zremrangebyscore(_presence(card.id), now + PRESENCE_S + LATE_S, "+inf")
+            pipe.hkeys(CARDS)
+            pipe.zrange(SEEN, 0, -1)
+            names, noted = pipe.execute()[-2:]
+            # Cards whose workers are of a version that does not note it: their time begins now.
+            if new := set(names) - set(noted):
+                self._redis.zadd(SEEN, dict.fromkeys(new, now), nx=True)
+
+    def sign_out(self, worker: str, card: ModelCard) -> None:
+        """Say that `worker` has stopped."""
+        with redis_errors():
+            self._redis.zrem(_presence(card.id), worker)
+
+    def models(self) -> list[ServedModel]:
+        """Every model on offer, those with live workers first."""
+        now, known = self._look()
+        oldest = now - self._model_ttl_s
+        return [model for model in known if model.workers or model.seen_s > oldest]
+
+    def known(self) -> list[ServedModel]:
+        """Every model that was ever offered and is not forgotten, those with live workers first."""
+        return self._look()[1]
+
+    def workers(self) -> set[str]:
+        """Every live worker."""
+        with redis_errors():
+            now = self._now()
+            models = cast(list[str], self._redis.hkeys(CARDS))
+            return {
+                worker
+                for model in models
+                for worker in cast(
+                    list[str],
+                    self._redis.zrangebyscore(_presence(model), now, now + PRESENCE_S + LATE_S),
+                )
+            }
+
+    def forget(self, model: str) -> None:
+        """Forget a model as if it had never been offered; the next worker offers it again.
+
+        Raises `ModelNotFound`, or `ModelInUse` while a worker lives or segments wait for it.
+        """
+        with redis_errors():
+            found, workers, waiting = self._forget(
+                args=[model, _presence(model), PRESENCE_S + LATE_S]
+            )
+        if not found:
+            raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
+        if workers:
+            raise ModelInUse(f"{model} has {workers} live workers: stop them first")
+        if waiting:
+            raise ModelInUse(
+                f"{waiting} segments wait for {model}: start a worker of it, or cancel their jobs"
+            )
+
+    def _look(self) -> tuple[float, list[ServedModel]]:
+        with redis_errors():
+            now = self._now()
+            pipe = self._redis.pipeline()
+            pipe.hgetall(CARDS)
+            pipe.zrange(SEEN, 0, -1, withscores=True)
+            cards, scores = pipe.execute()
+            seen = dict(scores)
+            for name in cards:
+                pipe.zcount(_presence(name), now, now + PRESENCE_S + LATE_S)
+            counts = pipe.execute()
+        known = [
+            ServedModel(card, count, seen.get(name, now))
+            for name, text, count in zip(cards, cards.values(), counts, strict=True)
+            if (card := _read(text)) is not None
+        ]
+        return now, sorted(known, key=lambda model: (model.workers == 0, model.card.id))
+
+    def _now(self) -> float:
+        seconds, micros = self._redis.time()
+        return seconds + micros / 1e6
+
+
+class Served:
+    """What `Roster.models` says, asked for no more than once in `FRESH_S` seconds."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._models: list[ServedModel] = []
+        self._read_s = -FRESH_S
+
+    def models(self) -> list[ServedModel]:
+        """The models, as they were a moment ago; no models are always asked for again."""
+        if not self._models or time.monotonic() - self._read_s >= FRESH_S:
+            self._models, self._read_s = self._roster.models(), time.monotonic()
+        return self._models
+
+
+def _presence(model: str) -> str:
+    return f"tts:workers:{model}"
+
+
+def _read(card: str) -> ModelCard | None:
+    try:
+        return ModelCard.model_validate_json(card)
+    except ValidationError:
+        # A worker of another version left it; its next sign-in will write one that we can read.
+        _log.warning("Passed over a model card that cannot be read: %s", card)
+        return None
