@@ -11,7 +11,7 @@ from shared.errors import QueueError
 from shared.settings import Settings
 from shared.store.connection import connect
 from shared.store.queue_stats import QueueState
-from shared.store.workers import Roster, ServedModel
+from shared.store.workers import ServedModel, WorkerRegistry
 
 EPILOG = """A model without a worker for MODEL_TTL_S seconds is no longer offered to new jobs; what
 waits for it goes on waiting for a worker. The models are those of REDIS_URL, or of the `narrate up`
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _list(settings: Settings, _options: argparse.Namespace) -> list[str]:
     redis = connect(settings.redis_url)
-    roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
+    roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
     queued = QueueState.read(redis).queued
     offered = {model.card.id for model in roster.models()}
     rows = [
@@ -63,7 +63,7 @@ def _row(model: ServedModel, waiting: int, *, is_offered: bool) -> tuple[str, ..
 
 
 def _forget(settings: Settings, options: argparse.Namespace) -> list[str]:
-    Roster(connect(settings.redis_url)).forget(options.id)
+    WorkerRegistry(connect(settings.redis_url)).forget(options.id)
     return [f"{options.id} is forgotten; the next worker that serves it offers it again"]
 
 

@@ -30,7 +30,7 @@ from shared.store.key_mark import KeyMark
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
 from shared.store.webhook_secrets import Secrets
-from shared.store.workers import Roster, Served
+from shared.store.workers import CachedModels, WorkerRegistry
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Services:
     ledger: Ledger
     job_list: JobList
     batches: Batches
-    roster: Roster
-    served: Served
+    roster: WorkerRegistry
+    served: CachedModels
     voices: Voices
     storage: Storage
     storage_threads: LimitedThreads
@@ -66,7 +66,7 @@ class Services:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
         announcer = Announcer(make_app(settings.redis_url))
-        roster = Roster(redis, model_ttl_s=settings.model_ttl_s)
+        roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         storage = Storage.open(settings.storage_url, limits)
@@ -79,7 +79,7 @@ class Services:
             job_list=JobList(redis),
             batches=Batches(redis),
             roster=roster,
-            served=Served(roster),
+            served=CachedModels(roster),
             voices=Voices(redis),
             storage=storage,
             announcer=announcer,

@@ -32,7 +32,7 @@ from client.local.redis_server import RedisServer
 from shared.jobs import Task
 from shared.models import ModelCard
 from shared.store.connection import connect
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = ModelCard(
@@ -124,7 +124,7 @@ def serving(side: str, workers: int) -> Iterator[int]:
             "PYTHONPATH": str(ROOT),
         }
         log = Path(folder) / "log"
-        Roster(connect(redis.url)).sign_in("w", CARD)
+        WorkerRegistry(connect(redis.url)).sign_in("w", CARD)
         child = Child(side, [sys.executable, *command, *where], env=env, log=log)
         try:
             wait_for(f"http://127.0.0.1:{port}/openapi.json", child)

@@ -15,7 +15,7 @@ from shared.storage import Storage
 from shared.storage_identity import look_at_storage, without_password
 from shared.store.connection import connect
 from shared.store.redis_state import look_at_redis
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 ANSWERS_WITHIN_S = 2.0
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class HealthChecks:
     ) -> None:
         self._redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
         looks = _looks(settings, storage, self._redis)
-        self._roster = Roster(self._redis)
+        self._roster = WorkerRegistry(self._redis)
         self._look_at_redis = looks["redis"]
         self.workers = 0
         self.redis = Check("redis", self._redis_and_workers, every_s=redis_every_s)

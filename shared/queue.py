@@ -8,6 +8,7 @@ from __future__ import annotations
 from celery import Celery
 
 from shared import broker
+from shared.store import keys
 from shared.store.redis_address import RedisAddress
 
 SYNTHESISE = "worker.synthesise"
@@ -15,7 +16,7 @@ SYNTHESISE = "worker.synthesise"
 
 def queue_name(model: str) -> str:
     """The queue that workers of a model consume; `lua/reconcile.lua` uses the same name."""
-    return f"tts.{model}"
+    return keys.messages(model)
 
 
 def make_app(redis_url: str) -> Celery:

@@ -12,9 +12,9 @@ from redis.exceptions import RedisError
 from shared.checks import Finding
 from shared.errors import Misconfigured, Unavailable
 from shared.storage import MARKER, Storage
+from shared.store import keys
 from shared.store.connection import redis_errors
 
-KEY = "tts:storage_id"
 PROBE = "storage.probe"
 # A full disk may have room for less.
 PROBE_BYTES = 4_096
@@ -85,7 +85,7 @@ def adopt(storage: Storage, redis: Redis) -> str:
     """Let Redis take this storage for that of its jobs, whatever it was before; returns the id."""
     storage_id = _marked(storage)
     with redis_errors():
-        redis.set(KEY, storage_id)
+        redis.set(keys.STORAGE_ID, storage_id)
     return storage_id
 
 
@@ -96,13 +96,13 @@ def without_password(url: str) -> str:
 
 def _known(redis: Redis) -> str | None:
     with redis_errors():
-        return cast("str | None", redis.get(KEY))
+        return cast("str | None", redis.get(keys.STORAGE_ID))
 
 
 def _claim(redis: Redis, storage_id: str) -> None:
     """Let Redis take the id, unless another process was faster."""
     with redis_errors():
-        redis.set(KEY, storage_id, nx=True)
+        redis.set(keys.STORAGE_ID, storage_id, nx=True)
 
 
 def _marked(storage: Storage) -> str:

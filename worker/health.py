@@ -7,7 +7,7 @@ import sys
 from shared.errors import QueueError
 from shared.settings import Settings
 from shared.store.connection import connect
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker.identity import place_name
 
 
@@ -15,7 +15,7 @@ def main() -> None:
     """Ask the roster; a container runs one worker."""
     try:
         settings = Settings.load()
-        workers = Roster(connect(settings.redis_url)).workers()
+        workers = WorkerRegistry(connect(settings.redis_url)).workers()
     except QueueError as error:
         sys.exit(f"unhealthy: {error}")
     if not any(worker.startswith(f"{place_name()}:") for worker in workers):

@@ -15,7 +15,7 @@ from shared.errors import Unavailable
 from shared.jobs import Claim
 from shared.models import ModelCard
 from shared.store.ledger import Ledger
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker.watchdog import Watchdog
 
 BEAT_S = 1.0
@@ -35,7 +35,7 @@ class Heartbeat:
         worker: str,
         card: ModelCard,
         ledger: Ledger,
-        roster: Roster,
+        roster: WorkerRegistry,
         announcer: Announcer,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,

@@ -20,7 +20,7 @@ from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain
@@ -97,7 +97,7 @@ def heartbeat_of(
         worker=name,
         card=card,
         ledger=ledger,
-        roster=Roster(redis),
+        roster=WorkerRegistry(redis),
         announcer=announcer,
         is_alive=lambda: engine.is_alive,
         watchdog=Watchdog(

@@ -19,7 +19,7 @@ from shared.errors import JobNotReady, SynthesisFailed, Unavailable
 from shared.jobs import SAMPLE_RATE, Job, SegmentState, Status, segment_id
 from shared.storage import Storage
 from shared.store.ledger import Ledger
-from shared.store.live_audio import Heard, stream_key
+from shared.store.live_audio import LiveChunk, stream_key
 
 # How long a listener waits for sound before it asks how things stand, or for Redis to come back.
 PATIENCE_S = 1.0
@@ -129,10 +129,10 @@ class _Attempt:
         pieces = [NOTHING]
         for _key, entries in streams:
             for self._last, fields in entries:
-                pieces.append(self._follow(Heard.of(fields)))
+                pieces.append(self._follow(LiveChunk.of(fields)))
         return np.concatenate(pieces)
 
-    def _follow(self, heard: Heard) -> Pcm:
+    def _follow(self, heard: LiveChunk) -> Pcm:
         """What is new in an entry: another attempt begins anew and says the same again.
 
         An entry that leaves a gap is of no use; nor is one of an attempt that lost its claim.

@@ -18,6 +18,7 @@ from redis.exceptions import ResponseError
 from shared.document import Segment
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
 from shared.jobs import ADMITTING, JOB_VERSION, SAMPLE_RATE, WEIGHTS, Outline, Priority, SpeechSpec
+from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
 from shared.store.rows import write_range
@@ -164,7 +165,7 @@ class Admission:
 
     def _status(self, job_id: str) -> str | None:
         with redis_errors():
-            status: Any = self._brief.hget(f"tts:job:{job_id}", "status")
+            status: Any = self._brief.hget(keys.job(job_id), "status")
         return None if status is None else str(status)
 
     def _same_request(self, job_id: str) -> str:

@@ -20,14 +20,11 @@ from redis import Redis
 
 from shared.errors import KeyNotFound, Unavailable
 from shared.jobs import Record
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.key_mark import KeyMark
 
 PREFIX = "tts"
-TABLE, VERSION = "tts:keys", "tts:keys:version"
-# A random value, there from when a process found neither key nor mark until a key is made or Redis
-# loses its data: while it is the same, the storage need not be read again.
-OPEN = "tts:keys:open"
 # How long a key that was revoked may still be taken by a process that has looked before.
 FRESH_S = 1.0
 # Between two attempts to write the mark.
@@ -36,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Scope(StrEnum):
-    """What a key lets its holder do."""
+    """The rights of a key's holder."""
 
     READ = "read"
     SPEAK = "speak"
@@ -100,7 +97,9 @@ class Keys:
         self._redis = redis
         self._mark = mark
         self._seen = False  # a key, or the mark
-        self._open: str | None = None  # the value of OPEN before the storage had no mark
+        self._open: str | None = (
+            None  # the value of keys.API_KEYS_OPEN before the storage had no mark
+        )
         self._marked_s: float | None = None  # the last attempt to write the mark
         self._lock = threading.Lock()
         self._table = KeyTable({})
@@ -140,7 +139,7 @@ class Keys:
         key = self._read().get(key_id)
         if key is None:
             raise KeyNotFound(f"no key {key_id!r}; `narrate keys list` shows them")
-        # It stays in the table: a server whose only key was revoked is not open to everybody.
+        # It stays in the table: a server whose only key was revoked is not open.
         revoked = key.model_copy(update={"revoked_at": key.revoked_at or time.time()})
         self._write(revoked)
         return revoked
@@ -191,7 +190,9 @@ class Keys:
 
     def _changed(self) -> KeyTable:
         with redis_errors():
-            version, is_open = cast("list[str | None]", self._redis.mget(VERSION, OPEN))
+            version, is_open = cast(
+                "list[str | None]", self._redis.mget(keys.API_KEYS_VERSION, keys.API_KEYS_OPEN)
+            )
         if version is None:
             return KeyTable({}, required=self._is_closed(is_open))
         if version != self._version:
@@ -216,11 +217,11 @@ class Keys:
         return self._seen
 
     def _declare_open(self) -> str | None:
-        """The value of OPEN; None if a full Redis takes none: each look then reads the storage."""
+        """The value of API_KEYS_OPEN; None if a full Redis takes none: the storage is read then."""
         try:
             with redis_errors():
-                self._redis.set(OPEN, secrets.token_hex(8), nx=True)
-                return cast("str | None", self._redis.get(OPEN))
+                self._redis.set(keys.API_KEYS_OPEN, secrets.token_hex(8), nx=True)
+                return cast("str | None", self._redis.get(keys.API_KEYS_OPEN))
         except Unavailable:
             return None
 
@@ -243,15 +244,15 @@ class Keys:
 
     def _read(self) -> dict[str, Key]:
         with redis_errors():
-            rows = cast(dict[str, str], self._redis.hgetall(TABLE))
+            rows = cast(dict[str, str], self._redis.hgetall(keys.API_KEYS))
         return {key_id: Key.model_validate(json.loads(row)) for key_id, row in rows.items()}
 
     def _write(self, key: Key) -> None:
         with redis_errors(), self._redis.pipeline() as pipe:
-            pipe.hset(TABLE, key.id, key.model_dump_json())
+            pipe.hset(keys.API_KEYS, key.id, key.model_dump_json())
             # By chance, not by counting: after a loss of data it must not come to an old value.
-            pipe.set(VERSION, secrets.token_hex(8))
-            pipe.delete(OPEN)
+            pipe.set(keys.API_KEYS_VERSION, secrets.token_hex(8))
+            pipe.delete(keys.API_KEYS_OPEN)
             pipe.execute()
 
 

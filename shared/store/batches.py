@@ -11,6 +11,7 @@ from redis import Redis
 
 from shared.errors import BatchNotFound, KeyReused, Unavailable
 from shared.jobs import Record
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
@@ -104,7 +105,7 @@ class Batches:
         fields: dict[str, Any] = {}
         if ":" not in batch_id:  # what follows a colon is a part of a batch
             with redis_errors():
-                fields = cast(dict[str, Any], self._redis.hgetall(f"tts:batch:{batch_id}"))
+                fields = cast(dict[str, Any], self._redis.hgetall(keys.batch(batch_id)))
         if not fields:
             raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
         return Batch.model_validate(fields)
@@ -116,7 +117,7 @@ class Batches:
             with redis_errors():
                 found = cast(
                     list[str],
-                    self._redis.lrange(f"tts:batch:{batch_id}:lines", first, first + PAGE - 1),
+                    self._redis.lrange(keys.batch_lines(batch_id), first, first + PAGE - 1),
                 )
             yield from map(BatchLine.model_validate_json, found)
             if len(found) < PAGE:
@@ -124,7 +125,7 @@ class Batches:
             first += PAGE
 
     def cancelling(self, batch_id: str) -> None:
-        """Note that somebody cancels the batch's jobs, unless they have all ended."""
+        """Note that a client cancels the batch's jobs, unless they have all ended."""
         with redis_errors():
             self._cancelling(args=[batch_id])
 

@@ -1,4 +1,4 @@
-"""How every process connects to Redis, and the one place where its errors become ours."""
+"""The connections of every process to Redis; here its errors become ours."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
         socket_timeout=answers_within_s,
         socket_connect_timeout=min(2.0, answers_within_s),
         health_check_interval=10,
-        # A connection that broke while nobody used it is no reason to fail; silence is.
+        # A connection that broke while it was idle is no reason to fail; silence is.
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
     )
     return Redis.from_pool(pool)

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.errors import WebhookNotFound
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 from shared.store.webhooks import Event
@@ -33,11 +34,11 @@ class FailedWebhooks:
     def of(self, signer: str, *, limit: int) -> list[FailedEvent]:
         """The newest events of a signer, the newest first."""
         with redis_errors():
-            key = f"tts:webhooks_failed:{signer}"
+            key = keys.failed_events(signer)
             ids = cast(list[str], self._redis.zrange(key, 0, limit - 1, desc=True))
             with self._redis.pipeline(transaction=False) as pipe:
                 for event_id in ids:
-                    pipe.hgetall(f"tts:webhook:{event_id}")
+                    pipe.hgetall(keys.event(event_id))
                 rows = pipe.execute()
         return [event for row in rows if (event := _read(row)) is not None]
 

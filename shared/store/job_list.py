@@ -11,6 +11,7 @@ from redis import Redis
 
 from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.rows import read_job
 
@@ -47,7 +48,7 @@ class JobList:
 
         Raises `JobNotFound` if that job is not known, and says nothing of when it was.
         """
-        key = "tts:jobs" if owner is None else f"tts:jobs:{owner}"
+        key = keys.JOBS if owner is None else keys.owner_jobs(owner)
         kept: list[Job] = []
         for _ in range(MOST_READ // PART):
             # Found anew each time: jobs come and go while we read.
@@ -73,11 +74,11 @@ class JobList:
             return place < self._redis.zcard(key)
 
     def _read(self, ids: list[str]) -> list[Job | None]:
-        """The jobs of these ids; None for one that was deleted a moment ago."""
+        """The jobs of these ids; None for one that was deleted since its id was read."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for job_id in ids:
-                pipe.hgetall(f"tts:job:{job_id}")
+                pipe.hgetall(keys.job(job_id))
             (seconds, micros), *rows = pipe.execute()
         seen: dict[str, Any] = {"seen_at": seconds + micros / 1e6}
         return [_job(row | seen) if row else None for row in rows]

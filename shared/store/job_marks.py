@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from redis import Redis
 
 from shared.jobs import Job
+from shared.store import keys
 from shared.store.connection import redis_errors
 
 PART = 500
@@ -22,7 +23,7 @@ def read_marks(redis: Redis, job_ids: Sequence[str]) -> Iterator[str | None]:
     for first in range(0, len(job_ids), PART):
         with redis_errors(), redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids[first : first + PART]:
-                pipe.hmget(f"tts:job:{job_id}", "completed", "status")
+                pipe.hmget(keys.job(job_id), "completed", "status")
             rows = pipe.execute()
         for completed, status in rows:
             yield f"{completed or 0}-{status}" if status else None

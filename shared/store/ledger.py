@@ -1,6 +1,6 @@
 """The ledger: every job and segment, and each change of their state as one step in Redis.
 
-The keys are named here and in `lua/`. Redis keeps the time: workers' clocks do not matter.
+Redis keeps the time: workers' clocks do not matter.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from shared.jobs import (
     segment_id,
 )
 from shared.queue import queue_name
+from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import redis_errors
 from shared.store.limits import UNLIMITED, Limits
@@ -171,7 +172,7 @@ class Ledger:
         return self._cancel(job_id, takes_back="")
 
     def withdraw(self, job_id: str) -> bool:
-        """Cancel a job that nobody was told of: the same request sent again is another job."""
+        """Cancel a job whose id no client has: the same request sent again is another job."""
         return self._cancel(job_id, takes_back="all")
 
     def _cancel(self, job_id: str, *, takes_back: str) -> bool:
@@ -212,22 +213,22 @@ class Ledger:
         return [(model, int(missing)) for model, missing in _pairs(reply)]
 
     def messages(self, model: str) -> int:
-        """How many messages lie in a model's queue."""
+        """The number of messages in a model's queue."""
         with redis_errors():
             return self._redis.llen(queue_name(model))
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
-        return self._older_than(ttl_s, "tts:ended", limit)
+        return self._older_than(ttl_s, keys.ENDED, limit)
 
     def with_leftovers(self, grace_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `grace_s` seconds ago and may have files of segments left."""
-        return self._older_than(grace_s, "tts:leftovers", limit)
+        return self._older_than(grace_s, keys.LEFTOVERS, limit)
 
     def leftovers_deleted(self, job_id: str) -> None:
         """Note that no segment's file is left of an ended job."""
         with redis_errors():
-            self._redis.zrem("tts:leftovers", job_id)
+            self._redis.zrem(keys.LEFTOVERS, job_id)
 
     def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
         with redis_errors():
@@ -249,12 +250,12 @@ class Ledger:
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
         """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
-        return self._older_than(grace_s, "tts:forgotten", limit)
+        return self._older_than(grace_s, keys.FORGOTTEN, limit)
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""
         with redis_errors():
-            self._redis.zrem("tts:forgotten", job_id)
+            self._redis.zrem(keys.FORGOTTEN, job_id)
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
@@ -273,14 +274,14 @@ class Ledger:
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""
         with redis_errors():
-            found = self._redis.hget(f"tts:idempotency:{owner}:{name_key(name)}", "job")
+            found = self._redis.hget(keys.idempotency(owner, name_key(name)), "job")
         return cast("str | None", found)
 
     def segment(self, job_id: str, index: int) -> SegmentState:
-        """How a segment of a job stands; raises `JobNotFound`."""
+        """The state of a job's segment; raises `JobNotFound`."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(f"tts:segment:{segment_id(job_id, index)}", "key", "range")
-            pipe.hmget(f"tts:job:{job_id}", STATE)
+            pipe.hmget(keys.segment(segment_id(job_id, index)), "key", "range")
+            pipe.hmget(keys.job(job_id), STATE)
             (key, place), (status, result_key, error_code, error_message) = pipe.execute()
         if status is None or place is None:
             raise _unknown(job_id)
@@ -298,7 +299,7 @@ class Ledger:
         for first in range(0, job.total, PAGE):
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
                 for index in range(first, min(first + PAGE, job.total)):
-                    pipe.hmget(f"tts:segment:{segment_id(job.id, index)}", SPOKEN)
+                    pipe.hmget(keys.segment(segment_id(job.id, index)), SPOKEN)
                 rows = pipe.execute()
             yield from map(read_spoken, rows)
 

@@ -1,4 +1,4 @@
-"""The version of what lies in Redis, which processes of several versions may share for a while.
+"""The version of the data in Redis, which processes of two versions may share in an upgrade.
 
 An upgrade one process at a time needs no more than this: a newer process reads what an older one
 has written, an older one leaves jobs that it cannot read to others (`shared.jobs.JOB_VERSION`), and

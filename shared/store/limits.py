@@ -1,4 +1,4 @@
-"""How much may be accepted, and of whom."""
+"""The limits of what may be accepted, for an owner and in all."""
 
 from __future__ import annotations
 

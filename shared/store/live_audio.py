@@ -1,4 +1,4 @@
-"""Sound on its way from a worker to whoever listens: for a while, a Redis stream for each segment.
+"""Live audio: a Redis stream for each segment, from a worker to the job's listeners.
 
 It is transport and no storage: what it loses is in the segment's file, once that is committed.
 """
@@ -12,13 +12,14 @@ import numpy as np
 from redis.typing import EncodableT, FieldT
 
 from shared.audio import Pcm
+from shared.store import keys
 
-# A stream is gone so many seconds after its last entry; it has the last entries only.
+# Seconds from its last entry until a stream is gone; it has the newest entries only.
 KEPT_S = 60
 MOST_ENTRIES = 2_048
 
 
-class Heard(NamedTuple):
+class LiveChunk(NamedTuple):
     """Samples of one attempt at a segment, from sample `at` on; without any, the attempt's end."""
 
     epoch: int
@@ -27,7 +28,7 @@ class Heard(NamedTuple):
 
     @property
     def is_end(self) -> bool:
-        """Whether the segment ends at `at`."""
+        """True if the segment ends at `at`."""
         return not len(self.pcm)
 
     def fields(self) -> dict[FieldT, EncodableT]:
@@ -36,12 +37,12 @@ class Heard(NamedTuple):
         return {b"epoch": b"%d" % self.epoch, b"at": b"%d" % self.at, b"pcm": pcm}
 
     @classmethod
-    def of(cls, fields: Mapping[bytes, bytes]) -> Heard:
-        """What an entry says."""
+    def of(cls, fields: Mapping[bytes, bytes]) -> LiveChunk:
+        """A chunk, as an entry has it."""
         pcm = np.frombuffer(fields[b"pcm"], "<i2").astype(np.int16)
         return cls(int(fields[b"epoch"]), int(fields[b"at"]), pcm)
 
 
 def stream_key(segment_id: str) -> str:
-    """Where a segment's sound passes by."""
-    return f"tts:live:{segment_id}"
+    """The key of a segment's stream."""
+    return keys.live_audio(segment_id)

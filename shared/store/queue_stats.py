@@ -1,4 +1,4 @@
-"""How much waits, how much is spoken, and how fast, over all models and owners."""
+"""The state of the queue over all models and owners: segments waiting, in progress, a second."""
 
 from __future__ import annotations
 

@@ -10,10 +10,11 @@ from redis.exceptions import NoPermissionError
 
 from shared.checks import Finding
 from shared.errors import Unavailable
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.ledger_version import agree
 
-PROBE, PROBE_S = "tts:probe", 60
+PROBE_S = 60
 OLDEST = (7, 0)  # steps in Lua carry flags
 EVICTION = (
     "Redis may evict accepted jobs (maxmemory-policy {}): set it to noeviction, or "
@@ -60,8 +61,8 @@ def _probe(redis: Redis) -> None:
     """Raise `Unavailable` with Redis's reason if it cannot be written to."""
     written = secrets.token_hex(8)
     with redis_errors(), redis.pipeline() as pipe:
-        pipe.set(PROBE, written, ex=PROBE_S)
-        pipe.get(PROBE)
+        pipe.set(keys.PROBE, written, ex=PROBE_S)
+        pipe.get(keys.PROBE)
         _, read = pipe.execute()
     if read != written:
         raise Unavailable("Redis does not keep what is written to it")

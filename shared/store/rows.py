@@ -1,4 +1,4 @@
-"""What the ledger's hashes hold, and what is made of them."""
+"""The rows of the ledger: its hashes in Redis as records."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:
 
 
 def write_range(segment: Segment) -> str:
-    """What the ledger keeps of a segment beside its text, and never reads itself."""
+    """The ledger's data of a segment beside its text, which no step reads."""
     return f"{segment.start} {segment.end} {segment.pause_s:.3f}"
 
 

@@ -7,6 +7,7 @@ from functools import cache
 from importlib.resources import files
 
 from shared.jobs import TRANSITIONS
+from shared.store import keys
 from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
 COMMON = ("prelude", "webhooks", "turns", "batches", "ends", "deletion")
@@ -35,7 +36,8 @@ def load(name: str) -> str:
     parts = [
         (folder / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, COMMON), name)
     ]
-    return _flags(name) + _filled_in("".join(parts))
+    source = "".join(parts)
+    return _flags(name) + keys.lua_names(source) + _filled_in(source)
 
 
 def _filled_in(source: str) -> str:

@@ -10,6 +10,7 @@ from redis import Redis
 
 from shared.errors import NameTaken, TooManyVoices, Unavailable, VoiceNotFound
 from shared.jobs import Record
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
@@ -85,28 +86,28 @@ class Voices:
     def get(self, voice_id: str) -> Voice:
         """The voice of an id; raises `VoiceNotFound`."""
         with redis_errors():
-            fields = cast(dict[str, Any], self._redis.hgetall(_key(voice_id)))
+            fields = cast(dict[str, Any], self._redis.hgetall(keys.voice(voice_id)))
         if not fields:
             raise VoiceNotFound(f"no voice {voice_id!r}", param="voice_id")
         return _read(fields)
 
     def exists(self, voice_id: str) -> bool:
-        """Whether there is a voice of this id."""
+        """True if there is a voice of this id."""
         with redis_errors():
-            return bool(self._redis.exists(_key(voice_id)))
+            return bool(self._redis.exists(keys.voice(voice_id)))
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of an owner's voice; letters may be small or capital."""
         with redis_errors():
-            return cast("str | None", self._redis.hget(_owned(owner), comparable(name)))
+            return cast("str | None", self._redis.hget(keys.owner_voices(owner), comparable(name)))
 
     def of(self, owner: str) -> list[Voice]:
         """All voices of an owner, by name."""
         with redis_errors():
-            ids = cast(list[str], self._redis.hvals(_owned(owner)))
+            ids = cast(list[str], self._redis.hvals(keys.owner_voices(owner)))
             with self._redis.pipeline(transaction=False) as pipe:
                 for voice_id in ids:
-                    pipe.hgetall(_key(voice_id))
+                    pipe.hgetall(keys.voice(voice_id))
                 rows = pipe.execute()
         # One that was deleted in between has no fields.
         return sorted(map(_read, filter(None, rows)), key=lambda voice: comparable(voice.name))
@@ -121,18 +122,18 @@ class Voices:
         with redis_errors():
             seconds, _ = self._redis.time()
             until = seconds - age_s
-            key = "tts:voice_folders"
+            key = keys.VOICE_FOLDERS
             ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
         return cast(list[str], ids)
 
     def files_deleted(self, voice_id: str) -> None:
         """Note that nothing is left of a voice."""
         with redis_errors():
-            self._redis.zrem("tts:voice_folders", voice_id)
+            self._redis.zrem(keys.VOICE_FOLDERS, voice_id)
 
 
 def new_voice_id() -> str:
-    """An id that nobody can guess."""
+    """An id that cannot be guessed."""
     return f"{VOICE_PREFIX}{secrets.token_hex(16)}"
 
 
@@ -142,26 +143,18 @@ def comparable(name: str) -> str:
 
 
 def voice_folder(voice_id: str) -> str:
-    """Where all files of a voice lie in the storage."""
+    """The folder of a voice's files in the storage."""
     return f"voices/{voice_id}"
 
 
 def recording_key(voice_id: str) -> str:
-    """Where the recording lies, as models hear it."""
+    """The path of the recording, as models hear it."""
     return f"{voice_folder(voice_id)}/recording.wav"
 
 
 def prompt_key(voice_id: str, name: str) -> str:
-    """Where a model's voice clone prompt lies; `name` says of which model."""
+    """The path of the voice clone prompt of the model `name`."""
     return f"{voice_folder(voice_id)}/prompt-{name}.safetensors"
-
-
-def _key(voice_id: str) -> str:
-    return f"tts:voice:{voice_id}"
-
-
-def _owned(owner: str) -> str:
-    return f"tts:voices:{owner}"
 
 
 def _read(fields: dict[str, Any]) -> Voice:

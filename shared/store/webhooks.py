@@ -1,4 +1,4 @@
-"""What is told of jobs to the receivers that their clients name, and the queue that it waits in.
+"""The queue of webhook events: changes of jobs, for the receivers that their clients named.
 
 The ledger puts an event into the queue in the step that changes its job; here it is taken out.
 """
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 class EventType(StrEnum):
-    """What a job's receiver can be told: each status that a job comes to."""
+    """The kinds of events: each status that a job comes to."""
 
     IN_PROGRESS = "job.in_progress"
     COMPLETED = "job.completed"
@@ -35,7 +35,7 @@ ENDS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
 
 
 class Webhook(Record):
-    """Where a job's events go, and which of them.
+    """The receiver of a job's events, and the kinds that it wants.
 
     `receiver` is the URL's scheme, host and port, `signer` whose secret signs them.
     """
@@ -66,7 +66,7 @@ class Event(Record):
 
     @property
     def status(self) -> Status:
-        """What the job's status became."""
+        """The job's new status."""
         return Status(self.type.removeprefix("job."))
 
 

@@ -12,10 +12,10 @@ from redis import Redis
 
 from shared.errors import ModelInUse, ModelNotFound
 from shared.models import ModelCard
+from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
-CARDS, SEEN = "tts:models", "tts:models:seen"
 PRESENCE_S = 10
 # The score of a worker that signs in between our look at the clock and that at the workers.
 LATE_S = 10
@@ -37,7 +37,7 @@ class ServedModel:
     seen_s: float = 0.0
 
 
-class Roster:
+class WorkerRegistry:
     """The workers and their models.
 
     A model stays on offer for `model_ttl_s` seconds after its last worker has left: jobs for it
@@ -55,22 +55,22 @@ class Roster:
         with redis_errors():
             now = self._now()
             pipe = self._redis.pipeline()
-            pipe.hset(CARDS, card.id, card.model_dump_json())
-            pipe.zadd(SEEN, {card.id: now})
-            pipe.zadd(_presence(card.id), {worker: now + PRESENCE_S})
-            pipe.zremrangebyscore(_presence(card.id), "-inf", now)
-            pipe.zremrangebyscore(_presence(card.id), now + PRESENCE_S + LATE_S, "+inf")
-            pipe.hkeys(CARDS)
-            pipe.zrange(SEEN, 0, -1)
+            pipe.hset(keys.MODELS, card.id, card.model_dump_json())
+            pipe.zadd(keys.MODELS_SEEN, {card.id: now})
+            pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_S})
+            pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
+            pipe.zremrangebyscore(keys.workers(card.id), now + PRESENCE_S + LATE_S, "+inf")
+            pipe.hkeys(keys.MODELS)
+            pipe.zrange(keys.MODELS_SEEN, 0, -1)
             names, noted = pipe.execute()[-2:]
             # Cards whose workers are of a version that does not note it: their time begins now.
             if new := set(names) - set(noted):
-                self._redis.zadd(SEEN, dict.fromkeys(new, now), nx=True)
+                self._redis.zadd(keys.MODELS_SEEN, dict.fromkeys(new, now), nx=True)
 
     def sign_out(self, worker: str, card: ModelCard) -> None:
         """Say that `worker` has stopped."""
         with redis_errors():
-            self._redis.zrem(_presence(card.id), worker)
+            self._redis.zrem(keys.workers(card.id), worker)
 
     def models(self) -> list[ServedModel]:
         """Every model on offer, those with live workers first."""
@@ -86,13 +86,13 @@ class Roster:
         """Every live worker."""
         with redis_errors():
             now = self._now()
-            models = cast(list[str], self._redis.hkeys(CARDS))
+            models = cast(list[str], self._redis.hkeys(keys.MODELS))
             return {
                 worker
                 for model in models
                 for worker in cast(
                     list[str],
-                    self._redis.zrangebyscore(_presence(model), now, now + PRESENCE_S + LATE_S),
+                    self._redis.zrangebyscore(keys.workers(model), now, now + PRESENCE_S + LATE_S),
                 )
             }
 
@@ -103,7 +103,7 @@ class Roster:
         """
         with redis_errors():
             found, workers, waiting = self._forget(
-                args=[model, _presence(model), PRESENCE_S + LATE_S]
+                args=[model, keys.workers(model), PRESENCE_S + LATE_S]
             )
         if not found:
             raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
@@ -118,12 +118,12 @@ class Roster:
         with redis_errors():
             now = self._now()
             pipe = self._redis.pipeline()
-            pipe.hgetall(CARDS)
-            pipe.zrange(SEEN, 0, -1, withscores=True)
+            pipe.hgetall(keys.MODELS)
+            pipe.zrange(keys.MODELS_SEEN, 0, -1, withscores=True)
             cards, scores = pipe.execute()
             seen = dict(scores)
             for name in cards:
-                pipe.zcount(_presence(name), now, now + PRESENCE_S + LATE_S)
+                pipe.zcount(keys.workers(name), now, now + PRESENCE_S + LATE_S)
             counts = pipe.execute()
         known = [
             ServedModel(card, count, seen.get(name, now))
@@ -137,23 +137,19 @@ class Roster:
         return seconds + micros / 1e6
 
 
-class Served:
-    """What `Roster.models` says, asked for no more than once in `FRESH_S` seconds."""
+class CachedModels:
+    """The answer of `WorkerRegistry.models`, cached for `FRESH_S` seconds."""
 
-    def __init__(self, roster: Roster) -> None:
+    def __init__(self, roster: WorkerRegistry) -> None:
         self._roster = roster
         self._models: list[ServedModel] = []
         self._read_s = -FRESH_S
 
     def models(self) -> list[ServedModel]:
-        """The models, as they were a moment ago; no models are always asked for again."""
+        """The models; an empty list is never cached: a worker may be about to sign in."""
         if not self._models or time.monotonic() - self._read_s >= FRESH_S:
             self._models, self._read_s = self._roster.models(), time.monotonic()
         return self._models
-
-
-def _presence(model: str) -> str:
-    return f"tts:workers:{model}"
 
 
 def _read(card: str) -> ModelCard | None:

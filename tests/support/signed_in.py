@@ -6,11 +6,11 @@ from redis import Redis
 
 from shared.jobs import Task
 from shared.models import ModelCard
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 
 def sign_in(redis: Redis, card: ModelCard) -> None:
-    roster = Roster(redis)
+    roster = WorkerRegistry(redis)
     roster.sign_in("w1", card)
     design = {"voices": (), "instructions": True}
     roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))

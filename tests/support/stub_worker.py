@@ -15,7 +15,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker.engine.engine import Engine
 from worker.lease import Heartbeat
 from worker.live import Live
@@ -44,7 +44,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         worker=name,
         card=card,
         ledger=ledger,
-        roster=Roster(redis),
+        roster=WorkerRegistry(redis),
         announcer=announcer,
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),

@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.api_keys import Keys
 from shared.store.ledger import Ledger
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 
 def recording(
@@ -260,7 +260,7 @@ def test_the_same_request_sent_again_is_the_same_job(api: TestClient, redis: Red
 def test_what_is_too_much_is_refused_with_a_time_to_wait(
     settings: Settings, redis: Redis, card: ModelCard
 ) -> None:
-    Roster(redis).sign_in("w", card)
+    WorkerRegistry(redis).sign_in("w", card)
     limits = {"max_open_jobs": 2, "max_open_chars": 40, "max_open_segments": 4}
     with TestClient(create_app(settings.model_copy(update=limits))) as api:
         tokens = [Keys(redis).create(name)[1] for name in "abc"]
@@ -356,7 +356,7 @@ def test_the_description_names_no_answer_that_never_comes(api: TestClient) -> No
 def test_an_input_of_too_many_segments_is_refused(
     settings: Settings, redis: Redis, card: ModelCard
 ) -> None:
-    Roster(redis).sign_in("w1", card)
+    WorkerRegistry(redis).sign_in("w1", card)
     few = settings.model_copy(update={"max_segments": 3})
     with TestClient(create_app(few)) as client:
         answer = client.post("/v1/jobs", json=GOOD | {"input": "a\n\nb\n\nc\n\nd"})
@@ -369,7 +369,7 @@ def test_the_model_that_can_do_what_is_asked_is_chosen(
     api: TestClient, redis: Redis, card: ModelCard
 ) -> None:
     able = card.model_copy(update={"id": "zz", "instructions": True, "voices": ("sohee",)})
-    Roster(redis).sign_in("w4", able)
+    WorkerRegistry(redis).sign_in("w4", able)
     for change in ({"instructions": "softly", "voice": "sohee"}, {"voice": "sohee"}):
         assert api.post("/v1/jobs", json=GOOD | change).json()["model"] == "zz"
     assert api.post("/v1/jobs", json=GOOD).json()["model"] == "tiny-CustomVoice"
@@ -378,7 +378,7 @@ def test_the_model_that_can_do_what_is_asked_is_chosen(
 def test_a_folder_named_like_a_released_model_can_be_asked_for(
     api: TestClient, redis: Redis, card: ModelCard
 ) -> None:
-    Roster(redis).sign_in("w4", card.model_copy(update={"id": "0.6B-CustomVoice"}))
+    WorkerRegistry(redis).sign_in("w4", card.model_copy(update={"id": "0.6B-CustomVoice"}))
     job = api.post("/v1/jobs", json=GOOD | {"model": "0.6b-customvoice"}).json()
     assert job["model"] == "0.6B-CustomVoice"
 

@@ -18,7 +18,7 @@ from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store.batches import Batches
 from shared.store.ledger import Ledger
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 JSONL = {"Content-Type": "application/jsonl"}
 
@@ -151,7 +151,7 @@ def test_what_was_cut_off_is_finished_when_it_is_sent_again(
 def test_a_batch_is_accepted_whole_or_not_at_all(
     settings: Settings, redis: Redis, card: ModelCard
 ) -> None:
-    Roster(redis).sign_in("w", card)
+    WorkerRegistry(redis).sign_in("w", card)
     content, key = lines(GOOD, GOOD, GOOD), {"Idempotency-Key": "k"}
     with TestClient(create_app(settings.model_copy(update={"max_open_jobs": 3}))) as api:
         assert api.post("/v1/jobs", json=GOOD).status_code == 202

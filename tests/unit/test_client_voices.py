@@ -16,7 +16,7 @@ from client.errors import NarrateError, RequestRefused
 from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 CONSENT = "Anna agreed"
 
@@ -25,7 +25,7 @@ CONSENT = "Anna agreed"
 def url(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[str]:
     clone = {"id": "tiny-Base", "task": Task.VOICE_CLONE, "voices": ()}
     for number, each in enumerate((card, card.model_copy(update=clone))):
-        Roster(redis).sign_in(f"w{number}", each)
+        WorkerRegistry(redis).sign_in(f"w{number}", each)
     with serving(settings) as url:
         yield url
 

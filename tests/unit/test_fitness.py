@@ -26,7 +26,8 @@ from shared.checks import Check, Finding
 from shared.errors import Misconfigured
 from shared.settings import Settings
 from shared.storage import MARKER, Storage
-from shared.storage_identity import KEY, adopt, agree, without_password
+from shared.storage_identity import adopt, agree, without_password
+from shared.store import keys
 from shared.store.connection import connect
 
 
@@ -201,7 +202,7 @@ def test_a_redis_and_a_storage_without_ids_agree(redis: Redis, storage: Storage)
     storage.put("jobs/j/1/audio.wav", b"of the version before")
     agree(storage, redis)
     agree(storage, redis)
-    assert storage.marker() == redis.get(KEY)
+    assert storage.marker() == redis.get(keys.STORAGE_ID)
 
 
 def test_a_new_redis_takes_the_storage_that_is_there(redis: Redis, storage: Storage) -> None:
@@ -209,7 +210,7 @@ def test_a_new_redis_takes_the_storage_that_is_there(redis: Redis, storage: Stor
     known = storage.marker()
     redis.flushall()
     agree(storage, redis)
-    assert redis.get(KEY) == storage.marker() == known
+    assert redis.get(keys.STORAGE_ID) == storage.marker() == known
 
 
 def test_another_storage_is_refused_unless_it_is_adopted(
@@ -317,7 +318,7 @@ def test_a_storage_is_adopted_by_command(
     assert said(env) == (1, "is its volume mounted")
     assert said(env, "adopt") == (0, "jobs are here now")
     assert said(env) == (0, "jobs are here (id")
-    assert redis.get(KEY) == folders[1].marker()
+    assert redis.get(keys.STORAGE_ID) == folders[1].marker()
 
 
 def test_a_check_of_a_storage_adopts_nothing(
@@ -332,7 +333,7 @@ def test_a_check_of_a_storage_adopts_nothing(
     assert not (folder / MARKER).exists()
     (folder / MARKER).write_text("mine")
     assert said(env) == (0, "the first start takes this one")
-    assert redis.get(KEY) is None
+    assert redis.get(keys.STORAGE_ID) is None
 
 
 def said(env: dict[str, str], *command: str) -> tuple[int, str]:

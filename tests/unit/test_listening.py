@@ -28,7 +28,7 @@ from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.connection import connect_listeners
 from shared.store.ledger import Ledger
-from shared.store.live_audio import Heard, stream_key
+from shared.store.live_audio import LiveChunk, stream_key
 from worker.joining import join_job
 
 PAUSES = (0.01, 0.0, 0.3)
@@ -71,10 +71,10 @@ class Speaker:
 
     def say(self, index: int, first: int = 0, last: int | None = None, epoch: int = 1) -> None:
         part = to_pcm(self.sounds[index])[first:last]
-        self.redis.xadd(stream_key(segment_id("j", index)), Heard(epoch, first, part).fields())
+        self.redis.xadd(stream_key(segment_id("j", index)), LiveChunk(epoch, first, part).fields())
 
     def end(self, index: int, epoch: int = 1) -> None:
-        heard = Heard(epoch, len(self.sounds[index]), NOTHING)
+        heard = LiveChunk(epoch, len(self.sounds[index]), NOTHING)
         self.redis.xadd(stream_key(segment_id("j", index)), heard.fields())
 
     def commit(self, index: int) -> None:

@@ -15,7 +15,7 @@ from api.app import create_app
 from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 
 class Recordings(BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def submit(
     settings: Settings, redis: Redis, card: ModelCard, url: str, allowed: str
 ) -> tuple[int, str | None]:
     base = {"id": "b", "task": Task.VOICE_CLONE, "voices": ()}
-    Roster(redis).sign_in("w", card.model_copy(update=base))
+    WorkerRegistry(redis).sign_in("w", card.model_copy(update=base))
     changed = settings.model_copy(update={"reference_urls": allowed})
     body = {"task": "voice_clone", "input": "Hi.", "reference": {"audio": url}}
     with TestClient(create_app(changed)) as api:

@@ -24,8 +24,9 @@ from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store import api_keys as keys
-from shared.store.api_keys import OPEN, Keys
-from shared.store.workers import Roster
+from shared.store import keys as redis_keys
+from shared.store.api_keys import Keys
+from shared.store.workers import WorkerRegistry
 
 LIMIT = 2_000_000
 HUGE = 100 * 2**20
@@ -65,9 +66,9 @@ def url(
 ) -> Iterator[str]:
     assert outside.exists()
     monkeypatch.setattr(keys, "FRESH_S", 0.0)
-    Roster(redis).sign_in("w", card)
+    WorkerRegistry(redis).sign_in("w", card)
     base = {"id": "b", "task": Task.VOICE_CLONE, "voices": ()}
-    Roster(redis).sign_in("b", card.model_copy(update=base))
+    WorkerRegistry(redis).sign_in("b", card.model_copy(update=base))
     with serving(settings) as url:
         yield url
 
@@ -76,7 +77,9 @@ def everything(tmp_path: Path, redis: Redis) -> tuple[list[str], list[str]]:
     """All files and records, but for who works, the queue's own clocks and that it is open."""
     files = sorted(str(path) for path in (tmp_path / "results").glob("*/**/*") if path.is_file())
     return files, sorted(
-        key for key in redis.scan_iter() if not key.startswith(("tts:workers", OPEN))
+        key
+        for key in redis.scan_iter()
+        if not key.startswith(("tts:workers", redis_keys.API_KEYS_OPEN))
     )
 
 

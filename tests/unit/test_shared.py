@@ -12,7 +12,7 @@ from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
 from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_storage_that_fails_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_the_roster_counts_live_workers_and_remembers_models(redis: Redis, card: ModelCard) -> None:
-    roster = Roster(redis)
+    roster = WorkerRegistry(redis)
     assert roster.models() == []
     other = card.model_copy(update={"id": "another"})
     for worker, served in (("w1", card), ("w2", card), ("w3", other)):

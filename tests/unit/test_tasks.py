@@ -19,7 +19,7 @@ from shared.errors import Unavailable
 from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage
 from shared.store.ledger import Ledger
-from shared.store.live_audio import KEPT_S, Heard, stream_key
+from shared.store.live_audio import KEPT_S, LiveChunk, stream_key
 from worker import insist, live
 from worker.engine.engine import Engine
 from worker.live import MOST_WAITING, Live
@@ -269,7 +269,7 @@ def test_a_live_segment_is_published_as_it_is_spoken(
     key = stream_key("j:0")
     wait_until(lambda: redis.xlen(key) == 4)
     with Redis.from_url(redis_server.url) as undecoded:
-        heard = [Heard.of(fields) for _id, fields in undecoded.xrange(key)]
+        heard = [LiveChunk.of(fields) for _id, fields in undecoded.xrange(key)]
     assert [entry.at for entry in heard] == [0, 4 * 1_920, 8 * 1_920, 10 * 1_920]
     assert [entry.is_end for entry in heard] == [False, False, False, True]
     assert len({entry.epoch for entry in heard}) == 1

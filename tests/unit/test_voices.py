@@ -29,7 +29,7 @@ from shared.store import api_keys as keys_module
 from shared.store.api_keys import Keys, Scope
 from shared.store.ledger import Ledger
 from shared.store.voices import WRITTEN_WITHIN_S, Voice, Voices, recording_key, voice_folder
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker.expiry import Expiry
 
 URL = "/v1/audio/voices"
@@ -79,7 +79,7 @@ def test_the_models_own_voices_are_listed_once_each(
     api: TestClient, redis: Redis, card: ModelCard
 ) -> None:
     other = {"id": "big", "voices": ("ryan", "zoe")}
-    Roster(redis).sign_in("w9", card.model_copy(update=other))
+    WorkerRegistry(redis).sign_in("w9", card.model_copy(update=other))
     body = api.get(URL).json()
     assert body["voices"] == body["data"]
     told = {voice["id"]: voice for voice in body["voices"]}

@@ -20,7 +20,7 @@ from shared.jobs import Claim, SpeechSpec, Status
 from shared.models import ModelCard
 from shared.queue import make_app
 from shared.store.ledger import Ledger
-from shared.store.workers import Roster
+from shared.store.workers import WorkerRegistry
 from worker import lease, watchdog
 from worker.identity import place_name, worker_name
 from worker.lease import Heartbeat
@@ -51,7 +51,7 @@ def heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
-        roster=Roster(redis),
+        roster=WorkerRegistry(redis),
         announcer=announcer,
         is_alive=lambda: True,
         watchdog=QUIET,
@@ -159,7 +159,7 @@ def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
 def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
-    roster, announcer = Roster(redis), Announcer(make_app(redis_server.url))
+    roster, announcer = WorkerRegistry(redis), Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
@@ -204,7 +204,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
 ) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    roster, announcer = Roster(redis), Announcer(make_app(redis_server.url))
+    roster, announcer = WorkerRegistry(redis), Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
@@ -251,13 +251,13 @@ def test_the_health_check_looks_for_a_worker_of_its_own_host(
     redis: Redis, redis_server: RedisServer, card: ModelCard
 ) -> None:
     for strange in ("elsewhere:1", f"{socket.gethostname()}:1", f"x{worker_name()}"):
-        Roster(redis).sign_in(strange, card)
+        WorkerRegistry(redis).sign_in(strange, card)
     sick = health(redis_server.url)
     assert (sick.returncode, sick.stderr) == (
         1,
         "unhealthy: no worker of this host is signed in\n",
     )
-    Roster(redis).sign_in(worker_name(), card)
+    WorkerRegistry(redis).sign_in(worker_name(), card)
     assert health(redis_server.url).returncode == 0
 
 
@@ -278,10 +278,10 @@ def test_containers_with_one_host_name_do_not_share_workers(
             assert name.split(":")[-2] == "1"  # each has the process number of the other
             assert health(redis_server.url).returncode == 1
             assert health(redis_server.url, *ELSEWHERE).returncode == 1
-            Roster(redis).sign_in(name, card)
+            WorkerRegistry(redis).sign_in(name, card)
         assert health(redis_server.url).returncode == 1
         assert health(redis_server.url, *ELSEWHERE).returncode == 1
-        assert len(Roster(redis).workers()) == 2
+        assert len(WorkerRegistry(redis).workers()) == 2
 
 
 def test_a_process_that_is_started_anew_has_another_name() -> None:

@@ -9,7 +9,7 @@ local function open_job(id)
   redis.call('ZREM', ADMITTING, id)
   count(ADMITTING_SEGMENTS, model, -total)
   redis.call('ZADD', JOBS, now(), id)
-  redis.call('ZADD', owned_key(owner), now(), id)
+  redis.call('ZADD', owner_jobs_key(owner), now(), id)
   if cancel_at then redis.call('ZADD', DEADLINES, cancel_at, id) end
   count(QUEUES, model, total)
   join_queue(id, model, owner)

@@ -7,7 +7,7 @@
 local job = cjson.decode(ARGV[1])
 local time = string.format('%.6f', now())
 local id, owner, limits, total = job.id, job.owner, job.limits, job.total
-local same = job.idempotency and 'tts:idempotency:' .. owner .. ':' .. job.idempotency
+local same = job.idempotency and idempotency_key(owner, job.idempotency)
 local known, fingerprint = unpack(same and redis.call('HMGET', same, 'job', 'fingerprint') or {})
 -- Ids are of one use: it is this very step, sent again by a client whose connection broke.
 if known ~= id and redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id, time } end

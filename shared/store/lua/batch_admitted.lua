@@ -7,7 +7,7 @@ if redis.call('EXISTS', batch) == 0 then return 0 end
 if redis.call('HSETNX', batch, 'admitted_at', now()) == 0 then return 1 end
 if number(batch, 'open') > 0 then
   redis.call('PERSIST', batch)
-  redis.call('PERSIST', lines_key(id))
+  redis.call('PERSIST', batch_lines_key(id))
 else
   expire_batch(id, redis.call('HGET', batch, 'ttl_s'))
 end

@@ -1,10 +1,8 @@
 -- A batch counts how its jobs end, and goes some time after the last of them.
-local function batch_key(id) return 'tts:batch:' .. id end
-local function lines_key(id) return 'tts:batch:' .. id .. ':lines' end
 
 local function expire_batch(id, seconds)
   redis.call('EXPIRE', batch_key(id), seconds)
-  redis.call('EXPIRE', lines_key(id), seconds)
+  redis.call('EXPIRE', batch_lines_key(id), seconds)
 end
 
 local function count_in_batch(job, status)

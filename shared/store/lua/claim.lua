@@ -3,7 +3,7 @@
 -- nothing waits that this worker may have. The same question again has the same answer.
 local model, worker, lease_s, question, version = unpack(ARGV)
 version = tonumber(version)
-local answered = 'tts:answered:' .. question
+local answered = answered_key(question)
 local before = redis.call('GET', answered)
 if before then return holder(before) == worker and told(before) end
 
@@ -13,7 +13,7 @@ local function give(segment)
 end
 
 -- A suspect is spoken by a worker that speaks nothing else. A day is longer than anybody speaks.
-local alone = 'tts:alone:' .. worker
+local alone = alone_key(worker)
 if holder(redis.call('GET', alone) or '') == worker then return false end
 local suspect = reserve_suspect(model, worker, version)
 if suspect then
@@ -27,7 +27,7 @@ local segment = first(waiting_key(id))
 local key = segment_key(segment)
 local frames = redis.call('HGET', key, 'frames') or redis.call('HSTRLEN', key, 'text')
 frames = math.max(MIN_FRAMES, tonumber(frames))
-charge(owners_key(model), owner, frames)
-charge(jobs_key(model, owner), id, frames * tonumber(redis.call('HGET', job_key(id), 'weight') or 1))
+charge(turns_key(model), owner, frames)
+charge(owner_turns_key(model, owner), id, frames * tonumber(redis.call('HGET', job_key(id), 'weight') or 1))
 redis.call('HSET', key, 'charged', frames)
 return give(segment)

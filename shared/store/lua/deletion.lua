@@ -12,7 +12,7 @@ local function forget_job(id)
   redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id))
   if same and redis.call('HGET', same, 'job') == id then redis.call('DEL', same) end
   redis.call('ZREM', JOBS, id)
-  redis.call('ZREM', owned_key(owner), id)
+  redis.call('ZREM', owner_jobs_key(owner), id)
   redis.call('ZREM', ENDED, id)
   redis.call('ZREM', LEFTOVERS, id)
 end

@@ -8,17 +8,17 @@ if #flat == 0 then return end
 for place = 1, #flat, 2 do job[flat[place]] = flat[place + 1] end
 if job.status == 'admitting' then return end
 local model, owner = job.model, job.owner
-local turn = redis.call('ZRANK', jobs_key(model, owner), id)
+local turn = redis.call('ZRANK', owner_turns_key(model, owner), id)
 if not turn or tonumber(job.completed or 0) > 0 then return cjson.encode(job) end
 -- Owners take turns: before its own turn, each has had as many as its owner, or one more. Of more
 -- owners than `COUNTED`, it is those counted that the others are taken to be like.
 local COUNTED = 50
-local rank, owners = redis.call('ZRANK', owners_key(model), owner), redis.call('ZCARD', owners_key(model))
-local mine = redis.call('ZCARD', jobs_key(model, owner))
+local rank, owners = redis.call('ZRANK', turns_key(model), owner), redis.call('ZCARD', turns_key(model))
+local mine = redis.call('ZCARD', owner_turns_key(model, owner))
 local function jobs_before(from, to, turns)
   local counted, before, jobs = 0, 0, 0
-  for _, other in ipairs(redis.call('ZRANGE', owners_key(model), from, math.min(to, from + COUNTED - 1))) do
-    local waiting = redis.call('ZCARD', jobs_key(model, other))
+  for _, other in ipairs(redis.call('ZRANGE', turns_key(model), from, math.min(to, from + COUNTED - 1))) do
+    local waiting = redis.call('ZCARD', owner_turns_key(model, other))
     counted, before, jobs = counted + 1, before + math.min(waiting, turns), jobs + waiting
   end
   if counted == 0 then return 0, 0 end

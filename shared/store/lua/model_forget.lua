@@ -3,11 +3,11 @@
 -- whether it was known, how many workers live, and how many segments wait.
 -- What is queued later for a model that is forgotten is found by its entry in QUEUES.
 local model, presence, lasts_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if redis.call('HEXISTS', 'tts:models', model) == 0 then return { 0, 0, 0 } end
+if redis.call('HEXISTS', MODELS, model) == 0 then return { 0, 0, 0 } end
 local workers, waiting = redis.call('ZCOUNT', presence, now(), now() + lasts_s), number(QUEUES, model)
 if workers == 0 and waiting == 0 then
-  redis.call('HDEL', 'tts:models', model)
-  redis.call('ZREM', 'tts:models:seen', model)
+  redis.call('HDEL', MODELS, model)
+  redis.call('ZREM', MODELS_SEEN, model)
   redis.call('DEL', presence)
 end
 return { 1, workers, waiting }

@@ -1,25 +1,7 @@
--- Put in front of every script. LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
+-- Put in front of every script, after the keys (`shared/store/keys.py`). LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = @TRANSITIONS@
--- Segment to when its lease runs out; job to when it was accepted, and to when it ended: every one,
--- and those whose segments' files may still be there.
-local LEASES, JOBS, ENDED, LEFTOVERS = 'tts:leases', 'tts:jobs', 'tts:ended', 'tts:leftovers'
--- Model to how many segments wait for it; owner to its jobs that have not ended, and their characters.
-local QUEUES, OPEN_JOBS, OPEN_CHARS = 'tts:queues', 'tts:open_jobs', 'tts:open_chars'
--- Owner to its segments that are not done, and the bytes of recordings of its jobs that have not ended.
-local OPEN_SEGMENTS, OPEN_BYTES = 'tts:open_segments', 'tts:open_bytes'
 -- Seconds after which an admission that does not go on is given up.
 local ADMITTED_WITHIN_S = 60
--- Job whose segments are still being written to when it is given up; model to how many such segments.
-local ADMITTING, ADMITTING_SEGMENTS = 'tts:admitting', 'tts:admitting_segments'
--- Deleted job to how many of its segments are still there, and to when it was deleted.
-local DELETING, FORGOTTEN = 'tts:deleting', 'tts:forgotten'
--- Job to when it is to be cancelled, if it has not ended by then.
-local DEADLINES = 'tts:deadlines'
--- The newest version that has written to this ledger, and the oldest that may use it.
-local LEDGER = 'tts:ledger'
--- Voice to since when its folder may be there though the voice is not.
-local VOICE_FOLDERS = 'tts:voice_folders'
-
 
 -- A step has one time, however often it asks for it.
 local asked_at
@@ -31,14 +13,6 @@ local function now()
   return asked_at
 end
 
-local function job_key(id) return 'tts:job:' .. id end
-local function segment_key(id) return 'tts:segment:' .. id end
-local function owned_key(owner) return 'tts:jobs:' .. owner end
-local function voice_key(id) return 'tts:voice:' .. id end
-local function voices_key(owner) return 'tts:voices:' .. owner end
-local function listeners_key(id) return 'tts:listeners:' .. id end
-local function waiting_key(id) return 'tts:waiting:' .. id end
-local function suspects_key(model) return 'tts:suspects:' .. model end
 local function job_of(segment) return (segment:gsub(':[^:]*$', '')) end
 local function is_join(segment) return segment:sub(-5) == ':join' end
 local function status_of(key) return redis.call('HGET', key, 'status') end
@@ -81,7 +55,7 @@ end
 
 -- What an owner has had on this day of UTC: characters and samples, counted on the day of acceptance.
 local function used_key(owner, at)
-  return 'tts:used:' .. math.floor((at or now()) / 86400) .. ':' .. owner
+  return usage_key(math.floor((at or now()) / 86400), owner)
 end
 local function use(owner, what, amount, at)
   local key = used_key(owner, at)
@@ -96,14 +70,14 @@ local function settle_use(owner, what, difference, at)
 end
 
 -- Segments that were completed each second of the last minute; with ':samples', their samples.
-local function pace_key(ago, what) return 'tts:pace:' .. math.floor(now() / 10) - ago .. (what or '') end
+local function pace_ago(ago, what) return pace_key(math.floor(now() / 10) - ago, what or '') end
 local function pace(what)
   local keys, done = {}, 0
-  for ago = 0, 5 do keys[#keys + 1] = pace_key(ago, what) end
+  for ago = 0, 5 do keys[#keys + 1] = pace_ago(ago, what) end
   for _, some in ipairs(redis.call('MGET', unpack(keys))) do done = done + (tonumber(some or 0)) end
   return done / 60
 end
 local function keep_pace(what, amount)
-  redis.call('INCRBY', pace_key(0, what), amount)
-  redis.call('EXPIRE', pace_key(0, what), 70)
+  redis.call('INCRBY', pace_ago(0, what), amount)
+  redis.call('EXPIRE', pace_ago(0, what), 70)
 end

@@ -5,18 +5,17 @@
 -- each model and how many messages are missing in its queue.
 -- All workers call this; one a second and a half is enough.
 local EVERY_S = 1.5
--- Of its own: versions before 2 wrote another key, and left the new entries undone.
-local LAST_RECONCILED = 'tts:reconciled_at'
+-- RECONCILED_AT is of its own: versions before 2 wrote another key, and left the new entries undone.
 -- A pause of all workers that is longer than this means that Redis was away.
 local AWAY_S = 5
 -- Surplus messages that are left alone.
 local MAX_STALE = 500
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 -- The time is in the value: a key's own end is far away once the clock has been set back.
-local last = tonumber(redis.call('GET', LAST_RECONCILED) or now() - EVERY_S)
+local last = tonumber(redis.call('GET', RECONCILED_AT) or now() - EVERY_S)
 local since_s = now() - last
 if since_s >= 0 and since_s < EVERY_S then return { 0 } end
-redis.call('SET', LAST_RECONCILED, now())
+redis.call('SET', RECONCILED_AT, now())
 local reached = false
 local function each(key, from, to, deal_with)
   local found = redis.call('ZRANGE', key, from, to, 'BYSCORE', 'LIMIT', 0, limit)
@@ -45,15 +44,15 @@ each(DEADLINES, '-inf', now(), end_overdue)
 each(ADMITTING, '-inf', now(), abandon_admission)
 local deleted = redis.call('ZRANGE', DELETING, 0, 0)[1]
 if deleted then reached = delete_segments(deleted) > 0 or reached end
-if reached then redis.call('SET', LAST_RECONCILED, now() - EVERY_S) end
+if reached then redis.call('SET', RECONCILED_AT, now() - EVERY_S) end
 
 -- A message too many costs a look; one too few would leave a segment waiting.
 local missing, models = { reached and 1 or 0 }, {}
-for _, key in ipairs({ 'tts:models', QUEUES }) do
+for _, key in ipairs({ MODELS, QUEUES }) do
   for _, model in ipairs(redis.call('HKEYS', key)) do models[model] = true end
 end
 for model in pairs(models) do
-  local queue, waiting = 'tts.' .. model, number(QUEUES, model)
+  local queue, waiting = messages_key(model), number(QUEUES, model)
   local more = waiting - redis.call('LLEN', queue)
   if more > 0 then
     missing[#missing + 1] = model

@@ -2,9 +2,7 @@
 -- order. A turn costs the frames that it makes: those expected when a segment is claimed, settled when
 -- it is committed, and never less than `MIN_FRAMES`. The member with the lowest cost so far is next;
 -- the clock is the cost of a member that was here all the time, and where newcomers begin.
-local CLOCK, MIN_FRAMES = 'tts:clock', @MIN_FRAMES@
-local function owners_key(model) return 'tts:turns:' .. model end
-local function jobs_key(model, owner) return 'tts:turns:' .. model .. ':' .. owner end
+local MIN_FRAMES = @MIN_FRAMES@
 
 local function join_turns(key, member)
   redis.call('ZADD', key, 'NX', redis.call('HGET', CLOCK, key) or 0, member)
@@ -27,8 +25,8 @@ local function settle_turn(segment, frames)
   if charged == 0 then return end
   redis.call('HSET', segment_key(segment), 'charged', frames)
   local model, owner, weight = unpack(redis.call('HMGET', job_key(id), 'model', 'owner', 'weight'))
-  charge(owners_key(model), owner, frames - charged)
-  charge(jobs_key(model, owner), id, (frames - charged) * tonumber(weight or 1))
+  charge(turns_key(model), owner, frames - charged)
+  charge(owner_turns_key(model, owner), id, (frames - charged) * tonumber(weight or 1))
 end
 
 local function first(key) return redis.call('ZRANGE', key, 0, 0)[1] end
@@ -41,13 +39,13 @@ end
 
 -- Something of a job waits: it is in its owner's turns, and the owner in the model's.
 local function join_queue(id, model, owner)
-  join_turns(jobs_key(model, owner), id)
-  join_turns(owners_key(model), owner)
+  join_turns(owner_turns_key(model, owner), id)
+  join_turns(turns_key(model), owner)
 end
 
 local function leave_queue(id, model, owner)
-  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(jobs_key(model, owner), id) end
-  if redis.call('EXISTS', jobs_key(model, owner)) == 0 then leave_turns(owners_key(model), owner) end
+  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(owner_turns_key(model, owner), id) end
+  if redis.call('EXISTS', owner_turns_key(model, owner)) == 0 then leave_turns(turns_key(model), owner) end
 end
 
 -- Index a segment as waiting; `place` is its number in its job.
@@ -104,7 +102,7 @@ end
 local RESERVED_S = 10
 local function reserve_suspect(model, worker, version)
   for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, 9)) do
-    local reserved = 'tts:reservation:' .. suspect
+    local reserved = reservation_key(suspect)
     local by, at = unpack(redis.call('HMGET', reserved, 'worker', 'at'))
     local age_s = now() - (at or 0)
     local is_free = by == worker or not by or age_s < 0 or age_s > RESERVED_S
@@ -129,8 +127,8 @@ end
 -- A job that has ended, or of which nothing waits, is there if a worker of version 1 has put a segment
 -- back: that version asked the segment alone.
 local function next_turn(model, version)
-  for _, owner in ipairs(redis.call('ZRANGE', owners_key(model), 0, 31)) do
-    for _, id in ipairs(redis.call('ZRANGE', jobs_key(model, owner), 0, 31)) do
+  for _, owner in ipairs(redis.call('ZRANGE', turns_key(model), 0, 31)) do
+    for _, id in ipairs(redis.call('ZRANGE', owner_turns_key(model, owner), 0, 31)) do
       local status, written = unpack(redis.call('HMGET', job_key(id), 'status', 'version'))
       local legal = LEGAL[status] -- none of a status that a newer version has
       local is_ended = not status or (legal and #legal == 0)

@@ -3,7 +3,7 @@
 -- After it: the voice is there, or nothing has changed. Returns what became of it and, if it is there,
 -- when it was created.
 local id, owner, name, record, most, within_s = unpack(ARGV)
-local names = voices_key(owner)
+local names = owner_voices_key(owner)
 local known = redis.call('HGET', names, name)
 -- Ids are of one use: it is this very step, sent again by a client whose connection broke.
 if known == id then return { 'created', redis.call('HGET', voice_key(id), 'created_at') } end

@@ -4,7 +4,7 @@
 local id = ARGV[1]
 local owner, name = unpack(redis.call('HMGET', voice_key(id), 'owner', 'name'))
 if not owner then return 0 end
-redis.call('HDEL', voices_key(owner), name)
+redis.call('HDEL', owner_voices_key(owner), name)
 redis.call('DEL', voice_key(id))
 redis.call('ZADD', VOICE_FOLDERS, now(), id)
 return 1

@@ -3,7 +3,7 @@
 -- Returns whether there was one.
 local signer, event = unpack(ARGV)
 local key = event_key(event)
-if redis.call('ZREM', failed_key(signer), event) == 0 then return false end
+if redis.call('ZREM', failed_events_key(signer), event) == 0 then return false end
 local receiver, attempt = unpack(redis.call('HMGET', key, 'receiver', 'attempt'))
 if not receiver then return false end
 redis.call('HSET', key, 'before', attempt)

@@ -2,7 +2,7 @@
 -- seconds that one is still used, how many are in use at the most.
 -- After it: the signer has a secret, without an end; returns all that are in use, the newest first.
 local signer, fresh, rotates, kept_s, most = unpack(ARGV)
-local key = 'tts:webhook_secrets:' .. signer
+local key = webhook_secrets_key(signer)
 local current = redis.call('ZRANGE', key, '+inf', '+inf', 'BYSCORE')[1]
 if current and rotates == 'yes' and current ~= fresh then
   redis.call('ZADD', key, now() + kept_s, current)

@@ -6,7 +6,7 @@
 local event, attempt, outcome = ARGV[1], ARGV[2], ARGV[3]
 
 local function keep(reason, kept_s, most)
-  local failed = failed_key(redis.call('HGET', event_key(event), 'signer'))
+  local failed = failed_events_key(redis.call('HGET', event_key(event), 'signer'))
   redis.call('HSET', event_key(event), 'failed_at', now(), 'reason', reason)
   redis.call('EXPIRE', event_key(event), kept_s)
   redis.call('ZADD', failed, now(), event)

@@ -1,12 +1,5 @@
 -- What a job's webhook is told of lies in its receiver's queue until it is delivered. A receiver is a
 -- host as one owner uses it, and is told one thing at a time: one that is slow holds up itself only.
--- Receiver to when it is told something next, or to when a delivery's lease runs out.
-local RECEIVERS = 'tts:webhooks'
-local function events_key(receiver) return 'tts:webhooks:' .. receiver end
-local function event_key(id) return 'tts:webhook:' .. id end
--- Signer to its events that were given up, by when.
-local function failed_key(signer) return 'tts:webhooks_failed:' .. signer end
-local function busy_key(receiver) return 'tts:webhook_busy:' .. receiver end
 
 local function wants(webhook, kind)
   for _, wanted in ipairs(webhook.events) do

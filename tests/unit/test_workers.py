@@ -21,31 +21,32 @@ from shared.errors import ModelInUse, ModelNotFound
 from shared.jobs import SpeechSpec, Status
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.store import keys
 from shared.store import workers as roster_module
 from shared.store.ledger import Ledger
-from shared.store.workers import SEEN, Roster, Served
+from shared.store.workers import CachedModels, WorkerRegistry
 
 TTL_S = 100.0
 
 
 @pytest.fixture
-def roster(redis: Redis) -> Roster:
-    return Roster(redis, model_ttl_s=TTL_S)
+def roster(redis: Redis) -> WorkerRegistry:
+    return WorkerRegistry(redis, model_ttl_s=TTL_S)
 
 
 def age(redis: Redis, model: str, by_s: float) -> None:
     """Let the last worker of a model have left so long ago."""
-    redis.zincrby(SEEN, -by_s, model)
+    redis.zincrby(keys.MODELS_SEEN, -by_s, model)
     redis.delete(f"tts:workers:{model}")
 
 
-def offered(roster: Roster) -> list[str]:
+def offered(roster: WorkerRegistry) -> list[str]:
     return [model.card.id for model in roster.models()]
 
 
 @pytest.mark.parametrize(("gone_s", "is_offered"), [(TTL_S - 5, True), (TTL_S + 5, False)])
 def test_a_model_is_offered_for_a_while_after_its_last_worker(
-    roster: Roster, redis: Redis, card: ModelCard, gone_s: float, is_offered: bool
+    roster: WorkerRegistry, redis: Redis, card: ModelCard, gone_s: float, is_offered: bool
 ) -> None:
     roster.sign_in("w", card)
     roster.sign_out("w", card)
@@ -57,30 +58,30 @@ def test_a_model_is_offered_for_a_while_after_its_last_worker(
 
 
 def test_a_live_worker_that_does_not_note_when_it_was_seen_is_offered(
-    roster: Roster, redis: Redis, card: ModelCard
+    roster: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     roster.sign_in("of the version before", card)
-    redis.zincrby(SEEN, -2 * TTL_S, card.id)
+    redis.zincrby(keys.MODELS_SEEN, -2 * TTL_S, card.id)
     assert offered(roster) == [card.id]
 
 
 def test_the_card_of_a_version_before_has_its_time_too(
-    roster: Roster, redis: Redis, card: ModelCard
+    roster: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     other = card.model_copy(update={"id": "other"})
     roster.sign_in("w", other)
     redis.hset("tts:models", card.id, card.model_dump_json())
     assert offered(roster) == ["other", card.id]
-    assert redis.zscore(SEEN, card.id) is None  # a look writes nothing
+    assert redis.zscore(keys.MODELS_SEEN, card.id) is None  # a look writes nothing
     roster.sign_in("w", other)
-    assert redis.zscore(SEEN, card.id) is not None
+    assert redis.zscore(keys.MODELS_SEEN, card.id) is not None
     age(redis, card.id, TTL_S + 1)
     roster.sign_in("w", other)
     assert offered(roster) == ["other"]
     roster.forget(card.id)
     redis.hset("tts:models", card.id, card.model_dump_json())
     roster.sign_in("w", other)
-    assert redis.zscore(SEEN, card.id) is not None
+    assert redis.zscore(keys.MODELS_SEEN, card.id) is not None
 
 
 @contextmanager
@@ -99,7 +100,7 @@ def takes_no_writes(redis: Redis, how: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", ["full", "replica"])
 def test_models_are_read_from_a_redis_that_takes_no_writes(
-    settings: Settings, redis: Redis, roster: Roster, card: ModelCard, how: str
+    settings: Settings, redis: Redis, roster: WorkerRegistry, card: ModelCard, how: str
 ) -> None:
     redis.hset("tts:models", card.id, card.model_dump_json())  # by a version that notes no time
     with TestClient(create_app(settings)) as client, takes_no_writes(redis, how):
@@ -110,7 +111,7 @@ def test_models_are_read_from_a_redis_that_takes_no_writes(
 
 
 def test_a_presence_of_a_clock_that_was_ahead_counts_for_no_hour(
-    roster: Roster, redis: Redis, card: ModelCard
+    roster: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     roster.sign_in("lives", card)
     redis.zincrby(f"tts:workers:{card.id}", 3_600, "died")
@@ -122,7 +123,7 @@ def test_a_presence_of_a_clock_that_was_ahead_counts_for_no_hour(
 
 
 def test_a_model_that_a_worker_serves_is_not_forgotten(
-    roster: Roster, redis: Redis, card: ModelCard
+    roster: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     roster.sign_in("w", card)
     with pytest.raises(ModelInUse, match="1 live workers"):
@@ -138,7 +139,7 @@ def test_a_model_that_a_worker_serves_is_not_forgotten(
 
 
 def test_what_waits_for_a_model_keeps_it(
-    roster: Roster, card: ModelCard, ledger: Ledger, spec: SpeechSpec
+    roster: WorkerRegistry, card: ModelCard, ledger: Ledger, spec: SpeechSpec
 ) -> None:
     roster.sign_in("w", card)
     roster.sign_out("w", card)
@@ -151,7 +152,7 @@ def test_what_waits_for_a_model_keeps_it(
 
 
 def test_a_job_that_came_just_as_its_model_was_forgotten_is_spoken(
-    roster: Roster, redis: Redis, card: ModelCard, ledger: Ledger, spec: SpeechSpec
+    roster: WorkerRegistry, redis: Redis, card: ModelCard, ledger: Ledger, spec: SpeechSpec
 ) -> None:
     roster.sign_in("w", card)
     roster.sign_out("w", card)
@@ -164,9 +165,9 @@ def test_a_job_that_came_just_as_its_model_was_forgotten_is_spoken(
 
 
 def test_served_models_are_looked_at_again_and_never_kept_empty(
-    roster: Roster, redis: Redis, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    roster: WorkerRegistry, redis: Redis, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served = Served(roster)
+    served = CachedModels(roster)
     assert served.models() == []
     roster.sign_in("w", card)
     assert [model.card.id for model in served.models()] == [card.id]
@@ -186,7 +187,7 @@ def test_the_api_offers_and_chooses_only_what_is_on_offer(
     monkeypatch.setattr(roster_module, "FRESH_S", 0.0)
     gone = card.model_copy(update={"id": "gone"})
     for each in (card, gone):
-        Roster(redis).sign_in("w", each)
+        WorkerRegistry(redis).sign_in("w", each)
     ledger.admit("waits", spec.model_copy(update={"model": "gone"}), plain(["one"]))
     age(redis, "gone", TTL_S + 1)
     age(redis, card.id, 1)  # no worker either: else its own would be preferred
@@ -198,13 +199,13 @@ def test_the_api_offers_and_chooses_only_what_is_on_offer(
         queue = {model["id"]: model["queued"] for model in client.get("/v1/queue").json()["models"]}
         assert queue == {card.id: 1, "gone": 1}
         assert ledger.job("waits").status == Status.QUEUED
-        Roster(redis).sign_in("w", gone)
+        WorkerRegistry(redis).sign_in("w", gone)
         assert client.post("/v1/jobs", json=GOOD | {"model": "gone"}).status_code == 202
 
 
 def test_models_are_listed_and_forgotten_by_command(
     redis_server: RedisServer,
-    roster: Roster,
+    roster: WorkerRegistry,
     redis: Redis,
     card: ModelCard,
     capfd: pytest.CaptureFixture[str],

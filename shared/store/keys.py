@@ -1,0 +1,135 @@
+"""The keys of everything in Redis, named once: Python imports them, Lua is given them.
+
+A family of keys is a function of its parts: `job("j1")` is `tts:job:j1`. In Lua it has the name
+with `_key` after it, `job_key(id)`; a single key has the name that it has here, `LEASES`. A step
+is given those that its source names (`lua_names`); `shared.store.scripts` puts them in front of it.
+
+Members are `name: value` of a hash, `member by score` of a sorted set (zset). A segment's id is its
+job's and its number (`j1:0`), or the job's and `:join`. "Steps" are this package's Lua scripts.
+Times are Unix seconds by Redis's clock. A key without a lifetime goes with its last member.
+
+| key                          | type   | members                                           | written by      | lives                     |
+|------------------------------|--------|---------------------------------------------------|-----------------|---------------------------|
+| tts:job:{job}                | hash   | the job's record: status, owner, spec, counts …   | steps           | until deleted             |
+| tts:segment:{segment}        | hash   | status, epoch, attempts, worker, text, result …   | steps           | until deleted             |
+| tts:idempotency:{owner}:{}   | hash   | the job that has the idempotency key, a digest    | admit           | with its job              |
+| tts:listeners:{job}          | number | clients that listen to the job                    | listen, leave   | as `listen` says          |
+| tts:jobs                     | zset   | admitted job by when it opened                    | steps           |                           |
+| tts:jobs:{owner}             | zset   | the jobs of one owner, by when they opened        | steps           |                           |
+| tts:ended                    | zset   | ended job by when it ended                        | steps           |                           |
+| tts:leftovers                | zset   | ended job whose attempts' files may be there      | steps, cleaner  |                           |
+| tts:admitting                | zset   | job being admitted by when it is given up         | admission       |                           |
+| tts:admitting_segments       | hash   | model: segments of jobs being admitted            | admission       |                           |
+| tts:deleting                 | zset   | deleted job by its segments that are left         | deletion        |                           |
+| tts:forgotten                | zset   | deleted job by when; its files go later           | deletion        |                           |
+| tts:deadlines                | zset   | job by when it is to be cancelled                 | steps           |                           |
+| tts:open_jobs                | hash   | owner: its jobs that have not ended               | steps           |                           |
+| tts:open_chars               | hash   | owner: their characters                           | steps           |                           |
+| tts:open_segments            | hash   | owner: their segments that are not done           | steps           |                           |
+| tts:open_bytes               | hash   | owner: the bytes of their recordings              | steps           |                           |
+| tts:used:{day}:{owner}       | hash   | chars, samples: used of the day's quota           | steps           | 2 days                    |
+| tts:queues                   | hash   | model: segments that wait                         | fair queue      |                           |
+| tts:turns:{model}            | zset   | owner by its cost so far                          | fair queue      |                           |
+| tts:turns:{model}:{owner}    | zset   | job by its cost so far                            | fair queue      |                           |
+| tts:clock                    | hash   | key of turns: cost at which a newcomer starts     | fair queue      |                           |
+| tts:waiting:{job}            | zset   | waiting segment by its number                     | fair queue      |                           |
+| tts:suspects:{model}         | zset   | segment spoken alone next, by since when          | fair queue      |                           |
+| tts:reservation:{segment}    | hash   | the worker that is to speak a suspect, and when   | claim           | 10 s                      |
+| tts:alone:{worker}           | string | the suspect that the worker speaks                | claim           | 1 day                     |
+| tts:answered:{question}      | string | the segment that answered a claim                 | claim           | 20 s                      |
+| tts:leases                   | zset   | claimed segment by when its lease ends            | steps           |                           |
+| tts:reconciled_at            | string | when a worker last reconciled                     | reconcile       |                           |
+| tts:pace:{slot}[:samples]   | number | segments, or samples, committed in a slot of 10 s | commit          | 70 s                      |
+| tts:batch:{batch}            | hash   | the batch's record and how its jobs ended         | batch steps     | ttl after its end         |
+| tts:batch:{batch}:lines      | list   | a line's custom id and job, or its error (JSON)   | batch steps     | with its batch            |
+| tts:voice:{voice}            | hash   | owner, name, record (JSON), created_at            | voice steps     | until deleted             |
+| tts:voices:{owner}           | hash   | name: voice                                       | voice steps     |                           |
+| tts:voice_folders            | zset   | voice whose folder may be there without it        | voice steps     |                           |
+| tts:webhooks                 | zset   | receiver by when it is told something next        | webhook steps   |                           |
+| tts:webhooks:{receiver}      | zset   | event by when it is due                           | webhook steps   |                           |
+| tts:webhook:{event}          | hash   | the event, its attempts, why it was given up      | webhook steps   | kept_s once given up      |
+| tts:webhook_busy:{receiver}  | string | the event that is being delivered                 | webhook steps   | one lease                 |
+| tts:webhooks_failed:{signer} | zset   | event that was given up by when                   | webhook_settle  | kept_s                    |
+| tts:webhook_secrets:{signer} | zset   | secret by when it is used no more                 | webhook_secrets |                           |
+| tts:models                   | hash   | model: its card (JSON)                            | workers         | until forgotten           |
+| tts:models:seen              | zset   | model by when a worker last signed in             | workers         | until forgotten           |
+| tts:workers:{model}          | zset   | worker by when its presence ends                  | workers         |                           |
+| tts:keys                     | hash   | API key's id: its record (JSON)                   | keys command    | until revoked             |
+| tts:keys:version             | number | changes with each change of the keys              | keys command    |                           |
+| tts:keys:open                | string | random: a process found that no key was ever made | API             | until a key is made       |
+| tts:live:{segment}           | stream | PCM of an attempt on its way to listeners         | worker          | 60 s after its last entry |
+| tts:ledger                   | hash   | newest version that wrote here, oldest that may   | agree           |                           |
+| tts:storage_id               | string | the storage that belongs to this Redis            | first process   |                           |
+| tts:probe                    | string | nothing: shows that Redis can be written to       | health check    | 60 s                      |
+| tts.{model}                  | list   | Celery's messages: wake-ups for a model's workers | publisher       |                           |
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Family:
+    """Keys of one kind: a pattern with `{}` for each part."""
+
+    pattern: str
+
+    def __call__(self, *parts: object) -> str:
+        """The key of these parts."""
+        return self.pattern.format(*parts)
+
+
+JOBS, ENDED, LEFTOVERS = "tts:jobs", "tts:ended", "tts:leftovers"
+ADMITTING, ADMITTING_SEGMENTS = "tts:admitting", "tts:admitting_segments"
+DELETING, FORGOTTEN, DEADLINES = "tts:deleting", "tts:forgotten", "tts:deadlines"
+OPEN_JOBS, OPEN_CHARS = "tts:open_jobs", "tts:open_chars"
+OPEN_SEGMENTS, OPEN_BYTES = "tts:open_segments", "tts:open_bytes"
+QUEUES, CLOCK, LEASES = "tts:queues", "tts:clock", "tts:leases"
+RECONCILED_AT = "tts:reconciled_at"
+VOICE_FOLDERS, RECEIVERS = "tts:voice_folders", "tts:webhooks"
+MODELS, MODELS_SEEN = "tts:models", "tts:models:seen"
+API_KEYS, API_KEYS_VERSION, API_KEYS_OPEN = "tts:keys", "tts:keys:version", "tts:keys:open"
+LEDGER, STORAGE_ID, PROBE = "tts:ledger", "tts:storage_id", "tts:probe"
+
+job, segment = Family("tts:job:{}"), Family("tts:segment:{}")
+idempotency, listeners = Family("tts:idempotency:{}:{}"), Family("tts:listeners:{}")
+owner_jobs, usage = Family("tts:jobs:{}"), Family("tts:used:{}:{}")
+turns, owner_turns = Family("tts:turns:{}"), Family("tts:turns:{}:{}")
+waiting, suspects = Family("tts:waiting:{}"), Family("tts:suspects:{}")
+reservation, alone = Family("tts:reservation:{}"), Family("tts:alone:{}")
+answered, pace = Family("tts:answered:{}"), Family("tts:pace:{}{}")
+batch, batch_lines = Family("tts:batch:{}"), Family("tts:batch:{}:lines")
+voice, owner_voices = Family("tts:voice:{}"), Family("tts:voices:{}")
+events, event = Family("tts:webhooks:{}"), Family("tts:webhook:{}")
+busy, failed_events = Family("tts:webhook_busy:{}"), Family("tts:webhooks_failed:{}")
+webhook_secrets = Family("tts:webhook_secrets:{}")
+workers, live_audio = Family("tts:workers:{}"), Family("tts:live:{}")
+messages = Family("tts.{}")
+
+_SINGLE = {name: key for name, key in globals().items() if isinstance(key, str) and name.isupper()}
+_FAMILIES = {name: kind for name, kind in globals().items() if isinstance(kind, Family)}
+
+
+def lua_names(source: str) -> str:
+    """The definitions, in Lua, of the keys that a source names."""
+    words = set(re.findall(r"\w+", source))
+    single = (f"local {name} = '{key}'\n" for name, key in _SINGLE.items() if name in words)
+    families = (
+        _lua_function(f"{name}_key", kind.pattern)
+        for name, kind in _FAMILIES.items()
+        if f"{name}_key" in words
+    )
+    return "".join([*single, *families])
+
+
+def _lua_function(name: str, pattern: str) -> str:
+    """A key of a family in Lua: `local function job_key(a) return 'tts:job:' .. a end`."""
+    first, *others = pattern.split("{}")
+    parts = "abc"[: len(others)]
+    joined = "".join(
+        f" .. {part}" + (f" .. '{text}'" if text else "")
+        for part, text in zip(parts, others, strict=True)
+    )
+    return f"local function {name}({', '.join(parts)}) return '{first}'{joined} end\n"
