@@ -1,7 +1,8 @@
 -- The fair queue. Owners take turns, and in an owner's turn its jobs do, and a job's segments go in
 -- order. A turn costs the frames that it makes: those expected when a segment is claimed, settled when
 -- it is committed, and never less than `MIN_FRAMES`. The member with the lowest cost so far is next;
--- the clock is the cost of a member that was here all the time, and where newcomers begin.
+-- the clock is the virtual time of start-time fair queueing: the cost of a member that was here from the
+-- beginning, at which a newcomer starts.
 local MIN_FRAMES = @MIN_FRAMES@
 
 local function join_turns(key, member)
@@ -29,7 +30,7 @@ local function settle_turn(segment, frames)
   charge(owner_turns_key(model, owner), id, (frames - charged) * tonumber(weight or 1))
 end
 
-local function first(key) return redis.call('ZRANGE', key, 0, 0)[1] end
+local function head(key) return redis.call('ZRANGE', key, 0, 0)[1] end
 
 -- On its last attempt, after every other one lost its worker: perhaps it is what kills them, perhaps
 -- a neighbour did. It is spoken alone, so that its last attempt is lost by its own fault only.
@@ -53,7 +54,7 @@ local function enqueue(segment, place, suspect)
   local id = job_of(segment)
   local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
   redis.call('ZREM', LEASES, segment)
-  count(QUEUES, model, 1)
+  add_counter(QUEUES, model, 1)
   if suspect then
     redis.call('ZADD', suspects_key(model), now(), segment)
     return
@@ -70,7 +71,7 @@ local function dequeue(segment)
   local found = redis.call('ZREM', waiting_key(id), segment)
     + redis.call('ZREM', suspects_key(model), segment)
   if found == 0 then return end
-  count(QUEUES, model, -1)
+  add_counter(QUEUES, model, -1)
   leave_queue(id, model, owner)
 end
 
@@ -81,7 +82,7 @@ local function create_segment(segment, place, text, range, frames)
 end
 
 local function enqueue_again(segment, max_attempts)
-  move(segment_key(segment), 'queued')
+  transition(segment_key(segment), 'queued')
   enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
 end
 
@@ -118,7 +119,7 @@ end
 local function clear_queue(id, model, owner)
   local waiting = redis.call('ZCARD', waiting_key(id))
   redis.call('UNLINK', waiting_key(id))
-  if waiting > 0 then count(QUEUES, model, -waiting) end
+  if waiting > 0 then add_counter(QUEUES, model, -waiting) end
   leave_queue(id, model, owner)
 end
 
@@ -142,8 +143,8 @@ local function next_turn(model, version)
   end
 end
 
--- What a worker has to know of a segment that it holds.
-local function told(segment)
+-- The data that a worker needs of a segment that it holds.
+local function claim_payload(segment)
   local key = segment_key(segment)
   local epoch, attempts, text = unpack(redis.call('HMGET', key, 'epoch', 'attempts', 'text'))
   return { segment, epoch, attempts, text, redis.call('HGET', job_key(job_of(segment)), 'spec') }
@@ -157,18 +158,18 @@ local function next_epoch(key)
 end
 
 -- Lease a waiting segment to a worker; returns what the worker has to know.
-local function take(segment, worker, lease_s)
+local function lease(segment, worker, lease_s)
   local key, job = segment_key(segment), job_key(job_of(segment))
   dequeue(segment)
-  move(key, 'in_progress')
+  transition(key, 'in_progress')
   redis.call('HSET', key, 'worker', worker)
   redis.call('HDEL', key, 'reason')
   redis.call('HINCRBY', key, 'attempts', 1)
   next_epoch(key)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
-  if move(job, 'in_progress') then
+  if transition(job, 'in_progress') then
     redis.call('HSET', job, 'started_at', now())
     notify(job_of(segment), 'in_progress')
   end
-  return told(segment)
+  return claim_payload(segment)
 end

@@ -7,7 +7,7 @@ local function drop_segments(id, model, owner)
   -- Few: a suspect has lost all its workers but the last.
   for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, -1)) do
     if job_of(suspect) == id and redis.call('ZREM', suspects_key(model), suspect) == 1 then
-      count(QUEUES, model, -1)
+      add_counter(QUEUES, model, -1)
     end
   end
 end
@@ -20,12 +20,12 @@ local function close_account(id)
   local job = job_key(id)
   local owner, chars, bytes, total, completed =
     unpack(redis.call('HMGET', job, 'owner', 'chars', 'bytes', 'total', 'completed'))
-  count(OPEN_JOBS, owner, -1)
-  count(OPEN_CHARS, owner, -chars)
+  add_counter(OPEN_JOBS, owner, -1)
+  add_counter(OPEN_CHARS, owner, -chars)
   if is_counted(id) and total ~= completed then
-    count(OPEN_SEGMENTS, owner, (completed or 0) - total)
+    add_counter(OPEN_SEGMENTS, owner, (completed or 0) - total)
   end
-  if tonumber(bytes or 0) > 0 then count(OPEN_BYTES, owner, -bytes) end
+  if tonumber(bytes or 0) > 0 then add_counter(OPEN_BYTES, owner, -bytes) end
 end
 
 -- The audio that was reserved of a day's quota becomes the audio that was made.
@@ -38,7 +38,7 @@ end
 
 local function end_job(id, status)
   local job = job_key(id)
-  if not move(job, status) then return false end
+  if not transition(job, status) then return false end
   local model, owner = unpack(redis.call('HMGET', job, 'model', 'owner'))
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
@@ -63,7 +63,7 @@ end
 local function fail_segment(segment, code, message)
   local id = job_of(segment)
   dequeue(segment)
-  if not move(segment_key(segment), 'failed') then return end
+  if not transition(segment_key(segment), 'failed') then return end
   redis.call('HINCRBY', job_key(id), 'failed', 1)
   if end_job(id, 'failed') then
     redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)

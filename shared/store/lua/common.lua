@@ -19,7 +19,7 @@ local function status_of(key) return redis.call('HGET', key, 'status') end
 local function number(key, field) return tonumber(redis.call('HGET', key, field) or 0) end
 
 -- The only place where a status changes; false when the change is not legal from here.
-local function move(key, to)
+local function transition(key, to)
   for _, legal in ipairs(LEGAL[status_of(key)] or {}) do
     if legal == to then
       redis.call('HSET', key, 'status', to)
@@ -30,7 +30,7 @@ local function move(key, to)
 end
 
 -- Adds to a counter, which is gone at 0.
-local function count(key, field, by)
+local function add_counter(key, field, by)
   if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
 end
 
@@ -48,7 +48,7 @@ local function holder(segment)
 end
 
 -- The fence: true if `epoch` still holds the segment.
-local function holds(segment, epoch)
+local function holds_lease(segment, epoch)
   local status, newest = unpack(redis.call('HMGET', segment_key(segment), 'status', 'epoch'))
   return status == 'in_progress' and newest == epoch and is_open(job_of(segment))
 end
@@ -57,7 +57,7 @@ end
 local function used_key(owner, at)
   return usage_key(math.floor((at or now()) / 86400), owner)
 end
-local function use(owner, what, amount, at)
+local function add_usage(owner, what, amount, at)
   local key = used_key(owner, at)
   local is_first = redis.call('HINCRBY', key, what, amount) == tonumber(amount)
   if is_first then redis.call('EXPIRE', key, 2 * 86400) end
@@ -77,7 +77,7 @@ local function pace(what)
   for _, some in ipairs(redis.call('MGET', unpack(keys))) do done = done + (tonumber(some or 0)) end
   return done / 60
 end
-local function keep_pace(what, amount)
+local function record_throughput(what, amount)
   redis.call('INCRBY', pace_ago(0, what), amount)
   redis.call('EXPIRE', pace_ago(0, what), 70)
 end

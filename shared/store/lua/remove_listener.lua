@@ -1,5 +1,5 @@
 -- ARGV: job id.
--- After it: one less listens to the job. Returns how many still do.
+-- After it: the job has one listener less. Returns how many are left.
 if redis.call('EXISTS', listeners_key(ARGV[1])) == 0 then return 0 end
 local left = redis.call('DECR', listeners_key(ARGV[1]))
 if left <= 0 then redis.call('DEL', listeners_key(ARGV[1])) end
