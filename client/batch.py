@@ -1,4 +1,6 @@
-"""What the server says about a batch, as plain frozen values."""
+"""The server's description of a batch, as frozen values."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,13 +10,13 @@ from client.job import Job
 
 
 def is_batch(name: str) -> bool:
-    """Whether an id is a batch's, and not a job's."""
+    """True if `name` is the id of a batch, not of a job."""
     return name.startswith("batch_")
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Many jobs that were sent as one; `failed` has the cancelled ones in it."""
+    """Many jobs submitted in one request; `failed` includes the cancelled ones."""
 
     id: str
     status: str
@@ -25,12 +27,12 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more."""
+        """True if the batch is in a final status."""
         return self.status in ("completed", "cancelled")
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a batch object; KeyError or TypeError where it is none."""
+        """Read a batch object. Raises KeyError or TypeError if it is none."""
         counts = body["request_counts"]
         return cls(
             id=body["id"],
@@ -44,7 +46,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of one line: its completed job, or why there is none."""
+    """The outcome of one line: its completed job, or the error message."""
 
     custom_id: str
     job: Job | None
@@ -52,7 +54,7 @@ class BatchResult:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a line of a batch's output; KeyError or TypeError where it is none."""
+        """Read a line of a batch's output. Raises KeyError or TypeError if it is none."""
         answer = body["response"]
         error = body["error"]
         return cls(

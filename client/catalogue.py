@@ -1,4 +1,6 @@
-"""What a server can speak with: its models and their voices."""
+"""The models and voices of a server."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +9,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model; `workers` is how many live processes hold it now."""
+    """One model; `workers` is the number of live processes that serve it."""
 
     id: str
     task: str
@@ -19,7 +21,7 @@ class Model:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read one entry of `GET /v1/models`; KeyError or TypeError where it is none."""
+        """Read one entry of `GET /v1/models`. Raises KeyError or TypeError if it is none."""
         return cls(
             id=body["id"],
             task=body["task"],
@@ -30,10 +32,10 @@ class Model:
             workers=int(body.get("workers", 0)),
         )
 
-    def answers_to(self, name: str) -> bool:
-        """Whether `name` means this model: its id, or a whole-word start or end of it.
+    def matches(self, name: str) -> bool:
+        """True if `name` is this model's id, or a prefix or suffix of it that ends at a dash.
 
-        `tiny` means `tiny-Base`; `0.6B-Base` means `Qwen/Qwen3-TTS-12Hz-0.6B-Base`.
+        `tiny` matches `tiny-Base`; `0.6B-Base` matches `Qwen/Qwen3-TTS-12Hz-0.6B-Base`.
         """
         own, name = self.id.lower(), name.lower()
         return own == name or own.startswith(f"{name}-") or own.endswith((f"-{name}", f"/{name}"))
@@ -43,7 +45,7 @@ class Model:
 class Voice:
     """One voice: a model's own (`preset`) or an uploaded one (`cloned`).
 
-    `language` is the one that it is most at home in; `warnings` say what is wrong with a recording.
+    `language` is its native one; `warnings` are the defects of an uploaded recording.
     """
 
     id: str
@@ -57,7 +59,7 @@ class Voice:
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read one entry of `GET /v1/audio/voices`; KeyError or TypeError where it is none."""
+        """Read an entry of `GET /v1/audio/voices`. Raises KeyError or TypeError if it is none."""
         return cls(
             id=body["id"],
             name=body.get("name", body["id"]),
@@ -69,6 +71,6 @@ class Voice:
             warnings=tuple(warning["message"] for warning in body.get("warnings") or ()),
         )
 
-    def answers_to(self, name: str) -> bool:
-        """Whether `name` means this voice."""
+    def matches(self, name: str) -> bool:
+        """True if `name` is this voice's id or name, in any case."""
         return name.casefold() in (self.id, self.name.casefold())

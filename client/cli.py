@@ -1,4 +1,6 @@
-"""The `narrate` command: what it understands, and how it ends."""
+"""The `narrate` command: its arguments and exit codes."""
+
+from __future__ import annotations
 
 import argparse
 import os
@@ -10,7 +12,7 @@ from typing import Any
 from client import terminal
 from client.batches import batch
 from client.errors import NarrateError
-from client.keys import server_command
+from client.keys import run_server_command
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
 from client.output import FORMATS
@@ -26,7 +28,7 @@ OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     parser, commands = _parser()
     args = parser.parse_args(_with_command(argv, commands))
@@ -50,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`narrate FILE` is `narrate read FILE`; options after `keys` and `models` are not ours."""
+    """The arguments with a command: `narrate FILE` is `narrate read FILE`.
+
+    Options after `keys` and `models` belong to the server's own parser.
+    """
     if argv and argv[0] in SERVER_COMMANDS:
         return [argv[0], "--", *argv[1:]]
     is_file = bool(argv) and not argv[0].startswith("-") and argv[0] not in commands
@@ -131,21 +136,21 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
     delete = commands.add_parser("delete", help="delete an uploaded voice")
     delete.set_defaults(command=delete_voice)
     delete.add_argument("voice", metavar="VOICE", help="its id or name")
-    for command in (add, delete):  # without a default, which would win over what stands before
+    for command in (add, delete):  # A default here would override `voices --url URL add`.
         command.add_argument("--url", default=argparse.SUPPRESS, help="the server")
 
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
-    _add_server_command(parser, "keys")
+    _add_run_server_command(parser, "keys")
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
-    _add_server_command(parser, "models")
+    _add_run_server_command(parser, "models")
 
 
-def _add_server_command(parser: argparse.ArgumentParser, module: str) -> None:
-    # The server's own command gets its options as they are, and says what they mean.
-    parser.set_defaults(command=lambda args: server_command(module, args.rest[1:]))
+def _add_run_server_command(parser: argparse.ArgumentParser, module: str) -> None:
+    # The server's own command parses its options and has its own --help.
+    parser.set_defaults(command=lambda args: run_server_command(module, args.rest[1:]))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
 
 
@@ -208,14 +213,14 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 
 # argparse puts the names of these two into its error messages.
 def port(text: str) -> int:
-    """Read a TCP port; ValueError where it is none."""
+    """Read a TCP port. Raises ValueError if it is none."""
     if not 0 <= int(text) <= 65535:
         raise ValueError
     return int(text)
 
 
 def count(text: str) -> int:
-    """Read a whole number from 1; ValueError where it is none."""
+    """Read a whole number from 1. Raises ValueError if it is none."""
     if int(text) < 1:
         raise ValueError
     return int(text)

@@ -1,4 +1,6 @@
-"""From a job at the server to a file here, with progress, and a way back after Ctrl-C."""
+"""Waits for a job with a progress display and writes its audio."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -9,11 +11,14 @@ from client.narrator import DEFAULT_URL, Narrator
 from client.output import format_of
 from client.progress import JobProgress
 
-OUTPUT = "narrate_output"  # the name under which a job's metadata keeps where it is to be written
+OUTPUT_METADATA_KEY = "narrate_output"  # the path of the output file, for `narrate resume`
 
 
 def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
-    """Name a job, wait for it, write its audio; Ctrl-C leaves it running and says how to go on."""
+    """Print a job's id, wait for it and write its audio.
+
+    Ctrl-C leaves the job running and prints the command that resumes it.
+    """
     try:
         terminal.note(f"Job {job.id}{about}")
         _note_missing_worker(narrator, job)
@@ -22,7 +27,7 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
         _check_format(job, output)
         _fetch(narrator, job, output)
     except KeyboardInterrupt:
-        terminal.note(f"Job {job.id} goes on at the server: {come_back(narrator, job.id)}")
+        terminal.note(f"Job {job.id} goes on at the server: {resume_command(narrator, job.id)}")
         return 1
     terminal.say(summary(job, output))
     if job.segments.truncated:
@@ -34,18 +39,18 @@ def _fetch(narrator: Narrator, job: Job, output: Path) -> None:
     try:
         narrator.download(job.id, output)
     except NarrateError:
-        terminal.note(f"The audio stays at the server: {come_back(narrator, job.id)} -o FILE")
+        terminal.note(f"The audio stays at the server: {resume_command(narrator, job.id)} -o FILE")
         raise
 
 
-def come_back(narrator: Narrator, name: str) -> str:
-    """Return the command that goes on with a job or batch."""
+def resume_command(narrator: Narrator, name: str) -> str:
+    """The command that resumes a job or batch."""
     where = "" if narrator.base_url == DEFAULT_URL else f" --url {narrator.base_url}"
     return f"narrate resume {name}{where}"
 
 
 def summary(job: Job, path: Path) -> str:
-    """Return the file, its length and how fast it was made, as far as the server says."""
+    """The file, its duration and the time of its synthesis, where the server gives them."""
     line = str(path)
     if job.audio:
         line += f": {job.audio.seconds:.1f} s of audio"
@@ -63,6 +68,6 @@ def _check_format(job: Job, output: Path) -> None:
 
 
 def _note_missing_worker(narrator: Narrator, job: Job) -> None:
-    """Say that a job has to wait, if nobody serves its model now."""
+    """Print that the job has to wait if no live worker serves its model."""
     if not any(model.workers for model in narrator.models() if model.id == job.model):
         terminal.note(f"No worker of {job.model} is alive; the job waits until one starts")

@@ -1,15 +1,17 @@
-"""What the server says about a job, as plain frozen values."""
+"""The server's description of a job, as frozen values."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-ENDED = frozenset({"completed", "failed", "cancelled"})
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How many pieces the text was cut into, and how they stand; truncated ones are cut short."""
+    """The number of segments by state; truncated ones reached the limit on their length."""
 
     total: int = 0
     completed: int = 0
@@ -19,7 +21,7 @@ class Segments:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """The finished recording: `sample_rate` in Hz, `bytes` the whole file."""
+    """The finished audio: `sample_rate` in Hz, `bytes` of the whole file."""
 
     seconds: float
     sample_rate: int
@@ -29,7 +31,7 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """How it is made: wall and audio seconds so far, RTF (wall ÷ audio), segments by batch size."""
+    """Synthesis so far: wall and audio seconds, RTF (wall ÷ audio), segments by batch size."""
 
     seconds: float | None = None
     audio_seconds: float = 0.0
@@ -39,9 +41,10 @@ class Synthesis:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job as the server last described it; times are Unix seconds, `progress` is 0–100.
+    """A job as the server last described it; times are Unix seconds, `progress` is 0–100.
 
-    `raw` is the server's own object, with whatever newer servers add.
+    `chapters` are the titles of the first ones. `raw` is the server's own object, with the fields
+    that newer servers add.
     """
 
     id: str
@@ -58,7 +61,7 @@ class Job:
     error_code: str | None
     error_message: str | None
     segments: Segments
-    chapters: tuple[str, ...]  # the first ones
+    chapters: tuple[str, ...]
     chapter_count: int
     audio: Audio | None
     synthesis: Synthesis
@@ -66,12 +69,12 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.status in ENDED
+        """True if the job is in a final status."""
+        return self.status in FINAL_STATUSES
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
-        """Read a job object; KeyError or TypeError where it is none."""
+        """Read a job object. Raises KeyError or TypeError if it is none."""
         error = body.get("error") or {}
         return cls(
             id=body["id"],

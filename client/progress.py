@@ -1,4 +1,6 @@
-"""How a job is getting on, drawn as a bar on a terminal and as plain lines elsewhere."""
+"""The progress of a job: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
 
 import time
 from typing import Self
@@ -8,11 +10,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from client.job import Job
 from client.terminal import ERR, note
 
-PLAIN_LINE_EVERY_S = 5.0
+PLAIN_LINE_INTERVAL_S = 5.0
 
 
 class JobProgress:
-    """Call it with each answer about a job; as a context manager it cleans the terminal up."""
+    """A progress display: call it with each state of a job; the context manager removes the bar."""
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
@@ -38,7 +40,7 @@ class JobProgress:
                 completed=job.segments.completed,
                 total=job.segments.total or None,
             )
-        elif job.ended or time.monotonic() - self._last_line_at > PLAIN_LINE_EVERY_S:
+        elif job.ended or time.monotonic() - self._last_line_at > PLAIN_LINE_INTERVAL_S:
             self._plain_line(f"{job.status.replace('_', ' ')}: {describe(job)}")
 
     def _plain_line(self, line: str) -> None:
@@ -57,7 +59,7 @@ class JobProgress:
 
 
 def describe(job: Job) -> str:
-    """Return segments done and, once known, audio made, how fast, and when it will be done."""
+    """The completed segments and, once known, the audio made, its RTF and the time left."""
     parts = [f"{job.segments.completed}/{job.segments.total} segments"]
     seconds = job.audio.seconds if job.audio else job.synthesis.audio_seconds
     if seconds:
@@ -70,7 +72,7 @@ def describe(job: Job) -> str:
 
 
 def _span(seconds: float) -> str:
-    """A stretch of time as people say it."""
+    """A duration for people: `5.0 s`, `12 min`, `2 h 05 min`."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,6 @@
-"""Patience with a server that is away for a moment."""
+"""Retries with exponential backoff."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
@@ -11,7 +13,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, LONGEST_RETRY_AFTER_S = 0.2, 5.0, 30.0
 T = TypeVar("T")
 
 
-def patiently(call: Callable[[], T], patience_s: float) -> T:
+def retry(call: Callable[[], T], patience_s: float) -> T:
     """Return what `call` returns, trying again on transient errors for up to `patience_s` seconds.
 
     Pauses double from 0.2 s to 5 s; a longer Retry-After is kept to, up to 30 s. What `call`

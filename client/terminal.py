@@ -1,4 +1,6 @@
-"""The one place that writes to the terminal: results on stdout, everything else on stderr."""
+"""Output to the terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
 
 from rich.console import Console
 
@@ -12,7 +14,7 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print something about the work under way."""
+    """Print a note about the work in progress."""
     _print(ERR, line)
 
 
@@ -22,6 +24,6 @@ def error(message: str) -> None:
 
 
 def _print(console: Console, line: str) -> None:
-    # Parts of it come from servers and files: no markup, no control characters, no wrapping.
+    # Parts of a line come from servers and files: no markup, no control characters, no wrapping.
     plain = "".join(char if char.isprintable() else " " for char in line)
     console.print(plain, markup=False, emoji=False, soft_wrap=True)

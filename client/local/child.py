@@ -1,4 +1,6 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive this one."""
+
+from __future__ import annotations
 
 import ctypes
 import os
@@ -12,15 +14,15 @@ from pathlib import Path
 from client.errors import ChildExited, StartFailed
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-POLL_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
 class Child:
-    """A process we started, known by `name`; it writes to `log`, or to our terminal without one.
+    """A child process called `name`. It writes to `log`, or to our terminal if that is None.
 
-    It has a session of its own, so that Ctrl-C in the terminal reaches only us and we choose the
-    order in which things stop. Start it from a thread that stays: see `_die_with_us`. Raises
-    StartFailed where the command cannot be run.
+    It has a session of its own: Ctrl-C in the terminal reaches only us, and we choose the order in
+    which processes stop. Start it from a thread that lives as long as it does: see `_die_with_us`.
+    Raises StartFailed if the command cannot be run.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also its group's."""
+        """The id of the process and of its process group."""
         return self._process.pid
 
     @property
@@ -68,17 +70,17 @@ class Child:
             raise ChildExited(self.name, code, self.log)
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Kill it, and whatever it started, at once."""
+        """Send SIGKILL to its process group."""
         if self.exit_code is None:
             os.killpg(self.pid, signal.SIGKILL)
 
 
 def stop(children: Iterable[Child], within_s: float) -> None:
-    """Ask all to stop, wait until they have, and kill those that still run after `within_s`."""
+    """Send SIGTERM to all, wait until they have ended, and kill them after `within_s` seconds."""
     children = list(children)
     for child in children:
         child.terminate()
@@ -87,11 +89,11 @@ def stop(children: Iterable[Child], within_s: float) -> None:
         if time.monotonic() > deadline:
             for child in children:
                 child.kill()
-        time.sleep(POLL_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _die_with_us() -> Callable[[], None] | None:
-    """Return what the child runs before exec so that the kernel stops it when we die.
+    """The function that the child runs before exec so that the kernel stops it when we die.
 
     After `kill -9` none of our code runs, and children in sessions of their own would stay behind
     with the port and the folder. The signal comes at the death of the *thread* that forked. Only

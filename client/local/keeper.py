@@ -1,4 +1,6 @@
-"""A process that is started anew when it ends."""
+"""A child process that is restarted when it ends."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
@@ -6,34 +8,34 @@ from collections.abc import Callable
 from client.errors import ChildExited, NarrateError, StartFailed
 from client.local.child import Child
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-STEADY_S = 60.0  # A process that has lived this long begins with a short pause again.
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
+STABLE_AFTER_S = 60.0  # the backoff of a process that has lived this long begins anew
 
 
-class Keeper:
-    """Holds `child`, which `start` starts; it pauses before it does so again, ever longer.
+class RestartingProcess:
+    """Holds `child`, which `start` starts, and restarts it with exponential backoff.
 
-    It never gives up: what holds a process up may go away, a port that is taken or a full disk.
+    It never gives up: the cause, such as a port in use or a full disk, may go away.
     """
 
     def __init__(self, start: Callable[[], Child], child: Child | None = None) -> None:
         self._start = start
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = FIRST_BACKOFF_S
         self._began_s = time.monotonic()
         self._due_s: float | None = None
         self.child = child or start()
 
-    def tend(self) -> NarrateError | None:
-        """Start the child anew if it has ended and the pause is over; returns its end, once.
+    def restart_if_ended(self) -> NarrateError | None:
+        """Restart the child if it has ended and the pause is over.
 
-        And each start that failed.
+        Returns ChildExited once for each end, and StartFailed for each failed start.
         """
         now_s = time.monotonic()
         if self.child.exit_code is None:
             return None
         if self._due_s is None:
-            if now_s - self._began_s > STEADY_S:
-                self._pause_s = FIRST_PAUSE_S
+            if now_s - self._began_s > STABLE_AFTER_S:
+                self._pause_s = FIRST_BACKOFF_S
             self._pause_from(now_s)
             return ChildExited(self.child.name, self.child.exit_code, self.child.log)
         if now_s >= self._due_s:
@@ -51,4 +53,4 @@ class Keeper:
 
     def _pause_from(self, now_s: float) -> None:
         self._due_s = now_s + self._pause_s
-        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        self._pause_s = min(2 * self._pause_s, MAX_BACKOFF_S)
