@@ -18,7 +18,7 @@ from client.follow import resume_command
 from client.narrator import MAX_POLL_S, Narrator
 from client.output import check_folder
 from client.request import resolve_options
-from client.retry import retry
+from client.retry import backoff, retry
 
 FIRST_POLL_S = 0.3
 MAX_NAME_BYTES = 150  # file systems allow 255; a hash, the suffix and `.part` are added
@@ -55,7 +55,7 @@ def follow_batch(narrator: Narrator, sent: Batch, folder: Path) -> int:
 def _write_until_ended(narrator: Narrator, batch_id: str, folder: Path) -> int:
     """Write results until the batch has ended; returns the number of failed jobs."""
     seen: set[str] = set()
-    failed, pause_s = 0, FIRST_POLL_S
+    failed, pauses = 0, backoff(FIRST_POLL_S, MAX_POLL_S, factor=1.3)
     while True:
         # The status is read before the results: once it is final, no result is missing.
         now = retry(lambda: narrator.batch(batch_id), narrator.patience_s)
@@ -63,8 +63,7 @@ def _write_until_ended(narrator: Narrator, batch_id: str, folder: Path) -> int:
             failed += _write_new(narrator, batch_id, folder, seen)
         if now.ended:
             return failed
-        time.sleep(pause_s)
-        pause_s = min(1.3 * pause_s, MAX_POLL_S)
+        time.sleep(next(pauses))
 
 
 def _write_new(narrator: Narrator, batch_id: str, folder: Path, seen: set[str]) -> int:

@@ -24,7 +24,7 @@ from client.request import (
     request_form,
     resolve_options,
 )
-from client.retry import retry
+from client.retry import backoff, retry
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 MAX_POLL_S = 2.0
@@ -122,6 +122,7 @@ class Narrator:
         Polls now, after `poll_s` seconds, then at intervals that grow by 30 % to 2 s. Each answer
         is passed to `on_progress`.
         """
+        pauses = backoff(poll_s, MAX_POLL_S, factor=1.3)
         while True:
             job = retry(lambda: self.job(job_id), self.patience_s)
             if on_progress:
@@ -130,8 +131,7 @@ class Narrator:
                 return job
             if job.ended:
                 raise JobFailed(job.id, job.status, job.error_message or "", job.error_code)
-            time.sleep(poll_s)
-            poll_s = max(poll_s, min(1.3 * poll_s, MAX_POLL_S))
+            time.sleep(next(pauses))
 
     def download(self, job_id: str, path: Path | str) -> Path:
         """Write the job's audio to `path`, in the format that the job was submitted with.
