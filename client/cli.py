@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from client import terminal
-from client.batches import batch
+from client.commands.batch import batch
+from client.commands.keys import run_server_command
+from client.commands.narrate import read, resume, say
+from client.commands.status import cancel, status
+from client.commands.up import up
+from client.commands.voices import add_voice, delete_voice, list_voices
 from client.errors import NarrateError
-from client.keys import run_server_command
+from client.files import FORMATS
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
-from client.output import FORMATS
-from client.resume import resume
-from client.say import read, say
-from client.status import cancel, status
-from client.up import up
-from client.voices import add_voice, delete_voice, list_voices
 
 PRIORITIES = ("low", "normal", "high")
 SERVER_COMMANDS = ("keys", "models")

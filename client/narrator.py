@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from client.batch import Batch, BatchResult
-from client.catalogue import Model, Voice
-from client.connection import Connection
 from client.errors import JobFailed, NarrateError
-from client.job import Job
-from client.output import format_of, write_atomically
-from client.request import (
+from client.files import format_of, write_atomically
+from client.http import Connection
+from client.models import Batch, BatchResult, Job, Model, Voice
+from client.options import (
     Options,
     open_document,
     read_file,

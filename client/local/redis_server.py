@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Self
 
 from client.errors import ChildExited, StartFailed
-from client.local.child import Child, stop
 from client.local.data_folder import write_private
 from client.local.ports import free_port
+from client.local.process import Child, stop
 
 MAX_START_ATTEMPTS = 3
 STOP_TIMEOUT_S = 10.0

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self
 
 from client.errors import NarrateError, StartFailed
-from client.local.child import Child, stop
 from client.local.data_folder import (
     REDIS_URL_FILE,
     RESULTS_FOLDER,
@@ -20,8 +19,8 @@ from client.local.data_folder import (
     make_private,
     write_private,
 )
-from client.local.keeper import RestartingProcess
 from client.local.ports import check_port, free_port
+from client.local.process import Child, RestartingProcess, stop
 from client.local.redis_server import RedisServer
 from client.narrator import Narrator
 

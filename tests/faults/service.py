@@ -14,9 +14,8 @@ from typing import Self
 
 from redis import Redis
 
-from client.local.child import Child, stop
-from client.local.keeper import RestartingProcess
 from client.local.ports import free_port
+from client.local.process import Child, RestartingProcess, stop
 from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
 from shared.connection import connect

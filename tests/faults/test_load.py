@@ -16,7 +16,7 @@ from redis import Redis
 from service import wait_for
 from trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
-from client.job import FINAL_STATUSES
+from client.models import FINAL_STATUSES
 
 # Where workers are killed at random, three attempts would not do.
 patient = pytest.mark.service(MAX_ATTEMPTS="20")

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from report import Row
 from trial import QUICK, Trial, doubled, meanwhile
 
-from client.job import FINAL_STATUSES
+from client.models import FINAL_STATUSES
 
 MINUTES = float(os.environ.get("MINUTES") or 20)
 OPEN_JOBS = 12

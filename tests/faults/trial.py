@@ -16,7 +16,7 @@ from service import Service, wait_for
 
 from client import Narrator
 from client.errors import NarrateError
-from client.job import FINAL_STATUSES, Job
+from client.models import FINAL_STATUSES, Job
 from client.retry import retry
 from shared.keys import Keys
 

@@ -18,9 +18,9 @@ from processes import frozen
 
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
-from client.job import Job
 from client.local.stack import Stack
-from client.request import Options
+from client.models import Job
+from client.options import Options
 from shared.text import split
 from worker.engine.qwen import Qwen3TTSModel
 

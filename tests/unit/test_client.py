@@ -18,10 +18,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from client import Narrator
-from client.catalogue import Model
 from client.cli import main
 from client.errors import JobFailed, NarrateError, RequestRefused, ServerUnreachable
-from client.request import resolve_options
+from client.models import Model
+from client.options import resolve_options
 
 PARTS_BEFORE_DONE = 3
 

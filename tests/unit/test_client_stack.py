@@ -18,9 +18,9 @@ from processes import alive, wait_until
 
 from client.errors import ChildExited, StartFailed
 from client.local import stack as stack_module
-from client.local.child import Child, stop
 from client.local.data_folder import write_private
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import find_program
 from client.local.stack import Stack
 
@@ -224,7 +224,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path):
 
 
 def test_a_worker_that_ends_is_started_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr("client.local.keeper.FIRST_BACKOFF_S", 0.1)
+    monkeypatch.setattr("client.local.process.FIRST_BACKOFF_S", 0.1)
     with make_stack(tmp_path, "m") as stack:
         stack.wait_ready(30)
         first = stack.worker_children[0]
@@ -245,8 +245,8 @@ def test_a_worker_that_ends_is_started_anew(tmp_path, monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("client.local.keeper.FIRST_BACKOFF_S", 0.1)
-    monkeypatch.setattr("client.local.keeper.MAX_BACKOFF_S", 0.2)
+    monkeypatch.setattr("client.local.process.FIRST_BACKOFF_S", 0.1)
+    monkeypatch.setattr("client.local.process.MAX_BACKOFF_S", 0.2)
 
 
 def restarted(stack, child_of):

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from client import terminal
-from client.batch import Batch, is_batch
-from client.job import Job
+from client.models import Batch, Job, is_batch
 from client.narrator import Narrator
-from client.progress import describe
+from client.terminal import describe
 
 
 def status(args: argparse.Namespace) -> int:

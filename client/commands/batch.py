@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from client import terminal
-from client.batch import Batch, BatchResult
 from client.errors import NarrateError
-from client.follow import resume_command
+from client.files import check_folder
+from client.models import Batch, BatchResult
 from client.narrator import MAX_POLL_S, Narrator
-from client.output import check_folder
-from client.request import resolve_options
+from client.options import resolve_options
 from client.retry import backoff, retry
 
 FIRST_POLL_S = 0.3
@@ -45,7 +44,7 @@ def follow_batch(narrator: Narrator, sent: Batch, folder: Path) -> int:
     try:
         failed = _write_until_ended(narrator, sent.id, folder)
     except KeyboardInterrupt:
-        back = f"{resume_command(narrator, sent.id)} -o {folder}"
+        back = f"{terminal.resume_command(narrator.base_url, sent.id)} -o {folder}"
         terminal.note(f"Batch {sent.id} goes on at the server: {back}")
         return 1
     terminal.note(f"{sent.total - failed} of {sent.total} jobs completed")

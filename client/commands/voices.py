@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from client import terminal
-from client.catalogue import Voice
+from client.models import Voice
 from client.narrator import Narrator
 
 

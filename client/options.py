@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from client.catalogue import Model, Voice
 from client.errors import NarrateError
+from client.models import Model, Voice
 
 
 class Options(TypedDict, total=False):

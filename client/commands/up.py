@@ -10,7 +10,6 @@ from types import FrameType
 from typing import Self
 
 from client import terminal
-from client.catalogue import Model
 from client.errors import (
     ChildExited,
     NarrateError,
@@ -19,6 +18,7 @@ from client.errors import (
     StartFailed,
 )
 from client.local.stack import POLL_INTERVAL_S, Stack
+from client.models import Model
 from client.narrator import DEFAULT_URL, Narrator
 
 
