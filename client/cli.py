@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +76,18 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("batch", _add_batch, "narrate many texts, from a file of JSON lines"),
         ("status", _add_status, "show how a job or batch is getting on"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
-        ("cancel", _add_cancel, "cancel a job or batch"),
+        ("cancel", partial(_add_job_command, cancel), "cancel a job or batch"),
         ("voices", _add_voices, "list voices, upload one of your own, delete it"),
-        ("keys", _add_keys, "create, list and revoke the server's API keys"),
-        ("models", _add_models, "list the server's models, forget one that is gone"),
+        (
+            "keys",
+            partial(_add_server_command, "keys"),
+            "create, list and revoke the server's API keys",
+        ),
+        (
+            "models",
+            partial(_add_server_command, "models"),
+            "list the server's models, forget one that is gone",
+        ),
     ):
         own_help = name not in SERVER_COMMANDS
         add(commands.add_parser(name, help=does, prog=f"narrate {name}", add_help=own_help))
@@ -139,15 +148,7 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--url", default=argparse.SUPPRESS, help="the server")
 
 
-def _add_keys(parser: argparse.ArgumentParser) -> None:
-    _add_run_server_command(parser, "keys")
-
-
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    _add_run_server_command(parser, "models")
-
-
-def _add_run_server_command(parser: argparse.ArgumentParser, module: str) -> None:
+def _add_server_command(module: str, parser: argparse.ArgumentParser) -> None:
     # The server's own command parses its options and has its own --help.
     parser.set_defaults(command=lambda args: run_server_command(module, args.rest[1:]))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
@@ -181,28 +182,24 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=resume)
-    _add_job(parser)
+    parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
     parser.add_argument(
         "-o", "--output", type=Path, help="default for a job: where it was to be written"
     )
     _add_url(parser)
 
 
-def _add_cancel(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=cancel)
-    _add_job(parser)
-    _add_url(parser)
-
-
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=status)
-    _add_job(parser)
-    _add_url(parser)
+    _add_job_command(status, parser)
     parser.add_argument("--json", action="store_true", help="print the server's own answer")
 
 
-def _add_job(parser: argparse.ArgumentParser) -> None:
+def _add_job_command(
+    command: Callable[[argparse.Namespace], int], parser: argparse.ArgumentParser
+) -> None:
+    parser.set_defaults(command=command)
     parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
+    _add_url(parser)
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,11 @@ class Segments:
     failed: int = 0
     truncated: int = 0
 
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read the `segments` of a job object."""
+        return cls(*(body.get(name, 0) for name in ("total", "completed", "failed", "truncated")))
+
 
 @dataclass(frozen=True, slots=True)
 class Audio:
@@ -28,6 +33,16 @@ class Audio:
     bytes: int
     format: str
 
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read the `audio` of a job object. Raises KeyError or TypeError if it is none."""
+        return cls(
+            seconds=float(body["seconds"]),
+            sample_rate=int(body["sample_rate"]),
+            bytes=int(body["bytes"]),
+            format=str(body["format"]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
@@ -37,6 +52,13 @@ class Synthesis:
     audio_seconds: float = 0.0
     rtf: float | None = None
     batch_sizes: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read the `synthesis` of a job object."""
+        sizes = {int(size): count for size, count in (body.get("batch_sizes") or {}).items()}
+        made_s = float(body.get("audio_seconds") or 0)
+        return cls(body.get("seconds"), made_s, body.get("rtf"), sizes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,31 +112,13 @@ class Job:
             eta_s=body.get("eta_s"),
             error_code=error.get("code"),
             error_message=error.get("message"),
-            segments=_segments(body.get("segments") or {}),
+            segments=Segments.parse(body.get("segments") or {}),
             chapters=tuple(chapter["title"] for chapter in body.get("chapters") or ()),
             chapter_count=int(body.get("chapter_count") or len(body.get("chapters") or ())),
-            audio=_audio(body.get("audio")),
-            synthesis=_synthesis(body.get("synthesis") or {}),
+            audio=Audio.parse(body["audio"]) if body.get("audio") is not None else None,
+            synthesis=Synthesis.parse(body.get("synthesis") or {}),
             raw=body,
         )
-
-
-def _segments(body: Mapping[str, Any]) -> Segments:
-    return Segments(*(body.get(name, 0) for name in ("total", "completed", "failed", "truncated")))
-
-
-def _audio(body: Mapping[str, Any] | None) -> Audio | None:
-    if body is None:
-        return None
-    return Audio(
-        float(body["seconds"]), int(body["sample_rate"]), int(body["bytes"]), str(body["format"])
-    )
-
-
-def _synthesis(body: Mapping[str, Any]) -> Synthesis:
-    sizes = {int(size): count for size, count in (body.get("batch_sizes") or {}).items()}
-    made_s = float(body.get("audio_seconds") or 0)
-    return Synthesis(body.get("seconds"), made_s, body.get("rtf"), sizes)
 
 
 def is_batch(name: str) -> bool:

@@ -128,15 +128,11 @@ def _served_task(options: Options, named: Sequence[Model], *, by_name: bool) -> 
     if by_name and len(tasks) == 1:
         return tasks.pop()
     task = _task(options)
-    if task == "voice_design" and named and not _follows(named):
+    can_design = any(model.task == "voice_design" or model.instructions for model in named)
+    if task == "voice_design" and named and not can_design:
         raise NarrateError(_missing_model_message(task, ""))
     designers = any(model.task == "voice_design" and model.workers for model in named)
     return "custom_voice" if task == "voice_design" and not designers else task
-
-
-def _follows(models: Sequence[Model]) -> bool:
-    """True if a model can follow instructions without a voice."""
-    return any(model.task == "voice_design" or model.instructions for model in models)
 
 
 def _missing_model_message(task: str, name: str | None) -> str:
