@@ -26,8 +26,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
 from shared.jobs import Task
 from shared.models import ModelCard

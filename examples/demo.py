@@ -14,9 +14,9 @@ from rich.table import Table
 
 from client import Narrator
 from client.errors import NarrateError
-from client.job import Job
 from client.local.stack import Stack
-from client.progress import JobProgress
+from client.models import Job
+from client.terminal import JobProgress
 
 PAGE = Path(__file__).parent / "page.txt"
 SILENCE_PEAK = 0.001  # of full scale

@@ -16,7 +16,7 @@ from redis import Redis
 from service import wait_for
 from trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
-from client.job import ENDED
+from client.models import FINAL_STATUSES
 
 # Where workers are killed at random, three attempts would not do.
 patient = pytest.mark.service(MAX_ATTEMPTS="20")
@@ -52,7 +52,7 @@ def test_jobs_survive_random_kills(trial: Trial) -> None:
         left = list(jobs)
 
         def all_ended() -> bool:
-            while left and trial.job(left[0]).status in ENDED:
+            while left and trial.job(left[0]).status in FINAL_STATUSES:
                 del left[0]
             return not left
 
@@ -150,7 +150,7 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
                 time.sleep(random.uniform(0, 2))
                 began_s = time.monotonic()
                 job = http.post("/v1/jobs", json=body).json()
-                while job["status"] not in ENDED:
+                while job["status"] not in FINAL_STATUSES:
                     time.sleep(0.05)
                     job = http.get(job["links"]["self"]).json()
                 with lock:
@@ -174,7 +174,7 @@ def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
         heavy = [trial.submit(book) for _ in range(4)]
 
         def keep_heavy() -> None:
-            ended = [job for job in heavy[-4:] if trial.job(job).status in ENDED]
+            ended = [job for job in heavy[-4:] if trial.job(job).status in FINAL_STATUSES]
             heavy.extend(trial.submit(book) for _ in ended)
 
         with meanwhile(keep_heavy, every_s=0.5):

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from report import Row
 from trial import QUICK, Trial, doubled, meanwhile
 
-from client.job import ENDED
+from client.models import FINAL_STATUSES
 
 MINUTES = float(os.environ.get("MINUTES") or 20)
 OPEN_JOBS = 12
@@ -47,7 +47,7 @@ class Load:
 
     def _hear(self, job_id: str) -> None:
         job = self._trial.job(job_id)
-        if job.status not in ENDED:
+        if job.status not in FINAL_STATUSES:
             return
         # Its record will expire before the soak is over.
         text, expected = self._open.pop(job_id), self._trial.expected.pop(job_id)

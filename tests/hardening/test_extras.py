@@ -15,8 +15,8 @@ import httpx
 import pytest
 from processes import wait_until
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]

@@ -55,7 +55,7 @@ def test_a_job_and_its_listener_outlive_the_worker_that_had_it(
         job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
         wait_until(lambda: narrator.job(job.id).status == "in_progress")
         time.sleep(0.5)  # some of its segments are being spoken now
-        two_workers._workers[0].kill()
+        two_workers.worker_children[0].kill()
         heard += sound
         live = narrator.wait(live_id)
         stored = pcm(narrator.download(live_id, tmp_path / "live.wav"))
@@ -71,8 +71,7 @@ def test_a_job_and_its_listener_outlive_the_worker_that_had_it(
 
 
 def attempts(stack: Stack, job_id: str, segments: int) -> set[str | None]:
-    assert stack._redis
-    with connect(stack._redis.url) as redis:
+    with connect(stack.redis.url) as redis:
         keys = [f"tts:segment:{job_id}:{index}" for index in range(segments)]
         return {redis.hget(key, "attempts") for key in keys}
 

@@ -23,7 +23,7 @@ from redis import Redis
 from api.__main__ import check_address
 from api.app import create_app
 from client import cli
-from client.local.data_folder import REDIS_URL
+from client.local.data_folder import REDIS_URL_FILE
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import InvalidSetting, Unavailable
@@ -236,7 +236,7 @@ def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -
 def test_keys_are_made_listed_and_revoked_by_command(
     redis_server: RedisServer, keys: Keys, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / REDIS_URL).write_text(redis_server.url)
+    (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
     made = ["create", "phone", "--scope", "read", "--chars-per-day", "500", "--owner", "alice"]
     assert cli.main(["keys", *where, *made]) == 0

@@ -15,7 +15,7 @@ from redis import Redis
 from api import models as command
 from api.app import create_app
 from client import cli
-from client.local.data_folder import REDIS_URL
+from client.local.data_folder import REDIS_URL_FILE
 from client.local.redis_server import RedisServer
 from shared.errors import ModelInUse, ModelNotFound
 from shared.jobs import SpeechSpec, Status
@@ -211,7 +211,7 @@ def test_models_are_listed_and_forgotten_by_command(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    (tmp_path / REDIS_URL).write_text(redis_server.url)
+    (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
     roster.sign_in("w", card)
     roster.sign_in("w", card.model_copy(update={"id": "gone"}))

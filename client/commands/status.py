@@ -1,4 +1,6 @@
-"""`narrate status` and `narrate cancel`: what becomes of a job or batch."""
+"""`narrate status` and `narrate cancel`: the state of a job or batch."""
+
+from __future__ import annotations
 
 import argparse
 import json
@@ -6,14 +8,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from client import terminal
-from client.batch import Batch, is_batch
-from client.job import Job
+from client.models import Batch, Job, is_batch
 from client.narrator import Narrator
-from client.progress import describe
+from client.terminal import describe
 
 
 def status(args: argparse.Namespace) -> int:
-    """Print what is known, one fact a line or as the server's JSON; 0 however it is doing."""
+    """Print the state, one fact a line or as the server's JSON; always 0, also for a failed job."""
     with Narrator(args.url) as narrator:
         found = narrator.batch(args.job) if is_batch(args.job) else narrator.job(args.job)
     if args.json:
@@ -26,7 +27,7 @@ def status(args: argparse.Namespace) -> int:
 
 
 def cancel(args: argparse.Namespace) -> int:
-    """Cancel a job or batch, and print what it is then; 1 if it had ended otherwise before."""
+    """Cancel a job or batch and print its status; 1 if it had ended before."""
     with Narrator(args.url) as narrator:
         end = narrator.cancel_batch if is_batch(args.job) else narrator.cancel
         found = end(args.job)

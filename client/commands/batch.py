@@ -1,4 +1,6 @@
-"""`narrate batch`: many jobs from a file of JSON lines, a file of audio for each."""
+"""`narrate batch`: many jobs from a file of JSON lines, one audio file for each."""
+
+from __future__ import annotations
 
 import argparse
 import hashlib
@@ -10,20 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from client import terminal
-from client.batch import Batch, BatchResult
 from client.errors import NarrateError
-from client.follow import come_back
-from client.narrator import LONGEST_POLL_S, Narrator
-from client.output import check_folder
-from client.request import fill_in
-from client.retry import patiently
+from client.files import check_folder
+from client.models import Batch, BatchResult
+from client.narrator import MAX_POLL_S, Narrator
+from client.options import resolve_options
+from client.retry import backoff, retry
 
 FIRST_POLL_S = 0.3
-MAX_NAME_BYTES = 150  # of the 255 that folders allow; more is added to it
+MAX_NAME_BYTES = 150  # file systems allow 255; a hash, the suffix and `.part` are added
 
 
 def batch(args: argparse.Namespace) -> int:
-    """Send the jobs and write each one's audio as it comes; 1 if any has failed."""
+    """Submit the jobs and write each one's audio once it has ended; 1 if any has failed."""
     args.output.mkdir(parents=True, exist_ok=True)
     check_folder(args.output / "audio", args.output)
     with Narrator(args.url) as narrator:
@@ -31,7 +32,7 @@ def batch(args: argparse.Namespace) -> int:
         lines = list(_read(args.file))
         for line in lines:
             body = line["body"]
-            line["body"] = {**fill_in(body, models, voices), **body}
+            line["body"] = {**resolve_options(body, models, voices), **body}
         sent = narrator.submit_batch(lines)
         terminal.note(f"Batch {sent.id}: {sent.total} jobs")
         return follow_batch(narrator, sent, args.output)
@@ -41,33 +42,32 @@ def follow_batch(narrator: Narrator, sent: Batch, folder: Path) -> int:
     """Write the audio of jobs into `folder` as they end; Ctrl-C leaves the batch running."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        failed = _write_all(narrator, sent.id, folder)
+        failed = _write_until_ended(narrator, sent.id, folder)
     except KeyboardInterrupt:
-        back = f"{come_back(narrator, sent.id)} -o {folder}"
+        back = f"{terminal.resume_command(narrator.base_url, sent.id)} -o {folder}"
         terminal.note(f"Batch {sent.id} goes on at the server: {back}")
         return 1
     terminal.note(f"{sent.total - failed} of {sent.total} jobs completed")
     return 1 if failed else 0
 
 
-def _write_all(narrator: Narrator, batch_id: str, folder: Path) -> int:
-    """Write what comes until the batch has ended; returns how many have failed."""
+def _write_until_ended(narrator: Narrator, batch_id: str, folder: Path) -> int:
+    """Write results until the batch has ended; returns the number of failed jobs."""
     seen: set[str] = set()
-    failed, pause_s = 0, FIRST_POLL_S
+    failed, pauses = 0, backoff(FIRST_POLL_S, MAX_POLL_S, factor=1.3)
     while True:
-        # Asked before the results, so that the last of them are there when it has ended.
-        now = patiently(lambda: narrator.batch(batch_id), narrator.patience_s)
+        # The status is read before the results: once it is final, no result is missing.
+        now = retry(lambda: narrator.batch(batch_id), narrator.patience_s)
         if now.ended or now.completed + now.failed > len(seen):
             failed += _write_new(narrator, batch_id, folder, seen)
         if now.ended:
             return failed
-        time.sleep(pause_s)
-        pause_s = min(1.3 * pause_s, LONGEST_POLL_S)
+        time.sleep(next(pauses))
 
 
 def _write_new(narrator: Narrator, batch_id: str, folder: Path, seen: set[str]) -> int:
-    """Write what was not seen before; returns how many of these have failed."""
-    results = patiently(lambda: narrator.batch_results(batch_id), narrator.patience_s)
+    """Write the results that are not in `seen`; returns how many of these have failed."""
+    results = retry(lambda: narrator.batch_results(batch_id), narrator.patience_s)
     new = [result for result in results if result.custom_id not in seen]
     seen.update(result.custom_id for result in new)
     return sum(not _write(narrator, result, folder) for result in new)
@@ -83,7 +83,10 @@ def _write(narrator: Narrator, result: BatchResult, folder: Path) -> bool:
 
 
 def _file_name(custom_id: str) -> str:
-    """A name that fits into a folder and leads out of none; a hash keeps apart what is changed."""
+    """A file name without path separators, of at most 167 bytes.
+
+    A hash is added if characters were replaced or cut: `a/b` and `a:b` become different files.
+    """
     plain = re.sub(r"[^\w.-]", "_", custom_id).lstrip(".")
     short = plain.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
     if short == custom_id:
@@ -92,7 +95,7 @@ def _file_name(custom_id: str) -> str:
 
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file: requests, or requests in the shape of OpenAI's Batch API."""
+    """The lines of a file: job requests, bare or wrapped as in OpenAI's Batch API."""
     try:
         content = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,14 +1,16 @@
-"""`narrate voices`: who can speak here."""
+"""`narrate voices`: lists, uploads and deletes voices."""
+
+from __future__ import annotations
 
 import argparse
 
 from client import terminal
-from client.catalogue import Voice
+from client.models import Voice
 from client.narrator import Narrator
 
 
 def list_voices(args: argparse.Namespace) -> int:
-    """Print each voice, with what is known of it."""
+    """Print each voice with its language, duration, description and model."""
     with Narrator(args.url) as narrator:
         for voice in narrator.voices():
             terminal.say(_line(voice))
@@ -16,7 +18,7 @@ def list_voices(args: argparse.Namespace) -> int:
 
 
 def add_voice(args: argparse.Namespace) -> int:
-    """Upload a recording, and say what would make the voice better."""
+    """Upload a recording; prints its defects and the voice's id."""
     with Narrator(args.url) as narrator:
         voice = narrator.add_voice(
             args.file,

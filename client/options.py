@@ -1,4 +1,6 @@
-"""What can be asked for: the options, their defaults, and the body that is posted."""
+"""The options of a job, their defaults, and the request body."""
+
+from __future__ import annotations
 
 import base64
 import json
@@ -6,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from client.catalogue import Model, Voice
 from client.errors import NarrateError
+from client.models import Model, Voice
 
 
 class Options(TypedDict, total=False):
-    """How a text is to be spoken; `None` and absent mean the same.
+    """The options of a job; None is like an absent one.
 
-    `task` is custom_voice, voice_design or voice_clone and follows from the others where absent.
+    `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
-    `priority` is low, normal or high; `webhook` is a URL that is told of the job's end.
+    `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
     task: str | None
@@ -37,15 +39,15 @@ class Options(TypedDict, total=False):
     webhook: str | None
 
 
-NESTED = ("sampling", "metadata")
-AS_THEY_ARE = (
-    *("model", "voice", "language", "instructions", "seed", *NESTED),
+JSON_FIELDS = ("sampling", "metadata")
+COPIED_FIELDS = (
+    *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
     *("response_format", "title", "author", "chapter_files", "priority", "webhook"),
 )
 
 
 def request_body(text: str, options: Options) -> dict[str, Any]:
-    """Return the JSON body of `POST /v1/jobs`; NarrateError where the reference is unreadable."""
+    """The JSON body of `POST /v1/jobs`. Raises NarrateError if the reference is unreadable."""
     body = _fields(options) | {"input": text}
     reference = options.get("reference")
     if reference is not None:
@@ -55,10 +57,11 @@ def request_body(text: str, options: Options) -> dict[str, Any]:
 
 
 def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
-    """Return the form of `POST /v1/jobs` with a file, as httpx takes it."""
+    """The form of `POST /v1/jobs` with a file, as arguments for httpx."""
     fields = _fields(options)
     data = {
-        key: json.dumps(value) if key in NESTED else str(value) for key, value in fields.items()
+        key: json.dumps(value) if key in JSON_FIELDS else str(value)
+        for key, value in fields.items()
     }
     files: dict[str, Any] = {"file": (name, file)}
     reference = options.get("reference")
@@ -70,7 +73,7 @@ def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
 
 
 def open_document(path: Path) -> BinaryIO:
-    """Open a file to be read aloud; NarrateError where that is impossible."""
+    """Open a document. Raises NarrateError if that is impossible."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -78,34 +81,36 @@ def open_document(path: Path) -> BinaryIO:
 
 
 def _fields(options: Options) -> dict[str, Any]:
-    said = {name: value for name in AS_THEY_ARE if (value := options.get(name)) is not None}
+    said = {name: value for name in COPIED_FIELDS if (value := options.get(name)) is not None}
     return {"task": options.get("task") or _task(options), **said}
 
 
-def fill_in(options: Options, models: Sequence[Model], voices: Sequence[Voice] = ()) -> Options:
-    """Return the options with task, model and voice settled by what the server serves.
+def resolve_options(
+    options: Options, models: Sequence[Model], voices: Sequence[Voice] = ()
+) -> Options:
+    """The options with task, model and voice chosen from those of the server.
 
-    A model named by the caller decides its own task, and so does one of the uploaded `voices`; a
-    model with live workers goes first; the default voice is the first one listed. NarrateError
-    where no model does the task.
+    A model that the caller names decides the task, and so does an uploaded voice of `voices`. A
+    model with live workers is preferred; the default voice is the model's first. Raises
+    NarrateError if no model does the task.
     """
     voice = options.get("voice")
-    if voice and any(one.kind == "cloned" and one.answers_to(voice) for one in voices):
+    if voice and any(one.kind == "cloned" and one.matches(voice) for one in voices):
         options = {**options, "task": options.get("task") or "voice_clone"}
     name = str(options.get("model") or "")
-    named = [model for model in models if not name or model.answers_to(name)]
+    named = [model for model in models if not name or model.matches(name)]
     if name and not named:
         served = ", ".join(model.id for model in models) or "no model"
         raise NarrateError(f"no model {name} at the server; it has: {served}")
     task = options.get("task") or _served_task(options, named, by_name=bool(name))
     able = [model for model in named if model.task == task]
     if not able:
-        raise NarrateError(_nobody(task, name))
+        raise NarrateError(_missing_model_message(task, name))
     model = max(able, key=lambda model: model.workers > 0)  # The first of the best.
-    filled: Options = {**options, "task": task, "model": model.id}
+    resolved: Options = {**options, "task": task, "model": model.id}
     if task == "custom_voice" and not options.get("voice") and model.voices:
-        filled["voice"] = model.voices[0]
-    return filled
+        resolved["voice"] = model.voices[0]
+    return resolved
 
 
 def _task(options: Options) -> str:
@@ -123,18 +128,14 @@ def _served_task(options: Options, named: Sequence[Model], *, by_name: bool) -> 
     if by_name and len(tasks) == 1:
         return tasks.pop()
     task = _task(options)
-    if task == "voice_design" and named and not _follows(named):
-        raise NarrateError(_nobody(task, ""))
+    can_design = any(model.task == "voice_design" or model.instructions for model in named)
+    if task == "voice_design" and named and not can_design:
+        raise NarrateError(_missing_model_message(task, ""))
     designers = any(model.task == "voice_design" and model.workers for model in named)
     return "custom_voice" if task == "voice_design" and not designers else task
 
 
-def _follows(models: Sequence[Model]) -> bool:
-    """Whether any model can make something of instructions without a voice."""
-    return any(model.task == "voice_design" or model.instructions for model in models)
-
-
-def _nobody(task: str, name: str | None) -> str:
+def _missing_model_message(task: str, name: str | None) -> str:
     if name:
         return f"the model {name} does not do {task}"
     suffix = {"voice_clone": "0.6B-Base", "voice_design": "1.7B-VoiceDesign"}
@@ -148,7 +149,7 @@ def _read(reference: Path | bytes) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a file; NarrateError where it cannot be read."""
+    """The bytes of a file. Raises NarrateError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -18,9 +18,9 @@ from processes import alive, wait_until
 
 from client.errors import ChildExited, StartFailed
 from client.local import stack as stack_module
-from client.local.child import Child, stop
 from client.local.data_folder import write_private
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import find_program
 from client.local.stack import Stack
 
@@ -103,7 +103,7 @@ def test_it_becomes_ready_and_stops_workers_first(tmp_path):
     with make_stack(tmp_path, "m", "n", workers=2) as stack:
         stack.wait_ready(timeout_s=10)
         assert len(list((tmp_path / "data" / "results").glob("live-*"))) == 4
-        pids = [child.pid for child in (*stack._workers, stack._api, stack._redis.child)]
+        pids = [child.pid for child in (*stack.worker_children, stack.api, stack.redis.child)]
     assert not any(alive(pid) for pid in pids)
     stopped = (tmp_path / "data" / "results" / "stopped").read_text().split()
     assert stopped == ["worker"] * 4 + ["api"]
@@ -133,10 +133,10 @@ def test_waiting_for_ready_can_be_bounded(tmp_path):
 
 
 def test_a_process_that_does_not_stop_is_killed_at_its_deadline(tmp_path, monkeypatch):
-    monkeypatch.setattr(stack_module, "WORKER_STOP_S", 0.3)
+    monkeypatch.setattr(stack_module, "WORKER_STOP_TIMEOUT_S", 0.3)
     with make_stack(tmp_path, "stubborn") as stack:
         stack.wait_ready(timeout_s=10)
-        pid = stack._workers[0].pid
+        pid = stack.worker_children[0].pid
     assert not alive(pid)
 
 
@@ -224,34 +224,36 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path):
 
 
 def test_a_worker_that_ends_is_started_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr("client.local.keeper.FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr("client.local.process.FIRST_BACKOFF_S", 0.1)
     with make_stack(tmp_path, "m") as stack:
         stack.wait_ready(30)
-        first = stack._workers[0]
+        first = stack.worker_children[0]
         first.kill()
         found = []
-        wait_until(lambda: found.extend(stack.tend()) or stack._workers[0] is not first)
+        wait_until(
+            lambda: found.extend(stack.restart_ended()) or stack.worker_children[0] is not first
+        )
         assert [error.exit_code for error in found] == [-signal.SIGKILL]
-        wait_until(lambda: alive(stack._workers[0].pid))
+        wait_until(lambda: alive(stack.worker_children[0].pid))
         stack.check()
         again = time.monotonic()
-        stack._workers[0].kill()
-        second = stack._workers[0]
-        wait_until(lambda: stack.tend() is None or stack._workers[0] is not second)
+        stack.worker_children[0].kill()
+        second = stack.worker_children[0]
+        wait_until(lambda: stack.restart_ended() is None or stack.worker_children[0] is not second)
         assert time.monotonic() - again >= 0.2  # it waits longer each time
 
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("client.local.keeper.FIRST_PAUSE_S", 0.1)
-    monkeypatch.setattr("client.local.keeper.LONGEST_PAUSE_S", 0.2)
+    monkeypatch.setattr("client.local.process.FIRST_BACKOFF_S", 0.1)
+    monkeypatch.setattr("client.local.process.MAX_BACKOFF_S", 0.2)
 
 
 def restarted(stack, child_of):
     """Kill a child and tend until there is another; returns what was said of it."""
     first, said = child_of(), []
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: said.extend(map(str, stack.tend())) or child_of() is not first)
+    wait_until(lambda: said.extend(map(str, stack.restart_ended())) or child_of() is not first)
     return said
 
 
@@ -260,7 +262,7 @@ def test_the_api_is_started_anew_at_its_port(tmp_path):
     with make_stack(tmp_path, "m") as stack:
         stack.wait_ready(timeout_s=10)
         port = stack.port
-        (said,) = restarted(stack, lambda: stack._api)
+        (said,) = restarted(stack, lambda: stack.api)
         assert said.startswith("the API ended on signal 9: its log is")
         wait_until(stack.ready)
         assert stack.port == port
@@ -269,14 +271,14 @@ def test_the_api_is_started_anew_at_its_port(tmp_path):
 @pytest.mark.usefixtures("impatient")
 def test_redis_is_started_anew_at_its_port_with_what_it_had(tmp_path):
     with make_stack(tmp_path, "m") as stack:
-        url = stack._redis.url
+        url = stack.redis.url
         with redis.Redis.from_url(url) as connection:
             for number in range(500):
                 connection.set(f"job:{number}", "accepted")
             wait_until(lambda: connection.info("persistence")["aof_buffer_length"] == 0)
-        (said,) = restarted(stack, lambda: stack._redis.child)
+        (said,) = restarted(stack, lambda: stack.redis.child)
         assert said.startswith("Redis ended on signal 9: its log is")
-        assert stack._redis.url == url
+        assert stack.redis.url == url
         with redis.Redis.from_url(url) as connection:
             wait_until(lambda: answers(connection))
             assert connection.dbsize() == 500
@@ -293,18 +295,18 @@ def answers(connection):
 @pytest.mark.usefixtures("impatient")
 def test_what_keeps_redis_down_is_said_until_it_is_gone(tmp_path):
     with make_stack(tmp_path, "m") as stack:
-        os.kill(stack._redis.child.pid, signal.SIGKILL)
-        wait_until(lambda: stack._redis.child.exit_code is not None)
-        with socket.create_server(("127.0.0.1", stack._redis.port)):
+        os.kill(stack.redis.child.pid, signal.SIGKILL)
+        wait_until(lambda: stack.redis.child.exit_code is not None)
+        with socket.create_server(("127.0.0.1", stack.redis.port)):
             said = []
-            wait_until(lambda: said.extend(map(str, stack.tend())) or len(said) == 4)
+            wait_until(lambda: said.extend(map(str, stack.restart_ended())) or len(said) == 4)
         assert "on signal 9" in said[0]
         for each in said[1:]:
             assert each.startswith("Redis ended with exit code 1: its log is")
             assert "which ends with: " in each
             assert "listening on" in each
-        with redis.Redis.from_url(stack._redis.url) as connection:
-            wait_until(lambda: stack.tend() is not None and answers(connection))
+        with redis.Redis.from_url(stack.redis.url) as connection:
+            wait_until(lambda: stack.restart_ended() is not None and answers(connection))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -312,30 +314,30 @@ def test_a_redis_that_cannot_even_be_started_is_tried_again(tmp_path, monkeypatc
     with make_stack(tmp_path, "m") as stack:
         with monkeypatch.context() as patch:
             patch.setattr("client.local.redis_server.find_program", lambda: "/does/not/exist")
-            os.kill(stack._redis.child.pid, signal.SIGKILL)
+            os.kill(stack.redis.child.pid, signal.SIGKILL)
             said = []
-            wait_until(lambda: said.extend(map(str, stack.tend())) or len(said) >= 3)
+            wait_until(lambda: said.extend(map(str, stack.restart_ended())) or len(said) >= 3)
         assert "on signal 9" in said[0]
         assert (
             said[1] == said[2] == "cannot start Redis (/does/not/exist): No such file or directory"
         )
-        with redis.Redis.from_url(stack._redis.url) as connection:
-            wait_until(lambda: stack.tend() is not None and answers(connection))
+        with redis.Redis.from_url(stack.redis.url) as connection:
+            wait_until(lambda: stack.restart_ended() is not None and answers(connection))
 
 
 def test_nobody_else_reads_the_data_folder_or_the_password(tmp_path):
     with make_stack(tmp_path, "m") as stack:
         stack.wait_ready(timeout_s=10)
-        password = stack._redis.url.partition("//:")[2].partition("@")[0]
+        password = stack.redis.url.partition("//:")[2].partition("@")[0]
         assert len(password) > 30
         for pid in (
             os.getpid(),
-            *(child.pid for child in (*stack._workers, stack._api, stack._redis.child)),
+            *(child.pid for child in (*stack.worker_children, stack.api, stack.redis.child)),
         ):
             with open(f"/proc/{pid}/cmdline") as command:
                 assert password not in command.read()
         with (
-            redis.Redis(port=stack._redis.port) as stranger,
+            redis.Redis(port=stack.redis.port) as stranger,
             pytest.raises(redis.AuthenticationError),
         ):
             stranger.ping()
@@ -365,7 +367,7 @@ def test_a_data_folder_of_the_version_before_is_tightened_and_used(tmp_path):
         old_redis(data / "redis")
         with make_stack(tmp_path, "m") as stack:
             assert modes(data) == {"data": 0o700, **PRIVATE, "lock": 0o644}
-            with redis.Redis.from_url(stack._redis.url) as connection:
+            with redis.Redis.from_url(stack.redis.url) as connection:
                 assert connection.get("job") == b"accepted"
     finally:
         os.umask(before)

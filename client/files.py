@@ -1,4 +1,6 @@
-"""Files to be written: what they may be called, and that they appear whole or not at all."""
+"""Output files: their formats, checks before synthesis, atomic writes."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable
@@ -11,7 +13,7 @@ FORMATS = ("wav", "flac", "mp3", "opus", "m4b")
 
 
 def format_of(path: Path) -> str:
-    """Return the format that a file's name asks for; NarrateError where it is none."""
+    """The audio format of a file name. Raises NarrateError if its suffix is none."""
     name = path.suffix.lower().removeprefix(".")
     if name not in FORMATS:
         known = ", ".join(f".{name}" for name in FORMATS)
@@ -20,7 +22,7 @@ def format_of(path: Path) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse an impossible output file now rather than after the whole synthesis."""
+    """Raise NarrateError if `path` cannot be written: now, not after the synthesis."""
     format_of(path)
     if path.exists() and not path.is_file():
         raise NarrateError(f"cannot write {path}: not a regular file")
@@ -28,15 +30,15 @@ def check_writable(path: Path) -> None:
 
 
 def check_folder(path: Path, folder: Path) -> None:
-    """Refuse a file whose folder is not there, or closed to us."""
+    """Raise NarrateError if the folder of `path` does not exist or is not writable."""
     if not folder.is_dir():
         raise NarrateError(f"cannot write {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
         raise NarrateError(f"cannot write {path}: no permission in {folder}")
 
 
-def write_whole(path: Path, fetch: Callable[[Path], object]) -> Path:
-    """Let `fetch` write a file beside `path`, then rename it to that."""
+def write_atomically(path: Path, fetch: Callable[[Path], object]) -> Path:
+    """Write `path` atomically: `fetch` writes a file beside it, which is then renamed."""
     if path.exists() and not path.is_file():  # Renaming over /dev/null would replace it.
         raise NarrateError(f"cannot write {path}: not a regular file")
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")

@@ -1,4 +1,6 @@
-"""`narrate keys` and `narrate models`: the server's own commands, with the Redis of `--data`."""
+"""`narrate keys` and `narrate models`: the server's own commands on the Redis of `--data`."""
+
+from __future__ import annotations
 
 import argparse
 import os
@@ -8,20 +10,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from client.errors import NarrateError
-from client.local.data_folder import REDIS_URL, RESULTS, default_data_folder
+from client.local.data_folder import REDIS_URL_FILE, RESULTS_FOLDER, default_data_folder
 
 
-def server_command(module: str, argv: Sequence[str]) -> int:
-    """Run `keys` or `models` of the server and return its exit code.
+def run_server_command(module: str, argv: Sequence[str]) -> int:
+    """Run `keys` or `models` of the server; returns its exit code.
 
-    Both lie in the Redis of REDIS_URL, or else of the `narrate up` that runs on `--data`. A user
-    that may reach that may do anything, so no key is asked for.
+    They use the Redis of REDIS_URL, else that of the `narrate up` that runs on `--data`. No API
+    key is needed: access to Redis is access to everything.
     """
     rest, data = _without_data(f"narrate {module}", list(argv))
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
         env["REDIS_URL"] = _redis_of(data)
-        env["STORAGE_URL"] = (data / RESULTS).resolve().as_uri()
+        env["STORAGE_URL"] = (data / RESULTS_FOLDER).resolve().as_uri()
     command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
 
@@ -35,7 +37,7 @@ def _without_data(prog: str, argv: list[str]) -> tuple[list[str], Path]:
 
 def _redis_of(data: Path) -> str:
     try:
-        return (data / REDIS_URL).read_text()
+        return (data / REDIS_URL_FILE).read_text()
     except FileNotFoundError:
         raise NarrateError(
             f"nothing runs in {data}: start `narrate up` first, say where it keeps everything with "

@@ -1,4 +1,6 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive this one, and their restarts."""
+
+from __future__ import annotations
 
 import ctypes
 import os
@@ -9,18 +11,19 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from client.errors import ChildExited, StartFailed
+from client.errors import ChildExited, NarrateError, StartFailed
+from client.retry import backoff
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-POLL_S = 0.05
+POLL_INTERVAL_S = 0.05
 
 
 class Child:
-    """A process we started, known by `name`; it writes to `log`, or to our terminal without one.
+    """A child process called `name`. It writes to `log`, or to our terminal if that is None.
 
-    It has a session of its own, so that Ctrl-C in the terminal reaches only us and we choose the
-    order in which things stop. Start it from a thread that stays: see `_die_with_us`. Raises
-    StartFailed where the command cannot be run.
+    It has a session of its own: Ctrl-C in the terminal reaches only us, and we choose the order in
+    which processes stop. Start it from a thread that lives as long as it does: see `_die_with_us`.
+    Raises StartFailed if the command cannot be run.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id, which is also its group's."""
+        """The id of the process and of its process group."""
         return self._process.pid
 
     @property
@@ -68,17 +71,17 @@ class Child:
             raise ChildExited(self.name, code, self.log)
 
     def terminate(self) -> None:
-        """Ask it to stop."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """Kill it, and whatever it started, at once."""
+        """Send SIGKILL to its process group."""
         if self.exit_code is None:
             os.killpg(self.pid, signal.SIGKILL)
 
 
 def stop(children: Iterable[Child], within_s: float) -> None:
-    """Ask all to stop, wait until they have, and kill those that still run after `within_s`."""
+    """Send SIGTERM to all, wait until they have ended, and kill them after `within_s` seconds."""
     children = list(children)
     for child in children:
         child.terminate()
@@ -87,11 +90,11 @@ def stop(children: Iterable[Child], within_s: float) -> None:
         if time.monotonic() > deadline:
             for child in children:
                 child.kill()
-        time.sleep(POLL_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _die_with_us() -> Callable[[], None] | None:
-    """Return what the child runs before exec so that the kernel stops it when we die.
+    """The function that the child runs before exec so that the kernel stops it when we die.
 
     After `kill -9` none of our code runs, and children in sessions of their own would stay behind
     with the port and the folder. The signal comes at the death of the *thread* that forked. Only
@@ -107,3 +110,44 @@ def _die_with_us() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask_the_kernel
+
+
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 30.0
+STABLE_AFTER_S = 60.0  # the backoff of a process that has lived this long begins anew
+
+
+class RestartingProcess:
+    """Holds `child`, which `start` starts, and restarts it with exponential backoff.
+
+    It never gives up: the cause, such as a port in use or a full disk, may go away.
+    """
+
+    def __init__(self, start: Callable[[], Child], child: Child | None = None) -> None:
+        self._start = start
+        self._pauses = backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
+        self._started_s = time.monotonic()
+        self._due_s: float | None = None
+        self.child = child or start()
+
+    def restart_if_ended(self) -> NarrateError | None:
+        """Restart the child if it has ended and the pause is over.
+
+        Returns ChildExited once for each end, and StartFailed for each failed start.
+        """
+        now_s = time.monotonic()
+        if self.child.exit_code is None:
+            return None
+        if self._due_s is None:
+            if now_s - self._started_s > STABLE_AFTER_S:
+                self._pauses = backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
+            self._due_s = now_s + next(self._pauses)
+            return ChildExited(self.child.name, self.child.exit_code, self.child.log)
+        if now_s < self._due_s:
+            return None
+        try:
+            self.child = self._start()
+        except StartFailed as error:
+            self._due_s = now_s + next(self._pauses)
+            return error
+        self._started_s, self._due_s = now_s, None
+        return None

@@ -75,13 +75,13 @@ def test_jobs_are_spoken_with_it_by_name_and_id(url: str, sound: Path) -> None:
         assert (voice.kind, voice.model) == ("cloned", "tiny-Base")
         assert voice.duration_s == pytest.approx(4.0, abs=0.1)
         for name in ("anna", voice.id):
-            options = narrator.settle({"voice": name, "task": None})
+            options = narrator.resolve_options({"voice": name, "task": None})
             assert (options["task"], options["model"]) == ("voice_clone", "tiny-Base")
             job = narrator.submit("Hello.", **options)
             assert (job.task, job.voice) == ("voice_clone", "Anna")
-        assert narrator.settle({"voice": "ryan"})["task"] == "custom_voice"
+        assert narrator.resolve_options({"voice": "ryan"})["task"] == "custom_voice"
         with pytest.raises(RequestRefused, match="has no voice 'bert'"):
-            narrator.submit("Hello.", **narrator.settle({"voice": "bert"}))
+            narrator.submit("Hello.", **narrator.resolve_options({"voice": "bert"}))
         narrator.delete_voice(voice.id)
         with pytest.raises(RequestRefused, match="no voice"):
             narrator.submit("Hello.", **options)

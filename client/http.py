@@ -1,4 +1,6 @@
-"""One HTTP connection to a server, with every failure turned into an error of the tree."""
+"""The HTTP connection to a server. Every failure becomes an error of `client.errors`."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +13,9 @@ from client.errors import NarrateError, RequestRefused, ServerUnreachable
 
 
 class Connection:
-    """A pooled connection to `base_url`; NarrateError where that is no HTTP address.
+    """A pooled connection to `base_url`, which sends `key` with each request.
 
-    `key` is sent with each request.
+    Raises NarrateError if `base_url` is no HTTP address.
     """
 
     def __init__(self, base_url: str, timeout_s: float, key: str | None = None) -> None:
@@ -37,10 +39,10 @@ class Connection:
 
     @contextmanager
     def stream(self, method: str, path: str, **request: Any) -> Iterator[httpx.Response]:
-        """Yield a 2xx response whose body is yet to be read.
+        """Yield a 2xx response with an unread body.
 
-        Raises RequestRefused for any other answer and ServerUnreachable where there is none, also
-        when the connection breaks while the body is read inside the `with`.
+        Raises RequestRefused for any other status. Raises ServerUnreachable if there is no answer
+        or the connection breaks while the body is read inside the `with`.
         """
         try:
             with self._client.stream(method, self.base_url + path, **request) as response:
@@ -58,7 +60,7 @@ class Connection:
             raise ServerUnreachable(f"lost the server at {self.base_url}: {error}") from error
 
     def json(self, method: str, path: str, **request: Any) -> Any:
-        """Return the decoded answer; NarrateError where it is not JSON, else as `stream`."""
+        """The decoded answer. Raises NarrateError if it is not JSON, else as `stream` does."""
         with self.stream(method, path, **request) as response:
             response.read()
         try:
@@ -68,7 +70,7 @@ class Connection:
 
 
 def _is_loopback(url: str) -> bool:
-    """Tell whether the server is on this machine, where no proxy from the environment belongs."""
+    """True if the server is on this machine: it is reached without the environment's proxy."""
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL as error:

@@ -18,10 +18,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from client import Narrator
-from client.catalogue import Model
 from client.cli import main
 from client.errors import JobFailed, NarrateError, RequestRefused, ServerUnreachable
-from client.request import fill_in
+from client.models import Model
+from client.options import resolve_options
 
 PARTS_BEFORE_DONE = 3
 
@@ -330,15 +330,15 @@ def served(*ids):
 )
 def test_task_and_model_follow_from_what_was_said(options, task, model):
     models = served("tiny-Base", "tiny-CustomVoice", "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign")
-    filled = fill_in(options, models)
+    filled = resolve_options(options, models)
     assert (filled["task"], filled["model"]) == (task, model)
 
 
 def test_a_task_that_nobody_does_says_what_to_start():
     with pytest.raises(NarrateError, match=r"--model 0\.6B-Base added"):
-        fill_in({"reference": b"x"}, served("tiny-CustomVoice"))
+        resolve_options({"reference": b"x"}, served("tiny-CustomVoice"))
     with pytest.raises(NarrateError, match="the model tiny does not do voice_clone"):
-        fill_in(
+        resolve_options(
             {"reference": b"x", "model": "tiny"}, served("tiny-CustomVoice", "tiny-VoiceDesign")
         )
 

@@ -1,4 +1,6 @@
-"""`narrate up`: run the whole service in the foreground until told to stop."""
+"""`narrate up`: run the whole service in the foreground until Ctrl-C."""
+
+from __future__ import annotations
 
 import argparse
 import signal
@@ -8,7 +10,6 @@ from types import FrameType
 from typing import Self
 
 from client import terminal
-from client.catalogue import Model
 from client.errors import (
     ChildExited,
     NarrateError,
@@ -16,15 +17,16 @@ from client.errors import (
     ServerUnreachable,
     StartFailed,
 )
-from client.local.stack import POLL_S, Stack
+from client.local.stack import POLL_INTERVAL_S, Stack
+from client.models import Model
 from client.narrator import DEFAULT_URL, Narrator
 
 
 class StopRequest:
-    """Becomes true at the first Ctrl-C, SIGTERM or SIGHUP; the second one kills the stack.
+    """True after the first Ctrl-C, SIGTERM or SIGHUP; the second one kills the stack.
 
-    A flag rather than an exception: nothing is interrupted between starting a process and noting
-    that it was started.
+    A flag rather than an exception: no signal interrupts the code between the start of a process
+    and the assignment that keeps it.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -50,10 +52,10 @@ class StopRequest:
 
 
 def up(args: argparse.Namespace) -> int:
-    """Start the stack, say when it is ready, start again what ends, and stop it all when asked.
+    """Start the stack, print when it is ready, restart processes that end, stop on a signal.
 
-    Returns 0 if it was asked to stop, 1 if a process cannot start. Raises StartFailed before
-    anything runs.
+    Returns 0 after a signal, 1 if a process cannot start. Raises StartFailed before any process
+    has started.
     """
     stack = Stack(
         args.models or args.default_models,
@@ -76,16 +78,16 @@ def up(args: argparse.Namespace) -> int:
 def _run(stack: Stack, stop_requested: StopRequest) -> None:
     announced = False
     while not stop_requested:
-        for ended in stack.tend():
+        for ended in stack.restart_ended():
             if not announced and _is_hopeless(ended):
                 raise ended
             terminal.note(f"{ended}; starting it again")
         announced = announced or (stack.ready() and _announce(stack.url))
-        time.sleep(POLL_S)
+        time.sleep(POLL_INTERVAL_S)
 
 
 def _is_hopeless(ended: NarrateError) -> bool:
-    """True of what a process says itself, such as that there is no such model; not of a signal."""
+    """True if a restart cannot help: a failed start or an exit code, but not a signal."""
     return not isinstance(ended, ChildExited) or ended.exit_code > 0
 
 
@@ -96,7 +98,7 @@ def _parts(stack: Stack) -> str:
 
 
 def _announce(url: str) -> bool:
-    """Say that it is ready; False if the API went away meanwhile."""
+    """Print that the stack is ready. Returns False if the API does not answer any more."""
     try:
         with Narrator(url) as narrator:
             served = [model for model in narrator.models() if model.workers]
