@@ -12,7 +12,7 @@ from stub_runner import StubCodec, StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.output import HEAR
+from worker.engine.output import REFERENCE_CHUNKS_PER_STEP
 from worker.engine.request import Reference, Samples, Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
 
@@ -212,7 +212,7 @@ def test_a_long_reference_is_heard_between_the_steps_of_others(runner: StubRunne
     engine.close()
     assert codec.heard == 12
     heard = [after - before for before, after in itertools.pairwise([0, *gaps])]
-    assert max(heard) <= 4 * HEAR  # a chunk of sound comes every 4 steps
+    assert max(heard) <= 4 * REFERENCE_CHUNKS_PER_STEP  # a chunk of sound comes every 4 steps
 
 
 def test_a_reference_that_cannot_be_heard_fails_its_own(engine: Engine) -> None:

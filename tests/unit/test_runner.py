@@ -286,8 +286,8 @@ def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
 ) -> None:
     runner, expected = bench("custom_voice", decoder)
     monkeypatch.setattr(runner._cache, "_step", 8)
-    monkeypatch.setattr(runner_module, "PREFILL", 5)
-    monkeypatch.setattr(runner_module, "AHEAD", 2)
+    monkeypatch.setattr(runner_module, "PREFILL_CHUNK_POSITIONS", 5)
+    monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     requests = [case.request for case in CASES["custom_voice"]]
     for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
         np.testing.assert_array_equal(utterance.codes, codes)
@@ -304,7 +304,7 @@ def test_a_long_prompt_waits_for_room_while_others_speak(
     runner, expected = bench("custom_voice", decoder)
     short, long = (CASES["custom_voice"][number].request for number in (1, 3))
     monkeypatch.setattr(runner._cache, "_step", 8)
-    monkeypatch.setattr(runner_module, "AHEAD", 2)
+    monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     runner._cache.fit(0, 0)
     first = admit(runner, short)
     second = runner.admit(long)

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def aside(function: Callable[[], T]) -> T:
+def run_in_temporary_thread(function: Callable[[], T]) -> T:
     """Call a function on a thread of its own, and wait.
 
     Each thread that computes with torch gets a team of helpers, which stays as long as the thread

@@ -8,15 +8,15 @@ from typing import NamedTuple
 
 import torch
 
-from worker.engine.aside import aside
+from worker.engine.aside import run_in_temporary_thread
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.layers import Snake
 from worker.engine.decoder import Decoder
 from worker.engine.engine import Engine
 from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.decoder import FusedDecoder, prepare_decoder
-from worker.engine.fused.snake import FusedSnake, prepare_snake
+from worker.engine.fused.decoder import FusedDecoder, compile_decoder_kernels
+from worker.engine.fused.snake import FusedSnake, compile_snake
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.runner import TalkerRunner
@@ -24,17 +24,17 @@ from worker.engine.runner import TalkerRunner
 _log = logging.getLogger(__name__)
 
 
-class Parts(NamedTuple):
+class Kernels(NamedTuple):
     """What there is in a compiled form, too."""
 
     decoder: type[Decoder]
     activation: type[Snake]
 
 
-PLAIN = Parts(Decoder, Snake)
+PLAIN_KERNELS = Kernels(Decoder, Snake)
 
 
-def assemble(
+def build_engine(
     model: Qwen3TTSModel,
     *,
     precision: Precision,
@@ -49,12 +49,14 @@ def assemble(
     cannot be, all works as it does without, and the log says so. `prompts` keeps those of saved
     voices.
     """
-    parts = compile_parts(model, precision) if compiled else PLAIN
-    runner, codec = aside(lambda: _take_over(model, precision, slots, parts, prompts))
+    parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
+    runner, codec = run_in_temporary_thread(
+        lambda: _take_weights(model, precision, slots, parts, prompts)
+    )
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
-def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
+def compile_kernels(model: Qwen3TTSModel, precision: Precision) -> Kernels:
     """The compiled parts, or the plain ones where that cannot be."""
     began_s = time.monotonic()
     try:
@@ -62,20 +64,20 @@ def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
             raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
         talker = model.model.talker.config
         for config in (talker, talker.code_predictor_config):
-            prepare_decoder(config, precision)
-        prepare_snake(precision.of_codec)
+            compile_decoder_kernels(config, precision)
+        compile_snake(precision.of_codec)
     except CannotCompile as error:
         _log.warning("COMPILE=1 has no effect: %s", error)
-        return PLAIN
+        return PLAIN_KERNELS
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
-    return Parts(FusedDecoder, FusedSnake)
+    return Kernels(FusedDecoder, FusedSnake)
 
 
-def _take_over(
+def _take_weights(
     model: Qwen3TTSModel,
     precision: Precision,
     slots: int,
-    parts: Parts,
+    parts: Kernels,
     prompts: PromptStore | None,
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model

@@ -9,10 +9,10 @@ import torch
 
 from worker.engine import prompt_file
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
-from worker.engine.recent import Recent
+from worker.engine.recent import SingleFlightLRU
 from worker.engine.request import Reference
 
-MOST = 64
+MAX_PROMPTS = 64
 
 
 class PromptStore(Protocol):
@@ -36,7 +36,7 @@ class ClonePrompts:
     def __init__(self, model: Qwen3TTSModel, store: PromptStore | None = None) -> None:
         self._model = model
         self._store = store
-        self._recent: Recent[VoiceClonePromptItem] = Recent(MOST)
+        self._recent: SingleFlightLRU[VoiceClonePromptItem] = SingleFlightLRU(MAX_PROMPTS)
 
     def get(self, reference: Reference) -> VoiceClonePromptItem:
         """Return the prompt of a reference, encoding it if it is new."""

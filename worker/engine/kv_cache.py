@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # Room is made and given up in steps of this many positions, 20 seconds of speech.
-STEP = 256
+GROWTH_POSITIONS = 256
 
 
 class KVCache:

@@ -17,7 +17,7 @@ from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples, Speech
 from worker.engine.scheduler import Entry, Utterance
 
 # Chunks of a reference that are heard between two steps: they take less than a step.
-HEAR = 3
+REFERENCE_CHUNKS_PER_STEP = 3
 _log = logging.getLogger(__name__)
 
 
@@ -106,7 +106,7 @@ class Output:
         """Hear some of the reference that somebody has waited for longest."""
         heard = next((one.heard for one in self._tracks.values() if not one.heard.is_done), None)
         try:
-            for _ in range(HEAR):
+            for _ in range(REFERENCE_CHUNKS_PER_STEP):
                 if heard is not None and not heard.is_done:
                     self._codec.hear(heard)
         except Exception as error:  # noqa: BLE001 - the loop must outlive any reference

@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
-    """The `most` values that were asked for last, by key; may be used from any thread."""
+class SingleFlightLRU(Generic[T]):
+    """The `max_values` values that were asked for last, by key; may be used from any thread."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
         self._values: OrderedDict[Hashable, Future[T]] = OrderedDict()
         self._lock = Lock()
 
@@ -30,7 +30,7 @@ class Recent(Generic[T]):
             if future is None:
                 future = self._values[key] = Future()
             self._values.move_to_end(key)
-            while len(self._values) > self._most:
+            while len(self._values) > self._max_values:
                 self._values.popitem(last=False)
         if is_new:
             self._make(key, future, make)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.engine.prompt import Prompt
 from worker.engine.request import CODE_GROUPS, Codes, FinishReason, SynthesisRequest
-from worker.engine.sampler import Choice, Choices
+from worker.engine.sampler import BatchSampler, SamplingParams
 
 # qwen-tts's own defaults, for a checkpoint whose generation_config.json is silent.
 DEFAULTS: Mapping[str, Any] = {
@@ -41,8 +41,10 @@ class Row:
             if not 1e-3 <= use[name] <= 1e3:
                 raise ValueError(f"{name} must be from 0.001 to 1000, not {use[name]}")
         self.request, self.prompt = request, prompt
-        self.talker = Choice(not use["do_sample"], use["temperature"], use["top_k"], use["top_p"])
-        self.predictor = Choice(
+        self.talker = SamplingParams(
+            not use["do_sample"], use["temperature"], use["top_k"], use["top_p"]
+        )
+        self.predictor = SamplingParams(
             not use["subtalker_dosample"],
             use["subtalker_temperature"],
             use["subtalker_top_k"],
@@ -90,7 +92,9 @@ class Rows:
 
     def __init__(self, vocabulary: int, like: Tensor) -> None:
         self._vocabulary, self._like = vocabulary, like
-        self.choose: Callable[[list[Choice], torch.device], Choices] = Choices
+        self.make_sampler: Callable[[list[SamplingParams], torch.device], BatchSampler] = (
+            BatchSampler
+        )
         self.clear()
 
     def __len__(self) -> int:
@@ -164,11 +168,11 @@ class Rows:
         counts = [len(row.frames) < frames for row in self._rows[own]]
         return torch.tensor(counts, device=self._like.device)
 
-    def talker_choices(self, own: slice) -> Choices:
+    def talker_sampler(self, own: slice) -> BatchSampler:
         """How these rows draw first codes."""
         if len(self._rows[own]) == len(self):
-            return self._talker_choices
-        return self._choices([row.talker for row in self._rows[own]])
+            return self._talker_sampler
+        return self._new_sampler([row.talker for row in self._rows[own]])
 
     def ended(self, end: int) -> list[int]:
         """The rows that said `end`, reached their bound or were cancelled, the last one first."""
@@ -182,8 +186,8 @@ class Rows:
         return ended[::-1]
 
     def _rows_changed(self) -> None:
-        self._talker_choices = self._choices([row.talker for row in self._rows])
-        self.predictor_choices = self._choices([row.predictor for row in self._rows])
+        self._talker_sampler = self._new_sampler([row.talker for row in self._rows])
+        self.predictor_sampler = self._new_sampler([row.predictor for row in self._rows])
 
-    def _choices(self, rows: list[Choice]) -> Choices:
-        return self.choose(rows, self._like.device)
+    def _new_sampler(self, rows: list[SamplingParams]) -> BatchSampler:
+        return self.make_sampler(rows, self._like.device)

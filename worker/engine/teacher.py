@@ -13,30 +13,30 @@ from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, SynthesisRequest
 from worker.engine.runner import TalkerRunner
-from worker.engine.sampler import Choice
+from worker.engine.sampler import SamplingParams
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class ForcedRun:
     """What was said, `codes` [frames * 16], and the scores behind it, `logits` of each code."""
 
     codes: list[int]
     logits: list[Tensor]
 
     @property
-    def wishes(self) -> list[int]:
+    def argmax_codes(self) -> list[int]:
         """The codes that the scores themselves would have chosen."""
         return [int(logits.argmax()) for logits in self.logits]
 
 
-class _Script:
-    """Stands in for `Choices`: says what is written, or what scores best where nothing is."""
+class _ForcedSampler:
+    """Stands in for `BatchSampler`: says what is written, or what scores best where nothing is."""
 
     def __init__(self, codes: Sequence[int] | None) -> None:
         self._codes = codes
-        self.lesson = Lesson([], [])
+        self.lesson = ForcedRun([], [])
 
-    def __call__(self, _rows: list[Choice], _device: torch.device) -> _Script:
+    def __call__(self, _rows: list[SamplingParams], _device: torch.device) -> _ForcedSampler:
         return self
 
     def draw(self, logits: Tensor, _uniform: Tensor) -> Tensor:
@@ -49,13 +49,13 @@ class _Script:
         return torch.tensor([said], device=logits.device)
 
 
-def teach(
+def force(
     model: Qwen3TTSModel,
     precision: Precision,
     requests: Sequence[SynthesisRequest],
     codes: Sequence[Sequence[int] | None],
     decoder: type[Decoder] = Decoder,
-) -> list[Lesson]:
+) -> list[ForcedRun]:
     """Speak each request alone, up to its `max_frames`, with its codes or, without any, greedily.
 
     The model is used up.
@@ -64,9 +64,11 @@ def teach(
     return [_speak(runner, *pair) for pair in zip(requests, codes, strict=True)]
 
 
-def _speak(runner: TalkerRunner, request: SynthesisRequest, codes: Sequence[int] | None) -> Lesson:
-    script = _Script(codes)
-    with runner.choosing(script):
+def _speak(
+    runner: TalkerRunner, request: SynthesisRequest, codes: Sequence[int] | None
+) -> ForcedRun:
+    script = _ForcedSampler(codes)
+    with runner.override_sampler(script):
         runner.admit(request)
         while not runner.prefill():
             pass
@@ -76,4 +78,4 @@ def _speak(runner: TalkerRunner, request: SynthesisRequest, codes: Sequence[int]
         runner.remove(0)
     frames = len(script.lesson.codes) // CODE_GROUPS
     whole = frames * CODE_GROUPS
-    return Lesson(script.lesson.codes[:whole], script.lesson.logits[:whole])
+    return ForcedRun(script.lesson.codes[:whole], script.lesson.logits[:whole])

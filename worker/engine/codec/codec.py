@@ -14,14 +14,14 @@ from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake
 from worker.engine.codec.stream import Batch, Heard, Stream
 from worker.engine.codec.transformer import Transformer
 from worker.engine.precision import Precision
-from worker.engine.recent import Recent
+from worker.engine.recent import SingleFlightLRU
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
 CHUNK = 4
 # References that are remembered.
-MOST = 64
+MAX_REFERENCES = 64
 
 
 class Codec:
@@ -37,7 +37,7 @@ class Codec:
     def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
         time = CHUNK
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
-        self._heard: Recent[Heard] = Recent(MOST)
+        self._heard: SingleFlightLRU[Heard] = SingleFlightLRU(MAX_REFERENCES)
         self._books = _Codebooks(decoder.quantizer, precision)
         self._enter = CausalConv(decoder.pre_conv, precision, time)
         self._transformer = Transformer(decoder.pre_transformer, precision)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.codec.stream import Batch
-from worker.engine.linear import convolution, linear, product
+from worker.engine.linear import convolution, linear, linear_from_weight
 from worker.engine.precision import Precision
 
 
@@ -47,7 +47,7 @@ class Upsample:
         taps = weight.view(inputs, self._channels, self._hears, self.stride).flip(2)
         rows = taps.permute(3, 1, 2, 0).reshape(self.stride * self._channels, -1)
         bias = module.conv.bias.detach().repeat(self.stride)
-        self._multiply = product(rows, bias, precision)
+        self._multiply = linear_from_weight(rows, bias, precision)
 
     def __call__(self, x: Tensor, batch: Batch) -> Tensor:
         """Stretch [rows, time, in] to [rows, time * stride, out]."""
@@ -79,7 +79,7 @@ class ResidualUnit:
         self._act1, self._act2 = (activation(one, precision) for one in (module.act1, module.act2))
         self._conv = CausalConv(module.conv1, precision, time)
         pointwise = module.conv2.conv
-        self._mix = product(
+        self._mix = linear_from_weight(
             pointwise.weight.detach().squeeze(-1), pointwise.bias.detach(), precision
         )
 

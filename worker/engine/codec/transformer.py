@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.block import Block, Norm, rotary, rotate
+from worker.engine.block import RMSNorm, TransformerBlock, apply_rotary, rotary
 from worker.engine.codec.stream import Batch
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
@@ -22,7 +22,7 @@ class Transformer:
         config = module.config
         self._enter = linear(module.input_proj, precision=precision)
         self._leave = linear(module.output_proj, precision=precision)
-        self._norm = Norm(module.norm, precision.dtype)
+        self._norm = RMSNorm(module.norm, precision.dtype)
         self._past: int = config.sliding_window - 1
         self._layers = [_Layer(layer, self._past, precision) for layer in module.layers]
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
@@ -46,7 +46,7 @@ class Transformer:
         return ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
 
 
-class _Layer(Block):
+class _Layer(TransformerBlock):
     def __init__(self, module: Any, past: int, precision: Precision) -> None:
         super().__init__(module, precision.dtype, partial(linear, precision=precision))
         self._scales = [
@@ -59,7 +59,7 @@ class _Layer(Block):
     def __call__(
         self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
     ) -> Tensor:
-        mixed = self.out(self._attend(self.before(x), turns, mask, batch))
+        mixed = self.out(self._attend(self.input_norm(x), turns, mask, batch))
         x = torch.addcmul(x, self._scales[0], mixed)
         return torch.addcmul(x, self._scales[1], self.feed_forward(x))
 
@@ -68,7 +68,7 @@ class _Layer(Block):
     ) -> Tensor:
         rows, frames, _ = x.shape
         heads = self.qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = rotate(heads[0], *turns), rotate(heads[1], *turns)
+        query, key = apply_rotary(heads[0], *turns), apply_rotary(heads[1], *turns)
         new = torch.stack([key, heads[2]], dim=1).movedim(3, 1)
         keys, values = batch.extend(self, new, self._past).movedim(1, 3).unbind(1)
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)

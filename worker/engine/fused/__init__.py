@@ -1,1 +1,1 @@
-"""Parts of the models as C++, compiled for this processor when a worker starts."""
+"""Kernels of the models as C++, compiled for this processor when a worker starts."""
