@@ -12,8 +12,8 @@ import torch
 from worker.engine.assemble import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, Sampling, SynthesisRequest, Task
-from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -40,14 +40,15 @@ pytestmark = [
 ]
 
 
-def speak(runner: TalkerRunner, request: SynthesisRequest) -> Row:
-    row = runner.admit(request)
+def speak(runner: TalkerRunner, request: SynthesisRequest) -> Sequence:
+    sequence = Sequence(request)
+    runner.admit(sequence)
     while not runner.prefill():
         pass
     while not runner.step():
         pass
     runner.remove(0)
-    return row
+    return sequence
 
 
 @pytest.mark.parametrize("kind", ASKED)

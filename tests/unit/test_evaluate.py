@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 from worker.engine.teacher import force
 from worker.evaluate import evaluate, main
 from worker.loading import load_model
@@ -30,11 +32,12 @@ def test_float32_agrees_with_itself_and_with_the_runner(tiny_checkpoint: Checkpo
     torch.testing.assert_close(again.logits, first.logits)
     greedy = Sampling(do_sample=False, subtalker_dosample=False)
     runner = TalkerRunner(load_model(folder, threads=1), 1)
-    row = runner.admit(SynthesisRequest(**{**vars(ASKED), "sampling": greedy}))
+    sequence = Sequence(replace(ASKED, sampling=greedy))
+    runner.admit(sequence)
     assert runner.prefill()
     while not runner.step():
         pass
-    assert row.codes.flatten().tolist() == first.codes
+    assert sequence.codes.flatten().tolist() == first.codes
 
 
 def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpoint) -> None:

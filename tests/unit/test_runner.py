@@ -21,8 +21,8 @@ from worker.engine.errors import EngineError
 from worker.engine.fused.decoder import FusedDecoder
 from worker.engine.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
-from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -152,10 +152,10 @@ def directly(model: Any, kind: str, case: Case) -> Codes:
     return heard[0][-frames:].numpy()
 
 
-def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> list[Row]:
+def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> list[Sequence]:
     """Admit a request every so many steps, as rows come free."""
     waiting, running = list(enumerate(requests)), []
-    rows: list[Row] = []
+    rows: list[Sequence] = []
     step = 0
     while waiting or running:
         while waiting and len(running) < SLOTS and (step % every == 0 or not running):
@@ -172,11 +172,12 @@ def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> l
     return rows
 
 
-def admit(runner: TalkerRunner, request: SynthesisRequest) -> Row:
-    row = runner.admit(request)
+def admit(runner: TalkerRunner, request: SynthesisRequest) -> Sequence:
+    sequence = Sequence(request)
+    runner.admit(sequence)
     while not runner.prefill():
         pass
-    return row
+    return sequence
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -307,7 +308,8 @@ def test_a_long_prompt_waits_for_room_while_others_speak(
     monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     runner._cache.fit(0, 0)
     first = admit(runner, short)
-    second = runner.admit(long)
+    second = Sequence(long)
+    runner.admit(second)
     rooms = []
     while not runner.prefill():
         rooms.append([keys.shape[2] for keys in runner._cache.keys])
@@ -334,7 +336,7 @@ def test_a_prompt_too_long_for_the_memory_fails_alone(
     with monkeypatch.context() as patch:
         patch.setattr(runner._cache, "_step", 8)
         patch.setattr(KVCache, "_zeros", explode)
-        runner.admit(replace(long, text=long.text * 50))
+        runner.admit(Sequence(replace(long, text=long.text * 50)))
         with pytest.raises(MemoryError):
             runner.prefill()
     while len(runner):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.aside import run_in_temporary_thread
+from worker.engine.batch import Batch, Row
 from worker.engine.clone_prompts import ClonePrompts, PromptStore
 from worker.engine.decoder import Decoder, ForwardContext, causal_mask
 from worker.engine.errors import EngineError
@@ -19,26 +20,26 @@ from worker.engine.predictor import CodePredictor
 from worker.engine.prompt import PromptBuilder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import SynthesisRequest
-from worker.engine.rows import Row, Rows
 from worker.engine.sampler import BatchSampler, SamplingParams, penalise
+from worker.engine.sequence import Sequence
 
-# Positions of a prompt that are read between two steps, at its beginning: they take about as long
-# as a step.
+# Positions that are read between two steps at the beginning of a prompt: they take about as long as
+# a step.
 PREFILL_CHUNK_POSITIONS = 128
-# From this position on, reading one takes twice as long as at the beginning.
+# At this position, reading takes twice as long as at the beginning of a prompt.
 HALF_SPEED_POSITION = 256
-# So many positions before there is no room left, the cache begins to grow, a few layers a step.
+# The cache begins to grow 16 positions before it is full, a few layers a step.
 CACHE_MARGIN_POSITIONS = 16
-# The row of the cache where prompts are read; those that speak come after it.
+# The row of the cache where prompts are read; the rows of the batch come after it.
 PREFILL_ROW = 0
 MIN_FRAMES = 2
-# The last 1,024 codes are marks, not speech; of them only the end may be drawn.
+# The last 1,024 codes are not speech; of them only the end of speech may be drawn.
 SPECIAL_CODES = 1_024
 
 
 @dataclass(eq=False)
-class _Joining:
-    """A request whose prompt is being read; `read` positions are in the cache's spare row."""
+class _Prefill:
+    """A row whose prompt is being read; `read` positions are in the cache's prefill row."""
 
     row: Row
     read: int = 0
@@ -78,8 +79,8 @@ class TalkerRunner:
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
         self._never[-SPECIAL_CODES:] = True
         self._never[self._end] = False
-        self._rows = Rows(config.vocab_size, self._codes[:0].to(precision.dtype))
-        self._joining: _Joining | None = None
+        self._rows = Batch(config.vocab_size, self._codes[:0].to(precision.dtype))
+        self._prefilling: _Prefill | None = None
         del talker.model.layers, talker.model.text_embedding, talker.text_projection
         del talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
@@ -88,7 +89,7 @@ class TalkerRunner:
             left.data = left.detach().to(precision.dtype, copy=True)
 
     def __len__(self) -> int:
-        """How many requests it speaks."""
+        """The number of rows."""
         return len(self._rows)
 
     def prepare(self, request: SynthesisRequest) -> None:
@@ -98,15 +99,20 @@ class TalkerRunner:
             run_in_temporary_thread(lambda: self._clones.get(reference))
 
     @torch.inference_mode()
-    def admit(self, request: SynthesisRequest) -> Row:
-        """Take a request on, to be prefilled next; raises `EngineError` if it is not to be read."""
+    def admit(self, sequence: Sequence) -> None:
+        """Build the prompt of a sequence, to be prefilled next.
+
+        Raises what qwen-tts raises for a reference that it cannot encode, and `ValueError`.
+        """
+        request = sequence.request
         clone = self._clones.get(request.reference) if request.reference is not None else None
-        row = Row(request, self._prompts.build(request, clone), self._defaults)
-        self._joining = _Joining(row)
-        return row
+        prompt = self._prompts.build(request, clone)
+        if prompt.reference_codes is not None:
+            sequence.reference_codes = prompt.reference_codes.cpu().numpy()
+        self._prefilling = _Prefill(Row(sequence, prompt, self._defaults))
 
     def prefill(self) -> bool:
-        """Read the next positions of the admitted request, in the spare row.
+        """Read the next positions of the admitted prompt, in the prefill row.
 
         True once all are read and the request is in the next row; room for a long one is made
         first, which takes some calls while others speak. Raises `EngineError` if the model cannot
@@ -115,14 +121,14 @@ class TalkerRunner:
         try:
             return self._prefill()
         except BaseException:
-            self._joining = None
+            self._prefilling = None
             raise
 
     @torch.inference_mode()
     def _prefill(self) -> bool:
-        joining = self._joining
-        assert joining is not None
-        start, embeds = joining.read, joining.row.prompt.embeds
+        prefilling = self._prefilling
+        assert prefilling is not None
+        start, embeds = prefilling.read, prefilling.row.prompt.embeds
         if not self._make_room(len(embeds)):
             return False
         # Each position looks back on all before it: the later, the longer it takes.
@@ -132,7 +138,7 @@ class TalkerRunner:
             else PREFILL_CHUNK_POSITIONS
         )
         part = embeds[start : start + max(1, most)]
-        joining.read = end = start + len(part)
+        prefilling.read = end = start + len(part)
         cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
         mask = causal_mask(len(part), start, self._cache.keys[0])
         context = ForwardContext(cos, sin, start, mask, end, slice(PREFILL_ROW, PREFILL_ROW + 1))
@@ -142,18 +148,18 @@ class TalkerRunner:
             raise EngineError("the model's numbers overflow on this request")
         if end < len(embeds):
             return False
-        self._add(joining.row, hidden, end)
+        self._add(prefilling.row, hidden, end)
         return True
 
     def _add(self, row: Row, hidden: Tensor, length: int) -> None:
         index = len(self._rows)
         self._cache.move(PREFILL_ROW, PREFILL_ROW + 1 + index, length)
-        self._joining = None
+        self._prefilling = None
         try:
             self._rows.add(row, hidden, length)
             self._choose_first_codes(slice(index, index + 1))
         except BaseException:
-            self._rows.truncate(index)  # a row that nobody knows would be taken for the next one
+            self._rows.truncate(index)  # else the next sequence would take this row for its own
             raise
 
     @torch.inference_mode()
@@ -183,7 +189,7 @@ class TalkerRunner:
     def override_sampler(
         self, make_sampler: Callable[[list[SamplingParams], torch.device], Any]
     ) -> Iterator[None]:
-        """Draw all codes by something else than `BatchSampler` for a while."""
+        """Draw all codes with another sampler inside the `with` block."""
         self._rows.make_sampler = make_sampler
         try:
             yield
@@ -223,7 +229,7 @@ class TalkerRunner:
         logits = self._head(rows.hidden[own]).float()
         logits = penalise(logits, rows.seen[own], rows.penalties[own])
         logits.masked_fill_(self._never, -torch.inf)
-        logits[:, self._end].masked_fill_(rows.young(own, MIN_FRAMES), -torch.inf)
+        logits[:, self._end].masked_fill_(rows.shorter_than(MIN_FRAMES, own), -torch.inf)
         sampler = rows.talker_sampler(own)
         codes = sampler.draw(logits, rows.next_uniform[own])
         rows.first_codes[own] = codes
@@ -231,7 +237,7 @@ class TalkerRunner:
 
     @property
     def _used(self) -> int:
-        """How many rows of the cache hold something."""
+        """The number of cache rows in use."""
         return PREFILL_ROW + 1 + len(self._rows)
 
     def _make_room(self, positions: int) -> bool:
@@ -242,6 +248,6 @@ class TalkerRunner:
         cache = self._cache
         some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if len(self._rows) else None
         cache.fit(
-            positions + CACHE_MARGIN_POSITIONS, self._used, some, shrinks=self._joining is None
+            positions + CACHE_MARGIN_POSITIONS, self._used, some, shrinks=self._prefilling is None
         )
         return cache.positions >= positions + CACHE_MARGIN_POSITIONS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, SynthesisRequest
 from worker.engine.runner import TalkerRunner
 from worker.engine.sampler import SamplingParams
+from worker.engine.sequence import Sequence
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class ForcedRun:
 class _ForcedSampler:
     """Stands in for `BatchSampler`: says what is written, or what scores best where nothing is."""
 
-    def __init__(self, codes: Sequence[int] | None) -> None:
+    def __init__(self, codes: abc.Sequence[int] | None) -> None:
         self._codes = codes
         self.lesson = ForcedRun([], [])
 
@@ -52,8 +53,8 @@ class _ForcedSampler:
 def force(
     model: Qwen3TTSModel,
     precision: Precision,
-    requests: Sequence[SynthesisRequest],
-    codes: Sequence[Sequence[int] | None],
+    requests: abc.Sequence[SynthesisRequest],
+    codes: abc.Sequence[abc.Sequence[int] | None],
     decoder: type[Decoder] = Decoder,
 ) -> list[ForcedRun]:
     """Speak each request alone, up to its `max_frames`, with its codes or, without any, greedily.
@@ -65,11 +66,11 @@ def force(
 
 
 def _speak(
-    runner: TalkerRunner, request: SynthesisRequest, codes: Sequence[int] | None
+    runner: TalkerRunner, request: SynthesisRequest, codes: abc.Sequence[int] | None
 ) -> ForcedRun:
     script = _ForcedSampler(codes)
     with runner.override_sampler(script):
-        runner.admit(request)
+        runner.admit(Sequence(request))
         while not runner.prefill():
             pass
         ended: list[int] = []

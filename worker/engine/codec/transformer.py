@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.block import RMSNorm, TransformerBlock, apply_rotary, rotary
-from worker.engine.codec.stream import Batch
+from worker.engine.codec.stream import StreamBatch
 from worker.engine.linear import linear
 from worker.engine.precision import Precision
 
@@ -28,7 +28,7 @@ class Transformer:
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
         self._dtype = precision.dtype
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform the next frames [rows, frames, latent] of each stream."""
         positions = batch.positions(x.shape[1]).to(x.device)
         turns = rotary(self._inv_freq, positions, self._dtype)
@@ -57,14 +57,14 @@ class _Layer(TransformerBlock):
         self._past = past
 
     def __call__(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
         mixed = self.out(self._attend(self.input_norm(x), turns, mask, batch))
         x = torch.addcmul(x, self._scales[0], mixed)
         return torch.addcmul(x, self._scales[1], self.feed_forward(x))
 
     def _attend(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
         rows, frames, _ = x.shape
         heads = self.qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
