@@ -20,13 +20,13 @@ from shared.errors import QueueError
 from shared.jobs import Task as JobTask
 from shared.models import ModelCard
 from worker import models
-from worker.engine.assemble import PLAIN_KERNELS, Kernels, compile_kernels
+from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
-from worker.engine.teacher import ForcedRun, force
+from worker.engine.teacher_forcing import ForcedRun, force
 from worker.loading import load_model
 
 TEXTS = (
@@ -121,7 +121,7 @@ def _recording(path: Path | None) -> tuple[np.ndarray, int]:
 
 
 def _compare(spoken: list[ForcedRun], heard: list[ForcedRun]) -> tuple[float, float, float]:
-    """How often first and other codes agree, and the error of the scores ÷ their spread."""
+    """The shares of first and of other codes that agree, and the scores' error ÷ their spread."""
     same = [
         wish == code
         for one, other in zip(spoken, heard, strict=True)

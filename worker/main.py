@@ -24,11 +24,11 @@ from shared.voices import Voices
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain
-from worker.engine.aside import run_in_temporary_thread
-from worker.engine.assemble import build_engine
+from worker.engine.build import build_engine
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
+from worker.engine.threads import run_in_temporary_thread
 from worker.expiry import Expiry
 from worker.identity import worker_name
 from worker.lease import Heartbeat

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from worker.engine.assemble import PLAIN_KERNELS, build_engine, compile_kernels
+from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner

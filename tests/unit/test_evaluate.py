@@ -15,7 +15,7 @@ from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
-from worker.engine.teacher import force
+from worker.engine.teacher_forcing import force
 from worker.evaluate import evaluate, main
 from worker.loading import load_model
 

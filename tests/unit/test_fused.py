@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.assemble import PLAIN_KERNELS, build_engine, compile_kernels
-from worker.engine.block import RMSNorm
+from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import CannotCompile, build
-from worker.engine.fused.decoder import FusedDecoder
-from worker.engine.fused.kernels import DecoderKernels, Operand, Tokens
-from worker.engine.fused.product import CompiledInt8Linear, QuantizedRows, compile_int8_product
-from worker.engine.fused.snake import FusedSnake
-from worker.engine.linear import linear
+from worker.engine.kernels.compiler import CannotCompile, build
+from worker.engine.kernels.decoder import FusedDecoder
+from worker.engine.kernels.decoder_kernels import DecoderKernels, Operand, Tokens
+from worker.engine.kernels.product import CompiledInt8Linear, QuantizedRows, compile_int8_product
+from worker.engine.kernels.snake import FusedSnake
+from worker.engine.nn.block import RMSNorm
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.loading import load_model
@@ -167,7 +167,7 @@ def test_a_whole_product_is_that_of_int8(
     """As this processor does it, and as one without VNNI does."""
     if plain:
         compiled = partial(compile_int8_product, PLAIN=1)
-        monkeypatch.setattr("worker.engine.fused.product.compile_int8_product", compiled)
+        monkeypatch.setattr("worker.engine.kernels.product.compile_int8_product", compiled)
     torch.manual_seed(0)
     modules = [torch.nn.Linear(36, outputs, bias=False) for outputs in (48, 16)]
     values = torch.randint(1, 256, (rows, 36), dtype=torch.uint8)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.engine import linear as module
-from worker.engine.linear import (
+from worker.engine.nn import linear as module
+from worker.engine.nn.linear import (
     Int8Linear,
     PackedConvolution,
     PackedLinear,

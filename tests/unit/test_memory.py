@@ -12,7 +12,7 @@ import pytest
 
 from worker.cpu import give_memory_back
 from worker.engine import clone_prompts
-from worker.engine.assemble import build_engine
+from worker.engine.build import build_engine
 from worker.engine.codec import codec
 from worker.engine.precision import Precision
 from worker.engine.request import Reference, SynthesisRequest, Task

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.engine import runner as runner_module
-from worker.engine.decoder import Decoder
 from worker.engine.errors import EngineError
-from worker.engine.fused.decoder import FusedDecoder
-from worker.engine.kv_cache import KVCache
+from worker.engine.kernels.decoder import FusedDecoder
+from worker.engine.nn.decoder import Decoder
+from worker.engine.nn.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence

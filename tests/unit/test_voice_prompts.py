@@ -17,7 +17,7 @@ from shared.errors import ObjectNotFound, Unavailable
 from shared.storage import Storage
 from shared.voices import Voice, Voices, prompt_key, voice_folder
 from worker.engine import prompt_file
-from worker.engine.assemble import build_engine
+from worker.engine.build import build_engine
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.prompt_file import CODES, SPEAKER

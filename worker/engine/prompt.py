@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.linear import linear
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.request import SynthesisRequest, Task

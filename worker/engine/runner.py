@@ -10,18 +10,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.aside import run_in_temporary_thread
 from worker.engine.batch import Batch, Row
 from worker.engine.clone_prompts import ClonePrompts, PromptStore
-from worker.engine.decoder import Decoder, ForwardContext, causal_mask
 from worker.engine.errors import EngineError
+from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.predictor import CodePredictor
 from worker.engine.precision import Precision
-from worker.engine.predictor import CodePredictor
 from worker.engine.prompt import PromptBuilder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import SynthesisRequest
 from worker.engine.sampler import BatchSampler, SamplingParams, penalise
 from worker.engine.sequence import Sequence
+from worker.engine.threads import run_in_temporary_thread
 
 # Positions that are read between two steps at the beginning of a prompt: they take about as long as
 # a step.

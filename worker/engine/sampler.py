@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How one row draws: greedy, or sampling with these parameters."""
+    """The sampling parameters of one row; `greedy` ignores the others."""
 
     greedy: bool
     temperature: float = 1.0

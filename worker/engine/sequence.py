@@ -24,11 +24,11 @@ from worker.engine.request import (
 class Sequence:
     """A request, the future that its caller holds, and its frames and samples so far.
 
-    The engine sets `is_admitted` once the runner has its prompt. The scheduler writes `admitted_s`,
-    when it got its row (monotonic, as `submitted_s`) and `batch_size`, the most
+    The engine sets `is_admitted` once the runner has built the prompt. The scheduler writes
+    `admitted_s`, when it got its row (monotonic, as `submitted_s`), and `batch_size`, the most
     requests that shared a step with it, itself included. The runner writes `reference_codes`
     [frames, 16], `frames` of 16 codes each and `finish_reason`. The vocoder writes `samples`;
-    `queued_frames` frames are in its queue or through it, `decoded_frames` are through it.
+    `queued_frames` have been given to its queue, `decoded_frames` of them have left it.
     """
 
     request: SynthesisRequest

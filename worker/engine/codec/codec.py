@@ -14,8 +14,8 @@ from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake
 from worker.engine.codec.stream import ReferenceStream, Stream, StreamBatch
 from worker.engine.codec.transformer import Transformer
 from worker.engine.precision import Precision
-from worker.engine.recent import SingleFlightLRU
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
+from worker.engine.single_flight_lru import SingleFlightLRU
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.codec.stream import StreamBatch
-from worker.engine.linear import convolution, linear, linear_from_weight
+from worker.engine.nn.linear import convolution, linear, linear_from_weight
 from worker.engine.precision import Precision
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.block import RMSNorm, TransformerBlock, apply_rotary, rotary
 from worker.engine.codec.stream import StreamBatch
-from worker.engine.linear import linear
+from worker.engine.nn.block import RMSNorm, TransformerBlock, apply_rotary, rotary
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 
 
@@ -39,7 +39,7 @@ class Transformer:
         return self._leave(self._norm(x))
 
     def _mask(self, positions: Tensor) -> Tensor:
-        """Which keys each frame sees, [rows, 1, frames, past + frames]: none before the first."""
+        """The keys of each frame, [rows, 1, frames, past + frames]: none before the first."""
         before = torch.arange(-self._past, 0, device=positions.device) + positions[:, :1]
         keys = torch.cat([before, positions], dim=1)[:, None]
         distance = positions[:, :, None] - keys

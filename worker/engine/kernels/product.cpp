@@ -15,7 +15,7 @@
 
 namespace {
 
-// A panel by so many rows is what fits the registers. Weights are asked for 2 kB ahead: the
+// A panel by 16 rows is what fits the registers. Weights are prefetched 2 kB ahead: the
 // processor looks for them too late by itself while it is busy with many rows.
 const long PANEL = 16, MAX_ROWS = 16, PREFETCH_BYTES = 2048;
 
@@ -68,7 +68,7 @@ const Block BLOCKS[MAX_ROWS] = {block<1>,  block<2>,  block<3>,  block<4>, block
 extern "C" void product(long rows, long n, long k, const uint8_t* x, const float* scale,
                         const int8_t* weights, const float* weight_scale, const int32_t* offset,
                         float* to) {
-    // A few panels at a time to whoever is free: the cores are not always equally fast.
+    // 1 to 8 panels a task, taken by the next free core: cores are not always equally fast.
     const long panels = n / PANEL, share = panels / (4 * omp_get_max_threads());
     const long panels_per_task = share < 1 ? 1 : share > 8 ? 8 : share;
 #pragma omp parallel for schedule(dynamic, panels_per_task)

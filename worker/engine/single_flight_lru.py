@@ -1,4 +1,4 @@
-"""What was made last, kept for the next time."""
+"""An LRU cache with single flight."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SingleFlightLRU(Generic[T]):
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, making it if it is not there.
 
-        Who asks for a value that is being made waits for it; nobody waits for another value.
+        Single flight: concurrent callers for one key share one call of `make`.
         """
         with self._lock:
             future = self._values.get(key)

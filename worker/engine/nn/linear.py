@@ -106,7 +106,7 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether torch can lay this weight out; the operations are private and may go away."""
+    """True if torch can lay this weight out; the operations are private and may go away."""
     ops = torch.ops.mkldnn
     able = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
     there = hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")
@@ -117,7 +117,7 @@ def can_pack(weight: Tensor) -> bool:
 
 @cache
 def can_multiply_int8() -> bool:
-    """Whether torch has the products, and the processor the instructions that make them exact.
+    """True if torch has the operations, and the processor the instructions that make them exact.
 
     Without VNNI pairs of products are added up in 16 bits, where large ones are cut.
     """

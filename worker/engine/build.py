@@ -8,24 +8,24 @@ from typing import NamedTuple
 
 import torch
 
-from worker.engine.aside import run_in_temporary_thread
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.layers import Snake
-from worker.engine.decoder import Decoder
 from worker.engine.engine import Engine
-from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.decoder import FusedDecoder, compile_decoder_kernels
-from worker.engine.fused.snake import FusedSnake, compile_snake
+from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.decoder import FusedDecoder, compile_decoder_kernels
+from worker.engine.kernels.snake import FusedSnake, compile_snake
+from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.runner import TalkerRunner
+from worker.engine.threads import run_in_temporary_thread
 
 _log = logging.getLogger(__name__)
 
 
 class Kernels(NamedTuple):
-    """What there is in a compiled form, too."""
+    """The parts that also exist in a compiled form."""
 
     decoder: type[Decoder]
     activation: type[Snake]
@@ -45,9 +45,9 @@ def build_engine(
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew and then let go.
 
-    What remains in the model is what reads text and references. `compiled` is a wish: where that
-    cannot be, all works as it does without, and the log says so. `prompts` keeps those of saved
-    voices.
+    The model keeps the parts that read text and references. With `compiled` the kernels are
+    compiled; if that fails, the log says so and the plain ones are used. `prompts` keeps the
+    prompts of saved voices.
     """
     parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
     runner, codec = run_in_temporary_thread(
@@ -57,7 +57,7 @@ def build_engine(
 
 
 def compile_kernels(model: Qwen3TTSModel, precision: Precision) -> Kernels:
-    """The compiled parts, or the plain ones where that cannot be."""
+    """The compiled kernels, or the plain ones if they cannot be compiled."""
     began_s = time.monotonic()
     try:
         if model.device.type != "cpu":

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.decoder import Decoder, ForwardContext, Layer
-from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.kernels import DecoderKernels, Tokens
-from worker.engine.fused.product import PANEL, CompiledInt8Linear, compile_int8_product
-from worker.engine.kv_cache import KVCache
-from worker.engine.linear import Linear
+from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
+from worker.engine.kernels.product import PANEL, CompiledInt8Linear, compile_int8_product
+from worker.engine.nn.decoder import Decoder, ForwardContext, Layer
+from worker.engine.nn.kv_cache import KVCache
+from worker.engine.nn.linear import Linear
 from worker.engine.precision import Precision
 
-# How many passes are remembered, such as those over the code predictor for every frame.
+# Shapes of passes whose token positions are kept: the code predictor's recur in every frame.
 MAX_LAYOUTS = 64
 
 

@@ -33,7 +33,7 @@ inline float sum_of(Vector x) {
     return sum;
 }
 
-// Turns scores into weights that add up to what it returns.
+// exp(score - largest score) of each, in place; returns their sum.
 inline float softmax_unnormalised(float* scores, long count) {
     float top = -INFINITY, total = 0;
     for (long p = 0; p < count; p++) top = scores[p] > top ? scores[p] : top;

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 SOURCE_FOLDER = Path(__file__).parent
 # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
 COMPILER_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
-# Some compilers know no more than 128 bits of a processor that is newer than they are.
+# Some compilers use 128-bit vectors for a processor that is newer than they are.
 VECTOR_FLAGS = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY_FLAGS = ("-fopenmp", "-shared", "-fPIC")
@@ -62,7 +62,7 @@ def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., Non
 
 
 def pointers(*tensors: Tensor | None) -> list[int | None]:
-    """Where tensors begin; the kernels take them to be dense."""
+    """The addresses of tensors, which must be dense."""
     assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
     return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 

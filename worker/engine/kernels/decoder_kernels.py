@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.block import RMSNorm
-from worker.engine.fused.build import build, function, pointers
-from worker.engine.fused.product import QuantizedRows
+from worker.engine.kernels.compiler import build, function, pointers
+from worker.engine.kernels.product import QuantizedRows
+from worker.engine.nn.block import RMSNorm
 
-# What a product reads.
+# The input of a product.
 Operand = Tensor | QuantizedRows
 
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Where each token stands: its `row` and `position` in the cache, both int64 [tokens].
+    """The place of each token: its `row` and `position` in the cache, both int64 [tokens].
 
     `cos` and `sin` [tokens, head size] are its rotary embedding, float32.
     """
@@ -30,7 +30,7 @@ class Tokens:
 
 
 class DecoderKernels:
-    """What lies between the products of a decoder layer, for dense tensors on the CPU.
+    """The operations between the products of a decoder layer, for dense tensors on the CPU.
 
     With `is_int8`, what a product reads is rounded for int8. May raise `CannotCompile`.
     """
@@ -57,7 +57,7 @@ class DecoderKernels:
         return result
 
     def final_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:
-        """The same for a result that no product of a layer reads."""
+        """Add and normalise as `add_rms_norm`, for a result that no product reads."""
         result = torch.empty_like(x)
         self._final_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *pointers(result))
         return result

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from worker.engine.fused.build import build, function, pointers
-from worker.engine.linear import quantise
+from worker.engine.kernels.compiler import build, function, pointers
+from worker.engine.nn.linear import quantise
 
 # Outputs that lie side by side, and inputs that are multiplied at once.
 PANEL, DOT_INPUTS = 16, 4

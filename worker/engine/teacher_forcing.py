@@ -1,4 +1,4 @@
-"""Speaks given codes and listens to what the model would rather have said (teacher forcing)."""
+"""Teacher forcing: the model is fed given codes, and its scores of each are kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.decoder import Decoder
+from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, SynthesisRequest
@@ -19,34 +19,34 @@ from worker.engine.sequence import Sequence
 
 @dataclass(frozen=True, eq=False)
 class ForcedRun:
-    """What was said, `codes` [frames * 16], and the scores behind it, `logits` of each code."""
+    """The codes of a run, `codes` [frames * 16], and the model's `logits` of each."""
 
     codes: list[int]
     logits: list[Tensor]
 
     @property
     def argmax_codes(self) -> list[int]:
-        """The codes that the scores themselves would have chosen."""
+        """The codes with the highest scores."""
         return [int(logits.argmax()) for logits in self.logits]
 
 
 class _ForcedSampler:
-    """Stands in for `BatchSampler`: says what is written, or what scores best where nothing is."""
+    """In place of `BatchSampler`: draws the given codes, or the best where none are given."""
 
     def __init__(self, codes: abc.Sequence[int] | None) -> None:
         self._codes = codes
-        self.lesson = ForcedRun([], [])
+        self.forced_run = ForcedRun([], [])
 
     def __call__(self, _rows: list[SamplingParams], _device: torch.device) -> _ForcedSampler:
         return self
 
     def draw(self, logits: Tensor, _uniform: Tensor) -> Tensor:
-        number = len(self.lesson.codes)
+        number = len(self.forced_run.codes)
         own = int(logits.argmax())
-        # The code after the last frame is drawn, too, but never said.
+        # The first code of the frame after the last is drawn, too, but never used.
         said = self._codes[number] if self._codes and number < len(self._codes) else own
-        self.lesson.codes.append(said)
-        self.lesson.logits.append(logits[0].float().cpu())
+        self.forced_run.codes.append(said)
+        self.forced_run.logits.append(logits[0].float().cpu())
         return torch.tensor([said], device=logits.device)
 
 
@@ -77,6 +77,6 @@ def _speak(
         while not ended:
             ended = runner.step()
         runner.remove(0)
-    frames = len(script.lesson.codes) // CODE_GROUPS
+    frames = len(script.forced_run.codes) // CODE_GROUPS
     whole = frames * CODE_GROUPS
-    return ForcedRun(script.lesson.codes[:whole], script.lesson.logits[:whole])
+    return ForcedRun(script.forced_run.codes[:whole], script.forced_run.logits[:whole])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import build, function, pointers
+from worker.engine.kernels.compiler import build, function, pointers
 from worker.engine.precision import Precision
 
 

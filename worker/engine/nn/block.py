@@ -1,4 +1,4 @@
-"""What every transformer of the models is made of: norms, rotary embedding, one layer's weights."""
+"""The parts of the models' transformers: RMSNorm, rotary embedding, one layer's weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Makes a product of some `nn.Linear` modules, side by side; what that reads is up to its maker.
+# Fuses several `nn.Linear` modules into one; the input type depends on the factory.
 LinearFactory = Callable[..., Callable[[Any], Tensor]]
 
 

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.block import LinearFactory, RMSNorm, TransformerBlock, apply_rotary, rotary
-from worker.engine.kv_cache import GROWTH_POSITIONS, KVCache
-from worker.engine.linear import Linear, linear
+from worker.engine.nn.block import LinearFactory, RMSNorm, TransformerBlock, apply_rotary, rotary
+from worker.engine.nn.kv_cache import GROWTH_POSITIONS, KVCache
+from worker.engine.nn.linear import Linear, linear
 from worker.engine.precision import Precision
 
 
 @dataclass(frozen=True, eq=False)
 class ForwardContext:
-    """Where a forward pass stands in the cache.
+    """The position of a forward pass in the cache.
 
     `cos` and `sin` [rows, 1, length, head size] are the rotary embedding of the inputs, which begin
     at position `start`, one for all rows or [rows]. `mask` [rows, 1, length, positions] is added to

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.decoder import Decoder, ForwardContext, causal_mask
-from worker.engine.linear import linear
+from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.sampler import BatchSampler
 

@@ -27,7 +27,7 @@ inline float largest(const float* x, long n) {
     return found < 1e-30f ? 1e-30f : found;
 }
 
-// Hands row r on to a product.
+// Stores row r as a product reads it.
 template <typename T>
 inline void store_row(const float* x, long n, long r, T* to, float*) {
 #pragma omp simd
@@ -92,7 +92,7 @@ void add_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const
     add_then_norm(rows, n, x, add, weight, eps, to, scale);
 }
 
-// The same for a result that no product of a layer reads.
+// As add_rms_norm, for a result that no product of a layer reads.
 void final_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
                float eps, ACTIVATION* to) {
     add_then_norm(rows, n, x, add, weight, eps, to, nullptr);
