@@ -24,7 +24,7 @@ from api.operations import health, models, queue
 from api.outbound import Outbound
 from api.services import Services
 from api.speech import routes as speech
-from api.voices.service import routes as voices
+from api.voices import routes as voices
 from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer

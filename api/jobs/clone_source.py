@@ -8,8 +8,8 @@ from typing import NamedTuple
 from api.auth import Sender
 from api.jobs.requests import VoiceClone
 from api.services import Services
-from api.voices.service import reference_audio as reference
-from api.voices.service import service as voices
+from api.voices import reference_audio as reference
+from api.voices import service as voices
 from shared.errors import InvalidRequest, ObjectNotFound, VoiceNotFound
 from shared.jobs import StoredReference
 from shared.store.voices import Voice, recording_key

@@ -14,8 +14,8 @@ from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, Vo
 from api.services import Services
 from api.speech.openai_aliases import is_any_model, voice_of
 from api.speech.requests import SpeechRequest, TaskType
+from api.voices import service as voices
 from api.voices.presets import is_preset
-from api.voices.service import service as voices
 from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling, Task
 from shared.models import ModelCard, full_name

@@ -8,9 +8,9 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from api.voices import quality_warnings as recording_warnings
+from api.voices import reference_audio as reference
 from api.voices.reference_audio import Samples
-from api.voices.service import quality_warnings as recording_warnings
-from api.voices.service import reference_audio as reference
 from shared.audio import encode_wav
 from shared.errors import InvalidRequest
 from shared.jobs import SAMPLE_RATE

@@ -14,9 +14,9 @@ from api.http.answers import COMMON, error
 from api.services import Services, Use
 from api.speech import preview as previews
 from api.speech.streaming import SpokenResponse, sound_of
+from api.voices import service as voices
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
-from api.voices.service import service as voices
 from api.voices.upload import BODY, Uploaded
 from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
 from shared.store.voices import Voice, recording_key

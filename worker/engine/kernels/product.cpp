@@ -15,9 +15,9 @@
 
 namespace {
 
-// A panel by so many rows is what fits the registers. Weights are asked for 2 kB ahead: the
+// A panel by 16 rows is what fits the registers. Weights are prefetched 2 kB ahead: the
 // processor looks for them too late by itself while it is busy with many rows.
-const long PANEL = 16, ROWS = 16, AHEAD = 2048;
+const long PANEL = 16, MAX_ROWS = 16, PREFETCH_BYTES = 2048;
 
 #ifdef VNNI
 using Sums = __m512i;
@@ -44,7 +44,7 @@ void block(long n, long k, const uint8_t* x, const float* scale, const int8_t* w
            const float* weight_scale, const int32_t* offset, float* to) {
     Sums sums[COUNT] = {};
     for (long at = 0; at < k; at += 4) {
-        __builtin_prefetch(weights + at * PANEL + AHEAD);
+        __builtin_prefetch(weights + at * PANEL + PREFETCH_BYTES);
 #pragma GCC unroll 16
         for (int r = 0; r < COUNT; r++) add(sums[r], x + r * k + at, weights + at * PANEL);
     }
@@ -58,7 +58,7 @@ void block(long n, long k, const uint8_t* x, const float* scale, const int8_t* w
 }
 
 using Block = decltype(&block<1>);
-const Block BLOCKS[ROWS] = {block<1>,  block<2>,  block<3>,  block<4>, block<5>,  block<6>,
+const Block BLOCKS[MAX_ROWS] = {block<1>,  block<2>,  block<3>,  block<4>, block<5>,  block<6>,
                             block<7>,  block<8>,  block<9>,  block<10>, block<11>, block<12>,
                             block<13>, block<14>, block<15>, block<16>};
 
@@ -68,13 +68,13 @@ const Block BLOCKS[ROWS] = {block<1>,  block<2>,  block<3>,  block<4>, block<5>,
 extern "C" void product(long rows, long n, long k, const uint8_t* x, const float* scale,
                         const int8_t* weights, const float* weight_scale, const int32_t* offset,
                         float* to) {
-    // A few panels at a time to whoever is free: the cores are not always equally fast.
+    // 1 to 8 panels a task, taken by the next free core: cores are not always equally fast.
     const long panels = n / PANEL, share = panels / (4 * omp_get_max_threads());
-    const long some = share < 1 ? 1 : share > 8 ? 8 : share;
-#pragma omp parallel for schedule(dynamic, some)
+    const long panels_per_task = share < 1 ? 1 : share > 8 ? 8 : share;
+#pragma omp parallel for schedule(dynamic, panels_per_task)
     for (long at = 0; at < n; at += PANEL) {
-        for (long r = 0; r < rows; r += ROWS) {
-            const Block multiply = BLOCKS[(rows - r < ROWS ? rows - r : ROWS) - 1];
+        for (long r = 0; r < rows; r += MAX_ROWS) {
+            const Block multiply = BLOCKS[(rows - r < MAX_ROWS ? rows - r : MAX_ROWS) - 1];
             multiply(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at,
                      offset + at, to + r * n + at);
         }

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor
 
 # Room is made and given up in steps of this many positions, 20 seconds of speech.
-STEP = 256
+GROWTH_POSITIONS = 256
 
 
 class KVCache:
     """`keys[layer]` and `values[layer]` [slots, heads, positions, size], for one layer each.
 
-    The first n rows are in use, so that a batch is a view and nothing is copied in a step. What
-    nobody has written is zero. If `transposed`, the positions of values are side by side in memory.
-    Room grows by `step` positions, in each layer for itself. `shape` is (slots, heads, size).
+    The first n rows are in use, so that a batch is a view and nothing is copied in a step.
+    Positions that were never written are zero. If `transposed`, the positions of values are side by
+    side in memory. Room grows by `step` positions, in each layer for itself. `shape` is (slots,
+    heads, size).
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class KVCache:
 
     @property
     def positions(self) -> int:
-        """How many positions each row has room for."""
+        """The number of positions that each row has room for."""
         return min(keys.shape[2] for keys in self.keys)
 
     def fit(

@@ -1,4 +1,4 @@
-"""What was made last, kept for the next time."""
+"""An LRU cache with single flight."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Recent(Generic[T]):
-    """The `most` values that were asked for last, by key; may be used from any thread."""
+class SingleFlightLRU(Generic[T]):
+    """The `max_values` values that were asked for last, by key; may be used from any thread."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
         self._values: OrderedDict[Hashable, Future[T]] = OrderedDict()
         self._lock = Lock()
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the value of a key, making it if it is not there.
 
-        Who asks for a value that is being made waits for it; nobody waits for another value.
+        Single flight: concurrent callers for one key share one call of `make`.
         """
         with self._lock:
             future = self._values.get(key)
@@ -30,7 +30,7 @@ class Recent(Generic[T]):
             if future is None:
                 future = self._values[key] = Future()
             self._values.move_to_end(key)
-            while len(self._values) > self._most:
+            while len(self._values) > self._max_values:
                 self._values.popitem(last=False)
         if is_new:
             self._make(key, future, make)

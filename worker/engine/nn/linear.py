@@ -17,33 +17,33 @@ from torch.nn import functional as F
 
 from worker.engine.precision import Precision
 
-Product = Callable[[Tensor], Tensor]
+Linear = Callable[[Tensor], Tensor]
 
 # Symmetric: -127 to 127; the operation moves activations up by 128, to unsigned numbers.
-LARGEST, ZERO = 127, 128
+INT8_MAX, UINT8_ZERO_POINT = 127, 128
 
 
-def linear(*modules: Any, precision: Precision) -> Product:
+def linear(*modules: Any, precision: Precision) -> Linear:
     """`x @ weight.T + bias` for one or several `nn.Linear` modules, side by side."""
     biases = [module.bias for module in modules]
-    return product(
+    return linear_from_weight(
         torch.cat([module.weight.detach() for module in modules]),
         None if biases[0] is None else torch.cat([bias.detach() for bias in biases]),
         precision,
     )
 
 
-def product(weight: Tensor, bias: Tensor | None, precision: Precision) -> Product:
+def linear_from_weight(weight: Tensor, bias: Tensor | None, precision: Precision) -> Linear:
     """`x @ weight.T + bias` with a weight [out, in] of any dtype, which is not kept."""
     if bias is not None:
         bias = bias.to(precision.dtype, copy=True)
     if precision is Precision.INT8:
-        return Int8(weight, bias)
+        return Int8Linear(weight, bias)
     weight = weight.to(precision.dtype)
-    return Packed(weight, bias) if can_pack(weight) else Plain(weight.clone(), bias)
+    return PackedLinear(weight, bias) if can_pack(weight) else PlainLinear(weight.clone(), bias)
 
 
-class Plain:
+class PlainLinear:
     """The public product: for devices other than the CPU, and where packing is not possible."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -54,7 +54,7 @@ class Plain:
         return F.linear(x, self._weight, self._bias)
 
 
-class Packed:
+class PackedLinear:
     """Float weights as oneDNN lays them out.
 
     For 2 to 32 rows of float32 that is up to 2.5 times as fast as `F.linear`, which goes through
@@ -72,7 +72,7 @@ class Packed:
         return result
 
 
-class Int8:
+class Int8Linear:
     """Weights in int8 with a scale for each output, activations in int8 with one for each row.
 
     A row's scale comes from the row alone, so that its result does not depend on its neighbours.
@@ -93,8 +93,8 @@ class Int8:
     def _multiply(self, x: Tensor) -> Tensor:
         """Multiply numbers from -1 to 1."""
         if not self.is_packed:
-            whole = (x * LARGEST).round_()
-            return F.linear(whole, self._weight.float()).mul_(self._scale / LARGEST)
+            whole = (x * INT8_MAX).round_()
+            return F.linear(whole, self._weight.float()).mul_(self._scale / INT8_MAX)
         return _multiply_int8(x, self._weight)
 
 
@@ -102,11 +102,11 @@ def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:
     """A weight [out, in] as int8 numbers, and what each output's are to be multiplied by [out]."""
     weight = weight.float()
     scale = weight.abs().amax(1).clamp(min=torch.finfo(torch.float32).tiny)
-    return (weight * (LARGEST / scale)[:, None]).round().to(torch.int8), scale / LARGEST
+    return (weight * (INT8_MAX / scale)[:, None]).round().to(torch.int8), scale / INT8_MAX
 
 
 def can_pack(weight: Tensor) -> bool:
-    """Whether torch can lay this weight out; the operations are private and may go away."""
+    """True if torch can lay this weight out; the operations are private and may go away."""
     ops = torch.ops.mkldnn
     able = weight.device.type == "cpu" and weight.dtype in (torch.float32, torch.bfloat16)
     there = hasattr(ops, "_reorder_linear_weight") and hasattr(ops, "_linear_pointwise")
@@ -117,16 +117,16 @@ def can_pack(weight: Tensor) -> bool:
 
 @cache
 def can_multiply_int8() -> bool:
-    """Whether torch has the products, and the processor the instructions that make them exact.
+    """True if torch has the operations, and the processor the instructions that make them exact.
 
     Without VNNI pairs of products are added up in 16 bits, where large ones are cut.
     """
-    weight, scale = torch.full((16, 64), LARGEST, dtype=torch.int8), torch.ones(16)
+    weight, scale = torch.full((16, 64), INT8_MAX, dtype=torch.int8), torch.ones(16)
     try:
         result = _multiply_int8(torch.ones(2, 64), _pack_int8(weight, scale))
     except (AttributeError, RuntimeError):  # not in this torch, or not for this processor
         return False
-    return bool((result == 64 * LARGEST).all())
+    return bool((result == 64 * INT8_MAX).all())
 
 
 def _pack_int8(weight: Tensor, scale: Tensor) -> Any:
@@ -140,11 +140,11 @@ def _pack_int8(weight: Tensor, scale: Tensor) -> Any:
 def _multiply_int8(x: Tensor, weight: Any) -> Tensor:
     """Round numbers from -1 to 1 to 127ths, and multiply them in int8."""
     multiply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
-    result: Tensor = multiply(x, 1 / LARGEST, ZERO, weight)
+    result: Tensor = multiply(x, 1 / INT8_MAX, UINT8_ZERO_POINT, weight)
     return result
 
 
-def convolution(module: Any, precision: Precision, time: int) -> Product:
+def convolution(module: Any, precision: Precision, time: int) -> Linear:
     """An `nn.Conv1d` without padding, on [rows, time, channels] instead of channels first.
 
     `time` is the usual length of its output: the layout is chosen for that, and any other takes

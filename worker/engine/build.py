@@ -8,33 +8,33 @@ from typing import NamedTuple
 
 import torch
 
-from worker.engine.aside import aside
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.layers import Snake
-from worker.engine.decoder import Decoder
 from worker.engine.engine import Engine
-from worker.engine.fused.build import CannotCompile
-from worker.engine.fused.decoder import FusedDecoder, prepare_decoder
-from worker.engine.fused.snake import FusedSnake, prepare_snake
+from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.decoder import FusedDecoder, compile_decoder_kernels
+from worker.engine.kernels.snake import FusedSnake, compile_snake
+from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.runner import TalkerRunner
+from worker.engine.threads import run_in_temporary_thread
 
 _log = logging.getLogger(__name__)
 
 
-class Parts(NamedTuple):
-    """What there is in a compiled form, too."""
+class Kernels(NamedTuple):
+    """The parts that also exist in a compiled form."""
 
     decoder: type[Decoder]
     activation: type[Snake]
 
 
-PLAIN = Parts(Decoder, Snake)
+PLAIN_KERNELS = Kernels(Decoder, Snake)
 
 
-def assemble(
+def build_engine(
     model: Qwen3TTSModel,
     *,
     precision: Precision,
@@ -45,37 +45,39 @@ def assemble(
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew and then let go.
 
-    What remains in the model is what reads text and references. `compiled` is a wish: where that
-    cannot be, all works as it does without, and the log says so. `prompts` keeps those of saved
-    voices.
+    The model keeps the parts that read text and references. With `compiled` the kernels are
+    compiled; if that fails, the log says so and the plain ones are used. `prompts` keeps the
+    prompts of saved voices.
     """
-    parts = compile_parts(model, precision) if compiled else PLAIN
-    runner, codec = aside(lambda: _take_over(model, precision, slots, parts, prompts))
+    parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
+    runner, codec = run_in_temporary_thread(
+        lambda: _take_weights(model, precision, slots, parts, prompts)
+    )
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
-def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
-    """The compiled parts, or the plain ones where that cannot be."""
+def compile_kernels(model: Qwen3TTSModel, precision: Precision) -> Kernels:
+    """The compiled kernels, or the plain ones if they cannot be compiled."""
     began_s = time.monotonic()
     try:
         if model.device.type != "cpu":
             raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
         talker = model.model.talker.config
         for config in (talker, talker.code_predictor_config):
-            prepare_decoder(config, precision)
-        prepare_snake(precision.of_codec)
+            compile_decoder_kernels(config, precision)
+        compile_snake(precision.of_codec)
     except CannotCompile as error:
         _log.warning("COMPILE=1 has no effect: %s", error)
-        return PLAIN
+        return PLAIN_KERNELS
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
-    return Parts(FusedDecoder, FusedSnake)
+    return Kernels(FusedDecoder, FusedSnake)
 
 
-def _take_over(
+def _take_weights(
     model: Qwen3TTSModel,
     precision: Precision,
     slots: int,
-    parts: Parts,
+    parts: Kernels,
     prompts: PromptStore | None,
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model

@@ -33,8 +33,8 @@ inline float sum_of(Vector x) {
     return sum;
 }
 
-// Turns scores into weights that add up to what it returns.
-inline float soften(float* scores, long count) {
+// exp(score - largest score) of each, in place; returns their sum.
+inline float softmax_unnormalised(float* scores, long count) {
     float top = -INFINITY, total = 0;
     for (long p = 0; p < count; p++) top = scores[p] > top ? scores[p] : top;
 #pragma omp simd reduction(+ : total)
@@ -48,7 +48,7 @@ inline float soften(float* scores, long count) {
 // QUERIES side by side [QUERIES, HEAD] over the same `count` keys and values; `weights` has room
 // for QUERIES * count.
 template <int QUERIES, typename C>
-inline void look_back(const float* queries, const C* keys, const C* values, long count,
+inline void attend_heads(const float* queries, const C* keys, const C* values, long count,
                       float* weights, float* to) {
     for (long p = 0; p < count; p++) {
         Vector sums[QUERIES] = {};
@@ -60,7 +60,7 @@ inline void look_back(const float* queries, const C* keys, const C* values, long
         for (int q = 0; q < QUERIES; q++) weights[q * count + p] = sum_of(sums[q]);
     }
     float shares[QUERIES];
-    for (int q = 0; q < QUERIES; q++) shares[q] = 1.0f / soften(weights + q * count, count);
+    for (int q = 0; q < QUERIES; q++) shares[q] = 1.0f / softmax_unnormalised(weights + q * count, count);
     Vector mixed[QUERIES][VECTORS] = {};
     for (long p = 0; p < count; p++) {
         for (long v = 0; v < VECTORS; v++) {

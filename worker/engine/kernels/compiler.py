@@ -19,15 +19,15 @@ from worker.engine.errors import EngineError
 
 _log = logging.getLogger(__name__)
 
-FOLDER = Path(__file__).parent
+SOURCE_FOLDER = Path(__file__).parent
 # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
-FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
-# Some compilers know no more than 128 bits of a processor that is newer than they are.
-WIDE = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
+COMPILER_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+# Some compilers use 128-bit vectors for a processor that is newer than they are.
+VECTOR_FLAGS = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
 # The library shares torch's threads: both ask for OpenMP by the same name.
-LIBRARY = ("-fopenmp", "-shared", "-fPIC")
-LONGEST_S = 120
-TYPES: dict[object, str] = {
+LIBRARY_FLAGS = ("-fopenmp", "-shared", "-fPIC")
+COMPILE_TIMEOUT_S = 120
+C_TYPES: dict[object, str] = {
     torch.float32: "float",
     torch.bfloat16: "bfloat16",
     torch.uint8: "uint8_t",
@@ -41,12 +41,14 @@ class CannotCompile(EngineError):
 @cache
 def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
     """The library of `name`.cpp with these macros defined; raises `CannotCompile`."""
-    macros = [f"-D{key}={TYPES.get(value, value)}" for key, value in defined.items()]
+    macros = [f"-D{key}={C_TYPES.get(value, value)}" for key, value in defined.items()]
     try:
         with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
             target = str(Path(folder) / f"{name}.so")
-            source = str(FOLDER / f"{name}.cpp")
-            _compile([*FLAGS, *WIDE, *LIBRARY, *macros, source, "-o", target])
+            source = str(SOURCE_FOLDER / f"{name}.cpp")
+            _compile(
+                [*COMPILER_FLAGS, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros, source, "-o", target]
+            )
             return ctypes.CDLL(target)  # it stays when the file goes
     except OSError as error:
         raise CannotCompile(f"{name}.cpp cannot be stored, or not be loaded: {error}") from error
@@ -60,7 +62,7 @@ def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., Non
 
 
 def pointers(*tensors: Tensor | None) -> list[int | None]:
-    """Where tensors begin; the kernels take them to be dense."""
+    """The addresses of tensors, which must be dense."""
     assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
     return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
 
@@ -74,14 +76,14 @@ def _compile(arguments: list[str]) -> None:
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=LONGEST_S,
+            timeout=COMPILE_TIMEOUT_S,
         )
     except FileNotFoundError as error:
         raise CannotCompile("there is no C++ compiler: install g++") from error
     except OSError as error:
         raise CannotCompile(f"the C++ compiler cannot be run: {error}") from error
     except subprocess.TimeoutExpired as error:
-        raise CannotCompile(f"the C++ compiler was not done after {LONGEST_S} s") from error
+        raise CannotCompile(f"the C++ compiler was not done after {COMPILE_TIMEOUT_S} s") from error
     if ran.returncode:
         _log.debug("c++ %s\n%s", " ".join(arguments), ran.stderr)
         errors = (line for line in ran.stderr.splitlines() if "error" in line)

@@ -9,41 +9,41 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from worker.engine.fused.build import build, function, pointers
-from worker.engine.linear import quantise
+from worker.engine.kernels.compiler import build, function, pointers
+from worker.engine.nn.linear import quantise
 
 # Outputs that lie side by side, and inputs that are multiplied at once.
-PANEL, FOUR = 16, 4
+PANEL, DOT_INPUTS = 16, 4
 
 
-class Whole(NamedTuple):
+class QuantizedRows(NamedTuple):
     """Rows as whole numbers: `values` uint8 [rows, n], less 128 and times `scale` [rows]."""
 
     values: Tensor
     scale: Tensor
 
 
-def prepare_product(**defined: int) -> Callable[..., None]:
+def compile_int8_product(**defined: int) -> Callable[..., None]:
     """Compile the product; raises `CannotCompile`."""
     return function(build("product", **defined), "product", *[c_long] * 3, *[c_void_p] * 6)
 
 
-class WholeProduct:
+class CompiledInt8Linear:
     """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side.
 
-    The numbers of `Int8`, of rows that are rounded already. Outputs are a multiple of `PANEL`,
-    inputs of `FOUR`. May raise `CannotCompile`.
+    Gives the numbers of `Int8Linear`, for quantised rows. Outputs are a multiple of `PANEL`,
+    inputs of `DOT_INPUTS`. May raise `CannotCompile`.
     """
 
     def __init__(self, *modules: Any) -> None:
         whole, self._scale = quantise(torch.cat([module.weight.detach() for module in modules]))
         self._shape = (outputs, inputs) = whole.shape
-        panels = whole.view(outputs // PANEL, PANEL, inputs // FOUR, FOUR)
+        panels = whole.view(outputs // PANEL, PANEL, inputs // DOT_INPUTS, DOT_INPUTS)
         self._weight = panels.transpose(1, 2).contiguous()
         self._offset = whole.sum(1, dtype=torch.int32) * 128
-        self._product = prepare_product()
+        self._product = compile_int8_product()
 
-    def __call__(self, x: Whole) -> Tensor:
+    def __call__(self, x: QuantizedRows) -> Tensor:
         """Multiply [rows, in] to float32 [rows, out]."""
         result = x.scale.new_empty(len(x.scale), self._shape[0])
         tensors = pointers(*x, self._weight, self._scale, self._offset, result)

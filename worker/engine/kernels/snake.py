@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import build, function, pointers
+from worker.engine.kernels.compiler import build, function, pointers
 from worker.engine.precision import Precision
 
 
-def prepare_snake(precision: Precision) -> Callable[..., None]:
+def compile_snake(precision: Precision) -> Callable[..., None]:
     """Compile the activation; raises `CannotCompile`."""
     library = build("snake", ACTIVATION=precision.dtype)
     return function(library, "snake", *[c_long] * 2, *[c_void_p] * 4)
@@ -25,7 +25,7 @@ class FusedSnake(Snake):
 
     def __init__(self, module: Any, precision: Precision) -> None:
         super().__init__(module, Precision.FLOAT32)
-        self._walk = prepare_snake(precision)
+        self._walk = compile_snake(precision)
 
     def __call__(self, x: Tensor, _batch: Any = None) -> Tensor:
         """Activate [..., channels]."""

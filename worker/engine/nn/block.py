@@ -1,4 +1,4 @@
-"""What every transformer of the models is made of: norms, rotary embedding, one layer's weights."""
+"""The parts of the models' transformers: RMSNorm, rotary embedding, one layer's weights."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Makes a product of some `nn.Linear` modules, side by side; what that reads is up to its maker.
-Make = Callable[..., Callable[[Any], Tensor]]
+# Fuses several `nn.Linear` modules into one; the input type depends on the factory.
+LinearFactory = Callable[..., Callable[[Any], Tensor]]
 
 
-class Norm:
+class RMSNorm:
     """Root mean square norm of the last dimension."""
 
     def __init__(self, module: Any, dtype: torch.dtype) -> None:
@@ -32,24 +32,24 @@ def rotary(inv_freq: Tensor, positions: Tensor, dtype: torch.dtype) -> tuple[Ten
     return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Apply the rotary embedding to [rows, heads, length, head size]."""
     return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
-class Block:
-    """One layer's norms and products, which `make` makes of its `nn.Linear` modules."""
+class TransformerBlock:
+    """One layer's norms and products, which `make_linear` makes of its `nn.Linear` modules."""
 
-    def __init__(self, module: Any, dtype: torch.dtype, make: Make) -> None:
+    def __init__(self, module: Any, dtype: torch.dtype, make_linear: LinearFactory) -> None:
         attention, mlp = module.self_attn, module.mlp
-        self.before = Norm(module.input_layernorm, dtype)
-        self.after = Norm(module.post_attention_layernorm, dtype)
-        self.qkv = make(attention.q_proj, attention.k_proj, attention.v_proj)
-        self.out = make(attention.o_proj)
-        self.gate_up = make(mlp.gate_proj, mlp.up_proj)
-        self.down = make(mlp.down_proj)
+        self.input_norm = RMSNorm(module.input_layernorm, dtype)
+        self.post_attention_norm = RMSNorm(module.post_attention_layernorm, dtype)
+        self.qkv = make_linear(attention.q_proj, attention.k_proj, attention.v_proj)
+        self.out = make_linear(attention.o_proj)
+        self.gate_up = make_linear(mlp.gate_proj, mlp.up_proj)
+        self.down = make_linear(mlp.down_proj)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The gated network after attention."""
-        gate, up = self.gate_up(self.after(x)).chunk(2, dim=-1)
+        gate, up = self.gate_up(self.post_attention_norm(x)).chunk(2, dim=-1)
         return self.down(F.silu(gate) * up)

@@ -1,20 +1,20 @@
-"""What the runner knows of each running request, a row for each."""
+"""The state of all running sequences as tensors, a row for each."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from worker.engine.prompt import Prompt
-from worker.engine.request import CODE_GROUPS, Codes, FinishReason, SynthesisRequest
-from worker.engine.sampler import Choice, Choices
+from worker.engine.request import CODE_GROUPS
+from worker.engine.sampler import BatchSampler, SamplingParams
+from worker.engine.sequence import Sequence
 
 # qwen-tts's own defaults, for a checkpoint whose generation_config.json is silent.
-DEFAULTS: Mapping[str, Any] = {
+DEFAULT_SAMPLING: Mapping[str, Any] = {
     "do_sample": True,
     "top_k": 50,
     "top_p": 1.0,
@@ -28,58 +28,49 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 class Row:
-    """One running request: its prompt, its frames so far, and its own random stream."""
+    """A sequence with its prompt, its sampling parameters and its own random stream.
 
-    def __init__(
-        self, request: SynthesisRequest, prompt: Prompt, defaults: Mapping[str, Any]
-    ) -> None:
-        use = dict(DEFAULTS)
-        for source in (defaults, vars(request.sampling)):
+    Raises `ValueError` for parameters beyond float32.
+    """
+
+    def __init__(self, sequence: Sequence, prompt: Prompt, defaults: Mapping[str, Any]) -> None:
+        use = dict(DEFAULT_SAMPLING)
+        for source in (defaults, vars(sequence.request.sampling)):
             use |= {name: value for name, value in source.items() if value is not None}
         for name in ("temperature", "subtalker_temperature", "repetition_penalty"):
             # Outside, float32 overflows or vanishes, and what is drawn is no code.
             if not 1e-3 <= use[name] <= 1e3:
                 raise ValueError(f"{name} must be from 0.001 to 1000, not {use[name]}")
-        self.request, self.prompt = request, prompt
-        self.talker = Choice(not use["do_sample"], use["temperature"], use["top_k"], use["top_p"])
-        self.predictor = Choice(
+        self.sequence, self.prompt = sequence, prompt
+        self.talker = SamplingParams(
+            not use["do_sample"], use["temperature"], use["top_k"], use["top_p"]
+        )
+        self.predictor = SamplingParams(
             not use["subtalker_dosample"],
             use["subtalker_temperature"],
             use["subtalker_top_k"],
             use["subtalker_top_p"],
         )
         self.penalty: float = use["repetition_penalty"]
-        self.frames: list[list[int]] = []
-        self.finish_reason: FinishReason = "length"
         self._random = torch.Generator()
-        if request.sampling.seed is None:
+        seed = sequence.request.sampling.seed
+        if seed is None:
             self._random.seed()
         else:
-            self._random.manual_seed(request.sampling.seed)
-
-    @property
-    def codes(self) -> Codes:
-        """The frames so far [frames, 16]."""
-        return np.array(self.frames, dtype=np.int64).reshape(-1, CODE_GROUPS)
-
-    @property
-    def reference_codes(self) -> Codes | None:
-        """The frames of the recording that the speech goes on from [frames, 16]."""
-        codes = self.prompt.reference_codes
-        return None if codes is None else codes.cpu().numpy()
+            self._random.manual_seed(seed)
 
     def draw(self, count: int) -> Tensor:
         """The next `count` numbers in [0, 1) of this row's stream."""
         return torch.rand(count, generator=self._random)
 
     def text(self) -> Tensor:
-        """What is added to the next frame's embedding: [hidden]."""
-        trailing, frame = self.prompt.trailing, len(self.frames)
+        """The text embedding to add to the next frame's: [hidden]."""
+        trailing, frame = self.prompt.trailing, len(self.sequence.frames)
         return trailing[frame] if frame < len(trailing) else self.prompt.pad
 
 
-class Rows:
-    """All running requests, and their state as tensors of a row each.
+class Batch:
+    """All running sequences, and their state as tensors of a row each.
 
     `hidden` [rows, hidden] is the talker's last state, `lengths` how many positions are in the
     cache, `first_codes` the codes that begin the next frame, `seen` [rows, codes] marks those drawn
@@ -90,7 +81,9 @@ class Rows:
 
     def __init__(self, vocabulary: int, like: Tensor) -> None:
         self._vocabulary, self._like = vocabulary, like
-        self.choose: Callable[[list[Choice], torch.device], Choices] = Choices
+        self.make_sampler: Callable[[list[SamplingParams], torch.device], BatchSampler] = (
+            BatchSampler
+        )
         self.clear()
 
     def __len__(self) -> int:
@@ -131,18 +124,16 @@ class Rows:
             setattr(self, name, getattr(self, name)[:count])
         self._rows_changed()
 
-    def remove(self, index: int) -> Row:
+    def remove(self, index: int) -> None:
         """Remove a row; the last one takes its place."""
         keep = list(range(len(self)))
         keep[index] = keep[-1]
         keep.pop()
         for name in self._TENSORS:
             setattr(self, name, getattr(self, name)[keep])
-        row = self._rows[index]
         self._rows[index] = self._rows[-1]
         self._rows.pop()
         self._rows_changed()
-        return row
 
     def draw_uniform(self) -> Tensor:
         """Draw this frame's numbers [rows, 15], and the one for the code that follows it."""
@@ -151,39 +142,39 @@ class Rows:
         return drawn[:, :-1]
 
     def text(self) -> Tensor:
-        """What is added to each row's next frame: [rows, hidden]."""
+        """The text embeddings to add to the next frames': [rows, hidden]."""
         return torch.stack([row.text() for row in self._rows])
 
     def append_frame(self, codes: Tensor) -> None:
         """Keep a frame's codes [rows, 16]."""
         for row, frame in zip(self._rows, codes.tolist(), strict=True):
-            row.frames.append(frame)
+            row.sequence.frames.append(frame)
 
-    def young(self, own: slice, frames: int) -> Tensor:
-        """Which of these rows have fewer than `frames` frames: [rows]."""
-        counts = [len(row.frames) < frames for row in self._rows[own]]
+    def shorter_than(self, frames: int, own: slice) -> Tensor:
+        """True for each of these rows with fewer than `frames` frames: [rows]."""
+        counts = [len(row.sequence.frames) < frames for row in self._rows[own]]
         return torch.tensor(counts, device=self._like.device)
 
-    def talker_choices(self, own: slice) -> Choices:
-        """How these rows draw first codes."""
+    def talker_sampler(self, own: slice) -> BatchSampler:
+        """The sampler of these rows' first codes."""
         if len(self._rows[own]) == len(self):
-            return self._talker_choices
-        return self._choices([row.talker for row in self._rows[own]])
+            return self._talker_sampler
+        return self._new_sampler([row.talker for row in self._rows[own]])
 
     def ended(self, end: int) -> list[int]:
-        """The rows that said `end`, reached their bound or were cancelled, the last one first."""
+        """The rows that drew `end`, reached their bound or were cancelled, the last one first."""
         ended = []
         for index, code in enumerate(self.first_codes.tolist()):
-            row = self._rows[index]
-            full = len(row.frames) >= row.request.max_frames
-            if code == end or full or row.request.cancelled.is_set():
-                row.finish_reason = "stop" if code == end else "length"
+            sequence = self._rows[index].sequence
+            request, is_full = sequence.request, len(sequence.frames) >= sequence.request.max_frames
+            if code == end or is_full or request.cancelled.is_set():
+                sequence.finish_reason = "stop" if code == end else "length"
                 ended.append(index)
         return ended[::-1]
 
     def _rows_changed(self) -> None:
-        self._talker_choices = self._choices([row.talker for row in self._rows])
-        self.predictor_choices = self._choices([row.predictor for row in self._rows])
+        self._talker_sampler = self._new_sampler([row.talker for row in self._rows])
+        self.predictor_sampler = self._new_sampler([row.predictor for row in self._rows])
 
-    def _choices(self, rows: list[Choice]) -> Choices:
-        return self.choose(rows, self._like.device)
+    def _new_sampler(self, rows: list[SamplingParams]) -> BatchSampler:
+        return self.make_sampler(rows, self._like.device)

@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.block import Block, Make, Norm, rotary, rotate
-from worker.engine.kv_cache import STEP, KVCache
-from worker.engine.linear import Product, linear
+from worker.engine.nn.block import LinearFactory, RMSNorm, TransformerBlock, apply_rotary, rotary
+from worker.engine.nn.kv_cache import GROWTH_POSITIONS, KVCache
+from worker.engine.nn.linear import Linear, linear
 from worker.engine.precision import Precision
 
 
 @dataclass(frozen=True, eq=False)
-class Span:
-    """Where a forward pass stands in the cache.
+class ForwardContext:
+    """The position of a forward pass in the cache.
 
     `cos` and `sin` [rows, 1, length, head size] are the rotary embedding of the inputs, which begin
     at position `start`, one for all rows or [rows]. `mask` [rows, 1, length, positions] is added to
@@ -40,17 +40,23 @@ class Decoder:
     """Layers and final norm of a qwen-tts transformer, sharing its weights' numbers."""
 
     def __init__(
-        self, module: Any, config: Any, precision: Precision, make: Make | None = None
+        self,
+        module: Any,
+        config: Any,
+        precision: Precision,
+        make_linear: LinearFactory | None = None,
     ) -> None:
-        make = make or partial(linear, precision=precision)
+        make_linear = make_linear or partial(linear, precision=precision)
         self._precision = precision
-        self._layers = [Layer(layer, config, precision.dtype, make) for layer in module.layers]
-        self._norm = Norm(module.norm, precision.dtype)
+        self._layers = [
+            Layer(layer, config, precision.dtype, make_linear) for layer in module.layers
+        ]
+        self._norm = RMSNorm(module.norm, precision.dtype)
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
         self._kv_heads: int = config.num_key_value_heads
         self._head: int = config.head_dim
 
-    def head(self, module: Any) -> Product:
+    def head(self, module: Any) -> Linear:
         """A product that reads what the decoder returns, [rows, hidden]."""
         return linear(module, precision=self._precision)
 
@@ -73,7 +79,7 @@ class Decoder:
             (slots, self._kv_heads, self._head),
             dtype,
             self._inv_freq.device,
-            step=STEP if long else 1,
+            step=GROWTH_POSITIONS if long else 1,
             transposed=transposed,
         )
 
@@ -81,51 +87,53 @@ class Decoder:
         """Cosine and signed sine for positions [rows, length]: [rows, 1, length, head size]."""
         return rotary(self._inv_freq, positions, self._precision.dtype)
 
-    def __call__(self, x: Tensor, span: Span, cache: KVCache) -> Tensor:
+    def __call__(self, x: Tensor, context: ForwardContext, cache: KVCache) -> Tensor:
         """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
         for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):
-            x = layer(x, span, keys, values)
+            x = layer(x, context, keys, values)
         return self._norm(x)
 
 
-class Layer(Block):
+class Layer(TransformerBlock):
     """A layer that reads and writes its keys and values in a cache."""
 
-    def __init__(self, module: Any, config: Any, dtype: torch.dtype, make: Make) -> None:
-        super().__init__(module, dtype, make)
+    def __init__(
+        self, module: Any, config: Any, dtype: torch.dtype, make_linear: LinearFactory
+    ) -> None:
+        super().__init__(module, dtype, make_linear)
         attention = module.self_attn
-        self.query_norm = Norm(attention.q_norm, dtype)
-        self.key_norm = Norm(attention.k_norm, dtype)
+        self.query_norm = RMSNorm(attention.q_norm, dtype)
+        self.key_norm = RMSNorm(attention.k_norm, dtype)
         self._heads: int = config.num_attention_heads
         self._kv_heads: int = config.num_key_value_heads
         self._scale = attention.head_dim**-0.5
 
-    def __call__(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, context: ForwardContext, keys: Tensor, values: Tensor) -> Tensor:
         """Run [rows, length, hidden], writing to this layer's keys and values."""
-        x = x + self.out(self._attend(self.before(x), span, keys, values))
+        x = x + self.out(self._attend(self.input_norm(x), context, keys, values))
         return x + self.feed_forward(x)
 
-    def _attend(self, x: Tensor, span: Span, keys: Tensor, values: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, context: ForwardContext, keys: Tensor, values: Tensor) -> Tensor:
         rows, length, _ = x.shape
         sizes = [self._heads, self._kv_heads, self._kv_heads]
         heads = self.qkv(x).view(rows, length, sum(sizes), -1).transpose(1, 2)
         query, key, value = torch.split(heads, sizes, dim=1)
-        query = rotate(self.query_norm(query), span.cos, span.sin).to(keys.dtype)
-        key = rotate(self.key_norm(key), span.cos, span.sin)
-        keys, values = keys[span.rows], values[span.rows]
-        _write(keys, values, key.to(keys.dtype), value.to(keys.dtype), span.start)
-        keys, values = keys[:, :, : span.positions], values[:, :, : span.positions]
-        return self._mix(query, keys, values, span).to(x.dtype).reshape(rows, length, -1)
+        query = apply_rotary(self.query_norm(query), context.cos, context.sin).to(keys.dtype)
+        key = apply_rotary(self.key_norm(key), context.cos, context.sin)
+        keys, values = keys[context.rows], values[context.rows]
+        _write(keys, values, key.to(keys.dtype), value.to(keys.dtype), context.start)
+        keys, values = keys[:, :, : context.positions], values[:, :, : context.positions]
+        return self._mix(query, keys, values, context).to(x.dtype).reshape(rows, length, -1)
 
-    def _mix(self, query: Tensor, keys: Tensor, values: Tensor, span: Span) -> Tensor:
+    def _mix(self, query: Tensor, keys: Tensor, values: Tensor, context: ForwardContext) -> Tensor:
         """Grouped attention: the queries that share a key head are columns of one product."""
         rows, heads, length, size = query.shape
         grouped = query.reshape(rows, self._kv_heads, -1, size)
         scores = (keys @ grouped.transpose(-1, -2)).transpose(-1, -2) * self._scale
-        if span.mask is not None:
-            scores = scores.reshape(rows, heads, length, -1) + span.mask
+        if context.mask is not None:
+            scores = scores.reshape(rows, heads, length, -1) + context.mask
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        mixed = _weigh(weights.view(rows, self._kv_heads, -1, span.positions), values)
+        mixed = _weigh(weights.view(rows, self._kv_heads, -1, context.positions), values)
         return mixed.reshape(rows, heads, length, size).transpose(1, 2)
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.decoder import Decoder, Span, causal_mask
-from worker.engine.linear import linear
+from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
-from worker.engine.sampler import Choices
+from worker.engine.sampler import BatchSampler
 
 
 class CodePredictor:
@@ -40,7 +40,7 @@ class CodePredictor:
         self._mask = causal_mask(2, 0, self._cache.keys[0])
 
     def __call__(
-        self, hidden: Tensor, first: Tensor, choices: Choices, uniform: Tensor
+        self, hidden: Tensor, first: Tensor, sampler: BatchSampler, uniform: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Predict the codes that follow a frame's first.
 
@@ -51,7 +51,7 @@ class CodePredictor:
         x = self._forward(torch.stack([hidden, first], dim=1), 0)
         codes, embedded = [], [first]
         for i, (head, table) in enumerate(zip(self._heads, self._embeddings, strict=True)):
-            code = choices.draw(head(x), uniform[:, i])
+            code = sampler.draw(head(x), uniform[:, i])
             own = table[code].to(x.dtype)
             codes.append(code)
             embedded.append(own)
@@ -62,7 +62,7 @@ class CodePredictor:
 
     def _forward(self, x: Tensor, start: int) -> Tensor:
         end = start + x.shape[1]
-        span = Span(
+        context = ForwardContext(
             self._cos[:, :, start:end],
             self._sin[:, :, start:end],
             start,
@@ -70,7 +70,7 @@ class CodePredictor:
             end,
             slice(0, len(x)),
         )
-        return self._decoder(self._project(x), span, self._cache)[:, -1]
+        return self._decoder(self._project(x), context, self._cache)[:, -1]
 
 
 def _same(x: Tensor) -> Tensor:

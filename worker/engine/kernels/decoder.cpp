@@ -27,15 +27,15 @@ inline float largest(const float* x, long n) {
     return found < 1e-30f ? 1e-30f : found;
 }
 
-// Hands row r on to a product.
+// Stores row r as a product reads it.
 template <typename T>
-inline void hand_on(const float* x, long n, long r, T* to, float*) {
+inline void store_row(const float* x, long n, long r, T* to, float*) {
 #pragma omp simd
     for (long i = 0; i < n; i++) write(to[r * n + i], x[i]);
 }
 
 // What is not a number becomes any whole number here: it is the scale that carries it on.
-inline void hand_on(const float* x, long n, long r, uint8_t* to, float* scale) {
+inline void store_row(const float* x, long n, long r, uint8_t* to, float* scale) {
     scale[r] = largest(x, n) / 127.0f;
     float by = 1.0f / scale[r];
 #pragma omp simd
@@ -62,7 +62,7 @@ inline void rotated_norm(const T* x, const T* weight, float eps, const float* co
 }
 
 template <typename T>
-inline void add_and_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
+inline void add_then_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
                          const ACTIVATION* weight, float eps, T* to, float* scale) {
 #pragma omp parallel for if (rows > 2)
     for (long r = 0; r < rows; r++) {
@@ -78,7 +78,7 @@ inline void add_and_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add
         std::vector<float> normed(n);
 #pragma omp simd
         for (long i = 0; i < n; i++) normed[i] = read(own[i]) * root * read(weight[i]);
-        hand_on(normed.data(), n, r, to, scale);
+        store_row(normed.data(), n, r, to, scale);
     }
 }
 
@@ -87,19 +87,19 @@ inline void add_and_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add
 extern "C" {
 
 // x += add, and the root mean square norm of that: [rows, n].
-void norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
+void add_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
           float eps, READ* to, float* scale) {
-    add_and_norm(rows, n, x, add, weight, eps, to, scale);
+    add_then_norm(rows, n, x, add, weight, eps, to, scale);
 }
 
-// The same for a result that no product of a layer reads.
-void last_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
+// As add_rms_norm, for a result that no product of a layer reads.
+void final_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
                float eps, ACTIVATION* to) {
-    add_and_norm(rows, n, x, add, weight, eps, to, nullptr);
+    add_then_norm(rows, n, x, add, weight, eps, to, nullptr);
 }
 
 // silu(gate) * up: [rows, 2 n] to [rows, n].
-void gate(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
+void silu_mul(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
 #pragma omp parallel for if (rows > 1)
     for (long r = 0; r < rows; r++) {
         const ACTIVATION* own = x + 2 * r * n;
@@ -109,14 +109,14 @@ void gate(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
             float open = read(own[i]);
             gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]);
         }
-        hand_on(gated.data(), n, r, to, scale);
+        store_row(gated.data(), n, r, to, scale);
     }
 }
 
 // Rows [rows, n] as whole numbers.
-void round_rows(long rows, long n, const float* x, uint8_t* to, float* scale) {
+void quantise_rows(long rows, long n, const float* x, uint8_t* to, float* scale) {
 #pragma omp parallel for if (rows > 2)
-    for (long r = 0; r < rows; r++) hand_on(x + r * n, n, r, to, scale);
+    for (long r = 0; r < rows; r++) store_row(x + r * n, n, r, to, scale);
 }
 
 // Attention of each token, at its position in its row of the cache: writes keys and values, then
@@ -154,19 +154,19 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
                 float* to = mixed.get() + (t * heads + g * shared) * HEAD;
                 float queries[2 * HEAD];
                 for (long h = 0; h < shared; h += 2) {
-                    const long some = shared - h < 2 ? 1 : 2;
-                    for (long q = 0; q < some; q++) {
+                    const long pair = shared - h < 2 ? 1 : 2;
+                    for (long q = 0; q < pair; q++) {
                         rotated_norm(own + (h + q) * HEAD, query_weight, eps, cos + t * HEAD,
                                      sin + t * HEAD, factor, queries + q * HEAD);
                     }
-                    (some == 2 ? look_back<2, CACHE> : look_back<1, CACHE>)(
+                    (pair == 2 ? attend_heads<2, CACHE> : attend_heads<1, CACHE>)(
                         queries, keys + from, values + from, count, weights.data(), to + h * HEAD);
                 }
             }
         }
 #pragma omp for
         for (long t = 0; t < tokens; t++) {
-            hand_on(mixed.get() + t * heads * HEAD, heads * HEAD, t, to, scale);
+            store_row(mixed.get() + t * heads * HEAD, heads * HEAD, t, to, scale);
         }
     }
 }
