@@ -14,14 +14,15 @@ from client.local.data_folder import REDIS_URL, RESULTS, default_data_folder
 def server_command(module: str, argv: Sequence[str]) -> int:
     """Run `keys` or `models` of the server and return its exit code.
 
-    Both lie in the Redis of REDIS_URL, or else of the `narrate up` that runs on `--data`. A user
-    that may reach that may do anything, so no key is asked for.
+    Both lie in the Redis of TTS_REDIS_URL, or else of the `narrate up` that runs on `--data`. A
+    user that may reach that may do anything, so no key is asked for.
     """
     rest, data = _without_data(f"narrate {module}", list(argv))
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
-        env["REDIS_URL"] = _redis_of(data)
-        env["STORAGE_URL"] = (data / RESULTS).resolve().as_uri()
+    has_redis = env.get("TTS_REDIS_URL") or env.get("REDIS_URL")
+    if not has_redis and not {"-h", "--help"} & set(rest):
+        env["TTS_REDIS_URL"] = _redis_of(data)
+        env["TTS_STORAGE_URL"] = (data / RESULTS).resolve().as_uri()
     command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
 
@@ -39,5 +40,5 @@ def _redis_of(data: Path) -> str:
     except FileNotFoundError:
         raise NarrateError(
             f"nothing runs in {data}: start `narrate up` first, say where it keeps everything with "
-            "--data, or set REDIS_URL"
+            "--data, or set TTS_REDIS_URL"
         ) from None

@@ -1,6 +1,7 @@
 """`narrate up`: run the whole service in the foreground until told to stop."""
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ def up(args: argparse.Namespace) -> int:
     Returns 0 if it was asked to stop, 1 if a process cannot start. Raises StartFailed before
     anything runs.
     """
+    if not args.models and not os.environ.get("TTS_MODEL") and os.environ.get("MODEL"):
+        terminal.note("MODEL is read for this version only: name it TTS_MODEL")
     stack = Stack(
         args.models or args.default_models,
         data=args.data,

@@ -105,8 +105,8 @@ class Stack:
         env = {
             **self._share_of_the_cpus(),
             **os.environ,
-            "REDIS_URL": self._redis.url,
-            "STORAGE_URL": (self.data / RESULTS).as_uri(),
+            "TTS_REDIS_URL": self._redis.url,
+            "TTS_STORAGE_URL": (self.data / RESULTS).as_uri(),
             # Else `python -m api` would prefer a folder called `api` where the user happens to be.
             "PYTHONSAFEPATH": "1",
         }
@@ -118,11 +118,13 @@ class Stack:
 
         A tiny model has less to do in a step than threads take to meet.
         """
+        if os.environ.get("THREADS"):
+            return {}  # The name of TTS_THREADS in the version before.
         if all(Path(model).name.startswith("tiny") for model in self.models):
-            return {"THREADS": "1"}
+            return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1
-        return {"THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
+        return {"TTS_THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
 
     def check(self) -> None:
         """Raise ChildExited if any process has ended."""

@@ -65,7 +65,7 @@ def compile_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
             prepare_decoder(config, precision)
         prepare_snake(precision.of_codec)
     except CannotCompile as error:
-        _log.warning("COMPILE=1 has no effect: %s", error)
+        _log.warning("TTS_COMPILE=1 has no effect: %s", error)
         return PLAIN
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
     return Parts(FusedDecoder, FusedSnake)
