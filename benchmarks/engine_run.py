@@ -94,7 +94,7 @@ def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, 
 
 
 def uncompiled(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
-    """As `ours`, with COMPILE=0."""
+    """As `ours`, with TTS_COMPILE=0."""
     return ours(folder, precision, slots, frames, compiled=False)
 
 

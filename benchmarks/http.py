@@ -116,11 +116,11 @@ def serving(side: str, workers: int) -> Iterator[int]:
         }[side]
         env = {
             **os.environ,
-            "REDIS_URL": redis.url,
-            "STORAGE_URL": Path(folder).as_uri(),
-            "MAX_OPEN_JOBS": "100000000",
-            "MAX_OPEN_SEGMENTS": "100000000",
-            "MAX_OPEN_CHARS": "100000000000",
+            "TTS_REDIS_URL": redis.url,
+            "TTS_STORAGE_URL": Path(folder).as_uri(),
+            "TTS_MAX_OPEN_JOBS": "100000000",
+            "TTS_MAX_OPEN_SEGMENTS": "100000000",
+            "TTS_MAX_OPEN_CHARS": "100000000000",
             "PYTHONPATH": str(ROOT),
         }
         log = Path(folder) / "log"

@@ -45,11 +45,11 @@ class Service:
             )
             self._env = {
                 **os.environ,
-                "REDIS_URL": redis.url,
+                "TTS_REDIS_URL": redis.url,
                 "RESULTS": str(self._folder / "results"),
-                "STORAGE_URL": (self._folder / "results").as_uri(),
+                "TTS_STORAGE_URL": (self._folder / "results").as_uri(),
                 "STATS": str(self._stats),
-                "MAX_OPEN_JOBS": "1000000",
+                "TTS_MAX_OPEN_JOBS": "1000000",
                 "PYTHONPATH": str(ROOT),
             }
             self._start(started, "api", [*API[self._side], str(self._port)])

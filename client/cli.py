@@ -95,7 +95,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
-    model = os.environ.get("MODEL") or "0.6B-CustomVoice"
+    model = os.environ.get("TTS_MODEL") or os.environ.get("MODEL") or "0.6B-CustomVoice"
     parser.set_defaults(command=up, default_models=[model])
     parser.add_argument(
         "--model", action="append", dest="models", help=f"may be repeated (default: {model})"

@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.model.startswith("tiny"):
         # So small that handing its work to a second thread takes longer than doing it.
-        os.environ.setdefault("THREADS", "1")
+        os.environ.setdefault("TTS_THREADS", "1")
     with tempfile.TemporaryDirectory(prefix="narrate-demo-") as folder:
         stack = Stack([args.model], data=Path(folder), port=0, logs_to_files=True)
         try:

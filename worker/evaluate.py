@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
     parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
     parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
-    parser.add_argument("--compile", action="store_true", help="as a worker with COMPILE=1")
+    parser.add_argument("--compile", action="store_true", help="as a worker with TTS_COMPILE=1")
     args = parser.parse_args()
     if args.frames < 1:
         parser.error("--frames has to be at least 1")

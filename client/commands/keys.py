@@ -16,14 +16,15 @@ from client.local.data_folder import REDIS_URL_FILE, RESULTS_FOLDER, default_dat
 def run_server_command(module: str, argv: Sequence[str]) -> int:
     """Run `keys` or `models` of the server; returns its exit code.
 
-    They use the Redis of REDIS_URL, else that of the `narrate up` that runs on `--data`. No API
-    key is needed: access to Redis is access to everything.
+    They use the Redis of TTS_REDIS_URL, else that of the `narrate up` that runs on `--data`. No
+    API key is needed: access to Redis is access to everything.
     """
     rest, data = _without_data(f"narrate {module}", list(argv))
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
-    if not env.get("REDIS_URL") and not {"-h", "--help"} & set(rest):
-        env["REDIS_URL"] = _redis_of(data)
-        env["STORAGE_URL"] = (data / RESULTS_FOLDER).resolve().as_uri()
+    has_redis = env.get("TTS_REDIS_URL") or env.get("REDIS_URL")
+    if not has_redis and not {"-h", "--help"} & set(rest):
+        env["TTS_REDIS_URL"] = _redis_of(data)
+        env["TTS_STORAGE_URL"] = (data / RESULTS_FOLDER).resolve().as_uri()
     command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
 
@@ -41,5 +42,5 @@ def _redis_of(data: Path) -> str:
     except FileNotFoundError:
         raise NarrateError(
             f"nothing runs in {data}: start `narrate up` first, say where it keeps everything with "
-            "--data, or set REDIS_URL"
+            "--data, or set TTS_REDIS_URL"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import time
 from collections.abc import Sequence
@@ -57,6 +58,8 @@ def up(args: argparse.Namespace) -> int:
     Returns 0 after a signal, 1 if a process cannot start. Raises StartFailed before any process
     has started.
     """
+    if not args.models and not os.environ.get("TTS_MODEL") and os.environ.get("MODEL"):
+        terminal.note("MODEL is read for this version only: name it TTS_MODEL")
     stack = Stack(
         args.models or args.default_models,
         data=args.data,

@@ -128,8 +128,8 @@ class Stack:
         env = {
             **self._thread_settings(),
             **os.environ,
-            "REDIS_URL": self.redis.url,
-            "STORAGE_URL": (self.data / RESULTS_FOLDER).as_uri(),
+            "TTS_REDIS_URL": self.redis.url,
+            "TTS_STORAGE_URL": (self.data / RESULTS_FOLDER).as_uri(),
             # Else `python -m api` would import a folder `api` of the working directory.
             "PYTHONSAFEPATH": "1",
         }
@@ -142,11 +142,13 @@ class Stack:
         One worker keeps its default, all cores. A tiny model gets one thread: its steps are
         shorter than the synchronisation of two.
         """
+        if os.environ.get("THREADS"):
+            return {}  # The name of TTS_THREADS in the version before.
         if all(Path(model).name.startswith("tiny") for model in self.models):
-            return {"THREADS": "1"}
+            return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1
-        return {"THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
+        return {"TTS_THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
 
     def check(self) -> None:
         """Raise ChildExited if any process has ended."""

@@ -48,18 +48,18 @@ class Service:
         self._redis_env = fake_time(folder) if fakes_time else dict(os.environ)
         self.env = {
             **os.environ,
-            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "STORAGE_URL": self.results.as_uri(),
+            "TTS_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "TTS_STORAGE_URL": self.results.as_uri(),
             "FAULTS": str(self.faults),
-            "THREADS": "1",
-            "SLOTS": "4",
-            "DRAIN_S": str(DRAIN_S),
+            "TTS_THREADS": "1",
+            "TTS_SLOTS": "4",
+            "TTS_DRAIN_S": str(DRAIN_S),
             **settings,
         }
         self.keepers: list[RestartingProcess] = []
         self.tending = threading.Event()
         self._tender = threading.Thread(target=self._tend, daemon=True)
-        self.redis: Redis = connect(self.env["REDIS_URL"])
+        self.redis: Redis = connect(self.env["TTS_REDIS_URL"])
 
     def __enter__(self) -> Self:
         try:

@@ -87,7 +87,7 @@ def over(seconds: float) -> Callable[[], bool]:
 @pytest.mark.skipif(QUICK, reason="a soak is not quick: make soak")
 @pytest.mark.timeout(60 * MINUTES + 900)
 @pytest.mark.service(
-    workers=3, spared=1, appendfsync="always", MAX_ATTEMPTS="20", RESULT_TTL_S="60"
+    workers=3, spared=1, appendfsync="always", TTS_MAX_ATTEMPTS="20", TTS_RESULT_TTL_S="60"
 )
 def test_soak(trial: Trial) -> None:
     service = trial.service

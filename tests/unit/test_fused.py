@@ -248,5 +248,5 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
         assert compile_kernels(model, Precision.INT8) is PLAIN_KERNELS
-    assert "COMPILE=1 has no effect: there is no C++ compiler: install g++" in caplog.text
+    assert "TTS_COMPILE=1 has no effect: there is no C++ compiler: install g++" in caplog.text
     assert compile_kernels(model, Precision.INT8) == (FusedDecoder, FusedSnake)

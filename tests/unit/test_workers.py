@@ -231,7 +231,7 @@ def test_models_are_listed_and_forgotten_by_command(
 def test_the_command_says_what_is_wrong_with_a_setting(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", redis_server.url)
-    monkeypatch.setenv("MODEL_TTL_S", "0")
-    with pytest.raises(SystemExit, match="MODEL_TTL_S='0'"):
+    monkeypatch.setenv("TTS_REDIS_URL", redis_server.url)
+    monkeypatch.setenv("TTS_MODEL_TTL_S", "0")
+    with pytest.raises(SystemExit, match="TTS_MODEL_TTL_S='0'"):
         command.main(["list"])

@@ -67,7 +67,7 @@ def compile_kernels(model: Qwen3TTSModel, precision: Precision) -> Kernels:
             compile_decoder_kernels(config, precision)
         compile_snake(precision.of_codec)
     except CannotCompile as error:
-        _log.warning("COMPILE=1 has no effect: %s", error)
+        _log.warning("TTS_COMPILE=1 has no effect: %s", error)
         return PLAIN_KERNELS
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
     return Kernels(FusedDecoder, FusedSnake)

@@ -26,7 +26,7 @@ from client.local.stack import Stack
 
 COMMON = """
 import os, pathlib, signal, sys, time
-results = pathlib.Path(os.environ["STORAGE_URL"].removeprefix("file://"))
+results = pathlib.Path(os.environ["TTS_STORAGE_URL"].removeprefix("file://"))
 def leave(name):
     def on_sigterm(*_):
         with (results / "stopped").open("a") as file:
