@@ -15,7 +15,7 @@ from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.teacher import teach
 from worker.evaluate import evaluate, main
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")

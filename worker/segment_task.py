@@ -18,11 +18,11 @@ from shared.store.ledger import Ledger
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Speech, SynthesisRequest
-from worker.insist import insist
-from worker.joining import join_job
-from worker.lease import Heartbeat
-from worker.live import Live
+from worker.heartbeat import Heartbeat
+from worker.join import join_job
+from worker.live_publisher import LivePublisher
 from worker.requests import has_another_chance, request_of, with_another_seed
+from worker.retry import retry_while_held
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class SegmentTask:
         storage: Storage,
         engine: Engine,
         heartbeat: Heartbeat,
-        live: Live,
+        live: LivePublisher,
         at_once: int,
         is_stopping: Callable[[], bool],
     ) -> None:
@@ -77,7 +77,7 @@ class SegmentTask:
     def _attempt(self, claim: Claim, place: ExitStack) -> Claim | None:
         """One attempt, whatever happens; returns the claim on the join that follows, if any."""
         try:
-            with self._heartbeat.holding(claim) as lost:
+            with self._heartbeat.hold_lease(claim) as lost:
                 if claim.is_join:
                     return self._join(claim, lost)
                 return self._speak(claim, lost, place)
@@ -128,14 +128,14 @@ class SegmentTask:
         place.close()  # another may be spoken while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
         content = encode_wav(speech.samples)
-        insist(lambda: self._storage.put(key, content), lost)
-        join = insist(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
+        retry_while_held(lambda: self._storage.put(key, content), lost)
+        join = retry_while_held(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
         _log_speech(claim, speech)
         return join
 
     def _say(self, claim: Claim, lost: Event) -> Speech:
         """Speak a segment; one that does not find its end has a second chance, by another seed."""
-        asked = insist(lambda: request_of(claim, self._storage, lost), lost)
+        asked = retry_while_held(lambda: request_of(claim, self._storage, lost), lost)
         if claim.spec.live:
             return self._say_live(claim, asked)
         speech = self._engine.submit(asked).result()
@@ -160,9 +160,13 @@ class SegmentTask:
                 raise CancelledError
             return self._storage.get(key)
 
-        joined = insist(lambda: join_job(job, segments, claim.epoch, self._storage, read), lost)
+        joined = retry_while_held(
+            lambda: join_job(job, segments, claim.epoch, self._storage, read), lost
+        )
         result = SegmentResult(key=joined.key, samples=joined.samples)
-        insist(lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost)
+        retry_while_held(
+            lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost
+        )
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
         return None
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -16,14 +17,16 @@ from shared.jobs import Claim
 from shared.models import ModelCard
 from shared.store.ledger import Ledger
 from shared.store.workers import Roster
-from worker.watchdog import Watchdog
 
-BEAT_S = 1.0
+HEARTBEAT_INTERVAL_S = 1.0
+STALL_LIMIT_S = 15.0
+SLOW_LIMIT_S = 5.0  # far longer than a step takes
+STALLED_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """A thread that beats every `BEAT_S` seconds until it is stopped.
+    """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped.
 
     When `is_alive` says that the engine is gone, it ends the process as SIGTERM does; the watchdog
     ends one that is stuck, or whose every heartbeat fails.
@@ -50,7 +53,9 @@ class Heartbeat:
         self._hands_back = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
-        self.thread = BackgroundThread("heartbeat", self._loop, longest_pause_s=BEAT_S)
+        self.thread = BackgroundThread(
+            "heartbeat", self._loop, longest_pause_s=HEARTBEAT_INTERVAL_S
+        )
 
     def start(self) -> None:
         """Begin to beat."""
@@ -65,7 +70,7 @@ class Heartbeat:
         self._watchdog.consumed()
 
     @contextmanager
-    def holding(self, claim: Claim) -> Iterator[threading.Event]:
+    def hold_lease(self, claim: Claim) -> Iterator[threading.Event]:
         """Keep a claim's lease; the event is set when the claim is lost."""
         # By epoch: this process may take a segment again while a thread still has the old claim.
         key, lost = (claim.segment_id, claim.epoch), threading.Event()
@@ -79,7 +84,7 @@ class Heartbeat:
             with self._lock:
                 del self._held[key]
 
-    def hand_back(self) -> None:
+    def revoke_leases(self) -> None:
         """Tell every holder to let go, now and from now on."""
         with self._lock:
             self._hands_back = True
@@ -97,7 +102,7 @@ class Heartbeat:
             except Exception:
                 self._watchdog.failed()
                 raise
-            if stopping.wait(BEAT_S):
+            if stopping.wait(HEARTBEAT_INTERVAL_S):
                 break
         else:
             _log.critical("The engine is gone; this worker stops")
@@ -121,3 +126,64 @@ class Heartbeat:
             self._roster.sign_out(self._worker, self._card)
         except Unavailable as error:
             _log.warning("Could not sign out: %s", error)
+
+
+class Watchdog:
+    """Looks at the engine and at what is consumed; `check` is called at each heartbeat.
+
+    `stalled_s` tells for how long the engine has been at one thing; `messages`, how many wait in
+    the worker's queue.
+    """
+
+    def __init__(self, *, stalled_s: Callable[[], float], messages: Callable[[], int]) -> None:
+        self._stalled_s = stalled_s
+        self._messages = messages
+        self._passed_over_since_s: float | None = None
+        self._failing_since_s: float | None = None
+
+    def check(self, *, is_idle: bool) -> None:
+        """End the process if the engine or, in an idle worker, the consumer has stalled."""
+        if self._stalled_s() > STALL_LIMIT_S:
+            self._exit("The engine has not moved")
+        if not is_idle:
+            self.consumed()
+        elif self._passed_over_s() > STALL_LIMIT_S:
+            self._exit("Nothing was consumed, though something waits,")
+
+    @property
+    def engine_moves(self) -> bool:
+        """Whether what this worker holds is getting on; else its leases are to run out."""
+        return self._stalled_s() < SLOW_LIMIT_S
+
+    def failed(self) -> None:
+        """Note that a heartbeat failed; end the process if they have all done so for too long.
+
+        Its leases run out meanwhile, and what it claims more is lost to it, too.
+        """
+        now_s = time.monotonic()
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+        if now_s - self._failing_since_s > STALL_LIMIT_S:
+            self._exit("Every heartbeat has failed")
+
+    def beaten(self) -> None:
+        """Note that a heartbeat kept its leases, or that Redis was away, which is no failure."""
+        self._failing_since_s = None
+
+    def consumed(self) -> None:
+        """Note that a message was taken, or that none could be."""
+        self._passed_over_since_s = None
+
+    def _passed_over_s(self) -> float:
+        now_s = time.monotonic()
+        if not self._messages():
+            self.consumed()
+            return 0.0
+        if self._passed_over_since_s is None:
+            self._passed_over_since_s = now_s
+        return now_s - self._passed_over_since_s
+
+    def _exit(self, reason: str) -> None:
+        _log.critical("%s for %g s: this worker exits", reason, STALL_LIMIT_S)
+        logging.shutdown()
+        os._exit(STALLED_EXIT_CODE)
