@@ -1,4 +1,4 @@
-"""The worker's heartbeat: it keeps the leases, says that the worker lives, and reconciles."""
+"""The worker's heartbeat, which renews leases, signs the worker in and reconciles; its watchdog."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 class Heartbeat:
     """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped.
 
-    When `is_alive` says that the engine is gone, it ends the process as SIGTERM does; the watchdog
-    ends one that is stuck, or whose every heartbeat fails.
+    Once `is_alive` is false, since the engine has ended, it ends the process as SIGTERM does; the
+    watchdog ends one that is stuck, or whose every heartbeat fails.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Heartbeat:
         self._announcer = announcer
         self._is_alive = is_alive
         self._watchdog = watchdog
-        self._hands_back = False
+        self._revokes_all = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
         self.thread = BackgroundThread(
@@ -65,31 +65,34 @@ class Heartbeat:
         """Sign out and stop."""
         self.thread.stop()
 
-    def consumed(self) -> None:
+    def note_message(self) -> None:
         """Note that a message was taken."""
-        self._watchdog.consumed()
+        self._watchdog.reset_idle_clock()
 
     @contextmanager
     def hold_lease(self, claim: Claim) -> Iterator[threading.Event]:
-        """Keep a claim's lease; the event is set when the claim is lost."""
+        """Renew a claim's lease; the event is set when the claim is revoked.
+
+        That is when the lease is lost, the job is cancelled, or `revoke_leases` is called.
+        """
         # By epoch: this process may take a segment again while a thread still has the old claim.
-        key, lost = (claim.segment_id, claim.epoch), threading.Event()
+        key, revoked = (claim.segment_id, claim.epoch), threading.Event()
         with self._lock:
-            self._held[key] = claim, lost
-            if self._hands_back:
-                lost.set()
+            self._held[key] = claim, revoked
+            if self._revokes_all:
+                revoked.set()
         try:
-            yield lost
+            yield revoked
         finally:
             with self._lock:
                 del self._held[key]
 
     def revoke_leases(self) -> None:
-        """Tell every holder to let go, now and from now on."""
+        """Revoke every claim that is held, and every one that will be."""
         with self._lock:
-            self._hands_back = True
-            for _claim, lost in self._held.values():
-                lost.set()
+            self._revokes_all = True
+            for _claim, revoked in self._held.values():
+                revoked.set()
 
     def _loop(self, stopping: threading.Event) -> None:
         while self._is_alive():
@@ -97,10 +100,10 @@ class Heartbeat:
                 self._beat()
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
-                self._watchdog.consumed()
-                self._watchdog.beaten()
+                self._watchdog.reset_idle_clock()
+                self._watchdog.note_beat()
             except Exception:
-                self._watchdog.failed()
+                self._watchdog.note_failure()
                 raise
             if stopping.wait(HEARTBEAT_INTERVAL_S):
                 break
@@ -114,10 +117,10 @@ class Heartbeat:
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)
-        if self._watchdog.engine_moves:
-            for claim in self._ledger.renew(claim for claim, _lost in held.values()):
+        if self._watchdog.is_engine_moving:
+            for claim in self._ledger.renew(claim for claim, _revoked in held.values()):
                 held[claim.segment_id, claim.epoch][1].set()
-        self._watchdog.beaten()  # even if others' work is not put right
+        self._watchdog.note_beat()  # even if reconciling fails
         for model, missing in self._ledger.reconcile():
             self._announcer.announce(model, missing)
 
@@ -129,16 +132,16 @@ class Heartbeat:
 
 
 class Watchdog:
-    """Looks at the engine and at what is consumed; `check` is called at each heartbeat.
+    """Ends a process that has stopped working, so that its supervisor starts another.
 
-    `stalled_s` tells for how long the engine has been at one thing; `messages`, how many wait in
-    the worker's queue.
+    `check` is called at each heartbeat. `stalled_s` returns the age of the engine's present step,
+    `messages` the number of messages in the worker's queue.
     """
 
     def __init__(self, *, stalled_s: Callable[[], float], messages: Callable[[], int]) -> None:
         self._stalled_s = stalled_s
         self._messages = messages
-        self._passed_over_since_s: float | None = None
+        self._idle_since_s: float | None = None
         self._failing_since_s: float | None = None
 
     def check(self, *, is_idle: bool) -> None:
@@ -146,19 +149,19 @@ class Watchdog:
         if self._stalled_s() > STALL_LIMIT_S:
             self._exit("The engine has not moved")
         if not is_idle:
-            self.consumed()
-        elif self._passed_over_s() > STALL_LIMIT_S:
+            self.reset_idle_clock()
+        elif self._idle_s() > STALL_LIMIT_S:
             self._exit("Nothing was consumed, though something waits,")
 
     @property
-    def engine_moves(self) -> bool:
-        """Whether what this worker holds is getting on; else its leases are to run out."""
+    def is_engine_moving(self) -> bool:
+        """True if the engine makes progress; if not, the worker's leases are to run out."""
         return self._stalled_s() < SLOW_LIMIT_S
 
-    def failed(self) -> None:
-        """Note that a heartbeat failed; end the process if they have all done so for too long.
+    def note_failure(self) -> None:
+        """Note a failed heartbeat; end the process if all have failed for `STALL_LIMIT_S`.
 
-        Its leases run out meanwhile, and what it claims more is lost to it, too.
+        Meanwhile its leases run out, those of new claims included.
         """
         now_s = time.monotonic()
         if self._failing_since_s is None:
@@ -166,22 +169,22 @@ class Watchdog:
         if now_s - self._failing_since_s > STALL_LIMIT_S:
             self._exit("Every heartbeat has failed")
 
-    def beaten(self) -> None:
+    def note_beat(self) -> None:
         """Note that a heartbeat kept its leases, or that Redis was away, which is no failure."""
         self._failing_since_s = None
 
-    def consumed(self) -> None:
-        """Note that a message was taken, or that none could be."""
-        self._passed_over_since_s = None
+    def reset_idle_clock(self) -> None:
+        """Note that a message was taken, that none waits, or that Redis was away."""
+        self._idle_since_s = None
 
-    def _passed_over_s(self) -> float:
+    def _idle_s(self) -> float:
         now_s = time.monotonic()
         if not self._messages():
-            self.consumed()
+            self.reset_idle_clock()
             return 0.0
-        if self._passed_over_since_s is None:
-            self._passed_over_since_s = now_s
-        return now_s - self._passed_over_since_s
+        if self._idle_since_s is None:
+            self._idle_since_s = now_s
+        return now_s - self._idle_since_s
 
     def _exit(self, reason: str) -> None:
         _log.critical("%s for %g s: this worker exits", reason, STALL_LIMIT_S)

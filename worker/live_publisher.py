@@ -6,7 +6,6 @@ import logging
 import threading
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import partial
 from queue import Full, Queue
 from typing import NamedTuple
 
@@ -60,7 +59,7 @@ class LivePublisher:
     def _loop(self, _stopping: threading.Event) -> None:
         with suppress(CancelledError):
             while (due := self._due.get()) is not None:
-                retry_while_held(partial(self._publish, due), self._given_up)
+                retry_while_held(self._given_up, self._publish, due)
 
     def _publish(self, due: _Due) -> None:
         key = stream_key(due.claim.segment_id)

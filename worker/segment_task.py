@@ -1,37 +1,62 @@
-"""From a Celery message to a committed result: translation between ledger and engine, no more."""
+"""The task of a Celery message: a claimed segment is synthesised, stored and committed."""
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
-from threading import Event, Semaphore
+from threading import Semaphore
+
+import soundfile
 
 from shared.audio import encode_wav
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
-from shared.jobs import Claim, SegmentResult
+from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.ledger import Ledger
+from shared.text import frame_bound
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Speech, SynthesisRequest
+from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
 from worker.heartbeat import Heartbeat
 from worker.join import join_job
 from worker.live_publisher import LivePublisher
-from worker.requests import has_another_chance, request_of, with_another_seed
-from worker.retry import retry_while_held
+from worker.retry import HeldClaim
 
 _log = logging.getLogger(__name__)
 
 
-class SegmentTask:
-    """What a worker does when a message says that something waits for `model`.
+class Permit:
+    """One of a semaphore's permits, taken at `with` and given back once: early, or at its end."""
 
-    The ledger says what is next: a message that is repeated, late or lost costs only a look at it.
-    No more than `at_once` segments are claimed and not yet spoken, and none once `is_stopping`.
+    def __init__(self, permits: Semaphore) -> None:
+        self._permits = permits
+        self._is_taken = False
+
+    def __enter__(self) -> Permit:
+        self._is_taken = self._permits.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the permit back, unless that was done."""
+        if self._is_taken:
+            self._is_taken = False
+            self._permits.release()
+
+
+class SegmentTask:
+    """The work that a message for `model` starts: the next segment, and the join after the last.
+
+    The ledger decides which segment is next: a message that is repeated, late or lost costs one
+    claim that finds nothing. At most `at_once` segments are claimed and not yet synthesised, and
+    none is claimed once `is_stopping`.
     """
 
     def __init__(
@@ -52,18 +77,17 @@ class SegmentTask:
         self._engine = engine
         self._heartbeat = heartbeat
         self._live = live
-        self._places = Semaphore(at_once)
+        self._permits = Semaphore(at_once)
         self._is_stopping = is_stopping
 
     def __call__(self) -> None:
         """Do the next segment, and the join if it was the job's last."""
-        self._heartbeat.consumed()
-        with ExitStack() as place:
-            # As late as can be: what is claimed is next, whatever else comes in the meantime.
-            place.enter_context(self._places)
+        self._heartbeat.note_message()
+        # The claim comes after the permit, so that what was queued during the wait competes for it.
+        with Permit(self._permits) as permit:
             claim = self._claim()
             while claim is not None:
-                claim = self._attempt(claim, place)
+                claim = self._attempt(claim, permit)
 
     def _claim(self) -> Claim | None:
         if self._is_stopping():
@@ -74,23 +98,27 @@ class SegmentTask:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
 
-    def _attempt(self, claim: Claim, place: ExitStack) -> Claim | None:
-        """One attempt, whatever happens; returns the claim on the join that follows, if any."""
+    def _attempt(self, claim: Claim, permit: Permit) -> Claim | None:
+        """Make one attempt and settle its outcome; returns the claim on the join if that is next.
+
+        Never raises: the worker must outlive any segment.
+        """
         try:
-            with self._heartbeat.hold_lease(claim) as lost:
-                if claim.is_join:
-                    return self._join(claim, lost)
-                return self._speak(claim, lost, place)
+            with self._heartbeat.hold_lease(claim) as revoked:
+                held = HeldClaim(claim, revoked, ledger=self._ledger, storage=self._storage)
+                if not claim.is_join:
+                    return self._run_segment(held, permit)
+                self._join(held)
         except StaleClaim:
             _log_dropped(claim)
         except CancelledError:
-            # Of what is lost already, the ledger takes nothing back.
+            # If the lease is lost already, the ledger refuses the release.
             self._release(claim, "the worker lets go of it")
         except (StepFailed, ObjectNotFound) as error:
-            # Perhaps a neighbour's fault, or a storage that is not itself: another may do better.
-            self._leave(claim, error)
+            # The cause may be another request of the batch, or this worker's storage.
+            self._abandon_attempt(claim, error)
         except StorageRefused as error:
-            self._refused(claim, error)
+            self._settle_refusal(claim, error)
         except (Unavailable, QueueFull, Closed) as error:
             self._release(claim, error)
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
@@ -99,16 +127,16 @@ class SegmentTask:
                 self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
 
-    def _refused(self, claim: Claim, error: StorageRefused) -> None:
-        """Leave it to another attempt, perhaps of a worker that is set up well; fail the last."""
+    def _settle_refusal(self, claim: Claim, error: StorageRefused) -> None:
+        """Abandon the attempt, since another worker's storage may be set up; fail the last one."""
         if claim.attempt < self._ledger.max_attempts:
-            return self._leave(claim, error)
+            return self._abandon_attempt(claim, error)
         _log.error("Segment %s failed: %s", claim.segment_id, error)
         with suppress(StaleClaim, Unavailable):
             self._ledger.fail(claim, error.code, error.message)
 
-    def _leave(self, claim: Claim, reason: Exception) -> None:
-        """Let the lease run out: the attempt counts, and the next one is not at once."""
+    def _abandon_attempt(self, claim: Claim, reason: Exception) -> None:
+        """Let the lease run out: the attempt counts, and the next one begins only then."""
         _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
         try:
             self._ledger.note(claim, f"{type(reason).__name__}: {reason}")
@@ -118,57 +146,97 @@ class SegmentTask:
             _log.warning("The reason of %s is not kept: Redis is away", claim.segment_id)
 
     def _release(self, claim: Claim, reason: object) -> None:
+        """Give the claim back at once; the attempt does not count."""
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
-        # If the ledger is what is away, the lease runs out and the segment is found.
+        # Without Redis, the lease runs out and the segment is found by `reconcile`.
         with suppress(StaleClaim, Unavailable):
             self._ledger.release(claim)
 
-    def _speak(self, claim: Claim, lost: Event, place: ExitStack) -> Claim | None:
-        speech = self._say(claim, lost)
-        place.close()  # another may be spoken while this one is stored
+    def _run_segment(self, held: HeldClaim, permit: Permit) -> Claim | None:
+        """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
+        claim = held.claim
+        speech = self._synthesise(held)
+        permit.release()  # another segment is synthesised while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
-        content = encode_wav(speech.samples)
-        retry_while_held(lambda: self._storage.put(key, content), lost)
-        join = retry_while_held(lambda: self._ledger.commit(claim, _result(key, speech)), lost)
+        held.put(key, encode_wav(speech.samples))
+        join = held.commit(_result(key, speech))
         _log_speech(claim, speech)
         return join
 
-    def _say(self, claim: Claim, lost: Event) -> Speech:
-        """Speak a segment; one that does not find its end has a second chance, by another seed."""
-        asked = retry_while_held(lambda: request_of(claim, self._storage, lost), lost)
+    def _synthesise(self, held: HeldClaim) -> Speech:
+        """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
+        claim, request = held.claim, _request(held)
         if claim.spec.live:
-            return self._say_live(claim, asked)
-        speech = self._engine.submit(asked).result()
-        if speech.finish_reason == "length" and has_another_chance(claim.spec):
+            return self._synthesise_live(claim, request)
+        speech = self._engine.submit(request).result()
+        if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
-            speech = self._engine.submit(with_another_seed(asked)).result()
+            speech = self._engine.submit(_with_next_seed(request)).result()
         return speech
 
-    def _say_live(self, claim: Claim, asked: SynthesisRequest) -> Speech:
-        """Speak to a listener: what was heard cannot be taken back, so no other seed follows."""
-        heard = self._live.begin(claim)
-        speech = self._engine.submit(replace(asked, on_frames=heard.add)).result()
-        heard.end()
+    def _synthesise_live(self, claim: Claim, request: SynthesisRequest) -> Speech:
+        """Synthesise for a listener, with one seed: published audio cannot be taken back."""
+        publication = self._live.begin(claim)
+        speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+        publication.end()
         return speech
 
-    def _join(self, claim: Claim, lost: Event) -> Claim | None:
-        job = self._ledger.job(claim.job_id)
+    def _join(self, held: HeldClaim) -> None:
+        """Join a job's segments and commit its audio."""
+        job = self._ledger.job(held.claim.job_id)
         segments = list(self._ledger.spoken(job))
 
         def read(key: str) -> bytes:
-            if lost.is_set():
-                raise CancelledError
+            held.require()
             return self._storage.get(key)
 
-        joined = retry_while_held(
-            lambda: join_job(job, segments, claim.epoch, self._storage, read), lost
-        )
+        joined = held.retry(join_job, job, segments, held.claim.epoch, self._storage, read)
         result = SegmentResult(key=joined.key, samples=joined.samples)
-        retry_while_held(
-            lambda: self._ledger.commit(claim, result, size_bytes=joined.size_bytes), lost
-        )
+        held.commit(result, size_bytes=joined.size_bytes)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
-        return None
+
+
+def _request(held: HeldClaim) -> SynthesisRequest:
+    """The engine's request of a segment, bounded by the frames that its text can take."""
+    claim, spec, sampling = held.claim, held.claim.spec, held.claim.spec.sampling
+    tokens = sampling.max_new_tokens
+    return SynthesisRequest(
+        task=Task(spec.task),
+        text=claim.text,
+        # qwen-tts makes one frame less than it makes tokens.
+        max_frames=tokens - 1 if tokens else frame_bound(claim.text),
+        language=spec.language,
+        speaker=spec.voice,
+        instruct=spec.instructions,
+        reference=_decode(spec.reference, held.get(spec.reference.key)) if spec.reference else None,
+        sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
+        cancelled=held.revoked,
+    )
+
+
+def _decode(stored: StoredReference, content: bytes) -> Reference:
+    """The reference of a clone, mixed down to one channel."""
+    samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    key = f"{stored.digest}:{stored.text!r}"
+    return Reference(key, samples.mean(axis=1), rate, stored.text, stored.voice)
+
+
+def _can_retry_seed(spec: SpeechSpec) -> bool:
+    """True if another seed can end a speech that reached its bound.
+
+    Only if sampling is random and the bound is our default, not the client's.
+    """
+    sampling = spec.sampling
+    is_greedy = sampling.do_sample is False and sampling.subtalker_dosample is False
+    return sampling.max_new_tokens is None and not is_greedy
+
+
+def _with_next_seed(request: SynthesisRequest) -> SynthesisRequest:
+    """A copy with the next seed, so that a repeated job sounds equal; without a seed unchanged."""
+    seed = request.sampling.seed
+    if seed is None:
+        return request
+    return replace(request, sampling=replace(request.sampling, seed=(seed + 1) % 2**32))
 
 
 def _result(key: str, speech: Speech) -> SegmentResult:

@@ -67,8 +67,8 @@ dog = heartbeat.Watchdog(stalled_s=lambda: 0, messages=lambda: 0)
 until = time.monotonic() + 1
 while time.monotonic() < until:
     if {beats}:
-        dog.beaten()
-    dog.failed()
+        dog.note_beat()
+    dog.note_failure()
     time.sleep(0.02)
 """
 
@@ -112,19 +112,19 @@ def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: st
 
 def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
-    lost, calls = threading.Event(), []
+    revoked, calls = threading.Event(), []
 
     def away() -> None:
         calls.append(time.monotonic())
         if len(calls) == 4:
-            lost.set()
+            revoked.set()
         raise Unavailable("not now")
 
     with pytest.raises(CancelledError):
-        retry_while_held(away, lost)
+        retry_while_held(revoked, away)
     assert len(calls) == 4
     assert calls[3] - calls[2] > calls[1] - calls[0]
-    assert retry_while_held(lambda: 5, threading.Event()) == 5
+    assert retry_while_held(threading.Event(), lambda: 5) == 5
 
 
 def finish(ledger: Ledger, storage: Storage, spec: SpeechSpec, job_id: str) -> None:
