@@ -129,7 +129,7 @@ def join(kind: str) -> dict[str, float]:
     from shared.formats import Format
     from shared.jobs import SAMPLE_RATE, SpokenSegment
     from shared.storage import Storage
-    from worker import audio
+    from worker.join import join_segments
 
     rng, count = np.random.default_rng(0), HOURS * 3_600 // SEGMENT_S
     with TemporaryDirectory() as name:
@@ -152,7 +152,7 @@ def join(kind: str) -> dict[str, float]:
         ]
         path = Path(name) / f"book.{kind}"
         began_s = time.perf_counter()
-        samples = audio.join(segments, storage.get, path, Format(kind))
+        samples = join_segments(segments, storage.get, path, Format(kind))
         storage.put("book", path)
         took_s = time.perf_counter() - began_s
     assert samples == count * (SEGMENT_S * SAMPLE_RATE + 4_800)

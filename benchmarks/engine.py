@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.checkpoints import make_checkpoint
-from worker.models import cache_folder
+from worker.model.catalogue import cache_folder
 
 ONE = ["-m", "benchmarks.engine_run"]
 SLOTS = (1, 4, 8, 16, 32)

@@ -16,14 +16,14 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.steps import Steps
-from worker.cpu import give_memory_back, set_up_cpu
 from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisRequest, Task
 from worker.engine.threads import run_in_temporary_thread
-from worker.loading import load_model
+from worker.model.cpu import give_memory_back, set_up_cpu
+from worker.model.loading import load_model
 
 # As many tokens of the checkpoint's byte-level tokenizer as the released one makes of 5 seconds.
 TEXT = "The lamp is lit."

@@ -42,14 +42,14 @@ def take_notes(path: Path) -> None:
 
 def serve_ours() -> None:
     """Our worker, with speech that costs nothing."""
-    import worker.main
+    import worker.app
     from benchmarks.queue_speech import CARD, NoEngine
     from shared import logs
     from shared.settings import Settings
 
     logs.configure("info")
-    worker.main.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
-    worker.main.serve(Settings.load())
+    worker.app.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
+    worker.app.serve(Settings.load())
 
 
 def serve_plain() -> None:

@@ -32,7 +32,7 @@ def main() -> None:
         limits = StorageLimits.of_worker(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
         # Only now: importing torch takes seconds, which --help and a wrong option should not.
-        from worker.main import serve
+        from worker.app import serve
 
         code = serve(settings)
     except QueueError as error:

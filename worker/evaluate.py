@@ -19,7 +19,6 @@ import torch
 from shared.errors import QueueError
 from shared.jobs import Task as JobTask
 from shared.models import ModelCard
-from worker import models
 from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
@@ -27,7 +26,8 @@ from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
 from worker.engine.teacher_forcing import ForcedRun, force
-from worker.loading import load_model
+from worker.model import catalogue as models
+from worker.model.loading import load_model
 
 TEXTS = (
     "The lamp was lit, and nobody spoke for quite a while.",

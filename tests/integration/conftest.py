@@ -10,9 +10,9 @@ from running import cache_folder, stack
 
 from client import Narrator
 from client.local.stack import Stack
-from worker import models
 from worker.engine.qwen import Qwen3TTSModel
-from worker.loading import load_model
+from worker.model import catalogue as models
+from worker.model.loading import load_model
 
 __all__ = ["cache_folder", "stack"]  # fixtures
 

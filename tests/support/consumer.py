@@ -5,8 +5,8 @@ import sys
 
 from shared import logs
 from shared.queue import SYNTHESISE, make_app
-from worker.drain import Drain
-from worker.main import consume
+from worker.app import consume
+from worker.shutdown import GracefulShutdown
 
 logs.configure("info")
 app = make_app(os.environ["TTS_REDIS_URL"])
@@ -19,7 +19,7 @@ def synthesise() -> None:
 
 
 if __name__ == "__main__":
-    drain = Drain(5.0, lambda: None)
-    code = consume(app, "tts.m", drain, threads=2)
-    drain.end()
+    shutdown = GracefulShutdown(5.0, lambda: None)
+    code = consume(app, "tts.m", shutdown, threads=2)
+    shutdown.end()
     sys.exit(code)

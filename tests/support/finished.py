@@ -9,7 +9,7 @@ from shared.jobs import SegmentResult
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.ledger import Ledger
-from worker.joining import join_job
+from worker.join import join_job
 
 
 def finish(job_id: str, redis: Redis, settings: Settings) -> None:

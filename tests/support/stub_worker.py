@@ -17,10 +17,9 @@ from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from worker.engine.engine import Engine
-from worker.lease import Heartbeat
-from worker.live import Live
-from worker.tasks import SegmentTask
-from worker.watchdog import Watchdog
+from worker.heartbeat import Heartbeat, Watchdog
+from worker.live_publisher import LivePublisher
+from worker.segment_task import SegmentTask
 
 LOOK_S = 0.02
 
@@ -49,7 +48,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
-    live = Live(redis)
+    live = LivePublisher(redis)
     task = SegmentTask(
         card.id,
         ledger=ledger,

@@ -25,10 +25,9 @@ from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from worker.engine.engine import Engine
-from worker.lease import Heartbeat
-from worker.live import Live
-from worker.tasks import SegmentTask
-from worker.watchdog import Watchdog
+from worker.heartbeat import Heartbeat, Watchdog
+from worker.live_publisher import LivePublisher
+from worker.segment_task import SegmentTask
 
 
 @pytest.fixture(scope="session")
@@ -115,8 +114,8 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
-def live(redis: Redis) -> Iterator[Live]:
-    live = Live(redis)
+def live(redis: Redis) -> Iterator[LivePublisher]:
+    live = LivePublisher(redis)
     yield live
     live.close()
 
@@ -129,7 +128,7 @@ def task(
     storage: Storage,
     engine: Engine,
     card: ModelCard,
-    live: Live,
+    live: LivePublisher,
     stopping: threading.Event,
 ) -> SegmentTask:
     announcer = Announcer(make_app(redis_server.url))

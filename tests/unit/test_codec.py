@@ -16,7 +16,7 @@ from worker.engine.codec.codec import CHUNK, Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 FRAME = 1_920

@@ -14,7 +14,7 @@ from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 HUM = (0.3 * np.sin(np.arange(40_000) * 0.05)).astype(np.float32)

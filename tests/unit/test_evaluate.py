@@ -17,7 +17,7 @@ from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.engine.teacher_forcing import force
 from worker.evaluate import evaluate, main
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 COMPILER = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")

@@ -185,9 +185,9 @@ def test_a_worker_that_is_told_to_stop_has_done_well(
 # Its own start, without torch.
 LOADS_FOR_A_MINUTE = """
 import sys, time, types
-main = types.ModuleType("worker.main")
+main = types.ModuleType("worker.app")
 main.serve = lambda settings: print("loads", flush=True) or time.sleep(60)
-sys.modules["worker.main"] = main
+sys.modules["worker.app"] = main
 from worker.__main__ import main
 main()
 """

@@ -27,7 +27,7 @@ from worker.engine.nn.block import RMSNorm
 from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 HEAD, HEADS, GROUPS = 16, 4, 2

@@ -29,8 +29,7 @@ from shared.jobs import (
 from shared.storage import Storage
 from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
-from worker import audio
-from worker.joining import join_job
+from worker.join import join_job, join_segments, timeline
 
 Pcm = np.ndarray
 
@@ -62,7 +61,7 @@ def join(
         for index, (part, pause) in enumerate(zip(parts, pauses, strict=True))
     ]
     wavs = {str(index): encode_wav(part) for index, part in enumerate(parts)}
-    return audio.join(segments, wavs.__getitem__, path, kind)
+    return join_segments(segments, wavs.__getitem__, path, kind)
 
 
 def heard(path: Path) -> Pcm:
@@ -150,7 +149,7 @@ def test_a_disk_that_is_full_is_waited_for(kind: Format) -> None:
 def test_the_timeline_is_that_of_the_joined_file() -> None:
     segments = [segment(0, 24_000, 0.5), segment(1, 12_000, 1.0), segment(2, 6_000, truncated=True)]
     outline = Outline(chapters=(ChapterStart("One", 1), ChapterStart("Two", 2)))
-    told = audio.timeline(segments, outline)
+    told = timeline(segments, outline)
     assert [(each.start_s, each.end_s) for each in told.segments] == [(0, 1), (1.5, 2), (3, 3.25)]
     assert [each.chapter for each in told.segments] == [None, 0, 1]
     assert [each.truncated for each in told.segments] == [False, False, True]
@@ -159,7 +158,7 @@ def test_the_timeline_is_that_of_the_joined_file() -> None:
         ("Two", 3, 3.25),
     ]
     assert told.duration_s == 3.25
-    assert audio.timeline(segments, Outline()).chapters == ()
+    assert timeline(segments, Outline()).chapters == ()
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from shared.storage_paths import segments_folder
 from shared.store.connection import connect_listeners
 from shared.store.ledger import Ledger
 from shared.store.live_audio import LiveChunk, stream_key
-from worker.joining import join_job
+from worker.join import join_job
 
 PAUSES = (0.01, 0.0, 0.3)
 Hear = Callable[[], "Future[Pcm]"]

@@ -14,15 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from worker import cpu
-from worker.errors import ModelUnavailable
-from worker.loading import load_model
+from worker.model import cpu
+from worker.model.loading import ModelUnavailable, load_model
 
 TinyCheckpoint = Callable[[str], Path]
 
 SPEAK = """
 import sys
-from worker.loading import load_model
+from worker.model.loading import load_model
 model = load_model(sys.argv[1], threads=1)
 model.generate_custom_voice("Hi.", speaker="ryan", max_new_tokens=10)
 model.generate_custom_voice("Hi.", speaker="ryan", max_new_tokens=10, do_sample=False)
@@ -41,7 +40,7 @@ def test_loads_for_inference_only(
     tiny_checkpoint: TinyCheckpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tiny_checkpoint("base")
-    with caplog.at_level(logging.INFO, "worker.loading"):
+    with caplog.at_level(logging.INFO, "worker.model.loading"):
         model = load_model(str(folder), threads=1)
     for module in (model.model, model.model.speech_tokenizer.model):
         assert not module.training
@@ -142,8 +141,8 @@ def test_weights_of_another_size_are_refused(copy: Path) -> None:
 
 def test_a_download_without_network_fails_soon_and_says_what_to_do(tmp_path: Path) -> None:
     code = (
-        "from worker.loading import find_checkpoint\n"
-        "from worker.errors import ModelUnavailable\n"
+        "from worker.model.loading import find_checkpoint\n"
+        "from worker.model.loading import ModelUnavailable\n"
         "try:\n    find_checkpoint('Qwen/Qwen3-TTS-12Hz-0.6B-Base')\n"
         "except ModelUnavailable as error:\n    print(error)\n"
     )

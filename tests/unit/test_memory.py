@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.cpu import give_memory_back
 from worker.engine import clone_prompts
 from worker.engine.build import build_engine
 from worker.engine.codec import codec
 from worker.engine.precision import Precision
 from worker.engine.request import Reference, SynthesisRequest, Task
-from worker.loading import load_model
+from worker.model.cpu import give_memory_back
+from worker.model.loading import load_model
 
 
 def resident_mb() -> float:

@@ -24,7 +24,7 @@ from shared.store.api_keys import Keys
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
-from worker.expiry import Expiry
+from worker.cleaner import Cleaner
 
 DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
 
@@ -52,7 +52,7 @@ def test_every_part_works_with_the_account(
         assert api.delete(f"/v1/jobs/{job}").is_success
     with connect(url) as own:
         ledger = Ledger(own, lease_s=10, max_attempts=3)
-        Expiry(ledger=ledger, voices=Voices(own), storage=storage, ttl_s=1).sweep()
+        Cleaner(ledger=ledger, voices=Voices(own), storage=storage, ttl_s=1).sweep()
         Keys(own).create("phone")
         assert own.info("memory")
     consume_one(url)
@@ -62,7 +62,7 @@ def test_every_part_works_with_the_account(
 
 def consume_one(url: str) -> None:
     app = make_app(url)
-    with app.connection_for_read(transport="worker.transport:Transport") as connection:
+    with app.connection_for_read(transport="worker.celery_transport:Transport") as connection:
         queue = connection.SimpleQueue("tts.m")
         queue.put("x")
         queue.get(timeout=5).reject(requeue=True)

@@ -241,6 +241,6 @@ def test_listeners_follow_the_primary_that_a_name_leads_to(tmp_path: Path) -> No
 def test_every_error_of_redis_is_a_lost_connection() -> None:
     """Those that no server here can be brought to answer with, such as CLUSTERDOWN and TRYAGAIN."""
     app = make_app("redis://127.0.0.1:1/0")
-    for transport in (None, "worker.transport:Transport"):
+    for transport in (None, "worker.celery_transport:Transport"):
         with app.connection_for_read(transport=transport) as connection:
             assert issubclass(RedisError, connection.connection_errors)

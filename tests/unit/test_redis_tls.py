@@ -50,7 +50,7 @@ def by_publisher(url: str) -> None:
 
 def by_consumer(url: str) -> None:
     app = make_app(url)
-    with app.connection_for_read(transport="worker.transport:Transport") as connection:
+    with app.connection_for_read(transport="worker.celery_transport:Transport") as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
         queue = connection.SimpleQueue("tts.n")
         queue.put("x")

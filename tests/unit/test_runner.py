@@ -23,7 +23,7 @@ from worker.engine.nn.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
-from worker.loading import load_model
+from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 GREEDY = {"do_sample": False, "subtalker_dosample": False}

@@ -32,7 +32,7 @@ from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store.ledger import Ledger
 from shared.store.workers import ServedModel
-from worker.tasks import SegmentTask
+from worker.segment_task import SegmentTask
 
 pytestmark = pytest.mark.usefixtures("api")  # its workers, too
 

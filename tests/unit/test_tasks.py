@@ -20,10 +20,10 @@ from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage
 from shared.store.ledger import Ledger
 from shared.store.live_audio import KEPT_S, LiveChunk, stream_key
-from worker import insist, live
+from worker import live_publisher, retry
 from worker.engine.engine import Engine
-from worker.live import MOST_WAITING, Live
-from worker.tasks import SegmentTask
+from worker.live_publisher import MAX_QUEUED_CHUNKS, LivePublisher
+from worker.segment_task import SegmentTask
 
 
 def test_segments_become_one_file_in_order(
@@ -105,7 +105,7 @@ def test_at_the_end_what_is_not_done_is_handed_back(
     holder = threading.Thread(target=task)
     holder.start()
     wait_until(lambda: runner.rows)
-    task._heartbeat.hand_back()
+    task._heartbeat.revoke_leases()
     runner.go.set()
     holder.join(10)
     again = ledger.claim(spec.model)
@@ -304,14 +304,14 @@ def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(live, "GOODBYE_S", 0.1)
+    monkeypatch.setattr(live_publisher, "CLOSE_TIMEOUT_S", 0.1)
     nowhere = Redis(port=1)
     ledger.admit("j", spec, plain(["abc"]))
     claim = ledger.claim(spec.model)
     assert claim is not None
-    away = Live(nowhere)
+    away = LivePublisher(nowhere)
     segment = away.begin(claim)
-    for _ in range(MOST_WAITING + 2):
+    for _ in range(MAX_QUEUED_CHUNKS + 2):
         segment.add(np.ones(1, np.float32))
     assert "is dropped" in caplog.text
     away.close()
@@ -330,7 +330,7 @@ def test_a_storage_that_refuses_fails_the_job_with_the_reason(
     step: str,
 ) -> None:
     """Of a bucket that is gone, the first attempts say so and the last one fails the job."""
-    monkeypatch.setattr(insist, "REFUSED_S", 0.0)
+    monkeypatch.setattr(retry, "REFUSAL_LIMIT_S", 0.0)
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     bucket = f"gone-{step}"

@@ -23,8 +23,8 @@ from worker.engine.precision import Precision
 from worker.engine.prompt_file import CODES, SPEAKER
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
-from worker.loading import load_model
-from worker.voice_prompts import VoicePrompts
+from worker.model.loading import load_model
+from worker.prompt_store import VoicePromptStore
 
 VOICE = "voice_1"
 SOUND = (0.3 * np.sin(np.arange(40_000) * 0.05)).astype(np.float32)
@@ -46,8 +46,8 @@ def voices(redis: Redis) -> Voices:
 
 
 @pytest.fixture
-def prompts(voices: Voices, storage: Storage) -> VoicePrompts:
-    return VoicePrompts(voices, storage)
+def prompts(voices: Voices, storage: Storage) -> VoicePromptStore:
+    return VoicePromptStore(voices, storage)
 
 
 @pytest.fixture
@@ -101,7 +101,10 @@ def stored(storage: Storage) -> list[Path]:
 
 @pytest.mark.parametrize("text", [SAID, None])
 def test_the_second_worker_encodes_nothing_and_sounds_the_same(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePrompts, storage: Storage, text: str | None
+    model: Callable[[], Qwen3TTSModel],
+    prompts: VoicePromptStore,
+    storage: Storage,
+    text: str | None,
 ) -> None:
     with worker(model()) as alone:
         expected = alone.say(text=text)
@@ -118,7 +121,7 @@ def test_the_second_worker_encodes_nothing_and_sounds_the_same(
 
 
 def test_only_saved_voices_are_kept(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePrompts, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
 ) -> None:
     with worker(model(), prompts) as one:
         one.say(voice=None)
@@ -128,7 +131,7 @@ def test_only_saved_voices_are_kept(
 
 
 def test_precisions_share_a_prompt_if_it_is_the_same(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePrompts, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
 ) -> None:
     encoded = []
     for precision in (Precision.FLOAT32, Precision.INT8, Precision.BFLOAT16):
@@ -153,7 +156,7 @@ def damaged(content: bytes) -> Iterator[bytes]:
 
 
 def test_a_prompt_that_cannot_be_read_is_made_anew(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePrompts, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
 ) -> None:
     with worker(model(), prompts) as one:
         expected = one.say()
@@ -186,7 +189,7 @@ def test_another_model_or_recording_has_another_name(
 
 
 def test_a_storage_that_is_away_is_no_failure(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePrompts, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
 ) -> None:
     folder = Path(storage._folder or "") / voice_folder(VOICE)
     folder.parent.mkdir(parents=True)
@@ -198,7 +201,7 @@ def test_a_storage_that_is_away_is_no_failure(
 
 
 def test_a_deleted_voice_does_not_get_its_prompt_back(
-    prompts: VoicePrompts, voices: Voices, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    prompts: VoicePromptStore, voices: Voices, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompts.save(VOICE, "x", b"prompt")
     assert prompts.load(VOICE, "x") == b"prompt"
@@ -219,6 +222,6 @@ def test_a_deleted_voice_does_not_get_its_prompt_back(
 
 
 def test_a_redis_that_is_away_is_no_failure(storage: Storage) -> None:
-    prompts = VoicePrompts(Voices(Redis(port=1)), storage)
+    prompts = VoicePromptStore(Voices(Redis(port=1)), storage)
     prompts.save(VOICE, "x", b"prompt")
     assert prompts.load(VOICE, "x") is None

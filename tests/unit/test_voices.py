@@ -30,7 +30,7 @@ from shared.store.api_keys import Keys, Scope
 from shared.store.ledger import Ledger
 from shared.store.voices import WRITTEN_WITHIN_S, Voice, Voices, recording_key, voice_folder
 from shared.store.workers import WorkerRegistry
-from worker.expiry import Expiry
+from worker.cleaner import Cleaner
 
 URL = "/v1/audio/voices"
 HEARD = recording(4.0)
@@ -302,7 +302,7 @@ def sweep(redis: Redis, ledger: Ledger, voices: Voices, storage: Storage, after_
     """What workers do, so many seconds later."""
     for voice_id, since in redis.zrange("tts:voice_folders", 0, -1, withscores=True):
         redis.zadd("tts:voice_folders", {voice_id: since - after_s})
-    Expiry(ledger=ledger, voices=voices, storage=storage, ttl_s=1_000).sweep()
+    Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=1_000).sweep()
 
 
 def test_what_was_written_after_a_deletion_is_swept(

@@ -21,10 +21,9 @@ from shared.models import ModelCard
 from shared.queue import make_app
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
-from worker import lease, watchdog
+from worker import heartbeat as heartbeat_module
+from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import place_name, worker_name
-from worker.lease import Heartbeat
-from worker.watchdog import Watchdog
 
 # It has nothing to bark at.
 QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
@@ -45,7 +44,7 @@ def heartbeat(
     card: ModelCard,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Heartbeat]:
-    monkeypatch.setattr(lease, "BEAT_S", 0.05)
+    monkeypatch.setattr(heartbeat_module, "HEARTBEAT_INTERVAL_S", 0.05)
     announcer = Announcer(make_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
@@ -74,7 +73,7 @@ def test_a_claim_lives_as_long_as_it_is_held(
 ) -> None:
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
-    with heartbeat.holding(held) as lost:
+    with heartbeat.hold_lease(held) as lost:
         time.sleep(1.5)
         assert ledger.claim(spec.model) is None
         assert not lost.is_set()
@@ -85,7 +84,7 @@ def test_a_stuck_engine_does_not_keep_its_claims(
     heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger.admit("j", spec, plain(["one"]))
-    with heartbeat.holding(claim(ledger, "j:0")) as lost:
+    with heartbeat.hold_lease(claim(ledger, "j:0")) as lost:
         with monkeypatch.context() as patch:
             patch.setattr(heartbeat, "_watchdog", STUCK)
             wait_until(lambda: ledger.claim(spec.model))
@@ -100,7 +99,7 @@ def test_who_holds_a_lost_claim_is_told(
     time.sleep(1.1)
     wait_until(lambda: redis.hlen("tts:queues"))  # the heart has taken it back
     new = claim(ledger, "j:0")
-    with heartbeat.holding(old) as old_lost, heartbeat.holding(new) as new_lost:
+    with heartbeat.hold_lease(old) as old_lost, heartbeat.hold_lease(new) as new_lost:
         assert old_lost.wait(10)
         assert not new_lost.is_set()
 
@@ -123,7 +122,7 @@ def test_the_heart_beats_on_through_a_failure(
     redis.delete("tts:leases")
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
-    with heartbeat.holding(held):
+    with heartbeat.hold_lease(held):
         time.sleep(1.5)
         assert ledger.claim(spec.model) is None
     assert ledger.job("j").status == Status.IN_PROGRESS
@@ -141,7 +140,7 @@ def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
 
     dog = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
     monkeypatch.setattr(dog, "_exit", ends.append)
-    monkeypatch.setattr(watchdog, "STALL_S", 2.0)
+    monkeypatch.setattr(heartbeat_module, "STALL_LIMIT_S", 2.0)
     monkeypatch.setattr(heartbeat, "_watchdog", dog)
     monkeypatch.setattr(ledger, "renew", fail)
     wait_until(lambda: failed)

@@ -24,18 +24,16 @@ from shared.storage_paths import job_folder, segments_folder
 from shared.store.ledger import Ledger
 from shared.store.redis_address import RedisAddress
 from shared.store.voices import Voices
-from worker import expiry as expiry_module
-from worker import insist as insist_module
-from worker import transport
-from worker.expiry import GRACE_S, Expiry
-from worker.insist import insist
-from worker.watchdog import EXIT_CODE
+from worker import celery_transport, cleaner, retry
+from worker.cleaner import REMOVAL_GRACE_S, Cleaner
+from worker.heartbeat import STALLED_EXIT_CODE
+from worker.retry import retry_while_held
 
 BARK = """
 import time
-from worker import watchdog
-watchdog.STALL_S = 0.2
-dog = watchdog.Watchdog(stalled_s=lambda: {stalled}, messages=lambda: {messages})
+from worker import heartbeat
+heartbeat.STALL_LIMIT_S = 0.2
+dog = heartbeat.Watchdog(stalled_s=lambda: {stalled}, messages=lambda: {messages})
 until = time.monotonic() + 1
 while time.monotonic() < until:
     dog.check(is_idle={idle})
@@ -58,19 +56,19 @@ def test_a_worker_that_has_stalled_exits(
 ) -> None:
     script = BARK.format(stalled=stalled, messages=messages, idle=idle)
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert ran.returncode == (EXIT_CODE if barks else 0), ran.stderr
+    assert ran.returncode == (STALLED_EXIT_CODE if barks else 0), ran.stderr
 
 
 BEATS = """
 import time
-from worker import watchdog
-watchdog.STALL_S = 0.2
-dog = watchdog.Watchdog(stalled_s=lambda: 0, messages=lambda: 0)
+from worker import heartbeat
+heartbeat.STALL_LIMIT_S = 0.2
+dog = heartbeat.Watchdog(stalled_s=lambda: 0, messages=lambda: 0)
 until = time.monotonic() + 1
 while time.monotonic() < until:
     if {beats}:
-        dog.beaten()
-    dog.failed()
+        dog.note_beat()
+    dog.note_failure()
     time.sleep(0.02)
 """
 
@@ -78,14 +76,14 @@ while time.monotonic() < until:
 @pytest.mark.parametrize("beats", [True, False])
 def test_a_worker_that_keeps_none_of_its_leases_exits(beats: bool) -> None:
     ran = subprocess.run([sys.executable, "-c", BEATS.format(beats=beats)], capture_output=True)
-    assert ran.returncode == (0 if beats else EXIT_CODE), ran.stderr
+    assert ran.returncode == (0 if beats else STALLED_EXIT_CODE), ran.stderr
 
 
 DRAIN = """
 import time
-from worker import drain
-drain.GRACE_S = 1.5
-told = drain.Drain(0.3, lambda: print("handed back", flush=True))
+from worker import shutdown
+shutdown.EXIT_GRACE_S = 1.5
+told = shutdown.GracefulShutdown(0.3, lambda: print("handed back", flush=True))
 told.begin()
 told.begin()
 time.sleep({busy_s})
@@ -113,20 +111,20 @@ def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: st
 
 
 def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insist_module, "FIRST_PAUSE_S", 0.01)
-    lost, calls = threading.Event(), []
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
+    revoked, calls = threading.Event(), []
 
     def away() -> None:
         calls.append(time.monotonic())
         if len(calls) == 4:
-            lost.set()
+            revoked.set()
         raise Unavailable("not now")
 
     with pytest.raises(CancelledError):
-        insist(away, lost)
+        retry_while_held(revoked, away)
     assert len(calls) == 4
     assert calls[3] - calls[2] > calls[1] - calls[0]
-    assert insist(lambda: 5, threading.Event()) == 5
+    assert retry_while_held(threading.Event(), lambda: 5) == 5
 
 
 def finish(ledger: Ledger, storage: Storage, spec: SpeechSpec, job_id: str) -> None:
@@ -153,9 +151,9 @@ def test_what_has_expired_goes_with_its_files(
 ) -> None:
     storage = old_and_young(ledger, spec, tmp_path / "results")
     redis.zadd("tts:ended", {"old": time.time() - 100})
-    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
+    expiry = Cleaner(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
     assert expiry.sweep() == 1
-    redis.zadd("tts:forgotten", {"old": time.time() - GRACE_S - 1})
+    redis.zadd("tts:forgotten", {"old": time.time() - REMOVAL_GRACE_S - 1})
     assert expiry.sweep() == 0
     left = [path.parts for path in (tmp_path / "results").rglob("*.wav")]
     assert left
@@ -167,8 +165,8 @@ def test_segments_stay_until_no_redis_could_have_them_joined_again(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, tmp_path: Path
 ) -> None:
     storage = old_and_young(ledger, spec, tmp_path / "results")
-    redis.zadd("tts:leftovers", {"old": time.time() - GRACE_S - 1})
-    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=1_000)
+    redis.zadd("tts:leftovers", {"old": time.time() - REMOVAL_GRACE_S - 1})
+    expiry = Cleaner(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=1_000)
     assert expiry.sweep() == 1
     assert expiry.sweep() == 0
     results = tmp_path / "results"
@@ -180,10 +178,10 @@ def test_segments_stay_until_no_redis_could_have_them_joined_again(
 def test_a_sweep_that_fails_is_followed_by_another(
     ledger: Ledger, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(expiry_module, "SWEEP_S", 0.05)
+    monkeypatch.setattr(cleaner, "SWEEP_INTERVAL_S", 0.05)
     monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
     storage = Storage.open(tmp_path.as_uri())
-    expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
+    expiry = Cleaner(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
     sweeps: list[None] = []
 
     def sweep() -> int:
@@ -202,7 +200,7 @@ def test_a_sweep_that_fails_is_followed_by_another(
 def connected(url: str) -> Connection:
     return Connection(
         url,
-        transport="worker.transport:Transport",
+        transport="worker.celery_transport:Transport",
         transport_options={"address": RedisAddress.parse(url)},
     )
 
@@ -236,7 +234,7 @@ def test_the_broker_is_tried_once_a_second() -> None:
             raise Enough
 
     away = f"redis://127.0.0.1:{free_port()}/0"
-    with transport.Connection(away) as connection, pytest.raises(Enough):
+    with celery_transport.Connection(away) as connection, pytest.raises(Enough):
         connection.ensure_connection(note, 100)
     assert pauses == [1, 1, 1]
 

@@ -11,7 +11,7 @@ from shared.store.voices import Voices, prompt_key, voice_folder
 _log = logging.getLogger(__name__)
 
 
-class VoicePrompts:
+class VoicePromptStore:
     """Obeys `PromptStore`: whoever finds nothing here makes the prompt anew."""
 
     def __init__(self, voices: Voices, storage: Storage) -> None:

@@ -20,14 +20,20 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from shared.errors import QueueError
 from shared.models import is_folder
-from worker.cpu import set_up_cpu
 from worker.engine.qwen import Qwen3TTSModel
-from worker.errors import ModelUnavailable
+from worker.model.cpu import set_up_cpu
 
 _log = logging.getLogger(__name__)
 
 _AGAIN = "copy or download it again"
+
+
+class ModelUnavailable(QueueError):
+    """Raised when a checkpoint cannot be found, downloaded or loaded; says what to do."""
+
+    code = "model_unavailable"
 
 
 def load_model(

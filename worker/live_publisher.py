@@ -1,4 +1,4 @@
-"""Live segments: what they sound like, published while they are spoken."""
+"""LivePublisher segments: what they sound like, published while they are spoken."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import threading
 from concurrent.futures import CancelledError
 from contextlib import suppress
-from functools import partial
 from queue import Full, Queue
 from typing import NamedTuple
 
@@ -19,11 +18,11 @@ from shared.jobs import Claim
 from shared.store.connection import redis_errors
 from shared.store.live_audio import KEPT_S, MAX_STREAM_ENTRIES, LiveChunk, stream_key
 from worker.engine.request import Samples
-from worker.insist import insist
+from worker.retry import retry_while_held
 
 # Chunks that wait while Redis is away: some 60 MB of samples.
-MOST_WAITING = 2_048
-GOODBYE_S = 2.0
+MAX_QUEUED_CHUNKS = 2_048
+CLOSE_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -33,7 +32,7 @@ class _Due(NamedTuple):
     samples: Samples
 
 
-class Live:
+class LivePublisher:
     """A thread that publishes; whoever speaks never waits for it.
 
     What cannot be published in time is dropped: the listener then waits for the segment's file.
@@ -41,7 +40,7 @@ class Live:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._due: Queue[_Due | None] = Queue(MOST_WAITING)
+        self._due: Queue[_Due | None] = Queue(MAX_QUEUED_CHUNKS)
         self._given_up = threading.Event()
         self.thread = BackgroundThread("live", self._loop)
         self.thread.start()
@@ -54,13 +53,13 @@ class Live:
         """Publish what is due, unless Redis is away, and stop."""
         with suppress(Full):
             self._due.put_nowait(None)
-        self.thread.stop(GOODBYE_S)
+        self.thread.stop(CLOSE_TIMEOUT_S)
         self._given_up.set()
 
     def _loop(self, _stopping: threading.Event) -> None:
         with suppress(CancelledError):
             while (due := self._due.get()) is not None:
-                insist(partial(self._publish, due), self._given_up)
+                retry_while_held(self._given_up, self._publish, due)
 
     def _publish(self, due: _Due) -> None:
         key = stream_key(due.claim.segment_id)

@@ -21,24 +21,22 @@ from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
 from shared.store.workers import WorkerRegistry
-from worker import models
-from worker.cpu import give_memory_back, set_up_cpu
-from worker.drain import Drain
+from worker.celery_transport import Connection
+from worker.cleaner import Cleaner
 from worker.engine.build import build_engine
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.threads import run_in_temporary_thread
-from worker.expiry import Expiry
+from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import worker_name
-from worker.lease import Heartbeat
-from worker.live import Live
-from worker.loading import load_model
-from worker.stop_signals import StopSignals
-from worker.tasks import SegmentTask
-from worker.transport import Connection
-from worker.voice_prompts import VoicePrompts
-from worker.watchdog import Watchdog
+from worker.live_publisher import LivePublisher
+from worker.model import catalogue
+from worker.model.cpu import give_memory_back, set_up_cpu
+from worker.model.loading import load_model
+from worker.prompt_store import VoicePromptStore
+from worker.segment_task import SegmentTask
+from worker.shutdown import GracefulShutdown, StopSignals
 
 
 def serve(settings: Settings) -> int:
@@ -49,14 +47,14 @@ def serve(settings: Settings) -> int:
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     # First, so that a worker that cannot speak never takes a message.
-    card, engine = start_engine(settings, VoicePrompts(voices, storage))
+    card, engine = start_engine(settings, VoicePromptStore(voices, storage))
     name = worker_name()
     ledger = ledger_of(settings, redis, name)
     app = make_app(settings.redis_url)
     announcer = Announcer(app)
     heartbeat = heartbeat_of(settings, name, card, engine, announcer)
-    live = Live(connect(settings.redis_url))
-    drain = Drain(settings.drain_s, heartbeat.hand_back)
+    live = LivePublisher(connect(settings.redis_url))
+    shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
     task = SegmentTask(
         card.id,
         ledger=ledger,
@@ -65,26 +63,26 @@ def serve(settings: Settings) -> int:
         heartbeat=heartbeat,
         live=live,
         at_once=settings.slots,
-        is_stopping=lambda: drain.has_begun or fitness.has_wrong_storage,
+        is_stopping=lambda: shutdown.has_begun or fitness.has_wrong_storage,
     )
     app.task(name=SYNTHESISE)(task.__call__)
-    expiry = Expiry(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
+    cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     fitness.start()
     heartbeat.start()
-    expiry.start()
+    cleaner.start()
     try:
         # More than are spoken at once: the others store, or wait for their turn to claim.
         threads = settings.slots + max(4, settings.slots // 4)
-        return consume(app, queue_name(card.id), drain, threads=threads)
+        return consume(app, queue_name(card.id), shutdown, threads=threads)
     finally:
-        drain.begin()  # whatever brought us here, from now on there is a deadline
+        shutdown.begin()  # whatever brought us here, from now on there is a deadline
         fitness.stop()
-        expiry.stop()
+        cleaner.stop()
         heartbeat.stop()
         engine.close()
         live.close()
         announcer.close()
-        drain.end()
+        shutdown.end()
 
 
 def heartbeat_of(
@@ -116,11 +114,11 @@ def ledger_of(settings: Settings, redis: Redis, worker: str) -> Ledger:
 def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, Engine]:
     """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
     set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
-    source = models.locate(settings.model)
+    source = catalogue.locate(settings.model)
     model = run_in_temporary_thread(
         lambda: load_model(source, device=settings.device, threads=settings.threads),
     )
-    card = models.card_of(settings.model, model)
+    card = catalogue.card_of(settings.model, model)
     engine = build_engine(
         model,
         precision=Precision(settings.precision or Precision.default_on(settings.device)),
@@ -133,7 +131,7 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
     return card, engine
 
 
-def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
+def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int) -> int:
     """Consume one queue until SIGTERM; returns the exit code.
 
     The threads pool has a thread for each request in the engine, which waits for it.
@@ -145,11 +143,11 @@ def consume(app: Celery, queue: str, drain: Drain, *, threads: int) -> int:
     # A receiver of this signal is how Celery is told that logging is set up already.
     setup_logging.connect(_keep_our_logging)
 
-    def begin_drain(**_: object) -> None:
-        drain.begin()
+    def begin_shutdown(**_: object) -> None:
+        shutdown.begin()
 
-    worker_shutting_down.connect(begin_drain)
-    app.conf.broker_transport = "worker.transport:Transport"
+    worker_shutting_down.connect(begin_shutdown)
+    app.conf.broker_transport = "worker.celery_transport:Transport"
     app.amqp.Connection = Connection
     StopSignals.add_to(app)
     worker = app.Worker(

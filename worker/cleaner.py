@@ -13,21 +13,21 @@ from shared.storage_paths import job_folder, segments_folder
 from shared.store.ledger import Ledger
 from shared.store.voices import WRITTEN_WITHIN_S, Voices, voice_folder
 
-SWEEP_S = 10.0
+SWEEP_INTERVAL_S = 10.0
 # A Redis that comes back without its last seconds, or a replica that was behind, has the job joined
 # again: until then its segments stay.
-GRACE_S = 60.0
+REMOVAL_GRACE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class Expiry:
-    """A thread that sweeps every `SWEEP_S` seconds; several workers may do so at once."""
+class Cleaner:
+    """A thread that sweeps every `SWEEP_INTERVAL_S` seconds; several workers may do so at once."""
 
     def __init__(self, *, ledger: Ledger, voices: Voices, storage: Storage, ttl_s: float) -> None:
         self._ledger, self._voices = ledger, voices
         self._storage, self._ttl_s = storage, ttl_s
         # A sweep that fails does so at its own time: until the next one nothing has settled.
-        self.thread = BackgroundThread("expiry", self._loop, settled_s=2 * SWEEP_S)
+        self.thread = BackgroundThread("cleaner", self._loop, settled_s=2 * SWEEP_INTERVAL_S)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -43,9 +43,11 @@ class Expiry:
         if expired:
             _log.info("Removing %d expired jobs", expired)
         # A deleted job was perhaps still being spoken, and something of it stored afterwards.
-        self._each(self._ledger.forgotten(GRACE_S), self._delete_files)
+        self._each(self._ledger.forgotten(REMOVAL_GRACE_S), self._delete_files)
         self._each(self._voices.left_behind(WRITTEN_WITHIN_S), self._delete_voice)
-        return expired + self._each(self._ledger.with_leftovers(GRACE_S), self._delete_segments)
+        return expired + self._each(
+            self._ledger.with_leftovers(REMOVAL_GRACE_S), self._delete_segments
+        )
 
     def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:
         """How many of the jobs were dealt with before we are to stop."""
@@ -68,7 +70,7 @@ class Expiry:
         self._ledger.leftovers_deleted(job_id)
 
     def _loop(self, stopping: threading.Event) -> None:
-        while not stopping.wait(SWEEP_S):
+        while not stopping.wait(SWEEP_INTERVAL_S):
             try:
                 while self.sweep():
                     pass

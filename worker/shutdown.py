@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 from collections.abc import Callable
+from types import FrameType
+
+from celery import Celery
+from celery.bootsteps import StartStopStep
 
 # What a step and the way to the ledger take at the most.
-GRACE_S = 2.0
+EXIT_GRACE_S = 2.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 _log = logging.getLogger(__name__)
 
 
-class Drain:
-    """Begins once, at SIGTERM; after `deadline_s` it calls `hand_back`, and then waits no more."""
+class GracefulShutdown:
+    """The deadline of a stop, started once, at SIGTERM.
 
-    def __init__(self, deadline_s: float, hand_back: Callable[[], None]) -> None:
+    After `deadline_s` it calls `revoke_leases`, and `EXIT_GRACE_S` later it ends the process.
+    """
+
+    def __init__(self, deadline_s: float, revoke_leases: Callable[[], None]) -> None:
         self._deadline_s = deadline_s
-        self._hand_back = hand_back
+        self._hand_back = revoke_leases
         self._timers: list[threading.Timer] = []
 
     def begin(self) -> None:
@@ -27,7 +36,7 @@ class Drain:
         _log.info("Stopping: what is being spoken has %g s to end", self._deadline_s)
         for after_s, call in (
             (self._deadline_s, self._give_up),
-            (self._deadline_s + GRACE_S, self._exit),
+            (self._deadline_s + EXIT_GRACE_S, self._exit),
         ):
             timer = threading.Timer(after_s, call)
             timer.daemon = True
@@ -53,3 +62,25 @@ class Drain:
         _log.warning("Something holds this worker up: it exits without waiting for it")
         logging.shutdown()
         os._exit(0)
+
+
+class StopSignals(StartStopStep):
+    """The last word on these signals, after Celery has set up its own.
+
+    At SIGHUP Celery would start `sys.argv` anew, which is no command after `python -m`; at Ctrl-C
+    it would end with 1.
+    """
+
+    @classmethod
+    def add_to(cls, app: Celery) -> None:
+        """Let the workers of an application have this step."""
+        app.steps["worker"].add(cls)
+
+    def start(self, _worker: object) -> None:
+        """Set up the signals."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, _stop)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)

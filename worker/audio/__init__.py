@@ -1,6 +1,0 @@
-"""Finished segments to an audiobook, and the times of it."""
-
-from worker.audio.join import join
-from worker.audio.timeline import timeline
-
-__all__ = ["join", "timeline"]

@@ -1,0 +1,266 @@
+"""The task of a Celery message: a claimed segment is synthesised, stored and committed."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from contextlib import suppress
+from dataclasses import replace
+from threading import Semaphore
+
+import soundfile
+
+from shared.audio import encode_wav
+from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
+from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
+from shared.storage import Storage
+from shared.storage_paths import segments_folder
+from shared.store.ledger import Ledger
+from shared.text import frame_bound
+from worker.engine.engine import Engine
+from worker.engine.errors import Closed, QueueFull, StepFailed
+from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.heartbeat import Heartbeat
+from worker.join import join_job
+from worker.live_publisher import LivePublisher
+from worker.retry import HeldClaim
+
+_log = logging.getLogger(__name__)
+
+
+class Permit:
+    """One of a semaphore's permits, taken at `with` and given back once: early, or at its end."""
+
+    def __init__(self, permits: Semaphore) -> None:
+        self._permits = permits
+        self._is_taken = False
+
+    def __enter__(self) -> Permit:
+        self._is_taken = self._permits.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the permit back, unless that was done."""
+        if self._is_taken:
+            self._is_taken = False
+            self._permits.release()
+
+
+class SegmentTask:
+    """The work that a message for `model` starts: the next segment, and the join after the last.
+
+    The ledger decides which segment is next: a message that is repeated, late or lost costs one
+    claim that finds nothing. At most `at_once` segments are claimed and not yet synthesised, and
+    none is claimed once `is_stopping`.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        ledger: Ledger,
+        storage: Storage,
+        engine: Engine,
+        heartbeat: Heartbeat,
+        live: LivePublisher,
+        at_once: int,
+        is_stopping: Callable[[], bool],
+    ) -> None:
+        self._model = model
+        self._ledger = ledger
+        self._storage = storage
+        self._engine = engine
+        self._heartbeat = heartbeat
+        self._live = live
+        self._permits = Semaphore(at_once)
+        self._is_stopping = is_stopping
+
+    def __call__(self) -> None:
+        """Do the next segment, and the join if it was the job's last."""
+        self._heartbeat.note_message()
+        # The claim comes after the permit, so that what was queued during the wait competes for it.
+        with Permit(self._permits) as permit:
+            claim = self._claim()
+            while claim is not None:
+                claim = self._attempt(claim, permit)
+
+    def _claim(self) -> Claim | None:
+        if self._is_stopping():
+            return None
+        try:
+            return self._ledger.claim(self._model)
+        except Unavailable as error:
+            _log.warning("Left what waits to be announced again: %s", error)
+            return None
+
+    def _attempt(self, claim: Claim, permit: Permit) -> Claim | None:
+        """Make one attempt and settle its outcome; returns the claim on the join if that is next.
+
+        Never raises: the worker must outlive any segment.
+        """
+        try:
+            with self._heartbeat.hold_lease(claim) as revoked:
+                held = HeldClaim(claim, revoked, ledger=self._ledger, storage=self._storage)
+                if not claim.is_join:
+                    return self._run_segment(held, permit)
+                self._join(held)
+        except StaleClaim:
+            _log_dropped(claim)
+        except CancelledError:
+            # If the lease is lost already, the ledger refuses the release.
+            self._release(claim, "the worker lets go of it")
+        except (StepFailed, ObjectNotFound) as error:
+            # The cause may be another request of the batch, or this worker's storage.
+            self._abandon_attempt(claim, error)
+        except StorageRefused as error:
+            self._settle_refusal(claim, error)
+        except (Unavailable, QueueFull, Closed) as error:
+            self._release(claim, error)
+        except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
+            _log.exception("Segment %s failed", claim.segment_id)
+            with suppress(StaleClaim, Unavailable):
+                self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
+        return None
+
+    def _settle_refusal(self, claim: Claim, error: StorageRefused) -> None:
+        """Abandon the attempt, since another worker's storage may be set up; fail the last one."""
+        if claim.attempt < self._ledger.max_attempts:
+            return self._abandon_attempt(claim, error)
+        _log.error("Segment %s failed: %s", claim.segment_id, error)
+        with suppress(StaleClaim, Unavailable):
+            self._ledger.fail(claim, error.code, error.message)
+
+    def _abandon_attempt(self, claim: Claim, reason: Exception) -> None:
+        """Let the lease run out: the attempt counts, and the next one begins only then."""
+        _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
+        try:
+            self._ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
+        except StaleClaim:
+            _log_dropped(claim)
+        except Unavailable:
+            _log.warning("The reason of %s is not kept: Redis is away", claim.segment_id)
+
+    def _release(self, claim: Claim, reason: object) -> None:
+        """Give the claim back at once; the attempt does not count."""
+        _log.warning("Handing %s back: %s", claim.segment_id, reason)
+        # Without Redis, the lease runs out and the segment is found by `reconcile`.
+        with suppress(StaleClaim, Unavailable):
+            self._ledger.release(claim)
+
+    def _run_segment(self, held: HeldClaim, permit: Permit) -> Claim | None:
+        """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
+        claim = held.claim
+        speech = self._synthesise(held)
+        permit.release()  # another segment is synthesised while this one is stored
+        key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
+        held.put(key, encode_wav(speech.samples))
+        join = held.commit(_result(key, speech))
+        _log_speech(claim, speech)
+        return join
+
+    def _synthesise(self, held: HeldClaim) -> Speech:
+        """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
+        claim, request = held.claim, _request(held)
+        if claim.spec.live:
+            return self._synthesise_live(claim, request)
+        speech = self._engine.submit(request).result()
+        if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
+            _log.warning("%s did not end by itself; another seed", claim.segment_id)
+            speech = self._engine.submit(_with_next_seed(request)).result()
+        return speech
+
+    def _synthesise_live(self, claim: Claim, request: SynthesisRequest) -> Speech:
+        """Synthesise for a listener, with one seed: published audio cannot be taken back."""
+        publication = self._live.begin(claim)
+        speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+        publication.end()
+        return speech
+
+    def _join(self, held: HeldClaim) -> None:
+        """Join a job's segments and commit its audio."""
+        job = self._ledger.job(held.claim.job_id)
+        segments = list(self._ledger.spoken(job))
+
+        def read(key: str) -> bytes:
+            held.require()
+            return self._storage.get(key)
+
+        joined = held.retry(join_job, job, segments, held.claim.epoch, self._storage, read)
+        result = SegmentResult(key=joined.key, samples=joined.samples)
+        held.commit(result, size_bytes=joined.size_bytes)
+        _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
+
+
+def _request(held: HeldClaim) -> SynthesisRequest:
+    """The engine's request of a segment, bounded by the frames that its text can take."""
+    claim, spec, sampling = held.claim, held.claim.spec, held.claim.spec.sampling
+    tokens = sampling.max_new_tokens
+    return SynthesisRequest(
+        task=Task(spec.task),
+        text=claim.text,
+        # qwen-tts makes one frame less than it makes tokens.
+        max_frames=tokens - 1 if tokens else frame_bound(claim.text),
+        language=spec.language,
+        speaker=spec.voice,
+        instruct=spec.instructions,
+        reference=_decode(spec.reference, held.get(spec.reference.key)) if spec.reference else None,
+        sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
+        cancelled=held.revoked,
+    )
+
+
+def _decode(stored: StoredReference, content: bytes) -> Reference:
+    """The reference of a clone, mixed down to one channel."""
+    samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    key = f"{stored.digest}:{stored.text!r}"
+    return Reference(key, samples.mean(axis=1), rate, stored.text, stored.voice)
+
+
+def _can_retry_seed(spec: SpeechSpec) -> bool:
+    """True if another seed can end a speech that reached its bound.
+
+    Only if sampling is random and the bound is our default, not the client's.
+    """
+    sampling = spec.sampling
+    is_greedy = sampling.do_sample is False and sampling.subtalker_dosample is False
+    return sampling.max_new_tokens is None and not is_greedy
+
+
+def _with_next_seed(request: SynthesisRequest) -> SynthesisRequest:
+    """A copy with the next seed, so that a repeated job sounds equal; without a seed unchanged."""
+    seed = request.sampling.seed
+    if seed is None:
+        return request
+    return replace(request, sampling=replace(request.sampling, seed=(seed + 1) % 2**32))
+
+
+def _result(key: str, speech: Speech) -> SegmentResult:
+    return SegmentResult(
+        key=key,
+        samples=len(speech.samples),
+        truncated=speech.finish_reason == "length",
+        batch_size=speech.timings.batch_size,
+    )
+
+
+def _log_dropped(claim: Claim) -> None:
+    _log.warning("Dropped %s: it was cancelled, or another took over", claim.segment_id)
+
+
+def _log_speech(claim: Claim, speech: Speech) -> None:
+    wall_s = speech.timings.waiting_s + speech.timings.running_s
+    _log.info(
+        "Generated audio job=%s segment=%d audio=%.2fs wall=%.2fs RTF=%.2f batch=%d finish=%s",
+        claim.job_id,
+        claim.index,
+        speech.audio_s,
+        wall_s,
+        wall_s / max(speech.audio_s, 0.08),  # never less than a frame
+        speech.timings.batch_size,
+        speech.finish_reason,
+    )
