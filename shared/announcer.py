@@ -14,13 +14,13 @@ from shared.background import BackgroundThread
 from shared.queue import SYNTHESISE, queue_name
 
 # Messages of a model: more would only lie there, and what is missing is found by reconciling.
-ENOUGH = 500
+MAX_QUEUED_MESSAGES = 500
 # When there are enough, there is no hurry to look again.
-BUSY_S = 0.05
+FULL_QUEUE_PAUSE_S = 0.05
 _log = logging.getLogger(__name__)
 
 
-class Announcer:
+class WakeUpPublisher:
     """Sends one message for each waiting segment, which wakes one thread of a worker.
 
     A thread of its own, since a broker that is away holds up whoever talks to it; what cannot be
@@ -39,7 +39,7 @@ class Announcer:
     def announce(self, model: str, segments: int = 1) -> None:
         """Say that so many segments more wait for a model; returns at once."""
         with self._changed:
-            self._due[model] = min(self._due[model] + segments, ENOUGH)
+            self._due[model] = min(self._due[model] + segments, MAX_QUEUED_MESSAGES)
             self._changed.notify()
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class Announcer:
                     self.announce(model, segments)
                 raise
             if not has_sent:
-                stopping.wait(BUSY_S)
+                stopping.wait(FULL_QUEUE_PAUSE_S)
 
     def _send(self, due: Counter[str]) -> bool:
         """Send what is due; False if the queue had messages enough."""
@@ -73,7 +73,7 @@ class Announcer:
             with self._app.producer_or_acquire() as producer:
                 for model, segments in due.items():
                     queue = queue_name(model)
-                    lacking = ENOUGH - producer.channel.client.llen(queue)
+                    lacking = MAX_QUEUED_MESSAGES - producer.channel.client.llen(queue)
                     for _ in range(min(segments, lacking)):
                         self._app.send_task(SYNTHESISE, queue=queue, producer=producer)
                         sent += 1

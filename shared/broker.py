@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from shared.store.redis_address import RedisAddress
 
-TCP_ONLY = ("socket_keepalive", "socket_keepalive_options")
+TCP_ONLY_PARAMS = ("socket_keepalive", "socket_keepalive_options")
 
 
 class Channel(redis.Channel):
@@ -29,7 +29,7 @@ class Channel(redis.Channel):
         # The base of a class that kombu makes for each channel.
         self.connection_class = connection_class(address)
         params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # not in the stubs
-        left_out = TCP_ONLY if address.is_socket else ()
+        left_out = TCP_ONLY_PARAMS if address.is_socket else ()
         kept = {name: value for name, value in params.items() if name not in left_out}
         return kept | address.options()
 

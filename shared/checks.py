@@ -12,8 +12,8 @@ from shared.background import BackgroundThread
 from shared.errors import Misconfigured, QueueError
 
 # A finding that is older is looked at anew when it is asked for.
-FRESH_S = 1.0
-WITHIN_S = 5.0
+MAX_FINDING_AGE_S = 1.0
+LOOK_TIMEOUT_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +40,7 @@ class Check:
         look: Callable[[], Finding],
         *,
         every_s: float,
-        within_s: float = WITHIN_S,
+        within_s: float = LOOK_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._look = look
@@ -71,7 +71,7 @@ class Check:
         now_s, since_s = time.monotonic(), self._looking_since_s
         if since_s is not None and now_s - since_s > self._within_s:
             return Finding(f"no answer for {now_s - since_s:.0f} s")
-        if now_s - self._found_at_s > FRESH_S:
+        if now_s - self._found_at_s > MAX_FINDING_AGE_S:
             self._wake.set()
         return self.last
 

@@ -17,7 +17,7 @@ from shared.store.connection import connect
 from shared.store.redis_state import look_at_redis
 from shared.store.workers import Roster
 
-ANSWERS_WITHIN_S = 2.0
+REDIS_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +27,7 @@ class HealthChecks:
     def __init__(
         self, settings: Settings, storage: Storage, *, redis_every_s: float, storage_every_s: float
     ) -> None:
-        self._redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+        self._redis = connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
         looks = _looks(settings, storage, self._redis)
         self._roster = Roster(self._redis)
         self._look_at_redis = looks["redis"]
@@ -72,7 +72,7 @@ def check_at_start(settings: Settings, storage: Storage) -> None:
 
     A Redis or a storage that is away is waited for later, as it is while the process runs.
     """
-    redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+    redis = connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
     try:
         looks = _looks(settings, storage, redis)
         found = run_check(looks["redis"])

@@ -18,7 +18,7 @@ def queue_name(model: str) -> str:
     return f"tts.{model}"
 
 
-def make_app(redis_url: str) -> Celery:
+def make_celery_app(redis_url: str) -> Celery:
     """A Celery application on Redis, for a publisher and a worker alike."""
     address = RedisAddress.parse(redis_url)
     app = Celery("qwen-tts-queue", broker=str(address))

@@ -13,7 +13,7 @@ from shared.models import DEFAULT_MODEL
 from shared.store.redis_address import RedisAddress
 
 # Marks of a URL that may hold a password: such a value is never repeated.
-MARKS = ("@", "?", "#")
+SECRET_MARKS = ("@", "?", "#")
 
 
 class Settings(BaseSettings):
@@ -110,6 +110,6 @@ class Settings(BaseSettings):
             name = ".".join(str(part) for part in first["loc"]).upper()
             said = first["msg"].removeprefix("Value error, ")
             value = str(first["input"])
-            is_secret = name.endswith("URL") and any(mark in value for mark in MARKS)
+            is_secret = name.endswith("URL") and any(mark in value for mark in SECRET_MARKS)
             shown = name if is_secret else f"{name}={first['input']!r}"
             raise InvalidSetting(f"{shown}: {said}", param=name) from None

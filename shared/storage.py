@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig  # obstore has them in its types only
 
 # The object whose content is the storage's id: see `shared.storage_identity`.
-MARKER = "storage.id"
-NO_FOLDER = (
+MARKER_KEY = "storage.id"
+NO_FOLDER_MESSAGE = (
     "there is no folder {}: correct STORAGE_URL, or mount its volume; the first start of the API "
     "makes it"
 )
 # A piece of a download; a stalled storage is noticed between two of them.
 PIECE_BYTES = 2**20
 # A write of up to 256 KiB has the short limit of reads.
-SMALL_BYTES = 2**18
-READ_S = 60.0
+MAX_SMALL_WRITE_BYTES = 2**18
+READ_TIMEOUT_S = 60.0
 # What the environment may say of the connection, which obstore forgets once it is given any option.
 _FROM_ENVIRONMENT = (
     *("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate"),
@@ -93,14 +93,18 @@ class Storage:
             if parts.scheme == "file":
                 folder = Path(unquote(parts.path))
                 if not makes_folder and not folder.exists():
-                    raise Misconfigured(NO_FOLDER.format(folder))
+                    raise Misconfigured(NO_FOLDER_MESSAGE.format(folder))
                 local = LocalStore(folder, mkdir=True, automatic_cleanup=True)
                 return cls(local, local, folder)
             if parts.scheme == "memory":
                 memory = from_url(url)
                 return cls(memory, memory)
             return cls(
-                _remote(url, {"read_timeout": _s(limits.silent_s), "timeout": _s(READ_S)}, limits),
+                _remote(
+                    url,
+                    {"read_timeout": _s(limits.silent_s), "timeout": _s(READ_TIMEOUT_S)},
+                    limits,
+                ),
                 _remote(url, {"timeout": _s(limits.write_s)}, limits, limits.write_s),
             )
 
@@ -108,7 +112,7 @@ class Storage:
         """Store bytes, or the whole content of a file, under `key`."""
         self._require_mount()
         store = self._reads
-        if _size(content) > SMALL_BYTES:
+        if _size(content) > MAX_SMALL_WRITE_BYTES:
             # A long write has a long limit: a silent storage is noticed by a short question first.
             self.marker()
             store = self._writes
@@ -156,19 +160,19 @@ class Storage:
     def marker(self) -> str | None:
         """The storage's id; None if it has none."""
         try:
-            with storage_errors(MARKER):
-                return bytes(self._reads.get(MARKER).bytes()).decode("ascii", "replace").strip()
+            with storage_errors(MARKER_KEY):
+                return bytes(self._reads.get(MARKER_KEY).bytes()).decode("ascii", "replace").strip()
         except ObjectNotFound:
             return None
 
     def mark(self, storage_id: str) -> None:
         """Give the storage an id, unless it has one."""
-        with storage_errors(MARKER, writes=True), suppress(AlreadyExistsError):
+        with storage_errors(MARKER_KEY, writes=True), suppress(AlreadyExistsError):
             try:
-                self._reads.put(MARKER, f"{storage_id}\n".encode(), mode="create")
+                self._reads.put(MARKER_KEY, f"{storage_id}\n".encode(), mode="create")
             except NotSupportedError:
                 # A store without conditional writes: of two at once, the later one wins.
-                self._reads.put(MARKER, f"{storage_id}\n".encode())
+                self._reads.put(MARKER_KEY, f"{storage_id}\n".encode())
 
     def expect_marker(self) -> None:
         """Take a storage without its marker for one that is not mounted, not for an empty one."""
@@ -177,8 +181,8 @@ class Storage:
     def _require_mount(self) -> None:
         """Raise `Unavailable` before a write makes a new folder where a volume was mounted."""
         if self._has_marker and self._folder is not None:
-            with storage_errors(MARKER):
-                is_there = (self._folder / MARKER).is_file()
+            with storage_errors(MARKER_KEY):
+                is_there = (self._folder / MARKER_KEY).is_file()
             if not is_there:
                 raise _unmounted()
 
@@ -254,5 +258,6 @@ def _pass_over_missing(_function: object, _path: object, found: Any) -> None:
 
 def _unmounted() -> Unavailable:
     return Unavailable(
-        f"the storage has lost its marker {MARKER!r}: is its volume mounted, or its bucket emptied?"
+        f"the storage has lost its marker {MARKER_KEY!r}: is its volume mounted, "
+        "or its bucket emptied?"
     )

@@ -11,17 +11,17 @@ from redis.exceptions import RedisError
 
 from shared.checks import Finding
 from shared.errors import Misconfigured, Unavailable
-from shared.storage import MARKER, Storage
+from shared.storage import MARKER_KEY, Storage
 from shared.store.connection import redis_errors
 
-KEY = "tts:storage_id"
-PROBE = "storage.probe"
+STORAGE_ID_KEY = "tts:storage_id"
+PROBE_KEY = "storage.probe"
 # A full disk may have room for less.
 PROBE_BYTES = 4_096
 ADVICE = "correct STORAGE_URL; for a storage that was moved or replaced, see docs/storage.md"
-OTHER = f"this is not the storage that the jobs of this Redis are in: {ADVICE}"
-EMPTY = (
-    f"the storage has no {MARKER!r}, though the jobs of this Redis are in one: is its volume "
+OTHER_STORAGE_MESSAGE = f"this is not the storage that the jobs of this Redis are in: {ADVICE}"
+EMPTY_STORAGE_MESSAGE = (
+    f"the storage has no {MARKER_KEY!r}, though the jobs of this Redis are in one: is its volume "
     f"mounted? Or {ADVICE}"
 )
 _USER = re.compile(r"//[^/@]*@")
@@ -41,9 +41,9 @@ def look_at_storage(storage: Storage, redis: Redis) -> Finding:
 
 def probe(storage: Storage) -> None:
     """Write an object and read it; raises `Unavailable` or `StorageRefused`."""
-    storage.put(PROBE, secrets.token_hex(PROBE_BYTES // 2).encode())
+    storage.put(PROBE_KEY, secrets.token_hex(PROBE_BYTES // 2).encode())
     # Perhaps another process has written its own meanwhile.
-    if len(storage.get(PROBE)) != PROBE_BYTES:
+    if len(storage.get(PROBE_KEY)) != PROBE_BYTES:
         raise Unavailable("the storage does not keep what is written to it")
 
 
@@ -63,9 +63,9 @@ def compare(storage: Storage, redis: Redis) -> str | None:
         return None
     found = storage.marker()
     if found is None:
-        raise Misconfigured(EMPTY)
+        raise Misconfigured(EMPTY_STORAGE_MESSAGE)
     if found != known:
-        raise Misconfigured(OTHER)
+        raise Misconfigured(OTHER_STORAGE_MESSAGE)
     return known
 
 
@@ -85,7 +85,7 @@ def adopt(storage: Storage, redis: Redis) -> str:
     """Let Redis take this storage for that of its jobs, whatever it was before; returns the id."""
     storage_id = _marked(storage)
     with redis_errors():
-        redis.set(KEY, storage_id)
+        redis.set(STORAGE_ID_KEY, storage_id)
     return storage_id
 
 
@@ -96,13 +96,13 @@ def without_password(url: str) -> str:
 
 def _known(redis: Redis) -> str | None:
     with redis_errors():
-        return cast("str | None", redis.get(KEY))
+        return cast("str | None", redis.get(STORAGE_ID_KEY))
 
 
 def _claim(redis: Redis, storage_id: str) -> None:
     """Let Redis take the id, unless another process was faster."""
     with redis_errors():
-        redis.set(KEY, storage_id, nx=True)
+        redis.set(STORAGE_ID_KEY, storage_id, nx=True)
 
 
 def _marked(storage: Storage) -> str:
@@ -111,5 +111,5 @@ def _marked(storage: Storage) -> str:
         storage.mark(secrets.token_hex(16))
     found = storage.marker()
     if found is None:
-        raise Unavailable(f"the storage does not keep {MARKER!r}")
+        raise Unavailable(f"the storage does not keep {MARKER_KEY!r}")
     return found

@@ -31,7 +31,7 @@ def chapter_key(audio: str, number: int) -> str:
     return f"{folder}/chapter-{number}.{name.rsplit('.', 1)[1]}"
 
 
-def other_key(audio: str, kind: Format) -> str:
+def transcoded_path(audio: str, kind: Format) -> str:
     """Where the same audio lies in another format."""
     return f"{audio.rsplit('.', 1)[0]}.{kind}"
 

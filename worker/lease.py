@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.announcer import Announcer
+from shared.announcer import WakeUpPublisher
 from shared.background import BackgroundThread
 from shared.errors import Unavailable
 from shared.jobs import Claim
@@ -36,7 +36,7 @@ class Heartbeat:
         card: ModelCard,
         ledger: Ledger,
         roster: Roster,
-        announcer: Announcer,
+        announcer: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
     ) -> None:

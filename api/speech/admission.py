@@ -12,7 +12,7 @@ from api.jobs.admission import CheckedJob
 from api.jobs.model_selection import fit
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.services import Services
-from api.speech.openai_aliases import is_any_model, voice_of
+from api.speech.openai_aliases import is_model_alias, voice_of
 from api.speech.requests import SpeechRequest, TaskType
 from api.voices import service as voices
 from api.voices.presets import is_preset
@@ -23,7 +23,7 @@ from shared.store.voices import VOICE_PREFIX
 from shared.store.workers import ServedModel
 
 # What a job's fields are called here.
-NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
+FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
 
 
 def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
@@ -50,7 +50,7 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
         sent = submission.of(job_request(meant, served), most)
         checked = admission.check(replace(sent, live=asked), services, served, sender)
     except (InvalidRequest, FetchFailed) as error:
-        param = NAMES.get(error.param or "", error.param)
+        param = FIELD_NAMES.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from error
     if not any(model.workers for model in served if model.card.id == checked.spec.model):
         raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
@@ -100,7 +100,7 @@ def _meanings(
     for card in cards:
         yield task, card, asked.instructions or None
     # Clients of OpenAI's models send them always; whoever names another one knows it.
-    if asked.model is not None and is_any_model(asked.model) and task != Task.VOICE_DESIGN:
+    if asked.model is not None and is_model_alias(asked.model) and task != Task.VOICE_DESIGN:
         for card in cards:
             yield task, card, None
 
@@ -109,7 +109,7 @@ def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
     if not served:
         raise Unavailable("no worker has started yet; start one with `python -m worker`")
     cards = [model.card for model in served]
-    if asked.model is None or is_any_model(asked.model):
+    if asked.model is None or is_model_alias(asked.model):
         return cards
     wanted = {asked.model.lower(), full_name(asked.model).lower()}
     named = [card for card in cards if card.id.lower() in wanted]

@@ -20,16 +20,16 @@ ENCODINGS = {
     SpeechFormat.FLAC: Encoding("flac", "flac"),
 }
 # FFmpeg's convention, which players know, for lengths that are not known yet.
-ENDLESS = 0xFFFFFFFF
+UNKNOWN_LENGTH = 0xFFFFFFFF
 WAV_HEADER = struct.pack(
     "<4sI4s4sIHHIIHH4sI",
-    *(b"RIFF", ENDLESS, b"WAVE", b"fmt ", 16),
+    *(b"RIFF", UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16),
     *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
-    *(b"data", ENDLESS),
+    *(b"data", UNKNOWN_LENGTH),
 )
 
 
-class SoundStream:
+class SpeechEncoder:
     """int16 samples [n] in, bytes of a format out, as early as its container allows."""
 
     def __init__(self, kind: SpeechFormat, speed: float = 1.0) -> None:

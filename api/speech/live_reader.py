@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.http.limited_threads import LimitedThreads
 from shared.audio import Pcm, decode_wav
-from shared.audio.fades import NOTHING, Seam, pause_samples
+from shared.audio.fades import EMPTY_PCM, StreamingFade, pause_samples
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
 from shared.jobs import SAMPLE_RATE, Job, SegmentState, Status, segment_id
 from shared.storage import Storage
@@ -22,15 +22,15 @@ from shared.store.ledger import Ledger
 from shared.store.live_audio import Heard, stream_key
 
 # How long a listener waits for sound before it asks how things stand, or for Redis to come back.
-PATIENCE_S = 1.0
+POLL_S = 1.0
 # Of entries, 0.3 s each, at a time: the others wait in Redis, not here.
-AT_ONCE = 16
+MAX_ENTRIES_PER_READ = 16
 T = TypeVar("T")
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
 
 
-class Listener:
+class LivePcmReader:
     """Hears a job once: sample for sample what its stored WAV has or will have.
 
     A segment is heard from its stream while it is spoken, from its file once it is committed; when
@@ -72,15 +72,15 @@ class Listener:
             state = await self._state(index)
             pause = pause_samples(state.pause_s)
             is_last = index == self._job.total - 1 and not pause
-            seam = Seam(start=index > 0, end=not is_last)
-            attempt = _Attempt(self._redis, segment_id(self._job.id, index))
+            seam = StreamingFade(start=index > 0, end=not is_last)
+            attempt = _SegmentStream(self._redis, segment_id(self._job.id, index))
             while not attempt.is_whole:
                 if state.result_key is not None:
                     yield await self._rest(state.result_key)
                     return
                 if state.key is not None:
                     yield seam.add(attempt.rest(await self._stored(state.key)))
-                elif len(pcm := await attempt.more()):
+                elif len(pcm := await attempt.read_new()):
                     yield seam.add(pcm)
                 else:
                     state = await self._state(index)
@@ -89,7 +89,7 @@ class Listener:
             self.silent += pause
 
     async def _state(self, index: int) -> SegmentState:
-        state = await _patiently(lambda: self._ledger.segment(self._job.id, index))
+        state = await _retry_while_unavailable(lambda: self._ledger.segment(self._job.id, index))
         if state.job_status == Status.FAILED:
             code = state.error_code or SynthesisFailed.code
             raise SynthesisFailed(f"the job failed: {state.error_message}", code)
@@ -99,16 +99,16 @@ class Listener:
 
     async def _stored(self, key: str) -> Pcm:
         run = self._storage_threads.run
-        return await _patiently(lambda: decode_wav(self._storage.get(key)), run)
+        return await _retry_while_unavailable(lambda: decode_wav(self._storage.get(key)), run)
 
     async def _rest(self, key: str) -> Pcm:
         """What is left of the whole job, once that is stored."""
-        spoken = await _patiently(lambda: list(self._ledger.spoken(self._job)))
+        spoken = await _retry_while_unavailable(lambda: list(self._ledger.spoken(self._job)))
         self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
         return (await self._stored(key))[self.sent :]
 
 
-class _Attempt:
+class _SegmentStream:
     """A segment's stream, however many attempts are in it: `at` samples of it were heard."""
 
     def __init__(self, redis: Redis, segment: str) -> None:
@@ -117,16 +117,16 @@ class _Attempt:
         self._epoch = self._at = 0
         self.is_whole = False
 
-    async def more(self) -> Pcm:
+    async def read_new(self) -> Pcm:
         """The next samples; none if there were none for a while, or they do not follow."""
-        block_ms = int(PATIENCE_S * 1_000)
+        block_ms = int(POLL_S * 1_000)
         try:
-            found = await self._redis.xread({self._key: self._last}, AT_ONCE, block_ms)
+            found = await self._redis.xread({self._key: self._last}, MAX_ENTRIES_PER_READ, block_ms)
             streams = cast(list[tuple[bytes, list[_Entry]]], found)
         except RedisError as error:
             await _wait(error)
-            return NOTHING
-        pieces = [NOTHING]
+            return EMPTY_PCM
+        pieces = [EMPTY_PCM]
         for _key, entries in streams:
             for self._last, fields in entries:
                 pieces.append(self._follow(Heard.of(fields)))
@@ -138,7 +138,7 @@ class _Attempt:
         An entry that leaves a gap is of no use; nor is one of an attempt that lost its claim.
         """
         if heard.epoch < self._epoch or heard.at > self._at:
-            return NOTHING
+            return EMPTY_PCM
         self._epoch = heard.epoch
         self.is_whole |= heard.is_end
         return self._new(heard.at, heard.pcm)
@@ -154,7 +154,7 @@ class _Attempt:
         return new
 
 
-async def _patiently(
+async def _retry_while_unavailable(
     call: Callable[[], T],
     run: Callable[[Callable[[], T]], Awaitable[T]] = run_in_threadpool,
 ) -> T:
@@ -168,4 +168,4 @@ async def _patiently(
 
 async def _wait(error: Exception) -> None:
     _log.warning("Whoever listens has to wait: %s", error)
-    await asyncio.sleep(PATIENCE_S)
+    await asyncio.sleep(POLL_S)

@@ -25,7 +25,7 @@ VOICES = {
 _ORDER = tuple(VOICES)
 
 
-def is_any_model(name: str) -> bool:
+def is_model_alias(name: str) -> bool:
     """Whether a model's name leaves the choice to us."""
     return name.lower() in MODELS
 

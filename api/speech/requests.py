@@ -73,7 +73,7 @@ Voice = Annotated[
     ),
 ]
 # Of a field's description, what is said beside its type.
-KEPT = ("title", "description", "default")
+ANNOTATION_KEYS = ("title", "description", "default")
 Instructions = Annotated[str, StringConstraints(max_length=2_000)]
 
 
@@ -135,7 +135,7 @@ class SpeechRequest(BaseModel):
         described = handler.resolve_ref_schema(handler(core_schema))
         for name, field in described["properties"].items():
             if field.get("default") is not None:
-                kept = {key: field.pop(key) for key in KEPT if key in field}
+                kept = {key: field.pop(key) for key in ANNOTATION_KEYS if key in field}
                 described["properties"][name] = {"anyOf": [field, {"type": "null"}], **kept}
         return described
 
@@ -160,8 +160,8 @@ def _validate(content: bytes) -> SpeechRequest:
         return SpeechRequest.model_validate_json(content, strict=True)
 
 
-Asked = Annotated[SpeechRequest, Depends(_sent)]
-BODY: dict[str, Any] = {
+SpeechRequestDep = Annotated[SpeechRequest, Depends(_sent)]
+OPENAPI_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {

@@ -16,17 +16,17 @@ from starlette.types import Send
 
 from api import errors
 from api.services import Services
-from api.speech.encoder import SoundStream
-from api.speech.live_reader import Listener
+from api.speech.encoder import SpeechEncoder
+from api.speech.live_reader import LivePcmReader
 from api.speech.requests import SpeechRequest
 from shared.errors import QueueError, Unavailable
 from shared.jobs import Job
 
-FRAME_SAMPLES = 1_920
+CODEC_FRAME_SAMPLES = 1_920
 _log = logging.getLogger(__name__)
 
 
-class SpokenResponse(StreamingResponse):
+class AudioStreamResponse(StreamingResponse):
     """Begins with the first sound: what fails before has a status of its own.
 
     What fails later breaks the connection, so that nobody takes a part for the whole.
@@ -55,20 +55,20 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def sound_of(
+async def audio_chunks(
     job: Job, asked: SpeechRequest, services: Services
 ) -> AsyncGenerator[bytes, None]:
     """A job as it is spoken, in the format that was asked for; nobody listens on: it is cancelled.
 
-    Raises as `Listener.pcm` does.
+    Raises as `LivePcmReader.pcm` does.
     """
-    listener = _listener(job, services)
-    async with _counted(job, services):
-        async for some in _encoded(listener, asked):
+    listener = _reader(job, services)
+    async with _as_listener(job, services):
+        async for some in _encode(listener, asked):
             yield some
 
 
-async def events_of(
+async def sse_chunks(
     job: Job, asked: SpeechRequest, services: Services
 ) -> AsyncGenerator[bytes, None]:
     """The same as server-sent events under OpenAI's names.
@@ -76,10 +76,10 @@ async def events_of(
     Tokens are characters of the text, and codec frames of 80 ms. Raises what fails before the first
     sound; later it is an event.
     """
-    listener, has_begun = _listener(job, services), False
-    async with _counted(job, services):
+    listener, has_begun = _reader(job, services), False
+    async with _as_listener(job, services):
         try:
-            async for some in _encoded(listener, asked):
+            async for some in _encode(listener, asked):
                 has_begun = True
                 audio = base64.b64encode(some).decode()
                 yield _event({"type": "speech.audio.delta", "audio": audio})
@@ -91,13 +91,13 @@ async def events_of(
                 {"type": "error", **errors.body_of(error).model_dump()}
             )
             return
-        heard, frames = len(asked.input), (listener.sent - listener.silent) // FRAME_SAMPLES
+        heard, frames = len(asked.input), (listener.sent - listener.silent) // CODEC_FRAME_SAMPLES
         usage = {"input_tokens": heard, "output_tokens": frames, "total_tokens": heard + frames}
         yield _event({"type": "speech.audio.done", "usage": usage})
 
 
-def _listener(job: Job, services: Services) -> Listener:
-    return Listener(
+def _reader(job: Job, services: Services) -> LivePcmReader:
+    return LivePcmReader(
         job,
         redis=services.listeners,
         ledger=services.ledger,
@@ -106,9 +106,9 @@ def _listener(job: Job, services: Services) -> Listener:
     )
 
 
-async def _encoded(listener: Listener, asked: SpeechRequest) -> AsyncIterator[bytes]:
+async def _encode(listener: LivePcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
     """Encode in threads, and only what is asked for: who reads slowly makes it wait."""
-    stream = await run_in_threadpool(SoundStream, asked.response_format, asked.speed)
+    stream = await run_in_threadpool(SpeechEncoder, asked.response_format, asked.speed)
     async for pcm in listener.pcm():
         if some := await run_in_threadpool(stream.add, pcm):
             yield some
@@ -121,7 +121,7 @@ def _event(body: dict[str, object]) -> bytes:
 
 
 @asynccontextmanager
-async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
+async def _as_listener(job: Job, services: Services) -> AsyncIterator[None]:
     """Count who listens to a job: when the last one goes before its end, it is cancelled.
 
     More than one is there if a request was sent again with its idempotency key.

@@ -8,15 +8,15 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from shared.audio.fades import NOTHING
+from shared.audio.fades import EMPTY_PCM
 from shared.audio.frames import TIME_BASE, frame_of
 from shared.audio.wav import Pcm
 from shared.jobs import SAMPLE_RATE
 
 # FFmpeg's filter gives a frame out once the next one is in, so they are short: 40 ms.
-FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
+FILTER_FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
 # Beyond these it leaves parts out, or takes none; several in a row do not.
-SLOWEST, FASTEST = 0.5, 2.0
+MIN_STEP, MAX_STEP = 0.5, 2.0
 
 
 class Tempo:
@@ -36,8 +36,8 @@ class Tempo:
 
     def add(self, pcm: Pcm) -> Pcm:
         """Take the next samples; returns what has become of them and of earlier ones."""
-        for first in range(0, len(pcm), FRAME_SAMPLES):
-            part = pcm[first : first + FRAME_SAMPLES]
+        for first in range(0, len(pcm), FILTER_FRAME_SAMPLES):
+            part = pcm[first : first + FILTER_FRAME_SAMPLES]
             self._graph.push(frame_of(part, self._taken))
             self._taken += len(part)
         return self._pull()
@@ -48,7 +48,7 @@ class Tempo:
         return self._pull()
 
     def _pull(self) -> Pcm:
-        return np.concatenate([NOTHING, *self._ready()])
+        return np.concatenate([EMPTY_PCM, *self._ready()])
 
     def _ready(self) -> Iterator[Pcm]:
         while True:
@@ -63,7 +63,7 @@ class Tempo:
 def _steps(speed: float) -> list[float]:
     """Factors that the filter can do, whose product is the speed."""
     steps = []
-    for most in (FASTEST, SLOWEST):
+    for most in (MAX_STEP, MIN_STEP):
         while (speed > most) if most > 1 else (speed < most):
             steps.append(most)
             speed /= most

@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 from api.voices.reference_audio import Sound
 from shared.store.voices import VoiceWarning
 
-BEST_S, LONG_S = 3.0, 30.0
-FULL_SCALE, MOST_CLIPPED = 0.999, 1e-3
-LOW_DB = -40.0
+MIN_GOOD_S, MAX_GOOD_S = 3.0, 30.0
+FULL_SCALE_LEVEL, MAX_CLIPPED_SHARE = 0.999, 1e-3
+MIN_LEVEL_DB = -40.0
 # What is lower was made by no microphone: silence that a program has put in.
 DIGITAL_SILENCE_DB = -100.0
-LEAST_SNR_DB = 20.0
-LOW_RATE = 16_000
+MIN_SNR_DB = 20.0
+MIN_WIDE_BAND_RATE = 16_000
 # Of the energy of both channels, how much may be in what tells them apart.
-MOST_SIDE = 0.1
+MAX_SIDE_SHARE = 0.1
 # Unhurried speech, in ideographs and in letters a second; how far from that a recording may be.
-WIDE_PER_S, LETTERS_PER_S = 5, 15
-FASTEST, SLOWEST = 0.4, 3.0
+IDEOGRAPHS_PER_S, LETTERS_PER_S = 5, 15
+MIN_PACE_RATIO, MAX_PACE_RATIO = 0.4, 3.0
 
-_Found = Iterator[VoiceWarning]
+_Warnings = Iterator[VoiceWarning]
 
 
 def find(
@@ -42,50 +42,50 @@ def find(
     yield from _of_text(duration_s, text)
 
 
-def _of_length(duration_s: float) -> _Found:
-    if duration_s < BEST_S:
+def _of_length(duration_s: float) -> _Warnings:
+    if duration_s < MIN_GOOD_S:
         yield _warning("short", f"it lasts {duration_s:.1f} s: 5 to 15 s make a better voice")
-    if duration_s > LONG_S:
+    if duration_s > MAX_GOOD_S:
         yield _warning("long", f"it lasts {duration_s:.1f} s: more than 15 s only take longer")
 
 
-def _of_level(sound: Sound, levels: NDArray[np.float64]) -> _Found:
-    clipped = float((np.abs(sound.samples) >= FULL_SCALE).mean())
-    if clipped > MOST_CLIPPED:
+def _of_level(sound: Sound, levels: NDArray[np.float64]) -> _Warnings:
+    clipped = float((np.abs(sound.samples) >= FULL_SCALE_LEVEL).mean())
+    if clipped > MAX_CLIPPED_SHARE:
         yield _warning("clipping", f"{clipped:.1%} of it is cut off at full scale: record lower")
     loud = float(np.percentile(levels, 95))
-    if loud < LOW_DB:
+    if loud < MIN_LEVEL_DB:
         yield _warning("low_level", f"it is at {loud:.0f} dB only: record louder, or closer")
 
 
-def _of_noise(levels: NDArray[np.float64]) -> _Found:
+def _of_noise(levels: NDArray[np.float64]) -> _Warnings:
     """The weakest tenth of what a microphone has heard is taken for the noise between words."""
     heard = levels[levels > DIGITAL_SILENCE_DB]
     loud, quiet = np.percentile(heard, (95, 10))
-    if loud - quiet < LEAST_SNR_DB:
+    if loud - quiet < MIN_SNR_DB:
         said = f"the voice is only {loud - quiet:.0f} dB above what is heard between words"
         yield _warning("noise", f"{said}: record in a quiet room, without music or echo")
 
 
-def _of_format(sound: Sound) -> _Found:
-    if sound.rate < LOW_RATE:
+def _of_format(sound: Sound) -> _Warnings:
+    if sound.rate < MIN_WIDE_BAND_RATE:
         said = f"at {sound.rate:,} Hz it has no high tones"
         yield _warning("narrow_band", f"{said}: record at 24,000 Hz or more")
     if sound.samples.shape[1] > 1:
         left, right = sound.samples[:, 0], sound.samples[:, 1]
         side, middle = ((left - right) ** 2).sum(), ((left + right) ** 2).sum()
-        if side > MOST_SIDE * (side + middle):
+        if side > MAX_SIDE_SHARE * (side + middle):
             yield _warning("channels_differ", "its channels differ, and were mixed: send one")
 
 
-def _of_text(duration_s: float, text: str | None) -> _Found:
+def _of_text(duration_s: float, text: str | None) -> _Warnings:
     if text is None:
         said = "without ref_text, what is said in it, only the timbre is used"
         yield _warning("no_ref_text", f"{said}: send it for the best likeness")
         return
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    usual_s = wide / WIDE_PER_S + (len(text) - wide) / LETTERS_PER_S
-    if not FASTEST <= duration_s / usual_s <= SLOWEST:
+    usual_s = wide / IDEOGRAPHS_PER_S + (len(text) - wide) / LETTERS_PER_S
+    if not MIN_PACE_RATIO <= duration_s / usual_s <= MAX_PACE_RATIO:
         said = f"{len(text):,} characters in {duration_s:.1f} s is not how anybody speaks"
         yield _warning("ref_text_does_not_fit", f"{said}: ref_text must be all that is said")
 

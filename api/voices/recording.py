@@ -19,9 +19,9 @@ from shared.store.voices import VoiceWarning
 MIN_S = 1.0
 FRAME_SAMPLES = SAMPLE_RATE // 50
 # What is so much weaker than the loudest 20 ms is silence; of that, some is kept at each end.
-SILENCE_DB, KEPT_FRAMES = 45.0, 4
-QUIETEST = 1e-6
-PARAM = "audio_sample"
+SILENCE_DB, KEPT_SILENCE_FRAMES = 45.0, 4
+MIN_LEVEL = 1e-6
+FILE_PARAM = "audio_sample"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Recording:
     warnings: tuple[VoiceWarning, ...]
 
 
-def make_good(content: bytes, text: str | None, max_s: float) -> Recording:
+def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recording:
     """Read an uploaded file, in which `text` is said; raises `InvalidRequest` if it is no use."""
-    sound = reference.decode(content, max_s, param=PARAM)
+    sound = reference.decode(content, max_s, param=FILE_PARAM)
     samples: Samples = soxr.resample(sound.mono, sound.rate, SAMPLE_RATE)
     levels = _levels(samples)
     trimmed = _trimmed(samples, levels)
@@ -44,7 +44,7 @@ def make_good(content: bytes, text: str | None, max_s: float) -> Recording:
         raise InvalidRequest(
             f"there is {duration_s:.2f} s of sound in the recording; {MIN_S:g} to {max_s:g} s "
             "can be used, 10 s is best",
-            param=PARAM,
+            param=FILE_PARAM,
         )
     found = recording_warnings.find(sound, levels, duration_s, text)
     return Recording(_wav(trimmed), round(duration_s, 3), tuple(found))
@@ -54,13 +54,13 @@ def _levels(samples: Samples) -> NDArray[np.float64]:
     """The level of each 20 ms in dB, 0 being a square wave at full scale."""
     frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
     level: NDArray[np.float64] = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
-    return 20 * np.log10(np.maximum(level, QUIETEST))
+    return 20 * np.log10(np.maximum(level, MIN_LEVEL))
 
 
 def _trimmed(samples: Samples, levels: NDArray[np.float64]) -> Samples:
     heard = np.flatnonzero(levels > levels.max() - SILENCE_DB)
-    first = max(0, int(heard[0]) - KEPT_FRAMES) * FRAME_SAMPLES
-    return samples[first : (int(heard[-1]) + 1 + KEPT_FRAMES) * FRAME_SAMPLES]
+    first = max(0, int(heard[0]) - KEPT_SILENCE_FRAMES) * FRAME_SAMPLES
+    return samples[first : (int(heard[-1]) + 1 + KEPT_SILENCE_FRAMES) * FRAME_SAMPLES]
 
 
 def _wav(samples: Samples) -> bytes:

@@ -18,14 +18,14 @@ from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.settings import Settings
 
 MIN_S = 0.5
-FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+READABLE_FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 MAX_CHANNELS = 2
 MIN_RATE, MAX_RATE = 8_000, 192_000
 # How long a recording may take to come from where it lies.
-FETCH_S = 15.0
+FETCH_TIMEOUT_S = 15.0
 # Threads that may wait for one; the others answer requests.
-_fetching = BoundedSemaphore(8)
-SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
+_FETCH_PERMITS = BoundedSemaphore(8)
+MIN_PEAK, MAX_PEAK = 1e-3, 8.0
 
 Samples = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def read(reference: Reference, settings: Settings) -> bytes:
     `FetchFailed` if it is to be fetched, and nothing comes.
     """
     audio = reference.audio
-    content = _fetched(audio, settings) if reference.is_url else _from_base64(audio)
+    content = _fetch(audio, settings) if reference.is_url else _from_base64(audio)
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
 
@@ -68,7 +68,7 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
     except _Unusable as error:
         raise _bad(str(error), param) from None
     peak = np.abs(sound.mono).max(initial=0.0)
-    if not SILENCE_PEAK <= peak <= LOUDEST_PEAK:  # a peak that is not a number is neither
+    if not MIN_PEAK <= peak <= MAX_PEAK:  # a peak that is not a number is neither
         raise _bad("it is silent or damaged", param)
     return sound
 
@@ -77,21 +77,21 @@ class _Unusable(Exception):
     """What is wrong with a file."""
 
 
-def _fetched(url: str, settings: Settings) -> bytes:
+def _fetch(url: str, settings: Settings) -> bytes:
     if settings.reference_urls == "off":
         raise _bad(
             "this server fetches nothing from URLs (REFERENCE_URLS); use base64 or a data: URL",
             "reference.audio",
         )
     outbound = Outbound(private=settings.reference_urls == "any")
-    if not _fetching.acquire(blocking=False):
+    if not _FETCH_PERMITS.acquire(blocking=False):
         raise Unavailable("too many recordings are being fetched; try again shortly")
     try:
-        return outbound.fetch(url, settings.max_voice_bytes, FETCH_S)
+        return outbound.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S)
     except (InvalidRequest, FetchFailed) as error:
         raise type(error)(error.message, param="reference.audio") from None
     finally:
-        _fetching.release()
+        _FETCH_PERMITS.release()
 
 
 def _from_base64(audio: str) -> bytes:
@@ -104,7 +104,7 @@ def _from_base64(audio: str) -> bytes:
 
 def _check_header(file: soundfile.SoundFile, max_s: float) -> None:
     """Before anything is decoded: a small file may unpack to gigabytes."""
-    if file.format not in FORMATS:
+    if file.format not in READABLE_FORMATS:
         raise _Unusable(f"it is {file.format_info}")
     if file.channels > MAX_CHANNELS or not MIN_RATE <= file.samplerate <= MAX_RATE:
         raise _Unusable(

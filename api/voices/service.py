@@ -8,7 +8,7 @@ from contextlib import suppress
 from api.auth import Sender
 from api.services import Services
 from api.voices.presets import is_preset
-from api.voices.recording import make_good
+from api.voices.recording import normalise_recording
 from api.voices.upload import Upload
 from shared.errors import (
     InvalidRequest,
@@ -44,7 +44,9 @@ def check(
 ) -> tuple[Voice, bytes]:
     """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
     _check_fields(upload, served)
-    recording = make_good(upload.content, upload.ref_text, services.settings.max_reference_s)
+    recording = normalise_recording(
+        upload.content, upload.ref_text, services.settings.max_reference_s
+    )
     voice = Voice(
         id=new_voice_id(),
         owner=sender.space,

@@ -10,7 +10,7 @@ from shared.jobs import SAMPLE_RATE
 
 # Long enough for no click, too short to be heard.
 FADE_SAMPLES = SAMPLE_RATE * 5 // 1_000
-NOTHING = np.zeros(0, np.int16)
+EMPTY_PCM = np.zeros(0, np.int16)
 
 
 def pause_samples(pause_s: float) -> int:
@@ -18,7 +18,7 @@ def pause_samples(pause_s: float) -> int:
     return round(pause_s * SAMPLE_RATE)
 
 
-def faded(pcm: Pcm, *, start: bool, end: bool) -> Pcm:
+def fade_edges(pcm: Pcm, *, start: bool, end: bool) -> Pcm:
     """A segment with raised-cosine fades of at most half of it each."""
     length = min(FADE_SAMPLES, len(pcm) // 2)
     if not length:
@@ -36,8 +36,8 @@ def _rise(length: int) -> NDArray[np.float64]:
     return rise
 
 
-class Seam:
-    """A segment that comes in pieces, and goes out as `faded` would make it of the whole.
+class StreamingFade:
+    """A segment that comes in pieces, and goes out as `fade_edges` would make it of the whole.
 
     It keeps the last 5 ms back until the end is known, and at first as much as tells how long the
     fades are.
@@ -45,7 +45,7 @@ class Seam:
 
     def __init__(self, *, start: bool, end: bool) -> None:
         self._start, self._end = start, end
-        self._held, self._has_begun = NOTHING, False
+        self._held, self._has_begun = EMPTY_PCM, False
 
     def add(self, pcm: Pcm) -> Pcm:
         """Take the next samples; returns those that nothing can change any more."""
@@ -54,15 +54,15 @@ class Seam:
             self._has_begun = len(held) >= 2 * FADE_SAMPLES
             if not self._has_begun:
                 self._held = held
-                return NOTHING
-            held = faded(held, start=self._start, end=False)
+                return EMPTY_PCM
+            held = fade_edges(held, start=self._start, end=False)
         self._held = held[-FADE_SAMPLES:]
         return held[:-FADE_SAMPLES]
 
     def close(self) -> Pcm:
         """The rest, once the segment is whole."""
         if not self._has_begun:
-            return faded(self._held, start=self._start, end=self._end)
+            return fade_edges(self._held, start=self._start, end=self._end)
         if not self._end:
             return self._held
         return np.rint(self._held * _rise(FADE_SAMPLES)[::-1]).astype(np.int16)

@@ -4,12 +4,12 @@ import os
 import sys
 
 from shared import logs
-from shared.queue import SYNTHESISE, make_app
+from shared.queue import SYNTHESISE, make_celery_app
 from worker.drain import Drain
 from worker.main import consume
 
 logs.configure("info")
-app = make_app(os.environ["REDIS_URL"])
+app = make_celery_app(os.environ["REDIS_URL"])
 
 
 @app.task(name=SYNTHESISE)

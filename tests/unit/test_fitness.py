@@ -25,8 +25,8 @@ from client.local.redis_server import RedisServer
 from shared.checks import Check, Finding
 from shared.errors import Misconfigured
 from shared.settings import Settings
-from shared.storage import MARKER, Storage
-from shared.storage_identity import KEY, adopt, agree, without_password
+from shared.storage import MARKER_KEY, Storage
+from shared.storage_identity import STORAGE_ID_KEY, adopt, agree, without_password
 from shared.store.connection import connect
 
 
@@ -174,7 +174,7 @@ def test_a_volume_that_is_unmounted_is_not_ready(server: TestClient, tmp_path: P
 
 def test_another_volume_is_not_ready(server: TestClient, tmp_path: Path) -> None:
     wait_until_ready(server)
-    (tmp_path / "results" / MARKER).write_text("another")
+    (tmp_path / "results" / MARKER_KEY).write_text("another")
     wait_for_problem(server, "storage", "not the storage that the jobs of this Redis are in")
 
 
@@ -201,7 +201,7 @@ def test_a_redis_and_a_storage_without_ids_agree(redis: Redis, storage: Storage)
     storage.put("jobs/j/1/audio.wav", b"of the version before")
     agree(storage, redis)
     agree(storage, redis)
-    assert storage.marker() == redis.get(KEY)
+    assert storage.marker() == redis.get(STORAGE_ID_KEY)
 
 
 def test_a_new_redis_takes_the_storage_that_is_there(redis: Redis, storage: Storage) -> None:
@@ -209,7 +209,7 @@ def test_a_new_redis_takes_the_storage_that_is_there(redis: Redis, storage: Stor
     known = storage.marker()
     redis.flushall()
     agree(storage, redis)
-    assert redis.get(KEY) == storage.marker() == known
+    assert redis.get(STORAGE_ID_KEY) == storage.marker() == known
 
 
 def test_another_storage_is_refused_unless_it_is_adopted(
@@ -317,7 +317,7 @@ def test_a_storage_is_adopted_by_command(
     assert said(env) == (1, "is its volume mounted")
     assert said(env, "adopt") == (0, "jobs are here now")
     assert said(env) == (0, "jobs are here (id")
-    assert redis.get(KEY) == folders[1].marker()
+    assert redis.get(STORAGE_ID_KEY) == folders[1].marker()
 
 
 def test_a_check_of_a_storage_adopts_nothing(
@@ -329,10 +329,10 @@ def test_a_check_of_a_storage_adopts_nothing(
     assert not folder.exists()
     folder.mkdir()
     assert said(env) == (0, "the first start takes this one")
-    assert not (folder / MARKER).exists()
-    (folder / MARKER).write_text("mine")
+    assert not (folder / MARKER_KEY).exists()
+    (folder / MARKER_KEY).write_text("mine")
     assert said(env) == (0, "the first start takes this one")
-    assert redis.get(KEY) is None
+    assert redis.get(STORAGE_ID_KEY) is None
 
 
 def said(env: dict[str, str], *command: str) -> tuple[int, str]:

@@ -181,7 +181,7 @@ def test_a_sweep_that_fails_is_followed_by_another(
     ledger: Ledger, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(expiry_module, "SWEEP_S", 0.05)
-    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(background, "MIN_BACKOFF_S", 0.01)
     storage = Storage.open(tmp_path.as_uri())
     expiry = Expiry(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
     sweeps: list[None] = []
