@@ -15,10 +15,9 @@ from api.http.listener_limit import ListenerLimit
 from api.http.rate_limit import RateLimit
 from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
-from shared.announcer import WakeUpPublisher
 from shared.background import BackgroundThread
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
-from shared.queue import make_celery_app
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.api_keys import Keys

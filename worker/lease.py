@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.announcer import WakeUpPublisher
 from shared.background import BackgroundThread
+from shared.broker import WakeUpPublisher
 from shared.errors import Unavailable
 from shared.jobs import Claim
 from shared.models import ModelCard

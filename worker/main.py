@@ -11,10 +11,9 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
-from shared.announcer import WakeUpPublisher
+from shared.broker import SYNTHESISE, WakeUpPublisher, make_celery_app, queue_name
 from shared.fitness import HealthChecks
 from shared.models import ModelCard
-from shared.queue import SYNTHESISE, make_celery_app, queue_name
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect

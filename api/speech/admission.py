@@ -12,7 +12,6 @@ from api.jobs.admission import CheckedJob
 from api.jobs.model_selection import fit
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.services import Services
-from api.speech.openai_aliases import is_model_alias, voice_of
 from api.speech.requests import SpeechRequest, TaskType
 from api.voices import service as voices
 from api.voices.presets import is_preset
@@ -24,6 +23,25 @@ from shared.store.workers import ServedModel
 
 # What a job's fields are called here.
 FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
+# Each means: whatever is served that can do it.
+OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
+# OpenAI's voices, and who speaks for them among the released models' speakers.
+OPENAI_VOICES = {
+    "alloy": "vivian",
+    "ash": "aiden",
+    "ballad": "dylan",
+    "coral": "serena",
+    "echo": "ryan",
+    "fable": "eric",
+    "onyx": "uncle_fu",
+    "nova": "vivian",
+    "sage": "serena",
+    "shimmer": "ono_anna",
+    "verse": "ryan",
+    "marin": "sohee",
+    "cedar": "aiden",
+}
+_OPENAI_VOICE_ORDER = tuple(OPENAI_VOICES)
 
 
 def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
@@ -170,3 +188,22 @@ def _reference(asked: SpeechRequest) -> Reference:
         )
     text = None if asked.x_vector_only_mode else asked.ref_text
     return Reference(audio=asked.ref_audio, text=text or None)
+
+
+def is_model_alias(name: str) -> bool:
+    """Whether a model's name leaves the choice to us."""
+    return name.lower() in OPENAI_MODELS
+
+
+def voice_of(card: ModelCard, name: str) -> str:
+    """The voice of a model that a name stands for: its own, else the one for OpenAI's name.
+
+    A model without the released speakers gives its own voices out in order. Any other name stays
+    as it is, to be refused where voices are checked.
+    """
+    known = name.lower()
+    if known in card.voices or known not in OPENAI_VOICES or not card.voices:
+        return name
+    if OPENAI_VOICES[known] in card.voices:
+        return OPENAI_VOICES[known]
+    return card.voices[_OPENAI_VOICE_ORDER.index(known) % len(card.voices)]

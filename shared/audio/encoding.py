@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from shared.audio.frames import frame_of
 from shared.audio.wav import Pcm
 from shared.jobs import SAMPLE_RATE
+
+TIME_BASE = Fraction(1, SAMPLE_RATE)
 
 
 class Sink(Protocol):
@@ -59,3 +61,10 @@ class Encoder:
     def close(self) -> None:
         """Write the container's end."""
         self.container.close()
+
+
+def frame_of(samples: Pcm, at: int) -> av.AudioFrame:
+    """A frame of int16 samples [n], n > 0, the first of which is number `at`."""
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, TIME_BASE, at
+    return frame

@@ -11,7 +11,7 @@ from itertools import accumulate
 import regex
 
 from shared.cpu_limit import check_cpu
-from shared.text.clusters import CLUSTER
+from shared.text.normalise import CLUSTER
 from shared.text.quotations import Quotations
 from shared.text.sentences import CLOSING, CONTINUES
 

@@ -11,7 +11,9 @@ from itertools import accumulate
 
 import regex
 
-from shared.text.clusters import CLUSTER
+# `\X` alone counts the whole run of regional indicators before each flag, which takes quadratic
+# time over a row of flags. Read from left to right, a flag is two of them and what extends them.
+CLUSTER = r"(?:\p{Regional_Indicator}{1,2}+[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]*+|\X)"
 
 # Control characters, soft hyphens, zero-width spaces, marks of direction and lone surrogates. Not
 # the joiners U+200C and U+200D, which shape emoji and words.

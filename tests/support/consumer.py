@@ -4,7 +4,7 @@ import os
 import sys
 
 from shared import logs
-from shared.queue import SYNTHESISE, make_celery_app
+from shared.broker import SYNTHESISE, make_celery_app
 from worker.drain import Drain
 from worker.main import consume
 

@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from stub_runner import StubCodec, StubRunner
 
-from shared.announcer import WakeUpPublisher
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.models import ModelCard
-from shared.queue import make_celery_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.connection import connect

@@ -10,9 +10,8 @@ from redis import Redis
 
 from client.local.redis_server import RedisServer
 from shared import background
-from shared.announcer import WakeUpPublisher
 from shared.background import BackgroundThread
-from shared.queue import make_celery_app
+from shared.broker import WakeUpPublisher, make_celery_app
 
 
 class Boom(Exception):

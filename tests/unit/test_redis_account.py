@@ -16,8 +16,8 @@ from stub_worker import speaking
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.broker import make_celery_app
 from shared.models import ModelCard
-from shared.queue import make_celery_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.api_keys import Keys

@@ -20,9 +20,8 @@ from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared.announcer import WakeUpPublisher
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.errors import Unavailable
-from shared.queue import make_celery_app
 from shared.store.connection import connect, connect_listeners, redis_errors
 
 CONSUMER = Path(__file__).parents[1] / "support" / "consumer.py"

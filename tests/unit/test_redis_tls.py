@@ -19,8 +19,7 @@ from redis.exceptions import RedisError
 
 from client.local.child import Child, stop
 from client.local.redis_server import RedisServer, find_program
-from shared.announcer import WakeUpPublisher
-from shared.queue import make_celery_app
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.store.connection import connect, connect_listeners
 
 PASSWORD = "hunter2"

@@ -5,11 +5,10 @@ from processes import wait_until
 from pydantic import ValidationError
 from redis import Redis
 
-from shared.announcer import WakeUpPublisher
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
-from shared.queue import make_celery_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.workers import Roster

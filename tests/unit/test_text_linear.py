@@ -20,8 +20,7 @@ from api import documents
 from api.jobs.subtitles import srt
 from shared.errors import QueueError
 from shared.text import headings, normalise, split
-from shared.text.clusters import CLUSTER
-from shared.text.normalise import collapse_whitespace, map_offsets
+from shared.text.normalise import CLUSTER, collapse_whitespace, map_offsets
 from shared.text.quotations import quotations
 from shared.timings import SegmentTiming, Timings
 

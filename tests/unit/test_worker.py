@@ -15,10 +15,9 @@ from processes import wait_until
 from redis import Redis
 
 from client.local.redis_server import RedisServer
-from shared.announcer import WakeUpPublisher
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.jobs import Claim, SpeechSpec, Status
 from shared.models import ModelCard
-from shared.queue import make_celery_app
 from shared.store.ledger import Ledger
 from shared.store.workers import Roster
 from worker import lease, watchdog
