@@ -1,4 +1,4 @@
-"""Background threads: a body that is run again when it fails, and says so."""
+"""Background threads, which restart after a failure and report it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
-# A body that has run for this long since its last failure is healthy again.
+# Seconds of running after a failure, from which on a body is healthy again.
 SETTLED_AFTER_S = 5.0
 _log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class BackgroundThread:
         self._settled_s = settled_s
         self._stopping = threading.Event()
         self._failure: str | None = None
-        # The start of the body's present run; None between two runs.
+        # The start of the body's current run; None between two runs.
         self._running_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -78,7 +78,7 @@ class BackgroundThread:
             try:
                 self._body(self._stopping)
                 return
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the work has to go on
+            except BaseException as error:  # noqa: BLE001 - the work has to go on after any error
                 if self._has_settled():
                     pause_s = MIN_BACKOFF_S
                 self._failure, self._running_since_s = type(error).__name__, None

@@ -23,9 +23,9 @@ from shared.store.redis_address import RedisAddress
 
 SYNTHESISE = "worker.synthesise"
 TCP_ONLY_PARAMS = ("socket_keepalive", "socket_keepalive_options")
-# Messages of a model: more would only lie there, and what is missing is found by reconciling.
+# Messages per queue: more would wait unused, and reconciling finds segments without a message.
 MAX_QUEUED_MESSAGES = 500
-# When there are enough, there is no hurry to look again.
+# Seconds to wait before a full queue is read again.
 FULL_QUEUE_PAUSE_S = 0.05
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Channel(redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         client: Any = self.connection.client
         address: RedisAddress = client.transport_options["address"]
-        # The base of a class that kombu makes for each channel.
+        # kombu derives a class from this one for each channel.
         self.connection_class = connection_class(address)
         params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # not in the stubs
         left_out = TCP_ONLY_PARAMS if address.is_socket else ()
@@ -49,12 +49,12 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The transport of publisher and consumer; its URL is for people, and holds no password."""
+    """The transport of publisher and consumer; its URL is for logs, and holds no password."""
 
     Channel = Channel
     can_parse_url = True
-    # After any error that Redis answers with, the connection is closed and opened anew: it may
-    # lead to a server that is no primary any more. With kombu's own, a worker ends of it.
+    # After any error reply of Redis, the connection is closed and opened again: the server may no
+    # longer be the primary. kombu's own list lets such an error end the worker.
     connection_errors = (*redis.Transport.connection_errors, RedisError)
 
 
@@ -107,11 +107,11 @@ def make_celery_app(redis_url: str) -> Celery:
 
 
 class WakeUpPublisher:
-    """Sends one message for each waiting segment, which wakes one thread of a worker.
+    """Sends one message for each waiting segment; each wakes one thread of a worker.
 
-    A thread of its own, since a broker that is away holds up whoever talks to it; what cannot be
-    sent is forgotten, and the workers find it by reconciling. So they do with what is not sent
-    because there are messages enough to keep them awake until then.
+    It sends from a thread of its own, since a broker that is away blocks its callers. Messages that
+    cannot be sent, or that a full queue does not need, are dropped: workers find those segments by
+    reconciling.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -123,13 +123,13 @@ class WakeUpPublisher:
         self.thread.start()
 
     def announce(self, model: str, segments: int = 1) -> None:
-        """Say that so many segments more wait for a model; returns at once."""
+        """Add `segments` waiting segments of a model; returns without sending."""
         with self._changed:
             self._due[model] = min(self._due[model] + segments, MAX_QUEUED_MESSAGES)
             self._changed.notify()
 
     def close(self) -> None:
-        """Send what is due, unless the broker is away, and stop."""
+        """Send the due messages, unless the broker is away, and stop."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -145,7 +145,7 @@ class WakeUpPublisher:
             try:
                 has_sent = self._send(due)
             except BaseException:
-                # So that the thread fails again as long as nothing can be sent.
+                # The messages stay due, so that the thread fails again until they can be sent.
                 for model, segments in due.items():
                     self.announce(model, segments)
                 raise
@@ -153,7 +153,7 @@ class WakeUpPublisher:
                 stopping.wait(FULL_QUEUE_PAUSE_S)
 
     def _send(self, due: Counter[str]) -> bool:
-        """Send what is due; False if the queue had messages enough."""
+        """Send the due messages; False if every queue was full."""
         sent = 0
         try:
             with self._app.producer_or_acquire() as producer:

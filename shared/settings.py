@@ -12,12 +12,12 @@ from shared.errors import InvalidSetting
 from shared.models import DEFAULT_MODEL
 from shared.store.redis_address import RedisAddress
 
-# Marks of a URL that may hold a password: such a value is never repeated.
+# Characters of a URL that may hold a password: such a value is never shown.
 SECRET_MARKS = ("@", "?", "#")
 
 
 class Settings(BaseSettings):
-    """What a deployment can change; each field is an environment variable in capitals.
+    """The settings of a deployment; each field is an environment variable in capitals.
 
     Bounds are part of the type; `load` turns a bad value into one sentence.
     """
@@ -32,9 +32,9 @@ class Settings(BaseSettings):
         pattern="^(file:///|(s3|gs|az|https?)://.)",
         repr=False,
     )
-    # The API's limit for a silent storage; a worker has five times as long.
+    # Seconds that the API waits for a silent storage; a worker waits five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
-    # A Redis that may evict keys is taken all the same.
+    # Accept a Redis that may evict keys.
     allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     hosts: str = ""
     log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
-    # Speech is split by threads of all requests: the most takes 0.05 s.
+    # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)

@@ -1,4 +1,4 @@
-"""From a request for speech to a live job, admitted as every job is."""
+"""The admission of `POST /v1/audio/speech`: from a request to a live job."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from shared.models import ModelCard, full_name
 from shared.store.voices import VOICE_PREFIX
 from shared.store.workers import ServedModel
 
-# What a job's fields are called here.
+# The names that a job's fields have in a speech request.
 FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
-# Each means: whatever is served that can do it.
+# Aliases of OpenAI's clients: each stands for any served model that can do the task.
 OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
-# OpenAI's voices, and who speaks for them among the released models' speakers.
+# OpenAI's voices, and the released speaker that stands for each.
 OPENAI_VOICES = {
     "alloy": "vivian",
     "ash": "aiden",
@@ -52,8 +52,8 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
 def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJob:
     """The job of a request, checked; raises as `admission.check` does.
 
-    Beyond that, `ModelNotFound` if nothing of that name is served, and `Unavailable` if no worker
-    that serves it lives: nobody wants to listen until one does.
+    Beyond that, raises `ModelNotFound` if no such model is served, and `Unavailable` if no worker
+    of it is alive: a client that listens must not wait for a worker to start.
     """
     most = services.settings.max_speech_chars
     if len(asked.input) > most:
@@ -64,8 +64,8 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
         )
     served = services.roster.models()
     try:
-        meant = _with_saved_voice(asked, served, services, sender)
-        sent = submission.of(job_request(meant, served), most)
+        resolved = _with_saved_voice(asked, served, services, sender)
+        sent = submission.of(job_request(resolved, served), most)
         checked = admission.check(replace(sent, live=asked), services, served, sender)
     except (InvalidRequest, FetchFailed) as error:
         param = FIELD_NAMES.get(error.param or "", error.param)
@@ -78,7 +78,7 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
 def _with_saved_voice(
     asked: SpeechRequest, served: list[ServedModel], services: Services, sender: Sender
 ) -> SpeechRequest:
-    """The same, with the id of the sender's own voice where it is one that was named."""
+    """The request with a saved voice's name replaced by its id; unchanged for a preset."""
     if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
         return asked
     try:
@@ -90,14 +90,14 @@ def _with_saved_voice(
 
 
 def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
-    """The job that is meant: the first that a served model can do.
+    """The job request of the first interpretation that a served model can do.
 
-    Raises `InvalidRequest` with what the first model lacks, `ModelNotFound` or `Unavailable`.
+    Raises the first interpretation's `InvalidRequest`, `ModelNotFound` or `Unavailable`.
     """
     refusals = []
-    for meant in _meanings(asked, served):
+    for interpretation in _interpretations(asked, served):
         try:
-            request = _request(asked, *meant)
+            request = _request(asked, *interpretation)
             fit(request, served)
         except InvalidRequest as error:
             refusals.append(error)
@@ -106,10 +106,14 @@ def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
     raise refusals[0]
 
 
-def _meanings(
+def _interpretations(
     asked: SpeechRequest, served: list[ServedModel]
 ) -> Iterator[tuple[Task, ModelCard, str | None]]:
-    """What it can mean: a task, a model and instructions, the best first."""
+    """The interpretations of a request: task, model and instructions, the best first.
+
+    Example: `tts-1` with instructions, where a 0.6B and a 1.7B model are served: 0.6B with them,
+    1.7B with them, then both without them.
+    """
     cards = _named(asked, served)
     task = _task(asked, cards)
     cards = [card for card in cards if card.task == task] or cards
@@ -117,7 +121,7 @@ def _meanings(
     cards = [card for card in cards if card.id in alive] or cards
     for card in cards:
         yield task, card, asked.instructions or None
-    # Clients of OpenAI's models send them always; whoever names another one knows it.
+    # OpenAI's clients always send instructions: for an alias they may be left out.
     if asked.model is not None and is_model_alias(asked.model) and task != Task.VOICE_DESIGN:
         for card in cards:
             yield task, card, None
@@ -140,7 +144,7 @@ def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
 
 
 def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
-    """The task that was named, else the one that the fields or the models are for."""
+    """The task that the request names, else that of its fields, else that of the models."""
     if asked.task_type is not None:
         return asked.task_type.task
     if asked.ref_audio is not None:
@@ -151,7 +155,7 @@ def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
 def _request(
     asked: SpeechRequest, task: Task, card: ModelCard, instructions: str | None
 ) -> JobRequest:
-    """The request for one model; a job is stored as WAV, whatever is heard of it."""
+    """The request for one model; the job is stored as WAV, in whatever format it is streamed."""
     common: dict[str, Any] = {
         "input": asked.input,
         "model": card.id,
@@ -191,15 +195,16 @@ def _reference(asked: SpeechRequest) -> Reference:
 
 
 def is_model_alias(name: str) -> bool:
-    """Whether a model's name leaves the choice to us."""
+    """True if a name is an alias that leaves the choice of the model to the server."""
     return name.lower() in OPENAI_MODELS
 
 
 def voice_of(card: ModelCard, name: str) -> str:
-    """The voice of a model that a name stands for: its own, else the one for OpenAI's name.
+    """The voice of a model for a name: its own voice, else the one for OpenAI's alias.
 
-    A model without the released speakers gives its own voices out in order. Any other name stays
-    as it is, to be refused where voices are checked.
+    If the model lacks the released speaker, the alias's position picks one of the model's voices:
+    `ash`, the second of 13, is the second voice. Any other name is returned as it is, to be refused
+    where voices are checked.
     """
     known = name.lower()
     if known in card.voices or known not in OPENAI_VOICES or not card.voices:

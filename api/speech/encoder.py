@@ -1,4 +1,4 @@
-"""Sound in each format that can be sent before its end is known."""
+"""Streaming encoders: int16 samples in, bytes of a container out before its end is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.audio.wav import Pcm
 from shared.formats import SpeechFormat
 from shared.jobs import SAMPLE_RATE
 
-# None of these goes back to its header at the end; Ogg's pages are of 0.1 s instead of 1 s.
+# No container here rewrites its header at the end; Ogg pages of 0.1 s instead of 1 s.
 ENCODINGS = {
     SpeechFormat.MP3: Encoding(
         "mp3", "libmp3lame", 64_000, {"write_xing": "0", "id3v2_version": "0"}
@@ -24,7 +24,7 @@ ENCODINGS = {
     SpeechFormat.AAC: Encoding("adts", "aac", 64_000),
     SpeechFormat.FLAC: Encoding("flac", "flac"),
 }
-# FFmpeg's convention, which players know, for lengths that are not known yet.
+# FFmpeg's convention for an unknown length, which players understand.
 UNKNOWN_LENGTH = 0xFFFFFFFF
 WAV_HEADER = struct.pack(
     "<4sI4s4sIHHIIHH4sI",
@@ -32,14 +32,14 @@ WAV_HEADER = struct.pack(
     *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
     *(b"data", UNKNOWN_LENGTH),
 )
-# FFmpeg's filter gives a frame out once the next one is in, so they are short: 40 ms.
+# FFmpeg's filter emits a frame once it has the next one; frames of 40 ms keep the delay short.
 FILTER_FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
-# Beyond these it leaves parts out, or takes none; several in a row do not.
+# `atempo` skips samples above 2.0 and refuses factors below 0.5: chain filters instead.
 MIN_STEP, MAX_STEP = 0.5, 2.0
 
 
 class SpeechEncoder:
-    """int16 samples [n] in, bytes of a format out, as early as its container allows."""
+    """Encodes int16 samples [n] into a format, and emits bytes as early as its container allows."""
 
     def __init__(self, kind: SpeechFormat, speed: float = 1.0) -> None:
         self._tempo = Tempo(speed) if speed != 1 else None
@@ -53,7 +53,7 @@ class SpeechEncoder:
         return self._take()
 
     def close(self) -> bytes:
-        """The rest, and the end of the container."""
+        """Return the last bytes, with the end of the container."""
         if self._tempo:
             self._write(self._tempo.close())
         if self._encoder:
@@ -74,7 +74,7 @@ class SpeechEncoder:
 
 
 class _Collector:
-    """Takes what FFmpeg writes."""
+    """Collects the bytes that FFmpeg writes."""
 
     def __init__(self, ready: bytearray) -> None:
         self._ready = ready
@@ -85,7 +85,7 @@ class _Collector:
 
 
 class Tempo:
-    """FFmpeg's `atempo` over int16 samples that come in pieces; `speed` is 2 for half the time."""
+    """FFmpeg's `atempo`, at the same pitch, over chunks of int16 samples; 2 is twice as fast."""
 
     def __init__(self, speed: float) -> None:
         self._graph, self._taken = Graph(), 0
@@ -100,7 +100,7 @@ class Tempo:
         self._graph.configure()
 
     def add(self, pcm: Pcm) -> Pcm:
-        """Take the next samples; returns what has become of them and of earlier ones."""
+        """Take the next samples; returns the changed samples that are ready."""
         for first in range(0, len(pcm), FILTER_FRAME_SAMPLES):
             part = pcm[first : first + FILTER_FRAME_SAMPLES]
             self._graph.push(frame_of(part, self._taken))
@@ -108,7 +108,7 @@ class Tempo:
         return self._pull()
 
     def close(self) -> Pcm:
-        """The rest."""
+        """Return the last samples."""
         self._graph.push(None)
         return self._pull()
 
@@ -126,7 +126,7 @@ class Tempo:
 
 
 def _steps(speed: float) -> list[float]:
-    """Factors that the filter can do, whose product is the speed."""
+    """Factors within the filter's bounds whose product is the speed: 4 → [2, 2], 0.3 → [0.5, 0.6]."""
     steps = []
     for most in (MAX_STEP, MIN_STEP):
         while (speed > most) if most > 1 else (speed < most):

@@ -1,4 +1,4 @@
-"""Speech at once, in the shape of OpenAI's API."""
+"""The route of `POST /v1/audio/speech`, as OpenAI's API defines it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ SSE_MEDIA_TYPE = "text/event-stream"
 MEDIA_TYPES = (*(kind.media_type for kind in SpeechFormat), SSE_MEDIA_TYPE)
 OPENAPI_EXTRA = OPENAPI_BODY | described(IDEMPOTENCY_KEY)
 RESPONSES: Answers = {
-    200: {"content": {kind: {} for kind in MEDIA_TYPES}, "description": "Sound, as it is spoken"},
+    200: {
+        "content": {kind: {} for kind in MEDIA_TYPES},
+        "description": "Audio, while it is synthesised",
+    },
     **REFUSALS,
     **error(404, "No such model"),
     **error(500, "The text could not be spoken"),
@@ -36,11 +39,11 @@ RESPONSES: Answers = {
     dependencies=[SENDING_LISTENER],
 )
 async def speech(sender: From, asked: SpeechRequestDep, services: Use) -> AudioStreamResponse:
-    """Speak a text to whoever listens, in the shape of OpenAI's API.
+    """Speak a text to the client while it is synthesised, as OpenAI's API defines it.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
-    if the connection ends first. The answer begins with the first sound, and is broken off if
-    something fails after that. Fields that are not known are ignored.
+    if the connection ends first. The response begins with the first audio, and is cut off if
+    something fails after that. Unknown fields are ignored.
     """
     checked = await run_in_threadpool(speaking.check, asked, services, sender)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
@@ -50,6 +53,6 @@ async def speech(sender: From, asked: SpeechRequestDep, services: Use) -> AudioS
     return AudioStreamResponse(
         (sse_chunks if is_sse else audio_chunks)(job, asked, services),
         media_type=SSE_MEDIA_TYPE if is_sse else asked.response_format.media_type,
-        # Proxies must not gather it either.
+        # Proxies must not buffer the stream.
         headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

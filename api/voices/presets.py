@@ -10,7 +10,7 @@ from shared.store.workers import ServedModel
 
 
 class PresetVoice(NamedTuple):
-    """A speaker's own language, and how it sounds."""
+    """The native language of a released voice, and its description."""
 
     language: str
     description: str
@@ -31,7 +31,7 @@ RELEASED_VOICES = {
 
 
 def presets(served: list[ServedModel]) -> list[VoiceObject]:
-    """Each voice of the served models once, by name."""
+    """The voices of the served models, each once, sorted by name."""
     models: dict[str, list[str]] = {}
     for each in served:
         for voice in each.card.voices:
@@ -40,7 +40,7 @@ def presets(served: list[ServedModel]) -> list[VoiceObject]:
 
 
 def is_preset(name: str, served: list[ServedModel]) -> bool:
-    """Whether a name is that of a released speaker, or of a voice that is served."""
+    """True if a name is that of a released voice, or of a voice of a served model."""
     known = comparable(name).strip().replace(" ", "_")
     return known in RELEASED_VOICES or any(known in each.card.voices for each in served)
 

@@ -1,4 +1,4 @@
-"""A recording made good: one channel at the models' rate, without the silence at its ends."""
+"""Uploaded recordings: normalised to the models' input, with warnings about their quality."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from shared.store.voices import VoiceWarning
 
 MIN_S = 1.0
 FRAME_SAMPLES = SAMPLE_RATE // 50
-# What is so much weaker than the loudest 20 ms is silence; of that, some is kept at each end.
+# Frames of 20 ms that are 45 dB below the loudest are silence; 4 of them are kept at each end.
 SILENCE_DB, KEPT_SILENCE_FRAMES = 45.0, 4
 MIN_LEVEL = 1e-6
 FILE_PARAM = "audio_sample"
@@ -27,13 +27,13 @@ FILE_PARAM = "audio_sample"
 MIN_GOOD_S, MAX_GOOD_S = 3.0, 30.0
 FULL_SCALE_LEVEL, MAX_CLIPPED_SHARE = 0.999, 1e-3
 MIN_LEVEL_DB = -40.0
-# What is lower was made by no microphone: silence that a program has put in.
+# No microphone is this quiet: lower levels are silence inserted by software.
 DIGITAL_SILENCE_DB = -100.0
 MIN_SNR_DB = 20.0
 MIN_WIDE_BAND_RATE = 16_000
-# Of the energy of both channels, how much may be in what tells them apart.
+# The share of the energy that may be in the difference of the two channels.
 MAX_SIDE_SHARE = 0.1
-# Unhurried speech, in ideographs and in letters a second; how far from that a recording may be.
+# Usual pace, in ideographs and in letters a second; the ratio to it that a recording may have.
 IDEOGRAPHS_PER_S, LETTERS_PER_S = 5, 15
 MIN_PACE_RATIO, MAX_PACE_RATIO = 0.4, 3.0
 
@@ -42,7 +42,7 @@ _Warnings = Iterator[VoiceWarning]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """The WAV that models hear (24 kHz, mono, 16 bit), and what may be wrong with it."""
+    """The WAV that models get (24 kHz, mono, 16 bit), and its quality warnings."""
 
     wav: bytes
     duration_s: float
@@ -50,11 +50,16 @@ class Recording:
 
 
 def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recording:
-    """Read an uploaded file, in which `text` is said; raises `InvalidRequest` if it is no use."""
+    """Normalise an uploaded file, whose words are `text`: mono, 24 kHz, silent ends trimmed.
+
+    Raises `InvalidRequest` if it cannot be used.
+    """
     sound = decode(content, max_s, param=FILE_PARAM)
     samples: Samples = soxr.resample(sound.mono, sound.rate, SAMPLE_RATE)
     levels = _levels(samples)
-    trimmed = _trimmed(samples, levels)
+    loud = np.flatnonzero(levels > levels.max() - SILENCE_DB)
+    first = max(0, int(loud[0]) - KEPT_SILENCE_FRAMES) * FRAME_SAMPLES
+    trimmed = samples[first : (int(loud[-1]) + 1 + KEPT_SILENCE_FRAMES) * FRAME_SAMPLES]
     duration_s = len(trimmed) / SAMPLE_RATE
     if duration_s < MIN_S:
         raise InvalidRequest(
@@ -63,7 +68,9 @@ def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recor
             param=FILE_PARAM,
         )
     found = quality_warnings(sound, levels, duration_s, text)
-    return Recording(_wav(trimmed), round(duration_s, 3), tuple(found))
+    peak = max(1.0, float(np.abs(trimmed).max()))  # float files may exceed full scale
+    wav = encode_wav(trimmed / np.float32(peak))
+    return Recording(wav, round(duration_s, 3), tuple(found))
 
 
 def _levels(samples: Samples) -> NDArray[np.float64]:
@@ -73,24 +80,13 @@ def _levels(samples: Samples) -> NDArray[np.float64]:
     return 20 * np.log10(np.maximum(level, MIN_LEVEL))
 
 
-def _trimmed(samples: Samples, levels: NDArray[np.float64]) -> Samples:
-    heard = np.flatnonzero(levels > levels.max() - SILENCE_DB)
-    first = max(0, int(heard[0]) - KEPT_SILENCE_FRAMES) * FRAME_SAMPLES
-    return samples[first : (int(heard[-1]) + 1 + KEPT_SILENCE_FRAMES) * FRAME_SAMPLES]
-
-
-def _wav(samples: Samples) -> bytes:
-    loudest = max(1.0, float(np.abs(samples).max()))  # files of floats may go beyond full scale
-    return encode_wav(samples / np.float32(loudest))
-
-
 def quality_warnings(
     sound: Sound, levels: NDArray[np.float64], duration_s: float, text: str | None
 ) -> Iterator[VoiceWarning]:
-    """Each thing that may be wrong with a decoded file.
+    """Yield a warning for each weakness of a decoded file.
 
-    `levels` are those of its 20 ms in dB, `duration_s` its length without silence at its ends, and
-    `text` what is said in it.
+    `levels` are those of its 20 ms frames in dB, `duration_s` is its length without the silence at
+    its ends, `text` the words spoken in it.
     """
     yield from _of_length(duration_s)
     yield from _of_level(sound, levels)
@@ -116,7 +112,10 @@ def _of_level(sound: Sound, levels: NDArray[np.float64]) -> _Warnings:
 
 
 def _of_noise(levels: NDArray[np.float64]) -> _Warnings:
-    """The weakest tenth of what a microphone has heard is taken for the noise between words."""
+    """Estimate the noise between words by the 10th percentile of the levels, digital silence aside.
+
+    Example: speech at -20 dB with pauses at -60 dB has 40 dB; below 20 dB there is a warning.
+    """
     heard = levels[levels > DIGITAL_SILENCE_DB]
     loud, quiet = np.percentile(heard, (95, 10))
     if loud - quiet < MIN_SNR_DB:

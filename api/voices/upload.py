@@ -1,4 +1,4 @@
-"""The form in which a voice is sent, under OpenAI's names."""
+"""The upload form of a voice, under OpenAI's field names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 FILE_FIELD = "audio_sample"
 MAX_FIELDS = 10
-# What a box that nobody has ticked may send.
+# Values that an unticked checkbox may send.
 CONSENT_REFUSALS = ("", "0", "false", "no", "none", "null", "off")
-# What a form has beside its file.
+# The largest size of a form without its file.
 MAX_FIELD_BYTES = 2**16
 
 
-def _printable(text: str) -> str:
+def _require_printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("has characters that cannot be seen")
     return text
@@ -39,7 +39,7 @@ _Text = Annotated[str, _STRIPPED, AfterValidator(_none_if_empty)]
 _Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_printable),
+    AfterValidator(_require_printable),
 ]
 _Language = Annotated[
     str,
@@ -123,7 +123,10 @@ def _read(form: FormData, most: int) -> Upload:
         if isinstance(value, UploadFile) != (name == FILE_FIELD):
             what = "a file" if name == FILE_FIELD else "no file"
             raise InvalidRequest(f"the field {name[:100]!r} is {what}", param=name[:100])
-        fields[name] = _content(value, most) if isinstance(value, UploadFile) else value
+        if isinstance(value, UploadFile):
+            if (value.size or 0) > most:
+                raise _too_large(most)
+            fields[name] = value.file.read()
     if str(fields.get("consent", "")).strip().casefold() in CONSENT_REFUSALS:
         raise InvalidRequest(
             "consent is missing: say how the speaker agreed that this voice is cloned, "
@@ -132,12 +135,6 @@ def _read(form: FormData, most: int) -> Upload:
         )
     with body_errors():
         return Upload.model_validate(fields)
-
-
-def _content(file: UploadFile, most: int) -> bytes:
-    if (file.size or 0) > most:
-        raise _too_large(most)
-    return file.file.read()
 
 
 def _too_large(most: int) -> TooLarge:
