@@ -15,10 +15,9 @@ from api.http.listener_limit import ListenerLimit
 from api.http.rate_limit import RateLimit
 from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
-from shared.announcer import Announcer
 from shared.background import BackgroundThread
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
-from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.api_keys import Keys
@@ -50,7 +49,7 @@ class Services:
     storage_threads: LimitedThreads
     converting: LimitedThreads
     fitness: HealthChecks
-    announcer: Announcer
+    announcer: WakeUpPublisher
     listeners: AsyncRedis
     webhook_secrets: Secrets
     # Each says whether it has a problem.
@@ -65,7 +64,7 @@ class Services:
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
-        announcer = Announcer(make_app(settings.redis_url))
+        announcer = WakeUpPublisher(make_celery_app(settings.redis_url))
         roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)

@@ -1,1 +1,1 @@
-"""What the API and the workers both speak: settings, jobs, the ledger, storage and the queue."""
+"""The common ground of the API and the workers: settings, jobs, the store, storage, the broker."""

@@ -1,4 +1,4 @@
-"""Background threads: a body that is run again when it fails, and says so."""
+"""Background threads, which restart after a failure and report it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
-# A body that has run for this long since its last failure is healthy again.
-SETTLED_S = 5.0
+MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
+# Seconds of running after a failure, from which on a body is healthy again.
+SETTLED_AFTER_S = 5.0
 _log = logging.getLogger(__name__)
 
 
@@ -25,8 +25,8 @@ class BackgroundThread:
         name: str,
         body: Callable[[threading.Event], None],
         *,
-        longest_pause_s: float = LONGEST_PAUSE_S,
-        settled_s: float = SETTLED_S,
+        longest_pause_s: float = MAX_BACKOFF_S,
+        settled_s: float = SETTLED_AFTER_S,
     ) -> None:
         self.name = name
         self._body = body
@@ -34,7 +34,7 @@ class BackgroundThread:
         self._settled_s = settled_s
         self._stopping = threading.Event()
         self._failure: str | None = None
-        # The start of the body's present run; None between two runs.
+        # The start of the body's current run; None between two runs.
         self._running_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -72,15 +72,15 @@ class BackgroundThread:
         return since_s is not None and time.monotonic() - since_s >= self._settled_s
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = MIN_BACKOFF_S
         while not self._stopping.is_set():
             self._running_since_s = time.monotonic()
             try:
                 self._body(self._stopping)
                 return
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the work has to go on
+            except BaseException as error:  # noqa: BLE001 - the work has to go on after any error
                 if self._has_settled():
-                    pause_s = FIRST_PAUSE_S
+                    pause_s = MIN_BACKOFF_S
                 self._failure, self._running_since_s = type(error).__name__, None
                 pause_s = min(pause_s, self._longest_pause_s)
                 _log.exception("The thread %s failed; it starts again in %g s", self.name, pause_s)

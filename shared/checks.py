@@ -1,4 +1,4 @@
-"""Checks of what a process needs, made in the background, so that a question is free."""
+"""Background checks of a process's dependencies; reading their findings costs nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import NamedTuple
 from shared.background import BackgroundThread
 from shared.errors import Misconfigured, QueueError
 
-# A finding that is older is looked at anew when it is asked for.
-FRESH_S = 1.0
-WITHIN_S = 5.0
+# Seconds after which a finding that is read is checked again.
+MAX_FINDING_AGE_S = 1.0
+LOOK_TIMEOUT_S = 5.0
 _log = logging.getLogger(__name__)
 
 
 class Finding(NamedTuple):
-    """The outcome of a check: a sentence if work is not possible, and others to be warned of.
+    """The outcome of a check: a problem if work is impossible, and warnings.
 
     `is_lasting` is true of a problem that stays until an operator changes something.
     """
@@ -29,9 +29,9 @@ class Finding(NamedTuple):
 
 
 class Check:
-    """One check, which a thread of its own makes every `every_s` seconds, and when it is asked for.
+    """One check, made by a thread of its own every `every_s` seconds, and after an old one is read.
 
-    A change is logged once. A look that takes more than `within_s` seconds is a problem itself.
+    A change is logged once. A look that takes more than `within_s` seconds is itself a problem.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Check:
         look: Callable[[], Finding],
         *,
         every_s: float,
-        within_s: float = WITHIN_S,
+        within_s: float = LOOK_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._look = look
@@ -67,18 +67,18 @@ class Check:
         self.thread.stop(0.5)
 
     def finding(self) -> Finding:
-        """The outcome of the last look; returns at once, and has an old one made anew."""
+        """The outcome of the last look, without waiting; an old one also starts a new look."""
         now_s, since_s = time.monotonic(), self._looking_since_s
         if since_s is not None and now_s - since_s > self._within_s:
             return Finding(f"no answer for {now_s - since_s:.0f} s")
-        if now_s - self._found_at_s > FRESH_S:
+        if now_s - self._found_at_s > MAX_FINDING_AGE_S:
             self._wake.set()
         return self.last
 
     def _loop(self, stopping: threading.Event) -> None:
         while True:
             self._wake.clear()
-            # In this order: a wake-up that was cleared just now is that of a stop.
+            # In this order: the wake-up that was just cleared may be that of `stop`.
             if stopping.is_set():
                 return
             self._looking_since_s = time.monotonic()
@@ -102,7 +102,7 @@ class Check:
 
 
 def run_check(look: Callable[[], Finding]) -> Finding:
-    """The outcome of a look; an error of ours is a problem."""
+    """The outcome of a look; a `QueueError` is a problem."""
     try:
         return look()
     except QueueError as error:
@@ -110,5 +110,5 @@ def run_check(look: Callable[[], Finding]) -> Finding:
 
 
 def _kind(problem: str | None) -> str | None:
-    """A problem without the times and addresses in its text, which differ at each look."""
+    """A problem's text without digits: times and addresses differ at each look."""
     return problem and "".join(letter for letter in problem if not letter.isdigit())

@@ -14,9 +14,9 @@ _deadline_s: ContextVar[float | None] = ContextVar("cpu_deadline_s", default=Non
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """Let `check_cpu` raise `TooComplex` once this thread has used so much more CPU time.
+    """Let `check_cpu` raise `TooComplex` once this thread has used `seconds` more of CPU time.
 
-    A limit within another one does not extend it.
+    A nested limit does not extend the outer one.
     """
     outer_s = _deadline_s.get()
     inner_s = time.thread_time() + seconds
@@ -28,7 +28,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 
 def check_cpu() -> None:
-    """Raise `TooComplex` if the limit is used up; loops over a text call it every now and then."""
+    """Raise `TooComplex` if the limit is used up; loops over a text call it at each step."""
     deadline_s = _deadline_s.get()
     if deadline_s is not None and time.thread_time() > deadline_s:
         raise TooComplex(

@@ -1,4 +1,4 @@
-"""A text to be spoken, as it was read from whatever it came in."""
+"""A text to be spoken, with its chapters, and the segments that it is split into."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Chapter(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A text, its chapters in order, and what the file says of itself.
+    """A text, its chapters in order, and the metadata of its file.
 
     Text before the first chapter, such as a title page, belongs to none. `language` is a name that
     models know, such as `english`.
@@ -27,7 +27,7 @@ class Document(NamedTuple):
 
 
 class Segment(NamedTuple):
-    """A part of a text that is spoken in one go: what is said, where it stands, what follows it.
+    """A part of a text that is synthesised in one request.
 
     `start` and `end` are characters of the input; `pause_s` is the silence after it.
     """

@@ -129,7 +129,7 @@ class ModelInUse(Conflict):
 
 
 class SynthesisFailed(QueueError):
-    """Raised when a job that somebody listens to has failed; `code` is the job's own."""
+    """Raised to the listeners of a job that has failed; `code` is the job's own."""
 
     code = "synthesis_failed"
 
@@ -145,7 +145,7 @@ class Unavailable(QueueError):
 
 
 class Unconfirmed(Unavailable):
-    """Raised when Redis does not even say if the job `job_id` was accepted."""
+    """Raised when it is unknown whether the job `job_id` was accepted, since Redis is away."""
 
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)
@@ -153,13 +153,13 @@ class Unconfirmed(Unavailable):
 
 
 class NotAdmitted(Unavailable):
-    """Raised when it is sure that nothing of a request was accepted: it can be sent again."""
+    """Raised when no part of a request was accepted, for certain: it can be sent again."""
 
 
 class StorageRefused(Unavailable):
     """Raised when the storage answers and refuses: credentials, permission or a missing bucket.
 
-    Only an operator can change that, so that a retry is of little use.
+    Only an operator can change that: a retry rarely helps.
     """
 
     code = "storage_refused"

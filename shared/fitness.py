@@ -17,22 +17,22 @@ from shared.store.connection import connect
 from shared.store.redis_state import look_at_redis
 from shared.store.workers import WorkerRegistry
 
-ANSWERS_WITHIN_S = 2.0
+REDIS_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
 class HealthChecks:
-    """Redis and storage, each checked in the background over connections of its own."""
+    """Background checks of Redis and of the storage, over connections of their own."""
 
     def __init__(
         self, settings: Settings, storage: Storage, *, redis_every_s: float, storage_every_s: float
     ) -> None:
-        self._redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+        self._redis = connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
         looks = _looks(settings, storage, self._redis)
         self._roster = WorkerRegistry(self._redis)
         self._look_at_redis = looks["redis"]
         self.workers = 0
-        self.redis = Check("redis", self._redis_and_workers, every_s=redis_every_s)
+        self.redis = Check("redis", self._look_at_redis_and_workers, every_s=redis_every_s)
         self.storage = Check("storage", looks["storage"], every_s=storage_every_s)
 
     @property
@@ -52,27 +52,27 @@ class HealthChecks:
         self._redis.close()
 
     def wait(self, within_s: float) -> None:
-        """Return once each was looked at, or in time."""
+        """Return once each was checked, or after `within_s` seconds."""
         for check in self.checks:
             check.wait(within_s)
 
-    def _redis_and_workers(self) -> Finding:
+    def _look_at_redis_and_workers(self) -> Finding:
         found = self._look_at_redis()
         self.workers = len(self._roster.workers())
         return found
 
     @property
     def has_wrong_storage(self) -> bool:
-        """True while the storage is another one than that of the jobs: work would be lost there."""
+        """True while the storage is not that of the jobs: results would be lost in it."""
         return self.storage.last.is_lasting
 
 
 def check_at_start(settings: Settings, storage: Storage) -> None:
-    """Refuse at the start what stays unfit for work; raises `Misconfigured` or `StorageRefused`.
+    """Check Redis and the storage at the start; raises `Misconfigured` or `StorageRefused`.
 
-    A Redis or a storage that is away is waited for later, as it is while the process runs.
+    A Redis or a storage that is away is no error: the process waits for it while it runs.
     """
-    redis = connect(settings.redis_url, answers_within_s=ANSWERS_WITHIN_S)
+    redis = connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
     try:
         looks = _looks(settings, storage, redis)
         found = run_check(looks["redis"])

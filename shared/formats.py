@@ -1,4 +1,4 @@
-"""The formats in which finished audio can be had."""
+"""Audio formats: of finished files, and of streamed speech."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """A format, by the name that requests use, which is also its file's extension."""
+    """A file format, by its name in requests, which is also its file's extension."""
 
     WAV = "wav"
     FLAC = "flac"
@@ -16,7 +16,7 @@ class Format(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """What an answer says of its content."""
+        """The Content-Type of audio in this format."""
         return _MEDIA_TYPES[self]
 
 
@@ -30,7 +30,7 @@ _MEDIA_TYPES = {
 
 
 class SpeechFormat(StrEnum):
-    """A format in which speech can be heard while it is made, under OpenAI's names."""
+    """A format for streamed speech, under OpenAI's name for it."""
 
     MP3 = "mp3"
     OPUS = "opus"
@@ -41,8 +41,8 @@ class SpeechFormat(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """What an answer says of its content."""
-        return _SPOKEN.get(self, f"audio/{self}")
+        """The Content-Type of audio in this format."""
+        return _SPEECH_MEDIA_TYPES.get(self, f"audio/{self}")
 
 
-_SPOKEN = {SpeechFormat.MP3: "audio/mpeg", SpeechFormat.OPUS: "audio/ogg"}
+_SPEECH_MEDIA_TYPES = {SpeechFormat.MP3: "audio/mpeg", SpeechFormat.OPUS: "audio/ogg"}

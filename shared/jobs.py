@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from shared.formats import Format
 
 SAMPLE_RATE = 24_000
-# Counted up when older workers could not speak a job as it is written: they leave it to others.
+# Raised when a job's record changes so that older workers could not run it; they skip such jobs.
 JOB_VERSION = 2
-# The owner of jobs that come without a key.
+# The owner of jobs that are submitted without a key.
 PUBLIC = "public"
 
 
 class Status(StrEnum):
-    """Where a job or a segment stands."""
+    """The status of a job or of a segment."""
 
     QUEUED = "queued"
     IN_PROGRESS = "in_progress"
@@ -29,7 +29,7 @@ class Status(StrEnum):
 
 
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
-# A job whose segments are not all in the ledger yet: no client and no worker sees it.
+# The status of a job whose segments are not all in the ledger yet: clients and workers skip it.
 ADMITTING = "admitting"
 
 # The one table of legal changes, for jobs and segments alike; the Lua scripts get it from here.
@@ -45,19 +45,19 @@ TRANSITIONS: dict[str, frozenset[Status]] = {
 
 
 class Priority(StrEnum):
-    """How large a share of its owner's turns a job has."""
+    """A job's share of its owner's turns in the queue."""
 
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
 
 
-# The weight of a frame in turns: a high job is given four times as many as a normal one.
+# The cost of a frame in turns: a high job gets four times as many frames as a normal one.
 WEIGHTS = {Priority.LOW: 4.0, Priority.NORMAL: 1.0, Priority.HIGH: 0.25}
 
 
 class Task(StrEnum):
-    """What is asked of a model; each checkpoint does exactly one."""
+    """A kind of synthesis; each checkpoint is for exactly one."""
 
     CUSTOM_VOICE = "custom_voice"
     VOICE_DESIGN = "voice_design"
@@ -65,22 +65,22 @@ class Task(StrEnum):
 
 
 class Record(BaseModel):
-    """The base of what is stored: frozen; a field of another version's record is passed over."""
+    """The base of stored records: frozen; unknown fields, of another version, are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 TopK = Annotated[int, Field(ge=1, le=3072)]
-# Below these bounds the sums in float32 overflow or vanish, and the model draws nothing.
+# Below these bounds the sums in float32 overflow or vanish, and sampling fails.
 TopP = Annotated[float, Field(ge=1e-4, le=1)]
 Temperature = Annotated[float, Field(ge=0.01, le=10)]
 
 
 class Sampling(Record):
-    """How speech codes are drawn, under the names of qwen-tts's own generate arguments.
+    """Sampling parameters, under the names of qwen-tts's own generate arguments.
 
-    What is left out is taken from the model's `generation_config.json`. Clients write it too, so
-    an unknown field is an error.
+    Absent fields take the values of the model's `generation_config.json`. Clients send this record
+    too, so an unknown field is an error.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,9 +98,9 @@ class Sampling(Record):
 
 
 class StoredReference(Record):
-    """A clone reference: a stored sound file, its content's hash, and what is said in it.
+    """A clone reference: the storage key of an audio file, its hash, and the words spoken in it.
 
-    One that was taken from a saved voice has that voice's id and name.
+    A reference from a saved voice has that voice's id and name.
     """
 
     key: str
@@ -111,7 +111,7 @@ class StoredReference(Record):
 
 
 class SpeechSpec(Record):
-    """What all segments of a job share: everything but the text."""
+    """The synthesis parameters that all segments of a job share: everything but the text."""
 
     task: Task
     model: str
@@ -124,7 +124,7 @@ class SpeechSpec(Record):
     response_format: Format = Format.WAV
     chapter_files: bool = False
     metadata: dict[str, str] = {}
-    live: bool = False  # somebody listens while it is spoken
+    live: bool = False  # a client listens while it is synthesised
 
 
 class ChapterStart(NamedTuple):
@@ -135,7 +135,7 @@ class ChapterStart(NamedTuple):
 
 
 class Outline(Record):
-    """What a job's text says of itself, and where its chapters begin."""
+    """The metadata of a job's text, and the first segments of its chapters."""
 
     title: str | None = None
     author: str | None = None
@@ -170,12 +170,12 @@ class Claim(Record):
 
     @property
     def is_join(self) -> bool:
-        """Whether this is the job's last step: joining the finished segments."""
+        """True if this is the job's last step: joining the finished segments."""
         return self.segment_id.endswith(JOIN_SUFFIX)
 
 
 class SegmentResult(Record):
-    """What a worker made of a segment: where it lies and how it went."""
+    """A worker's result for a segment: the storage key of its WAV, and its length."""
 
     key: str
     samples: int
@@ -184,7 +184,7 @@ class SegmentResult(Record):
 
 
 class SpokenSegment(Record):
-    """A finished segment, as the join needs it: its text, place and pause, and its audio's key."""
+    """A finished segment, as the join reads it: text, characters, pause and storage key."""
 
     text: str
     start: int
@@ -196,7 +196,7 @@ class SpokenSegment(Record):
 
 
 class SegmentState(Record):
-    """How a segment and its job stand, for whoever waits to hear it; `key` once it is committed."""
+    """The state of a segment and its job, for a listener; `key` once it is committed."""
 
     job_status: Status
     result_key: str | None
@@ -209,8 +209,8 @@ class SegmentState(Record):
 class Job(Record):
     """A job as the ledger holds it at `seen_at`; times in Unix seconds by Redis's clock.
 
-    `name` is the id that its client gave it, if it did. Of a job that is not `is_understood`, a
-    newer version has written more than is here: its files are that version's, too.
+    `name` is the client's own id for it, if any. A job that is not `is_understood` was written by a
+    newer version: some of its fields are not here, and its files are for that version.
     """
 
     id: str
@@ -242,7 +242,7 @@ class Job(Record):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether it should have been cancelled by now."""
+        """True if its deadline has passed and it has not ended."""
         has_ended = self.status in TERMINAL
         return self.cancel_at is not None and self.cancel_at <= self.seen_at and not has_ended
 
@@ -253,7 +253,10 @@ class Job(Record):
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at the pace so far, its own or the queue's; None without one."""
+        """Seconds to the end at the job's own pace, else at the queue's; None if neither is known.
+
+        Example: 3 of 12 segments in 30 s leave 9, which take 90 s.
+        """
         if self.status in TERMINAL:
             return None
         if self.started_at is None or not self.completed:
@@ -266,7 +269,7 @@ ID_PREFIX = "job_"
 
 
 def new_job_id() -> str:
-    """An id that nobody can guess; of two jobs whose turn it is, the older one's comes first."""
+    """An id that cannot be guessed; at equal turns the older job's sorts first."""
     return f"{ID_PREFIX}{time.time_ns():016x}{secrets.token_hex(10)}"
 
 

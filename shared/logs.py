@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 
-_OURS = ("api", "shared", "worker")
+_OWN_PACKAGES = ("api", "shared", "worker")
 
 
 def configure(level: str) -> None:
-    """Log ours at `level`; the libraries only where they warn."""
+    """Log the project's own modules at `level`, libraries from warnings on."""
     written = logging.StreamHandler()
     written.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
-    # No line shows these, and each request would pay for them.
+    # Unused in the format, and costly for each request.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level="WARNING", handlers=[written], force=True)
-    for name in _OURS:
+    for name in _OWN_PACKAGES:
         logging.getLogger(name).setLevel(level.upper())
 
 

@@ -1,4 +1,4 @@
-"""Which models there are, by name, and what a worker says of the one it serves."""
+"""Model names: released, tiny and short ones, and the card of a served model."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def model_id(source: str) -> str:
 
 
 def is_folder(source: str) -> bool:
-    """Whether a model is named by a path rather than by an id."""
+    """True if a model is named by a path rather than by an id."""
     return source.startswith(("/", "./", "../", "~")) or Path(source).expanduser().is_dir()
 
 
 class ModelCard(Record):
-    """What a worker tells the API of the model that it has loaded."""
+    """A worker's description of its loaded model, for the API."""
 
     id: str
     task: Task

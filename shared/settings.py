@@ -18,8 +18,8 @@ from shared.errors import InvalidSetting
 from shared.models import DEFAULT_MODEL
 from shared.store.redis_address import RedisAddress
 
-# Marks of a URL that may hold a password: such a value is never repeated.
-MARKS = ("@", "?", "#")
+# Characters of a URL that may hold a password: such a value is never shown.
+SECRET_MARKS = ("@", "?", "#")
 
 PREFIX = "TTS_"
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
@@ -48,9 +48,9 @@ class Settings(BaseSettings):
         pattern="^(file:///|(s3|gs|az|https?)://.)",
         repr=False,
     )
-    # The API's limit for a silent storage; a worker has five times as long.
+    # Seconds that the API waits for a silent storage; a worker waits five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
-    # A Redis that may evict keys is taken all the same.
+    # Accept a Redis that may evict keys.
     allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     hosts: str = ""
     log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
-    # Speech is split by threads of all requests: the most takes 0.05 s.
+    # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
             name = field.upper() if is_old else f"{PREFIX}{field.upper()}"
             said = first["msg"].removeprefix("Value error, ")
             value = str(first["input"])
-            is_secret = name.endswith("URL") and any(mark in value for mark in MARKS)
+            is_secret = name.endswith("URL") and any(mark in value for mark in SECRET_MARKS)
             shown = name if is_secret else f"{name}={first['input']!r}"
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
 

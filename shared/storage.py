@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig  # obstore has them in its types only
 
 # The object whose content is the storage's id: see `shared.storage_identity`.
-MARKER = "storage.id"
-NO_FOLDER = (
+MARKER_KEY = "storage.id"
+NO_FOLDER_MESSAGE = (
     "there is no folder {}: correct TTS_STORAGE_URL, or mount its volume; the first start of the "
     "API makes it"
 )
-# A piece of a download; a stalled storage is noticed between two of them.
+# Bytes of a ranged read: a stalled storage is noticed between two reads.
 PIECE_BYTES = 2**20
-# A write of up to 256 KiB has the short limit of reads.
-SMALL_BYTES = 2**18
-READ_S = 60.0
-# What the environment may say of the connection, which obstore forgets once it is given any option.
+# Writes up to this size have the short timeout of reads.
+MAX_SMALL_WRITE_BYTES = 2**18
+READ_TIMEOUT_S = 60.0
+# Connection options of the environment; obstore ignores them once it is given any option.
 _FROM_ENVIRONMENT = (
     *("allow_http", "allow_invalid_certificates", "proxy_url", "proxy_ca_certificate"),
     *("proxy_excludes", "root_certificate", "http1_only", "http2_only"),
@@ -44,7 +44,7 @@ _PROVIDERS = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}
 
 @dataclass(frozen=True)
 class StorageLimits:
-    """Seconds that a storage may be silent, and that a request of a long write may take."""
+    """Timeouts: seconds without any bytes, and seconds for the request of a long write."""
 
     silent_s: float = 10.0
     write_s: float = 60.0
@@ -69,7 +69,7 @@ class StoredObject:
 
 
 class Storage:
-    """Objects by key; a write is seen whole or not at all.
+    """Objects by key; a write is atomic for readers.
 
     Every method raises `Unavailable` when the storage fails, `StorageRefused` when it refuses.
     """
@@ -86,21 +86,25 @@ class Storage:
     ) -> Self:
         """Open `file:///folder`, `s3://bucket/prefix`, `memory:///`….
 
-        A folder that is not there is made, or else raises `Misconfigured`.
+        A missing folder is made, or raises `Misconfigured` unless `makes_folder`.
         """
         parts, limits = urlsplit(url), limits or StorageLimits()
         with storage_errors(url, writes=True):
             if parts.scheme == "file":
                 folder = Path(unquote(parts.path))
                 if not makes_folder and not folder.exists():
-                    raise Misconfigured(NO_FOLDER.format(folder))
+                    raise Misconfigured(NO_FOLDER_MESSAGE.format(folder))
                 local = LocalStore(folder, mkdir=True, automatic_cleanup=True)
                 return cls(local, local, folder)
             if parts.scheme == "memory":
                 memory = from_url(url)
                 return cls(memory, memory)
             return cls(
-                _remote(url, {"read_timeout": _s(limits.silent_s), "timeout": _s(READ_S)}, limits),
+                _remote(
+                    url,
+                    {"read_timeout": _s(limits.silent_s), "timeout": _s(READ_TIMEOUT_S)},
+                    limits,
+                ),
                 _remote(url, {"timeout": _s(limits.write_s)}, limits, limits.write_s),
             )
 
@@ -108,8 +112,9 @@ class Storage:
         """Store bytes, or the whole content of a file, under `key`."""
         self._require_mount()
         store = self._reads
-        if _size(content) > SMALL_BYTES:
-            # A long write has a long limit: a silent storage is noticed by a short question first.
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        if size > MAX_SMALL_WRITE_BYTES:
+            # A long write has a long timeout: a short read first fails fast if storage is silent.
             self.marker()
             store = self._writes
         with storage_errors(key, writes=True):
@@ -147,7 +152,7 @@ class Storage:
         self._require_mount()
         with storage_errors(folder, writes=True):
             if self._folder is not None:
-                # With what a write that was cut off has left, which no list shows.
+                # Also removes the remains of interrupted writes, which no listing shows.
                 shutil.rmtree(self._folder / folder, onerror=_pass_over_missing)
                 return
             for found in self._reads.list(f"{folder}/"):
@@ -156,35 +161,35 @@ class Storage:
     def marker(self) -> str | None:
         """The storage's id; None if it has none."""
         try:
-            with storage_errors(MARKER):
-                return bytes(self._reads.get(MARKER).bytes()).decode("ascii", "replace").strip()
+            with storage_errors(MARKER_KEY):
+                return bytes(self._reads.get(MARKER_KEY).bytes()).decode("ascii", "replace").strip()
         except ObjectNotFound:
             return None
 
     def mark(self, storage_id: str) -> None:
         """Give the storage an id, unless it has one."""
-        with storage_errors(MARKER, writes=True), suppress(AlreadyExistsError):
+        with storage_errors(MARKER_KEY, writes=True), suppress(AlreadyExistsError):
             try:
-                self._reads.put(MARKER, f"{storage_id}\n".encode(), mode="create")
+                self._reads.put(MARKER_KEY, f"{storage_id}\n".encode(), mode="create")
             except NotSupportedError:
-                # A store without conditional writes: of two at once, the later one wins.
-                self._reads.put(MARKER, f"{storage_id}\n".encode())
+                # A store without conditional writes: of two concurrent writers, the later one wins.
+                self._reads.put(MARKER_KEY, f"{storage_id}\n".encode())
 
     def expect_marker(self) -> None:
-        """Take a storage without its marker for one that is not mounted, not for an empty one."""
+        """From now on, treat a storage without its marker as unmounted, not as empty."""
         self._has_marker = True
 
     def _require_mount(self) -> None:
-        """Raise `Unavailable` before a write makes a new folder where a volume was mounted."""
+        """Raise `Unavailable` before a write to an unmounted volume makes a new folder there."""
         if self._has_marker and self._folder is not None:
-            with storage_errors(MARKER):
-                is_there = (self._folder / MARKER).is_file()
+            with storage_errors(MARKER_KEY):
+                is_there = (self._folder / MARKER_KEY).is_file()
             if not is_there:
                 raise _unmounted()
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
-        """As `storage_errors`; nothing is missing from a storage that is not there itself."""
+        """`storage_errors` for reads: an unmounted storage raises `Unavailable`."""
         try:
             with storage_errors(key):
                 yield
@@ -196,7 +201,7 @@ class Storage:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for a file on its way into the storage; raises `Unavailable`."""
+    """A folder for a file before it is stored; raises `Unavailable` if the disk is full."""
     try:
         folder = TemporaryDirectory()
     except OSError as error:
@@ -213,7 +218,7 @@ def pieces(start: int, end: int) -> list[tuple[int, int]]:
 def _remote(
     url: str, timeouts: ClientConfig, limits: StorageLimits, retry_s: float | None = None
 ) -> ObjectStore:
-    """A store that gives up in time; a request that was cut off is sent again, a silent one not."""
+    """A store with timeouts; it retries a request whose connection broke, not a timeout."""
     connect_s = min(2.0, limits.silent_s)
     options: ClientConfig = {**_environment(url), **timeouts, "connect_timeout": _s(connect_s)}
     retry: RetryConfig = {
@@ -230,7 +235,7 @@ def _remote(
 
 
 def _environment(url: str) -> Any:
-    """The options of the connection that the environment has, by obstore's names for them."""
+    """The connection options of the environment, by obstore's names."""
     scheme = urlsplit(url).scheme
     if scheme not in _PROVIDERS:
         return {"allow_http": "true"} if scheme == "http" else {}
@@ -242,17 +247,14 @@ def _s(seconds: float) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def _size(content: bytes | Path) -> int:
-    return len(content) if isinstance(content, bytes) else content.stat().st_size
-
-
 def _pass_over_missing(_function: object, _path: object, found: Any) -> None:
-    """Go on where another process deletes the folder, too; raise every other error."""
+    """Ignore files that another process has deleted meanwhile; raise every other error."""
     if not isinstance(found[1], FileNotFoundError):
         raise found[1]
 
 
 def _unmounted() -> Unavailable:
     return Unavailable(
-        f"the storage has lost its marker {MARKER!r}: is its volume mounted, or its bucket emptied?"
+        f"the storage has lost its marker {MARKER_KEY!r}: is its volume mounted, "
+        "or its bucket emptied?"
     )

@@ -1,4 +1,4 @@
-"""Errors of obstore as ours: a missing object, a storage that is away, one that refuses."""
+"""Translation of obstore's errors: object missing, storage away, access refused."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _URL = re.compile(r"(?<![a-z0-9+])[a-z0-9+]{1,16}+://\S+")
 
 @contextmanager
 def storage_errors(key: str, *, writes: bool = False) -> Iterator[None]:
-    """Raise `ObjectNotFound`, `StorageRefused` or `Unavailable` for what goes wrong inside.
+    """Translate errors inside to `ObjectNotFound`, `StorageRefused` or `Unavailable`.
 
-    A write never raises `ObjectNotFound`: what is not found then is the bucket or the folder.
+    A write never raises `ObjectNotFound`: then the bucket or the folder is missing.
     """
     try:
         yield
@@ -34,11 +34,14 @@ def storage_errors(key: str, *, writes: bool = False) -> Iterator[None]:
             raise StorageRefused(f"the storage refuses {key!r}: {refusal}") from error
         if isinstance(error, FileNotFoundError) and not writes:
             raise ObjectNotFound(f"nothing stored under {key!r}") from None
-        raise Unavailable(f"the storage failed at {key!r}: {_reason(error)}") from error
+        said = str(error)
+        # Without URLs: they would show clients details of the installation.
+        line = _URL.sub("(its URL)", (said.splitlines() or [type(error).__name__])[0])
+        raise Unavailable(f"the storage failed at {key!r}: {_code(said) or line}") from error
 
 
 def _refusal(error: Exception) -> str | None:
-    """The reason why the storage will refuse a retry, too; None if a retry may pass."""
+    """The reason for a refusal that a retry cannot change; None for any other error."""
     said = str(error)
     if any(words in said for words in _NO_BUCKET):
         return "there is no such bucket; create it, or correct TTS_STORAGE_URL"
@@ -50,13 +53,6 @@ def _refusal(error: Exception) -> str | None:
     if _OTHER_REGION in said:
         return "the bucket is in another region; set AWS_REGION"
     return None
-
-
-def _reason(error: Exception) -> str:
-    """One line without URLs, which say more of an installation than a client should know."""
-    said = str(error)
-    line = (said.splitlines() or [type(error).__name__])[0]
-    return _code(said) or _URL.sub("(its URL)", line)
 
 
 def _code(said: str) -> str | None:

@@ -1,4 +1,4 @@
-"""The storage that a Redis's jobs are in: its id lies in both, and has to be the same."""
+"""The pairing of a Redis with the storage of its jobs: both hold one id, which must match."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from redis.exceptions import RedisError
 
 from shared.checks import Finding
 from shared.errors import Misconfigured, Unavailable
-from shared.storage import MARKER, Storage
+from shared.storage import MARKER_KEY, Storage
 from shared.store import keys
 from shared.store.connection import redis_errors
 
-PROBE = "storage.probe"
-# A full disk may have room for less.
+PROBE_KEY = "storage.probe"
+# Large enough that a full disk is noticed.
 PROBE_BYTES = 4_096
 ADVICE = "correct TTS_STORAGE_URL; for a storage that was moved or replaced, see docs/storage.md"
-OTHER = f"this is not the storage that the jobs of this Redis are in: {ADVICE}"
-EMPTY = (
-    f"the storage has no {MARKER!r}, though the jobs of this Redis are in one: is its volume "
+OTHER_STORAGE_MESSAGE = f"this is not the storage that the jobs of this Redis are in: {ADVICE}"
+EMPTY_STORAGE_MESSAGE = (
+    f"the storage has no {MARKER_KEY!r}, though the jobs of this Redis are in one: is its volume "
     f"mounted? Or {ADVICE}"
 )
 _USER = re.compile(r"//[^/@]*@")
@@ -32,7 +32,7 @@ def look_at_storage(storage: Storage, redis: Redis) -> Finding:
     try:
         agree(storage, redis)
     except Unavailable as error:
-        # Redis has a check of its own.
+        # Redis being away is reported by its own check.
         if not isinstance(error.__cause__, RedisError) or storage.marker() is None:
             raise
     probe(storage)
@@ -41,9 +41,9 @@ def look_at_storage(storage: Storage, redis: Redis) -> Finding:
 
 def probe(storage: Storage) -> None:
     """Write an object and read it; raises `Unavailable` or `StorageRefused`."""
-    storage.put(PROBE, secrets.token_hex(PROBE_BYTES // 2).encode())
-    # Perhaps another process has written its own meanwhile.
-    if len(storage.get(PROBE)) != PROBE_BYTES:
+    storage.put(PROBE_KEY, secrets.token_hex(PROBE_BYTES // 2).encode())
+    # Only the length: another process may have written its own probe meanwhile.
+    if len(storage.get(PROBE_KEY)) != PROBE_BYTES:
         raise Unavailable("the storage does not keep what is written to it")
 
 
@@ -57,32 +57,34 @@ def compare(storage: Storage, redis: Redis) -> str | None:
 
     Raises `Misconfigured` if Redis knows another storage than this one.
     """
-    # In this order: an id that Redis has was in the storage before.
+    # In this order: an id is written to the storage before it is written to Redis.
     known = _known(redis)
     if known is None:
         return None
     found = storage.marker()
     if found is None:
-        raise Misconfigured(EMPTY)
+        raise Misconfigured(EMPTY_STORAGE_MESSAGE)
     if found != known:
-        raise Misconfigured(OTHER)
+        raise Misconfigured(OTHER_STORAGE_MESSAGE)
     return known
 
 
 def agree(storage: Storage, redis: Redis) -> None:
     """Agree on one id; raises `Misconfigured` if Redis knows another storage than this one.
 
-    A Redis that knows none takes the storage's, and a storage without one gets a new one.
+    A Redis without an id takes the storage's; a storage without one gets a new id.
     """
     if compare(storage, redis) is None:
-        _claim(redis, _marked(storage))
-        # Of two processes with storages of their own, one was first.
+        storage_id = _marked(storage)
+        with redis_errors():
+            redis.set(keys.STORAGE_ID, storage_id, nx=True)
+        # If two processes with different storages start together, only one has set its id.
         compare(storage, redis)
     storage.expect_marker()
 
 
 def adopt(storage: Storage, redis: Redis) -> str:
-    """Let Redis take this storage for that of its jobs, whatever it was before; returns the id."""
+    """Pair Redis with this storage, replacing any earlier pairing; returns the id."""
     storage_id = _marked(storage)
     with redis_errors():
         redis.set(keys.STORAGE_ID, storage_id)
@@ -90,7 +92,7 @@ def adopt(storage: Storage, redis: Redis) -> str:
 
 
 def without_password(url: str) -> str:
-    """A storage's URL as it may be shown."""
+    """A storage's URL without its user, password and query."""
     return _USER.sub("//", url).partition("?")[0]
 
 
@@ -106,10 +108,10 @@ def _claim(redis: Redis, storage_id: str) -> None:
 
 
 def _marked(storage: Storage) -> str:
-    """The id of the storage, which gets one if it has none."""
+    """The id of the storage; one without an id gets a new one."""
     if storage.marker() is None:
         storage.mark(secrets.token_hex(16))
     found = storage.marker()
     if found is None:
-        raise Unavailable(f"the storage does not keep {MARKER!r}")
+        raise Unavailable(f"the storage does not keep {MARKER_KEY!r}")
     return found

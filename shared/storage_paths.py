@@ -1,4 +1,4 @@
-"""Where everything of a job lies in the storage."""
+"""Storage keys of a job's files."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from shared.formats import Format
 
 
 def job_folder(job_id: str) -> str:
-    """Where all files of a job lie in the storage."""
+    """The folder of all files of a job."""
     return f"jobs/{job_id}"
 
 
 def segments_folder(job_id: str) -> str:
-    """Where a job's segments lie until they are joined."""
+    """The folder of a job's segments, which is deleted after the join."""
     return f"{job_folder(job_id)}/segments"
 
 
 def reference_key(job_id: str) -> str:
-    """Where a job's clone reference lies: with its segments, and no longer than they."""
+    """The key of a job's clone reference, which is deleted with its segments."""
     return f"{segments_folder(job_id)}/reference"
 
 
 def audio_key(job_id: str, epoch: int, kind: Format) -> str:
-    """Where the join of an epoch puts a job's audio; what belongs to it lies beside it."""
+    """The key of a job's audio, written by the join of an epoch; its other files lie beside it."""
     return f"{job_folder(job_id)}/{epoch}/audio.{kind}"
 
 
 def chapter_key(audio: str, number: int) -> str:
-    """Where the file of a chapter lies, numbered from 1; 0 is what comes before the first."""
+    """The key of a chapter's file, numbered from 1; number 0 is the front matter."""
     folder, name = audio.rsplit("/", 1)
     return f"{folder}/chapter-{number}.{name.rsplit('.', 1)[1]}"
 
 
-def other_key(audio: str, kind: Format) -> str:
-    """Where the same audio lies in another format."""
+def transcoded_path(audio: str, kind: Format) -> str:
+    """The key of the audio in another format: `…/audio.wav` → `…/audio.mp3`."""
     return f"{audio.rsplit('.', 1)[0]}.{kind}"
 
 
 def timings_key(audio: str) -> str:
-    """Where it lies which segment is heard when."""
+    """The key of timings.json, beside the audio."""
     return f"{audio.rsplit('/', 1)[0]}/timings.json"

@@ -1,4 +1,4 @@
-"""Which segment is heard when."""
+"""Timings: the start and end of each segment and chapter in the joined audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from shared.jobs import Record
 
 
 class SegmentTiming(Record):
-    """A segment: its text, its characters of the input, and when it is heard."""
+    """A segment: its text, its characters of the input, and its start and end in the audio."""
 
     index: int
     text: str
@@ -19,7 +19,7 @@ class SegmentTiming(Record):
 
 
 class ChapterTiming(Record):
-    """A chapter: its title, and when it is heard; a file of it has the number `index` + 1."""
+    """A chapter: its title, its start and end in the audio; its file has the number `index` + 1."""
 
     index: int
     title: str
@@ -28,7 +28,7 @@ class ChapterTiming(Record):
 
 
 class Timings(Record):
-    """All that is heard, in order."""
+    """The content of timings.json, in the order of the audio."""
 
     sample_rate: int
     duration_s: float
@@ -36,7 +36,7 @@ class Timings(Record):
     chapters: tuple[ChapterTiming, ...]
 
     def marks(self, title: str | None) -> tuple[ChapterTiming, ...]:
-        """The chapters, after one for what comes before the first: in an MP4 they begin at 0."""
+        """The chapters, with an entry for the front matter if there is any: an MP4's begin at 0."""
         first = next(iter(self.chapters), None)
         if first is None or first.start_s == 0:
             return self.chapters

@@ -11,10 +11,9 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
-from shared.announcer import Announcer
+from shared.broker import SYNTHESISE, WakeUpPublisher, make_celery_app, queue_name
 from shared.fitness import HealthChecks
 from shared.models import ModelCard
-from shared.queue import SYNTHESISE, make_app, queue_name
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
@@ -50,8 +49,8 @@ def serve(settings: Settings) -> int:
     card, engine = start_engine(settings, VoicePromptStore(voices, storage))
     name = worker_name()
     ledger = ledger_of(settings, redis, name)
-    app = make_app(settings.redis_url)
-    announcer = Announcer(app)
+    app = make_celery_app(settings.redis_url)
+    announcer = WakeUpPublisher(app)
     heartbeat = heartbeat_of(settings, name, card, engine, announcer)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
@@ -86,7 +85,7 @@ def serve(settings: Settings) -> int:
 
 
 def heartbeat_of(
-    settings: Settings, name: str, card: ModelCard, engine: Engine, announcer: Announcer
+    settings: Settings, name: str, card: ModelCard, engine: Engine, announcer: WakeUpPublisher
 ) -> Heartbeat:
     """The heartbeat of a worker, over connections that no thread that speaks can use up."""
     redis = connect(settings.redis_url)

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from shared.announcer import Announcer
 from shared.background import BackgroundThread
+from shared.broker import WakeUpPublisher
 from shared.errors import Unavailable
 from shared.jobs import Claim
 from shared.models import ModelCard
@@ -39,7 +39,7 @@ class Heartbeat:
         card: ModelCard,
         ledger: Ledger,
         roster: WorkerRegistry,
-        announcer: Announcer,
+        announcer: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
     ) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.audio.fades import faded, pause_samples
+from shared.audio.fades import fade_edges, pause_samples
 from shared.audio.wav import decode_wav
 from shared.audio.writers import Tags, open_writer
 from shared.formats import Format
@@ -87,7 +87,7 @@ def join_segments(
             pcm, pause = decode_wav(read(segment.key)), pause_samples(segment.pause_s)
             assert len(pcm) == segment.samples
             is_last = index == len(segments) - 1 and not pause
-            file.write(faded(pcm, start=index > 0, end=not is_last))
+            file.write(fade_edges(pcm, start=index > 0, end=not is_last))
             file.write(np.zeros(pause, np.int16))
     return samples
 

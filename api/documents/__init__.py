@@ -10,7 +10,7 @@ from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
 from shared.document import Document
 
-KINDS = {
+MEDIA_TYPES = {
     ".txt": "text/plain",
     ".md": "text/markdown",
     ".markdown": "text/markdown",
@@ -18,8 +18,13 @@ KINDS = {
 }
 READERS = {"text/plain": plain.read, "text/markdown": markdown.read, epub.MEDIA_TYPE: epub.read}
 # What is often sent under a wrong name and would pass for text, or for a book.
-FOREIGN = ((b"%pdf-", "PDF"), (b"{\\rtf", "RTF"), (b"<!doctype html", "HTML"), (b"<html", "HTML"))
-ZIP = b"PK\x03\x04"
+FOREIGN_PREFIXES = (
+    (b"%pdf-", "PDF"),
+    (b"{\\rtf", "RTF"),
+    (b"<!doctype html", "HTML"),
+    (b"<html", "HTML"),
+)
+ZIP_MAGIC = b"PK\x03\x04"
 
 
 def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars: int) -> Document:
@@ -40,13 +45,13 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
     file.seek(0)
     head = file.read(512)
     file.seek(0)
-    said = _said(name, media_type)
-    if epub.starts(head):
+    said = _declared_type(name, media_type)
+    if epub.has_epub_magic(head):
         return epub.MEDIA_TYPE
-    if head.startswith(ZIP) and said != epub.MEDIA_TYPE:
+    if head.startswith(ZIP_MAGIC) and said != epub.MEDIA_TYPE:
         raise unsupported("the file is a zip archive, such as a DOCX file, but no EPUB")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for mark, what in FOREIGN:
+    for mark, what in FOREIGN_PREFIXES:
         if start.startswith(mark):
             raise unsupported(f"the file is {what}")
     if said is None:
@@ -56,7 +61,7 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
     return said
 
 
-def _said(name: str | None, media_type: str | None) -> str | None:
-    by_name = KINDS.get(PurePosixPath(name or "").suffix.lower())
+def _declared_type(name: str | None, media_type: str | None) -> str | None:
+    by_name = MEDIA_TYPES.get(PurePosixPath(name or "").suffix.lower())
     by_type = (media_type or "").partition(";")[0].strip().lower()
     return by_name or (by_type if by_type in READERS else None)

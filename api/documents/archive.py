@@ -17,10 +17,10 @@ MAX_NAME_CHARS = 1_024  # each link in the book is joined to the name of its pag
 MAX_MEMBER_BYTES = 32 * 2**20
 MAX_TOTAL_BYTES = 128 * 2**20
 CHUNK_BYTES = 2**16
-ENCRYPTED = 0x1
+ENCRYPTED_FLAG = 0x1
 # The two that EPUB allows; the others may take gigabytes to unpack.
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-BROKEN = (
+COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
     struct.error,
@@ -38,8 +38,8 @@ class Archive:
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        with _sound():
-            self._zip = zipfile.ZipFile(cast(BinaryIO, _Bounded(file)))
+        with _archive_errors():
+            self._zip = zipfile.ZipFile(cast(BinaryIO, _BoundedFile(file)))
         self._members = {info.filename: info for info in self._zip.infolist()}
         if len(self._members) > MAX_MEMBERS:
             raise _too_many()
@@ -62,13 +62,13 @@ class Archive:
     def chunks(self, name: str, most_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes]:
         """A member bit by bit."""
         info = self._members[name]
-        if info.flag_bits & ENCRYPTED:
+        if info.flag_bits & ENCRYPTED_FLAG:
             raise unreadable("the book is protected by a password: send it without one")
-        if info.compress_type not in METHODS:
+        if info.compress_type not in COMPRESSION_METHODS:
             raise unreadable(
                 f"{name!r} is compressed in a way that EPUB does not know: zip it anew"
             )
-        with _sound(), self._zip.open(info) as member:
+        with _archive_errors(), self._zip.open(info) as member:
             while chunk := member.read(CHUNK_BYTES):
                 most_bytes -= len(chunk)
                 self._left_bytes -= len(chunk)
@@ -77,7 +77,7 @@ class Archive:
                 yield chunk
 
 
-class _Bounded:
+class _BoundedFile:
     """A file that `zipfile` cannot make read a huge directory, which is one read, into memory."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -94,10 +94,10 @@ class _Bounded:
 
 
 @contextmanager
-def _sound() -> Iterator[None]:
+def _archive_errors() -> Iterator[None]:
     try:
         yield
-    except BROKEN as error:
+    except ARCHIVE_ERRORS as error:
         raise unreadable(f"the file is broken ({error}): export or download it again") from None
 
 

@@ -7,7 +7,7 @@ from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Document
 from shared.text import normalise
 
-APART = "\n\n"
+PARAGRAPH_SEPARATOR = "\n\n"
 SOFT_HYPHEN = "\xad"
 MAX_TITLE_CHARS = 200
 
@@ -22,7 +22,7 @@ def title(text: str) -> str:
     return line(text)[:MAX_TITLE_CHARS].rstrip()
 
 
-class Draft:
+class DocumentBuilder:
     """Paragraphs of at most `max_chars` characters in all, and the chapters in them."""
 
     def __init__(self, max_chars: int) -> None:
@@ -39,7 +39,7 @@ class Draft:
             return ""
         self.check(len(added))
         self._paragraphs.append(added)
-        self.end += len(added) + len(APART)
+        self.end += len(added) + len(PARAGRAPH_SEPARATOR)
         return added
 
     def check(self, more: int) -> None:
@@ -58,7 +58,7 @@ class Draft:
         """The document; a chapter with no text after its mark, such as a picture, is left out."""
         chapters = (Chapter(self._chapters[start], start) for start in sorted(self._chapters))
         return Document(
-            text=APART.join(self._paragraphs),
+            text=PARAGRAPH_SEPARATOR.join(self._paragraphs),
             chapters=tuple(chapter for chapter in chapters if chapter.start < self.end),
             title=title(name or "") or None,
             author=title(author or "") or None,

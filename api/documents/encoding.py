@@ -9,19 +9,19 @@ from collections.abc import Iterable, Iterator
 from api.documents.errors import unreadable
 
 # By how a page begins: a byte order mark, or the zero byte beside the first "<".
-MARKS = (
+ENCODING_MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
     (b"<\0", "utf-16-le"),
     (b"\0<", "utf-16-be"),
 )
-DECLARED = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
+DECLARED_ENCODING = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 DECLARED_WITHIN_BYTES = 1_024
 # Of Python's codecs those that are for pages: others unpack archives, or take quadratic time.
 PAGE_CODECS = ("ascii", "big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift_jis", "utf-8")
 
 
-def decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
+def decode_page(chunks: Iterable[bytes], name: str) -> Iterator[str]:
     """The text of the page `name` in the encoding that it declares, else in UTF-8.
 
     Raises `InvalidRequest` if it is not in that encoding.
@@ -41,10 +41,10 @@ def decoded(chunks: Iterable[bytes], name: str) -> Iterator[str]:
 
 
 def _encoding(start: bytes) -> str:
-    for mark, encoding in MARKS:
+    for mark, encoding in ENCODING_MARKS:
         if start.startswith(mark):
             return encoding
-    if declared := DECLARED.search(start[:DECLARED_WITHIN_BYTES]):
+    if declared := DECLARED_ENCODING.search(start[:DECLARED_WITHIN_BYTES]):
         try:
             encoding = codecs.lookup(declared[1].decode("ascii")).name
         except LookupError:

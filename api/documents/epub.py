@@ -7,13 +7,13 @@ from typing import BinaryIO
 
 from api.documents import opf as package
 from api.documents.archive import Archive
-from api.documents.builder import Draft
-from api.documents.xhtml import Reader
+from api.documents.builder import DocumentBuilder
+from api.documents.xhtml import PageReader
 from shared.document import Document
 
 MEDIA_TYPE = "application/epub+zip"
 # The names of the model's languages by what dc:language begins with, in two letters or three.
-LANGUAGES = {
+LANGUAGES_BY_CODE = {
     code: name
     for codes, name in (
         ("zh zho chi cmn", "chinese"),
@@ -31,7 +31,7 @@ LANGUAGES = {
 }
 
 
-def starts(head: bytes) -> bool:
+def has_epub_magic(head: bytes) -> bool:
     """Whether a file that begins so is an EPUB: its type is the first member, and not packed."""
     return head.startswith(b"PK\x03\x04") and head[30:].startswith(
         b"mimetype" + MEDIA_TYPE.encode()
@@ -51,17 +51,17 @@ def read(file: BinaryIO, max_chars: int) -> Document:
         contents[entry.page].append(entry)
     listed = any(page in contents for page in book.spine)
 
-    draft = Draft(max_chars)
-    reader = Reader(draft)
+    builder = DocumentBuilder(max_chars)
+    reader = PageReader(builder)
     for page in book.spine:
-        start = draft.end
+        start = builder.end
         anchors = {entry.anchor for entry in contents[page]}
         found = reader.read(archive.chunks(page), page, anchors)
         for entry in contents[page]:
-            draft.mark(entry.title, found.anchors.get(entry.anchor, start))
+            builder.mark(entry.title, found.anchors.get(entry.anchor, start))
         if found.heading and not listed:
-            draft.mark(*found.heading)
-    language = LANGUAGES.get(
+            builder.mark(*found.heading)
+    language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )
-    return draft.document(name=book.title, author=book.author, language=language)
+    return builder.document(name=book.title, author=book.author, language=language)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.errors import InvalidRequest, UnsupportedMedia
 
-READ_HERE = "text (.txt), Markdown (.md) and EPUB (.epub) files are read here"
+SUPPORTED_FORMATS = "text (.txt), Markdown (.md) and EPUB (.epub) files are read here"
 
 
 def unreadable(why: str) -> InvalidRequest:
@@ -19,4 +19,4 @@ def too_long(max_chars: int) -> InvalidRequest:
 
 def unsupported(what: str) -> UnsupportedMedia:
     """The error for a file of another kind."""
-    return UnsupportedMedia(f"{what}: {READ_HERE}", param="file")
+    return UnsupportedMedia(f"{what}: {SUPPORTED_FORMATS}", param="file")

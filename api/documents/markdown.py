@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 import pyromark
 
 from api.documents import text as plain
-from api.documents.builder import Draft
+from api.documents.builder import DocumentBuilder
 from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu
 from shared.document import Document
 
-OPTIONS = (
+MARKDOWN_OPTIONS = (
     pyromark.Options.ENABLE_TABLES
     | pyromark.Options.ENABLE_STRIKETHROUGH
     | pyromark.Options.ENABLE_FOOTNOTES
@@ -25,11 +25,11 @@ FRONT_MATTER = re.compile(
 )
 URL = re.compile(r" ?\b(?:https?://|www\.)\S*[^\s.,;:!?)\]}'\"”’»]")
 MAX_EVENTS = 2_000_000  # a dense text of 5 million characters has 700,000
-CHECKED_EVENTS = 1_000  # after so many the CPU time is looked at
-INLINE = frozenset(
+EVENTS_PER_CPU_CHECK = 1_000  # after so many the CPU time is looked at
+INLINE_TAGS = frozenset(
     ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
 )
-UNSPOKEN = frozenset(("CodeBlock", "FootnoteDefinition"))
+UNSPOKEN_TAGS = frozenset(("CodeBlock", "FootnoteDefinition"))
 
 
 def read(file: BinaryIO, max_chars: int) -> Document:
@@ -41,30 +41,30 @@ def read(file: BinaryIO, max_chars: int) -> Document:
     the title is the only heading of level 1.
     """
     source = plain.decode(file, max_chars).replace("\r\n", "\n")
-    draft = Draft(max_chars)
+    builder = DocumentBuilder(max_chars)
     headings = []
     for level, paragraph in _paragraphs(FRONT_MATTER.sub("", source)):
-        start = draft.end
-        added = draft.add(URL.sub("", paragraph))
+        start = builder.end
+        added = builder.add(URL.sub("", paragraph))
         if level and added:
             headings.append((level, added, start))
     deepest = max(2, min((level for level, _, _ in headings), default=0))
     for level, name, start in headings:
         if level <= deepest:
-            draft.mark(name, start)
+            builder.mark(name, start)
     titles = [name for level, name, _ in headings if level == 1]
-    return draft.document(name=titles[0] if len(titles) == 1 else None)
+    return builder.document(name=titles[0] if len(titles) == 1 else None)
 
 
 def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
     """Each paragraph with its level: that of a heading, or 0."""
     words: list[str] = []
     level, unspoken = 0, 0
-    events: Iterator[Any] = pyromark.events(source, options=OPTIONS)
+    events: Iterator[Any] = pyromark.events(source, options=MARKDOWN_OPTIONS)
     for count, event in enumerate(events):
         if count > MAX_EVENTS:
             raise unreadable("the file has too many marks: send it as plain text")
-        if count % CHECKED_EVENTS == 0:
+        if count % EVENTS_PER_CPU_CHECK == 0:
             check_cpu()
         match event:
             case {"Start": tag} if unspoken or _is_unspoken(tag):
@@ -77,7 +77,7 @@ def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
                 words.append(" ")
             case {"Start": "TableCell"}:
                 words.append(", " if words else "")
-            case {"Start": tag} | {"End": tag} if _name(tag) not in INLINE:
+            case {"Start": tag} | {"End": tag} if _name(tag) not in INLINE_TAGS:
                 if words:
                     yield level, "".join(words)
                     words.clear()
@@ -94,7 +94,7 @@ def _is_unspoken(tag: str | Mapping[str, Any]) -> bool:
         case {"Link": {"link_type": "Autolink"}}:
             return True
         case _:
-            return _name(tag) in UNSPOKEN
+            return _name(tag) in UNSPOKEN_TAGS
 
 
 def _level(tag: str | Mapping[str, Any]) -> int:

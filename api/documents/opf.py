@@ -18,13 +18,13 @@ from shared.cpu_limit import check_cpu
 MAX_XML_BYTES = 2 * 2**20
 # Starts and ends of elements of one title or label; with its characters, of all labels together.
 MAX_NODES, MAX_VISITED = 2_000, 400_000
-MAX_NAMED = 20  # titles, authors and languages that are looked at
+MAX_METADATA_ELEMENTS = 20  # titles, authors and languages that are looked at
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
-RIGHTS = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
+RIGHTS_FILES = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
 # Fonts may be obfuscated in a book that is otherwise open.
 FONT_METHODS = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
-NCX = "application/x-dtbncx+xml"
+NCX_MEDIA_TYPE = "application/x-dtbncx+xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
 EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 
@@ -70,7 +70,7 @@ def _refuse_protection(archive: Archive) -> None:
     if name := archive.find(ENCRYPTION):
         tree = _tree(archive, name)
         methods.update(data.get("Algorithm", "") for data in tree.iter("{*}EncryptionMethod"))
-    if methods - FONT_METHODS or any(map(archive.find, RIGHTS)):
+    if methods - FONT_METHODS or any(map(archive.find, RIGHTS_FILES)):
         raise unreadable("the book is protected (DRM): send a copy without protection")
 
 
@@ -110,7 +110,7 @@ def _is_nav(item: Any) -> bool:
 def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]:
     """The contents page of EPUB 3, else that of EPUB 2, else nothing."""
     navs = [(item, _nav) for item in items.values() if _is_nav(item)]
-    maps = [(item, _ncx) for item in items.values() if item.get("media-type") == NCX]
+    maps = [(item, _ncx) for item in items.values() if item.get("media-type") == NCX_MEDIA_TYPE]
     for item, links in navs[:1] + maps[:1]:
         name = archive.find(_join(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
@@ -145,7 +145,7 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
 
 
 def _metadata(root: Any, name: str) -> str | None:
-    found = (_text(element)[0] for element in islice(root.iter(DC + name), MAX_NAMED))
+    found = (_text(element)[0] for element in islice(root.iter(DC + name), MAX_METADATA_ELEMENTS))
     return next(filter(None, found), None)
 
 

@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from api.documents.builder import Draft
-from api.documents.encoding import decoded
+from api.documents.builder import DocumentBuilder
+from api.documents.encoding import decode_page
 from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
 MAX_MARKS = 2_000_000  # tags, attributes and bits of text in a book; a novel has some thousands
 MAX_TAG_CHARS = 2**16
-HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
-BLOCKS = HEADINGS | frozenset(
+HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+BLOCK_TAGS = HEADING_TAGS | frozenset(
     (
         "address",
         "article",
@@ -51,8 +51,8 @@ BLOCKS = HEADINGS | frozenset(
         "ul",
     )
 )
-CELLS = frozenset(("td", "th"))
-UNSPOKEN = frozenset(
+CELL_TAGS = frozenset(("td", "th"))
+UNSPOKEN_TAGS = frozenset(
     (
         "audio",
         "head",
@@ -73,30 +73,30 @@ UNSPOKEN = frozenset(
 # epub:type, and role with "doc-" before it: notes and their marks, and the numbers of paper pages.
 UNSPOKEN_TYPES = frozenset(("noteref", "footnote", "endnote", "rearnote", "backlink", "pagebreak"))
 # XHTML may close any tag at once; read as HTML, such a tag would stay open.
-CLOSED = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
+SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
 
 
-class Page(NamedTuple):
+class PageMarks(NamedTuple):
     """What was found on a page: where the anchors are, and its first heading with its place."""
 
     anchors: Mapping[str, int]
     heading: tuple[str, int] | None
 
 
-class Reader:
-    """Adds the text of pages to a draft, a paragraph for each block element.
+class PageReader:
+    """Adds the text of pages to a builder, a paragraph for each block element.
 
     It reads XHTML as HTML, which takes it as it is meant even where it is not well-formed, and
     knows no entities but those of HTML. Being also the parser's target, it gets the tags as they
     come. Raises `InvalidRequest` if there are too many, or too many in one another.
     """
 
-    def __init__(self, draft: Draft) -> None:
-        self._draft = draft
+    def __init__(self, builder: DocumentBuilder) -> None:
+        self._builder = builder
         self._marks = 0
 
-    def read(self, chunks: Iterable[bytes], name: str, anchors: set[str]) -> Page:
-        """Add a page to the draft, and find those of `anchors` that are ids on it."""
+    def read(self, chunks: Iterable[bytes], name: str, anchors: set[str]) -> PageMarks:
+        """Add a page to the builder, and find those of `anchors` that are ids on it."""
         self._wanted, self._anchors = anchors, dict[str, int]()
         self._heading: tuple[str, int] | None = None
         self._words: list[str] = []
@@ -106,37 +106,37 @@ class Reader:
         # Its own bounds would end a page in silence; ours raise.
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
         parser.feed(b"<html>")  # so that a page is never empty
-        for text in _whole_tags(decoded(chunks, name)):
+        for text in _whole_tags(decode_page(chunks, name)):
             check_cpu()
-            parser.feed(CLOSED.sub(r"<\1\2></\1>", text).encode())
+            parser.feed(SELF_CLOSED_TAG.sub(r"<\1\2></\1>", text).encode())
         parser.close()
-        return Page(self._anchors, self._heading)
+        return PageMarks(self._anchors, self._heading)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Begin an element."""
         self._depth += 1
         self._count(1 + len(attributes))
-        if self._unspoken or tag in UNSPOKEN or (attributes and _is_unspoken(attributes)):
+        if self._unspoken or tag in UNSPOKEN_TAGS or (attributes and _is_unspoken(attributes)):
             self._unspoken += 1
-        elif tag in BLOCKS:
+        elif tag in BLOCK_TAGS:
             self._end_paragraph()
-            self._in_heading |= tag in HEADINGS
-        elif tag in CELLS and self._words:
+            self._in_heading |= tag in HEADING_TAGS
+        elif tag in CELL_TAGS and self._words:
             self._words.append(", ")
         elif tag == "br":
             self._words.append(" ")
         for anchor in (attributes.get("id"), attributes.get("name")):
             if anchor in self._wanted:
-                self._anchors.setdefault(anchor, self._draft.end)
+                self._anchors.setdefault(anchor, self._builder.end)
 
     def end(self, tag: str) -> None:
         """End an element."""
         self._depth -= 1
         if self._unspoken:
             self._unspoken -= 1
-        elif tag in BLOCKS:
+        elif tag in BLOCK_TAGS:
             self._end_paragraph()
-            self._in_heading &= tag not in HEADINGS
+            self._in_heading &= tag not in HEADING_TAGS
 
     def data(self, text: str) -> None:
         """Take a part of the text."""
@@ -145,7 +145,7 @@ class Reader:
             text = " " if text.isspace() else text
             self._words.append(text)
             self._held += len(text)
-            self._draft.check(self._held)
+            self._builder.check(self._held)
 
     def close(self) -> None:
         """End the page."""
@@ -159,8 +159,8 @@ class Reader:
     def _end_paragraph(self) -> None:
         if not self._words:
             return
-        start, self._held = self._draft.end, 0
-        added = self._draft.add("".join(self._words))
+        start, self._held = self._builder.end, 0
+        added = self._builder.add("".join(self._words))
         self._words.clear()
         if added and self._in_heading and self._heading is None:
             self._heading = added, start

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import regex
 
-from shared.text.clusters import CLUSTER
+from shared.text.normalise import CLUSTER
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.

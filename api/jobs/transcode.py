@@ -13,7 +13,7 @@ from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFo
 from shared.formats import Format
 from shared.jobs import SAMPLE_RATE, Job
 from shared.storage import Storage, temporary_folder
-from shared.storage_paths import job_folder, other_key, timings_key
+from shared.storage_paths import job_folder, timings_key, transcoded_path
 from shared.timings import Timings
 
 # Minutes of work otherwise: a worker does it at once if it is asked to.
@@ -38,7 +38,7 @@ async def stored(job: Job, wanted: Format | None, services: Services) -> str:
             f"with response_format={wanted}",
             param="format",
         )
-    key = other_key(job.result_key, wanted)
+    key = transcoded_path(job.result_key, wanted)
     if not await services.storage_threads.run(_is_there, key, services.storage):
         await services.converting.run(_make, job, wanted, key, services)
     return key

@@ -1,4 +1,4 @@
-"""From a request for speech to a live job, admitted as every job is."""
+"""The admission of `POST /v1/audio/speech`: from a request to a live job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from api.jobs.admission import CheckedJob
 from api.jobs.model_selection import fit
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.services import Services
-from api.speech.openai_aliases import is_any_model, voice_of
 from api.speech.requests import SpeechRequest, TaskType
 from api.voices import service as voices
 from api.voices.presets import is_preset
@@ -22,8 +21,27 @@ from shared.models import ModelCard, full_name
 from shared.store.voices import VOICE_PREFIX
 from shared.store.workers import ServedModel
 
-# What a job's fields are called here.
-NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
+# The names that a job's fields have in a speech request.
+FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
+# Aliases of OpenAI's clients: each stands for any served model that can do the task.
+OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
+# OpenAI's voices, and the released speaker that stands for each.
+OPENAI_VOICES = {
+    "alloy": "vivian",
+    "ash": "aiden",
+    "ballad": "dylan",
+    "coral": "serena",
+    "echo": "ryan",
+    "fable": "eric",
+    "onyx": "uncle_fu",
+    "nova": "vivian",
+    "sage": "serena",
+    "shimmer": "ono_anna",
+    "verse": "ryan",
+    "marin": "sohee",
+    "cedar": "aiden",
+}
+_OPENAI_VOICE_ORDER = tuple(OPENAI_VOICES)
 
 
 def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
@@ -34,8 +52,8 @@ def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
 def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJob:
     """The job of a request, checked; raises as `admission.check` does.
 
-    Beyond that, `ModelNotFound` if nothing of that name is served, and `Unavailable` if no worker
-    that serves it lives: nobody wants to listen until one does.
+    Beyond that, raises `ModelNotFound` if no such model is served, and `Unavailable` if no worker
+    of it is alive: a client that listens must not wait for a worker to start.
     """
     most = services.settings.max_speech_chars
     if len(asked.input) > most:
@@ -46,11 +64,11 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
         )
     served = services.roster.models()
     try:
-        meant = _with_saved_voice(asked, served, services, sender)
-        sent = submission.of(job_request(meant, served), most)
+        resolved = _with_saved_voice(asked, served, services, sender)
+        sent = submission.of(job_request(resolved, served), most)
         checked = admission.check(replace(sent, live=asked), services, served, sender)
     except (InvalidRequest, FetchFailed) as error:
-        param = NAMES.get(error.param or "", error.param)
+        param = FIELD_NAMES.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from error
     if not any(model.workers for model in served if model.card.id == checked.spec.model):
         raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
@@ -60,7 +78,7 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
 def _with_saved_voice(
     asked: SpeechRequest, served: list[ServedModel], services: Services, sender: Sender
 ) -> SpeechRequest:
-    """The same, with the id of the sender's own voice where it is one that was named."""
+    """The request with a saved voice's name replaced by its id; unchanged for a preset."""
     if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
         return asked
     try:
@@ -72,14 +90,14 @@ def _with_saved_voice(
 
 
 def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
-    """The job that is meant: the first that a served model can do.
+    """The job request of the first interpretation that a served model can do.
 
-    Raises `InvalidRequest` with what the first model lacks, `ModelNotFound` or `Unavailable`.
+    Raises the first interpretation's `InvalidRequest`, `ModelNotFound` or `Unavailable`.
     """
     refusals = []
-    for meant in _meanings(asked, served):
+    for interpretation in _interpretations(asked, served):
         try:
-            request = _request(asked, *meant)
+            request = _request(asked, *interpretation)
             fit(request, served)
         except InvalidRequest as error:
             refusals.append(error)
@@ -88,10 +106,14 @@ def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
     raise refusals[0]
 
 
-def _meanings(
+def _interpretations(
     asked: SpeechRequest, served: list[ServedModel]
 ) -> Iterator[tuple[Task, ModelCard, str | None]]:
-    """What it can mean: a task, a model and instructions, the best first."""
+    """The interpretations of a request: task, model and instructions, the best first.
+
+    Example: `tts-1` with instructions, where a 0.6B and a 1.7B model are served: 0.6B with them,
+    1.7B with them, then both without them.
+    """
     cards = _named(asked, served)
     task = _task(asked, cards)
     cards = [card for card in cards if card.task == task] or cards
@@ -99,8 +121,8 @@ def _meanings(
     cards = [card for card in cards if card.id in alive] or cards
     for card in cards:
         yield task, card, asked.instructions or None
-    # Clients of OpenAI's models send them always; whoever names another one knows it.
-    if asked.model is not None and is_any_model(asked.model) and task != Task.VOICE_DESIGN:
+    # OpenAI's clients always send instructions: for an alias they may be left out.
+    if asked.model is not None and is_model_alias(asked.model) and task != Task.VOICE_DESIGN:
         for card in cards:
             yield task, card, None
 
@@ -109,7 +131,7 @@ def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
     if not served:
         raise Unavailable("no worker has started yet; start one with `python -m worker`")
     cards = [model.card for model in served]
-    if asked.model is None or is_any_model(asked.model):
+    if asked.model is None or is_model_alias(asked.model):
         return cards
     wanted = {asked.model.lower(), full_name(asked.model).lower()}
     named = [card for card in cards if card.id.lower() in wanted]
@@ -122,7 +144,7 @@ def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
 
 
 def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
-    """The task that was named, else the one that the fields or the models are for."""
+    """The task that the request names, else that of its fields, else that of the models."""
     if asked.task_type is not None:
         return asked.task_type.task
     if asked.ref_audio is not None:
@@ -133,7 +155,7 @@ def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
 def _request(
     asked: SpeechRequest, task: Task, card: ModelCard, instructions: str | None
 ) -> JobRequest:
-    """The request for one model; a job is stored as WAV, whatever is heard of it."""
+    """The request for one model; the job is stored as WAV, in whatever format it is streamed."""
     common: dict[str, Any] = {
         "input": asked.input,
         "model": card.id,
@@ -170,3 +192,23 @@ def _reference(asked: SpeechRequest) -> Reference:
         )
     text = None if asked.x_vector_only_mode else asked.ref_text
     return Reference(audio=asked.ref_audio, text=text or None)
+
+
+def is_model_alias(name: str) -> bool:
+    """True if a name is an alias that leaves the choice of the model to the server."""
+    return name.lower() in OPENAI_MODELS
+
+
+def voice_of(card: ModelCard, name: str) -> str:
+    """The voice of a model for a name: its own voice, else the one for OpenAI's alias.
+
+    If the model lacks the released speaker, the alias's position picks one of the model's voices:
+    `ash`, the second of 13, is the second voice. Any other name is returned as it is, to be refused
+    where voices are checked.
+    """
+    known = name.lower()
+    if known in card.voices or known not in OPENAI_VOICES or not card.voices:
+        return name
+    if OPENAI_VOICES[known] in card.voices:
+        return OPENAI_VOICES[known]
+    return card.voices[_OPENAI_VOICE_ORDER.index(known) % len(card.voices)]

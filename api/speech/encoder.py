@@ -1,16 +1,21 @@
-"""Sound in each format that can be sent before its end is known."""
+"""Streaming encoders: int16 samples in, bytes of a container out before its end is known."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
-from api.speech.tempo import Tempo
-from shared.audio.encoding import Encoder, Encoding
+import av
+import numpy as np
+from av.filter import Graph
+
+from shared.audio.encoding import TIME_BASE, Encoder, Encoding, frame_of
+from shared.audio.fades import EMPTY_PCM
 from shared.audio.wav import Pcm
 from shared.formats import SpeechFormat
 from shared.jobs import SAMPLE_RATE
 
-# None of these goes back to its header at the end; Ogg's pages are of 0.1 s instead of 1 s.
+# No container here rewrites its header at the end; Ogg pages of 0.1 s instead of 1 s.
 ENCODINGS = {
     SpeechFormat.MP3: Encoding(
         "mp3", "libmp3lame", 64_000, {"write_xing": "0", "id3v2_version": "0"}
@@ -19,18 +24,22 @@ ENCODINGS = {
     SpeechFormat.AAC: Encoding("adts", "aac", 64_000),
     SpeechFormat.FLAC: Encoding("flac", "flac"),
 }
-# FFmpeg's convention, which players know, for lengths that are not known yet.
-ENDLESS = 0xFFFFFFFF
+# FFmpeg's convention for an unknown length, which players understand.
+UNKNOWN_LENGTH = 0xFFFFFFFF
 WAV_HEADER = struct.pack(
     "<4sI4s4sIHHIIHH4sI",
-    *(b"RIFF", ENDLESS, b"WAVE", b"fmt ", 16),
+    *(b"RIFF", UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16),
     *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
-    *(b"data", ENDLESS),
+    *(b"data", UNKNOWN_LENGTH),
 )
+# FFmpeg's filter emits a frame once it has the next one; frames of 40 ms keep the delay short.
+FILTER_FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
+# `atempo` skips samples above 2.0 and refuses factors below 0.5: chain filters instead.
+MIN_STEP, MAX_STEP = 0.5, 2.0
 
 
-class SoundStream:
-    """int16 samples [n] in, bytes of a format out, as early as its container allows."""
+class SpeechEncoder:
+    """Encodes int16 samples [n] into a format, and emits bytes as early as its container allows."""
 
     def __init__(self, kind: SpeechFormat, speed: float = 1.0) -> None:
         self._tempo = Tempo(speed) if speed != 1 else None
@@ -44,7 +53,7 @@ class SoundStream:
         return self._take()
 
     def close(self) -> bytes:
-        """The rest, and the end of the container."""
+        """Return the last bytes, with the end of the container."""
         if self._tempo:
             self._write(self._tempo.close())
         if self._encoder:
@@ -65,7 +74,7 @@ class SoundStream:
 
 
 class _Collector:
-    """Takes what FFmpeg writes."""
+    """Collects the bytes that FFmpeg writes."""
 
     def __init__(self, ready: bytearray) -> None:
         self._ready = ready
@@ -73,3 +82,54 @@ class _Collector:
     def write(self, content: bytes) -> int:
         self._ready += content
         return len(content)
+
+
+class Tempo:
+    """FFmpeg's `atempo`, at the same pitch, over chunks of int16 samples; 2 is twice as fast."""
+
+    def __init__(self, speed: float) -> None:
+        self._graph, self._taken = Graph(), 0
+        last = self._graph.add_abuffer(
+            format="s16", sample_rate=SAMPLE_RATE, layout="mono", time_base=TIME_BASE
+        )
+        for step in _steps(speed):
+            tempo = self._graph.add("atempo", f"{step:.6f}")
+            last.link_to(tempo)
+            last = tempo
+        last.link_to(self._graph.add("abuffersink"))
+        self._graph.configure()
+
+    def add(self, pcm: Pcm) -> Pcm:
+        """Take the next samples; returns the changed samples that are ready."""
+        for first in range(0, len(pcm), FILTER_FRAME_SAMPLES):
+            part = pcm[first : first + FILTER_FRAME_SAMPLES]
+            self._graph.push(frame_of(part, self._taken))
+            self._taken += len(part)
+        return self._pull()
+
+    def close(self) -> Pcm:
+        """Return the last samples."""
+        self._graph.push(None)
+        return self._pull()
+
+    def _pull(self) -> Pcm:
+        return np.concatenate([EMPTY_PCM, *self._ready()])
+
+    def _ready(self) -> Iterator[Pcm]:
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            assert isinstance(frame, av.AudioFrame)
+            yield frame.to_ndarray()[0]
+
+
+def _steps(speed: float) -> list[float]:
+    """Factors within the filter's bounds whose product is the speed: 4 → [2, 2], 0.3 → [0.5, 0.6]."""
+    steps = []
+    for most in (MAX_STEP, MIN_STEP):
+        while (speed > most) if most > 1 else (speed < most):
+            steps.append(most)
+            speed /= most
+    return [*steps, speed]

@@ -1,4 +1,4 @@
-"""A job as it sounds: its segments in order, while they are spoken or where they are stored."""
+"""Live reading of a job's PCM: from the streams of its segments, else from their files."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from starlette.concurrency import run_in_threadpool
 
 from api.http.limited_threads import LimitedThreads
 from shared.audio import Pcm, decode_wav
-from shared.audio.fades import NOTHING, Seam, pause_samples
+from shared.audio.fades import EMPTY_PCM, StreamingFade, pause_samples
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
 from shared.jobs import SAMPLE_RATE, Job, SegmentState, Status, segment_id
 from shared.storage import Storage
 from shared.store.ledger import Ledger
 from shared.store.live_audio import LiveChunk, stream_key
 
-# How long a listener waits for sound before it asks how things stand, or for Redis to come back.
-PATIENCE_S = 1.0
-# Of entries, 0.3 s each, at a time: the others wait in Redis, not here.
-AT_ONCE = 16
+# Seconds to wait for samples before the segment's state is read, and for Redis to come back.
+POLL_S = 1.0
+# Entries of 0.3 s per read: the others stay in Redis, not in this process's memory.
+MAX_ENTRIES_PER_READ = 16
 T = TypeVar("T")
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
 
 
-class Listener:
-    """Hears a job once: sample for sample what its stored WAV has or will have.
+class LivePcmReader:
+    """Reads a job once: sample for sample what its stored WAV has or will have.
 
-    A segment is heard from its stream while it is spoken, from its file once it is committed; when
-    the whole job is completed, what is left of it comes from its WAV. So it does not matter what
-    the streams have lost. `sent` samples were heard so far, `silent` of them in pauses.
+    A segment is read from its stream while it is synthesised, and from its file once it is
+    committed; the remainder of a completed job comes from its WAV. So samples that a stream has
+    lost are not missed. `sent` samples were returned so far, `silent` of them in pauses.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class Listener:
         self.silent = 0
 
     async def pcm(self) -> AsyncIterator[Pcm]:
-        """The samples, in pieces of a second at most.
+        """Yield the samples, in pieces of 1 s at most.
 
-        Raises `SynthesisFailed`, `JobNotReady` if the job is cancelled, and `JobNotFound`. While
-        Redis or the storage is away, it waits.
+        Raises `SynthesisFailed`, `JobNotReady` if the job is cancelled, and `JobNotFound`. Retries
+        while Redis or the storage is away.
         """
         async for pcm in self._all():
             for first in range(0, len(pcm), SAMPLE_RATE):
@@ -72,15 +72,20 @@ class Listener:
             state = await self._state(index)
             pause = pause_samples(state.pause_s)
             is_last = index == self._job.total - 1 and not pause
-            seam = Seam(start=index > 0, end=not is_last)
-            attempt = _Attempt(self._redis, segment_id(self._job.id, index))
+            seam = StreamingFade(start=index > 0, end=not is_last)
+            attempt = _SegmentStream(self._redis, segment_id(self._job.id, index))
             while not attempt.is_whole:
                 if state.result_key is not None:
-                    yield await self._rest(state.result_key)
+                    # The whole job is stored: only the samples not sent yet are left.
+                    spoken = await _retry_while_unavailable(
+                        lambda: list(self._ledger.spoken(self._job))
+                    )
+                    self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
+                    yield (await self._stored(state.result_key))[self.sent :]
                     return
                 if state.key is not None:
                     yield seam.add(attempt.rest(await self._stored(state.key)))
-                elif len(pcm := await attempt.more()):
+                elif len(pcm := await attempt.read_new()):
                     yield seam.add(pcm)
                 else:
                     state = await self._state(index)
@@ -89,7 +94,7 @@ class Listener:
             self.silent += pause
 
     async def _state(self, index: int) -> SegmentState:
-        state = await _patiently(lambda: self._ledger.segment(self._job.id, index))
+        state = await _retry_while_unavailable(lambda: self._ledger.segment(self._job.id, index))
         if state.job_status == Status.FAILED:
             code = state.error_code or SynthesisFailed.code
             raise SynthesisFailed(f"the job failed: {state.error_message}", code)
@@ -99,17 +104,11 @@ class Listener:
 
     async def _stored(self, key: str) -> Pcm:
         run = self._storage_threads.run
-        return await _patiently(lambda: decode_wav(self._storage.get(key)), run)
-
-    async def _rest(self, key: str) -> Pcm:
-        """What is left of the whole job, once that is stored."""
-        spoken = await _patiently(lambda: list(self._ledger.spoken(self._job)))
-        self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
-        return (await self._stored(key))[self.sent :]
+        return await _retry_while_unavailable(lambda: decode_wav(self._storage.get(key)), run)
 
 
-class _Attempt:
-    """A segment's stream, however many attempts are in it: `at` samples of it were heard."""
+class _SegmentStream:
+    """The stream of one segment, over all attempts at it; `_at` samples of it were returned."""
 
     def __init__(self, redis: Redis, segment: str) -> None:
         self._redis, self._key = redis, stream_key(segment)
@@ -117,34 +116,36 @@ class _Attempt:
         self._epoch = self._at = 0
         self.is_whole = False
 
-    async def more(self) -> Pcm:
-        """The next samples; none if there were none for a while, or they do not follow."""
-        block_ms = int(PATIENCE_S * 1_000)
+    async def read_new(self) -> Pcm:
+        """The next samples; empty if none came within `POLL_S`, or if they leave a gap."""
+        block_ms = int(POLL_S * 1_000)
         try:
-            found = await self._redis.xread({self._key: self._last}, AT_ONCE, block_ms)
+            found = await self._redis.xread({self._key: self._last}, MAX_ENTRIES_PER_READ, block_ms)
             streams = cast(list[tuple[bytes, list[_Entry]]], found)
         except RedisError as error:
             await _wait(error)
-            return NOTHING
-        pieces = [NOTHING]
+            return EMPTY_PCM
+        pieces = [EMPTY_PCM]
         for _key, entries in streams:
             for self._last, fields in entries:
                 pieces.append(self._follow(LiveChunk.of(fields)))
         return np.concatenate(pieces)
 
     def _follow(self, heard: LiveChunk) -> Pcm:
-        """What is new in an entry: another attempt begins anew and says the same again.
+        """The samples of an entry that were not returned before.
 
-        An entry that leaves a gap is of no use; nor is one of an attempt that lost its claim.
+        A new attempt starts again at 0 and repeats the same samples: after 7,200 samples, its entry
+        [0, 7200) gives none and [7200, 14400) gives all. An entry after a gap, or of an attempt
+        that lost its claim, gives none.
         """
         if heard.epoch < self._epoch or heard.at > self._at:
-            return NOTHING
+            return EMPTY_PCM
         self._epoch = heard.epoch
         self.is_whole |= heard.is_end
         return self._new(heard.at, heard.pcm)
 
     def rest(self, pcm: Pcm) -> Pcm:
-        """What is new in the whole segment."""
+        """The samples of the stored segment that were not returned before."""
         self.is_whole = True
         return self._new(0, pcm)
 
@@ -154,11 +155,11 @@ class _Attempt:
         return new
 
 
-async def _patiently(
+async def _retry_while_unavailable(
     call: Callable[[], T],
     run: Callable[[Callable[[], T]], Awaitable[T]] = run_in_threadpool,
 ) -> T:
-    """What a call returns, in a thread, once what it needs is there."""
+    """The result of a call, made in a thread and retried while Redis or the storage is away."""
     while True:
         try:
             return await run(call)
@@ -167,5 +168,5 @@ async def _patiently(
 
 
 async def _wait(error: Exception) -> None:
-    _log.warning("Whoever listens has to wait: %s", error)
-    await asyncio.sleep(PATIENCE_S)
+    _log.warning("Live audio waits: %s", error)
+    await asyncio.sleep(POLL_S)

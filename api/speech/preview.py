@@ -1,4 +1,4 @@
-"""How a voice sounds: a sentence in its language, spoken once and kept as long as a job is."""
+"""The preview of a voice: a sentence in its language, spoken once and kept as long as a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from api.voices.responses import VoiceObject
 from shared.formats import SpeechFormat
 from shared.jobs import Job, Status
 
-# For every language that the released models speak.
+# One for each language of the released models.
 SENTENCES = {
     "chinese": "你好，这就是我的声音。",
     "english": "Hello, this is what I sound like.",
@@ -26,7 +26,7 @@ SENTENCES = {
 
 
 def admit(voice: VoiceObject, services: Services, sender: Sender) -> tuple[Job, SpeechRequest]:
-    """The job that speaks a voice's sentence: the one of before, if it is still there.
+    """The job of a voice's preview, and its request; an earlier job is used again if it exists.
 
     Raises what `speaking.admit` raises.
     """

@@ -1,4 +1,4 @@
-"""What speech is asked for with: OpenAI's fields, and those of other Qwen3-TTS servers."""
+"""The body of `POST /v1/audio/speech`: OpenAI's fields, and those of other Qwen3-TTS servers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shared.jobs import Task
 
 
 class TaskType(StrEnum):
-    """A task, as vLLM-omni calls it."""
+    """A task, under vLLM-omni's name for it."""
 
     CUSTOM_VOICE = "CustomVoice"
     VOICE_DESIGN = "VoiceDesign"
@@ -42,7 +42,7 @@ class TaskType(StrEnum):
 
     @property
     def task(self) -> Task:
-        """What jobs call it."""
+        """The task under the name that jobs use."""
         return {
             self.CUSTOM_VOICE: Task.CUSTOM_VOICE,
             self.VOICE_DESIGN: Task.VOICE_DESIGN,
@@ -50,14 +50,15 @@ class TaskType(StrEnum):
         }[self]
 
 
-def _voice(sent: Any) -> Any:
+def _id_of_voice_object(sent: Any) -> Any:
+    # OpenAI's clients may send `{"id": ...}` for a voice.
     return sent["id"] if isinstance(sent, dict) and "id" in sent else sent
 
 
 _VOICE = {"type": "string", "maxLength": MAX_VOICE_CHARS}
 Voice = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_VOICE_CHARS)],
-    BeforeValidator(_voice),
+    BeforeValidator(_id_of_voice_object),
     WithJsonSchema(
         {
             "anyOf": [
@@ -72,16 +73,16 @@ Voice = Annotated[
         }
     ),
 ]
-# Of a field's description, what is said beside its type.
-KEPT = ("title", "description", "default")
+# Keys of a field's schema that stay beside its `anyOf`.
+ANNOTATION_KEYS = ("title", "description", "default")
 Instructions = Annotated[str, StringConstraints(max_length=2_000)]
 
 
 class SpeechRequest(BaseModel):
-    """A text to be heard at once.
+    """A text to speak while the client listens.
 
-    Fields that are not known here are ignored, unlike in a job, and `null` is as good as nothing:
-    there are many clients of OpenAI's API, and each sends something of its own.
+    Unlike in a job, unknown fields are ignored and `null` means that a field is absent: the many
+    clients of OpenAI's API each send fields of their own.
     """
 
     model_config = ConfigDict(
@@ -120,9 +121,11 @@ class SpeechRequest(BaseModel):
         description="The voice to clone: a file in base64, or a data: URL.",
         json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
     )
-    ref_text: Instructions | None = Field(default=None, description="What is said in it.")
+    ref_text: Instructions | None = Field(
+        default=None, description="The words spoken in `ref_audio`."
+    )
     x_vector_only_mode: bool = Field(
-        default=False, description="Whether to take only the timbre from `ref_audio`."
+        default=False, description="True to take only the timbre from `ref_audio`."
     )
     max_new_tokens: int | None = Field(default=None, ge=3, le=8192)
     seed: int | None = Field(default=None, ge=0, lt=2**32)
@@ -131,11 +134,11 @@ class SpeechRequest(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """With `null` for each field that has a default."""
+        """Add `null` to the types of each field that has a default."""
         described = handler.resolve_ref_schema(handler(core_schema))
         for name, field in described["properties"].items():
             if field.get("default") is not None:
-                kept = {key: field.pop(key) for key in KEPT if key in field}
+                kept = {key: field.pop(key) for key in ANNOTATION_KEYS if key in field}
                 described["properties"][name] = {"anyOf": [field, {"type": "null"}], **kept}
         return described
 
@@ -147,21 +150,22 @@ class SpeechRequest(BaseModel):
         return {name: value for name, value in sent.items() if value is not None}
 
 
-async def _sent(request: Request) -> SpeechRequest:
-    """Read the body, after the key."""
+async def _read_request(request: Request) -> SpeechRequest:
+    """Read the body, after the API key was checked."""
     if kind_of(request) != "application/json":
         raise UnsupportedMedia("send JSON (application/json)", param="Content-Type")
-    return await run_in_threadpool(_validate, await request.body())
+    return await run_in_threadpool(parse_speech_request, await request.body())
 
 
-def _validate(content: bytes) -> SpeechRequest:
+def parse_speech_request(content: bytes) -> SpeechRequest:
+    """Parse a JSON body; raises `InvalidRequest` with the field that is wrong."""
     check_json(content)
     with body_errors():
         return SpeechRequest.model_validate_json(content, strict=True)
 
 
-Asked = Annotated[SpeechRequest, Depends(_sent)]
-BODY: dict[str, Any] = {
+SpeechRequestDep = Annotated[SpeechRequest, Depends(_read_request)]
+OPENAPI_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {

@@ -1,4 +1,4 @@
-"""Speech at once, in the shape of OpenAI's API."""
+"""The route of `POST /v1/audio/speech`, as OpenAI's API defines it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from api.http.headers import IDEMPOTENCY_KEY, described
 from api.jobs import admission
 from api.services import Use
 from api.speech import admission as speaking
-from api.speech.requests import BODY, Asked
-from api.speech.streaming import SpokenResponse, events_of, sound_of
+from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
+from api.speech.streaming import AudioStreamResponse, audio_chunks, sse_chunks
 from shared.formats import SpeechFormat
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
-EVENTS = "text/event-stream"
-KINDS = (*(kind.media_type for kind in SpeechFormat), EVENTS)
-EXTRA = BODY | described(IDEMPOTENCY_KEY)
-ANSWERS: Answers = {
-    200: {"content": {kind: {} for kind in KINDS}, "description": "Sound, as it is spoken"},
+SSE_MEDIA_TYPE = "text/event-stream"
+MEDIA_TYPES = (*(kind.media_type for kind in SpeechFormat), SSE_MEDIA_TYPE)
+OPENAPI_EXTRA = OPENAPI_BODY | described(IDEMPOTENCY_KEY)
+RESPONSES: Answers = {
+    200: {
+        "content": {kind: {} for kind in MEDIA_TYPES},
+        "description": "Audio, while it is synthesised",
+    },
     **REFUSALS,
     **error(404, "No such model"),
     **error(500, "The text could not be spoken"),
@@ -30,26 +33,26 @@ ANSWERS: Answers = {
 
 @router.post(
     "/speech",
-    response_class=SpokenResponse,
-    responses=ANSWERS,
-    openapi_extra=EXTRA,
+    response_class=AudioStreamResponse,
+    responses=RESPONSES,
+    openapi_extra=OPENAPI_EXTRA,
     dependencies=[SENDING_LISTENER],
 )
-async def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
-    """Speak a text to whoever listens, in the shape of OpenAI's API.
+async def speech(sender: From, asked: SpeechRequestDep, services: Use) -> AudioStreamResponse:
+    """Speak a text to the client while it is synthesised, as OpenAI's API defines it.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
-    if the connection ends first. The answer begins with the first sound, and is broken off if
-    something fails after that. Fields that are not known are ignored.
+    if the connection ends first. The response begins with the first audio, and is cut off if
+    something fails after that. Unknown fields are ignored.
     """
     checked = await run_in_threadpool(speaking.check, asked, services, sender)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
     job = await run(admission.admit, checked, services, sender)
     note(job=job.id)
     is_sse = asked.stream_format == "sse"
-    return SpokenResponse(
-        (events_of if is_sse else sound_of)(job, asked, services),
-        media_type=EVENTS if is_sse else asked.response_format.media_type,
-        # Proxies must not gather it either.
+    return AudioStreamResponse(
+        (sse_chunks if is_sse else audio_chunks)(job, asked, services),
+        media_type=SSE_MEDIA_TYPE if is_sse else asked.response_format.media_type,
+        # Proxies must not buffer the stream.
         headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )

@@ -1,4 +1,4 @@
-"""An answer that is heard while it is made."""
+"""Streaming responses: the audio of a job while it is synthesised."""
 
 from __future__ import annotations
 
@@ -16,26 +16,27 @@ from starlette.types import Send
 
 from api import errors
 from api.services import Services
-from api.speech.encoder import SoundStream
-from api.speech.live_reader import Listener
+from api.speech.encoder import SpeechEncoder
+from api.speech.live_reader import LivePcmReader
 from api.speech.requests import SpeechRequest
 from shared.errors import QueueError, Unavailable
 from shared.jobs import Job
 
-FRAME_SAMPLES = 1_920
+CODEC_FRAME_SAMPLES = 1_920
 _log = logging.getLogger(__name__)
 
 
-class SpokenResponse(StreamingResponse):
-    """Begins with the first sound: what fails before has a status of its own.
+class AudioStreamResponse(StreamingResponse):
+    """A response whose headers are sent with the first audio.
 
-    What fails later breaks the connection, so that nobody takes a part for the whole.
+    An error before that has an HTTP status of its own. An error after it closes the connection, so
+    that no client takes a part for the whole.
     """
 
     body_iterator: AsyncGenerator[bytes, None]
 
     async def stream_response(self, send: Send) -> None:
-        """Send the headers with the first sound, and then the rest as it comes."""
+        """Send the headers with the first audio, then the remaining chunks as they come."""
         async with aclosing(self.body_iterator) as sound:
             first = await anext(sound, b"")
             start = {"type": "http.response.start", "status": self.status_code}
@@ -45,7 +46,7 @@ class SpokenResponse(StreamingResponse):
                 async for some in sound:
                     await _send(send, some, more=True)
             except QueueError as error:
-                # The server closes a connection whose answer is not complete.
+                # The server closes a connection whose response is incomplete.
                 _log.warning("An answer is broken off: %s", error)
                 return
             await _send(send, b"", more=False)
@@ -55,31 +56,31 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def sound_of(
+async def audio_chunks(
     job: Job, asked: SpeechRequest, services: Services
 ) -> AsyncGenerator[bytes, None]:
-    """A job as it is spoken, in the format that was asked for; nobody listens on: it is cancelled.
+    """Yield a job's audio in the requested format; cancels the job if its last client disconnects.
 
-    Raises as `Listener.pcm` does.
+    Raises as `LivePcmReader.pcm` does.
     """
-    listener = _listener(job, services)
-    async with _counted(job, services):
-        async for some in _encoded(listener, asked):
+    listener = _reader(job, services)
+    async with _as_listener(job, services):
+        async for some in _encode(listener, asked):
             yield some
 
 
-async def events_of(
+async def sse_chunks(
     job: Job, asked: SpeechRequest, services: Services
 ) -> AsyncGenerator[bytes, None]:
-    """The same as server-sent events under OpenAI's names.
+    """Yield a job's audio as server-sent events under OpenAI's names.
 
-    Tokens are characters of the text, and codec frames of 80 ms. Raises what fails before the first
-    sound; later it is an event.
+    Input tokens are characters of the text, output tokens are codec frames of 80 ms. An error
+    before the first audio is raised; a later one is an event.
     """
-    listener, has_begun = _listener(job, services), False
-    async with _counted(job, services):
+    listener, has_begun = _reader(job, services), False
+    async with _as_listener(job, services):
         try:
-            async for some in _encoded(listener, asked):
+            async for some in _encode(listener, asked):
                 has_begun = True
                 audio = base64.b64encode(some).decode()
                 yield _event({"type": "speech.audio.delta", "audio": audio})
@@ -91,13 +92,13 @@ async def events_of(
                 {"type": "error", **errors.body_of(error).model_dump()}
             )
             return
-        heard, frames = len(asked.input), (listener.sent - listener.silent) // FRAME_SAMPLES
+        heard, frames = len(asked.input), (listener.sent - listener.silent) // CODEC_FRAME_SAMPLES
         usage = {"input_tokens": heard, "output_tokens": frames, "total_tokens": heard + frames}
         yield _event({"type": "speech.audio.done", "usage": usage})
 
 
-def _listener(job: Job, services: Services) -> Listener:
-    return Listener(
+def _reader(job: Job, services: Services) -> LivePcmReader:
+    return LivePcmReader(
         job,
         redis=services.listeners,
         ledger=services.ledger,
@@ -106,9 +107,9 @@ def _listener(job: Job, services: Services) -> Listener:
     )
 
 
-async def _encoded(listener: Listener, asked: SpeechRequest) -> AsyncIterator[bytes]:
-    """Encode in threads, and only what is asked for: who reads slowly makes it wait."""
-    stream = await run_in_threadpool(SoundStream, asked.response_format, asked.speed)
+async def _encode(listener: LivePcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
+    """Encode in threads, one chunk when the client takes it: a slow client slows the encoder."""
+    stream = await run_in_threadpool(SpeechEncoder, asked.response_format, asked.speed)
     async for pcm in listener.pcm():
         if some := await run_in_threadpool(stream.add, pcm):
             yield some
@@ -121,10 +122,10 @@ def _event(body: dict[str, object]) -> bytes:
 
 
 @asynccontextmanager
-async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
-    """Count who listens to a job: when the last one goes before its end, it is cancelled.
+async def _as_listener(job: Job, services: Services) -> AsyncIterator[None]:
+    """Count as a listener of a job, which is cancelled if the last one leaves before its end.
 
-    More than one is there if a request was sent again with its idempotency key.
+    A job has several listeners if its request was sent again with its idempotency key.
     """
     with suppress(Unavailable):
         await run_in_threadpool(services.ledger.add_listener, job.id)
@@ -132,16 +133,12 @@ async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
         yield
     except (asyncio.CancelledError, GeneratorExit):
         with CancelScope(shield=True):
-            await _leave(job, services)
+            try:
+                if await run_in_threadpool(services.ledger.cancel_if_abandoned, job.id):
+                    _log.info("%s is cancelled: its last listener has left", job.id)
+            except Unavailable as error:
+                _log.warning("%s is not cancelled, though its listener left: %s", job.id, error)
         raise
     else:
         with suppress(Unavailable):
             await run_in_threadpool(services.ledger.remove_listener, job.id)
-
-
-async def _leave(job: Job, services: Services) -> None:
-    try:
-        if await run_in_threadpool(services.ledger.cancel_if_abandoned, job.id):
-            _log.info("Nobody listens to %s any more", job.id)
-    except Unavailable as error:
-        _log.warning("%s is spoken to its end, though nobody listens: %s", job.id, error)

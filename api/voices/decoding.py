@@ -1,4 +1,4 @@
-"""Samples of any format that we write, as its bytes come."""
+"""Streaming decoder for every format that the service writes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shared.jobs import SAMPLE_RATE
 
 
 def decode(content: Iterator[bytes]) -> Iterator[Pcm]:
-    """The int16 samples [n] at 24 kHz of a file of one track, in short pieces.
+    """Yield the int16 samples [n] at 24 kHz of a file with one track, in short chunks.
 
-    Raises `AudioDamaged` where it is noticed; some decoders pass over what they cannot read.
+    Raises `AudioDamaged` at the first error; some decoders skip what they cannot read.
     """
     # Opus comes out at 48 kHz, whatever went in.
     resampler = AudioResampler("s16", "mono", SAMPLE_RATE)
@@ -34,13 +34,13 @@ def _pcm(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator[Pcm
 
 
 class _Pipe:
-    """Bytes in order, as FFmpeg asks for them."""
+    """A readable file over chunks of bytes, for FFmpeg."""
 
     def __init__(self, content: Iterator[bytes]) -> None:
         self._content, self._rest = content, memoryview(b"")
 
     def read(self, size: int) -> bytes:
-        """Some bytes, `size` at most; none at the end."""
+        """At most `size` bytes; empty at the end."""
         while not self._rest:
             self._rest = memoryview(next(self._content, b""))
             if not self._rest:

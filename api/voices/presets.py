@@ -9,29 +9,29 @@ from shared.store.voices import comparable
 from shared.store.workers import ServedModel
 
 
-class Speaker(NamedTuple):
-    """A speaker's own language, and how it sounds."""
+class PresetVoice(NamedTuple):
+    """The native language of a released voice, and its description."""
 
     language: str
     description: str
 
 
 # From the table of speakers in https://github.com/QwenLM/Qwen3-TTS (custom voice models).
-SPEAKERS = {
-    "vivian": Speaker("chinese", "A bright young woman with a slight edge"),
-    "serena": Speaker("chinese", "A young woman, warm and gentle"),
-    "uncle_fu": Speaker("chinese", "An experienced man, low and mellow"),
-    "dylan": Speaker("chinese", "A young man of Beijing, clear and natural, in its dialect"),
-    "eric": Speaker("chinese", "A lively man of Chengdu, a little husky, in Sichuan's dialect"),
-    "ryan": Speaker("english", "A dynamic man with a strong rhythm"),
-    "aiden": Speaker("english", "A sunny American man with clear middle tones"),
-    "ono_anna": Speaker("japanese", "A playful woman, light and nimble"),
-    "sohee": Speaker("korean", "A warm woman, rich in emotion"),
+RELEASED_VOICES = {
+    "vivian": PresetVoice("chinese", "A bright young woman with a slight edge"),
+    "serena": PresetVoice("chinese", "A young woman, warm and gentle"),
+    "uncle_fu": PresetVoice("chinese", "An experienced man, low and mellow"),
+    "dylan": PresetVoice("chinese", "A young man of Beijing, clear and natural, in its dialect"),
+    "eric": PresetVoice("chinese", "A lively man of Chengdu, a little husky, in Sichuan's dialect"),
+    "ryan": PresetVoice("english", "A dynamic man with a strong rhythm"),
+    "aiden": PresetVoice("english", "A sunny American man with clear middle tones"),
+    "ono_anna": PresetVoice("japanese", "A playful woman, light and nimble"),
+    "sohee": PresetVoice("korean", "A warm woman, rich in emotion"),
 }
 
 
 def presets(served: list[ServedModel]) -> list[VoiceObject]:
-    """Each voice of the served models once, by name."""
+    """The voices of the served models, each once, sorted by name."""
     models: dict[str, list[str]] = {}
     for each in served:
         for voice in each.card.voices:
@@ -40,13 +40,13 @@ def presets(served: list[ServedModel]) -> list[VoiceObject]:
 
 
 def is_preset(name: str, served: list[ServedModel]) -> bool:
-    """Whether a name is that of a released speaker, or of a voice that is served."""
+    """True if a name is that of a released voice, or of a voice of a served model."""
     known = comparable(name).strip().replace(" ", "_")
-    return known in SPEAKERS or any(known in each.card.voices for each in served)
+    return known in RELEASED_VOICES or any(known in each.card.voices for each in served)
 
 
 def _preset(voice: str, models: list[str]) -> VoiceObject:
-    language, description = SPEAKERS.get(voice, (None, None))
+    language, description = RELEASED_VOICES.get(voice, (None, None))
     return VoiceObject(
         id=voice,
         name=voice.replace("_", " ").title(),

@@ -1,4 +1,4 @@
-"""Clone references: decoded and checked here, so that no worker meets a broken one."""
+"""Clone references: decoded and checked by the API, so that no worker gets a broken one."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.settings import Settings
 
 MIN_S = 0.5
-FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
+READABLE_FORMATS = ("WAV", "WAVEX", "FLAC", "OGG", "MP3")
 MAX_CHANNELS = 2
 MIN_RATE, MAX_RATE = 8_000, 192_000
-# How long a recording may take to come from where it lies.
-FETCH_S = 15.0
-# Threads that may wait for one; the others answer requests.
-_fetching = BoundedSemaphore(8)
-SILENCE_PEAK, LOUDEST_PEAK = 1e-3, 8.0
+# Seconds to download a recording.
+FETCH_TIMEOUT_S = 15.0
+# At most 8 threads wait for downloads; the others serve requests.
+_FETCH_PERMITS = BoundedSemaphore(8)
+MIN_PEAK, MAX_PEAK = 1e-3, 8.0
 
 Samples = NDArray[np.float32]
 
 
 class Sound(NamedTuple):
-    """Decoded audio: float32 samples [n, channels] at `rate` Hz, with something to be heard."""
+    """Decoded audio that is not silent: float32 samples [n, channels] at `rate` Hz."""
 
     samples: Samples
     rate: int
@@ -46,10 +46,10 @@ class Sound(NamedTuple):
 def read(reference: Reference, settings: Settings) -> bytes:
     """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet.
 
-    `FetchFailed` if it is to be fetched, and nothing comes.
+    Raises `FetchFailed` if its URL gives no file in time.
     """
     audio = reference.audio
-    content = _fetched(audio, settings) if reference.is_url else _from_base64(audio)
+    content = _fetch(audio, settings) if reference.is_url else _decode_base64(audio)
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
 
@@ -59,7 +59,7 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as file:
             _check_header(file, max_s)
-            # Whatever the header says, no more than this is ever unpacked.
+            # The bound holds even if the header lies about the length.
             most = int(max_s * file.samplerate)
             sound = Sound(file.read(most, dtype="float32", always_2d=True), file.samplerate)
     except soundfile.LibsndfileError as error:
@@ -68,33 +68,33 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
     except _Unusable as error:
         raise _bad(str(error), param) from None
     peak = np.abs(sound.mono).max(initial=0.0)
-    if not SILENCE_PEAK <= peak <= LOUDEST_PEAK:  # a peak that is not a number is neither
+    if not MIN_PEAK <= peak <= MAX_PEAK:  # a peak that is not a number is neither
         raise _bad("it is silent or damaged", param)
     return sound
 
 
 class _Unusable(Exception):
-    """What is wrong with a file."""
+    """Raised when a file cannot be used; its text is the reason."""
 
 
-def _fetched(url: str, settings: Settings) -> bytes:
+def _fetch(url: str, settings: Settings) -> bytes:
     if settings.reference_urls == "off":
         raise _bad(
             "this server fetches nothing from URLs (TTS_REFERENCE_URLS); use base64 or a data: URL",
             "reference.audio",
         )
     outbound = Outbound(private=settings.reference_urls == "any")
-    if not _fetching.acquire(blocking=False):
+    if not _FETCH_PERMITS.acquire(blocking=False):
         raise Unavailable("too many recordings are being fetched; try again shortly")
     try:
-        return outbound.fetch(url, settings.max_voice_bytes, FETCH_S)
+        return outbound.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S)
     except (InvalidRequest, FetchFailed) as error:
         raise type(error)(error.message, param="reference.audio") from None
     finally:
-        _fetching.release()
+        _FETCH_PERMITS.release()
 
 
-def _from_base64(audio: str) -> bytes:
+def _decode_base64(audio: str) -> bytes:
     encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
     try:
         return base64.b64decode("".join(encoded.split()), validate=True)
@@ -103,8 +103,8 @@ def _from_base64(audio: str) -> bytes:
 
 
 def _check_header(file: soundfile.SoundFile, max_s: float) -> None:
-    """Before anything is decoded: a small file may unpack to gigabytes."""
-    if file.format not in FORMATS:
+    """Check the header before decoding: a small file may unpack to gigabytes."""
+    if file.format not in READABLE_FORMATS:
         raise _Unusable(f"it is {file.format_info}")
     if file.channels > MAX_CHANNELS or not MIN_RATE <= file.samplerate <= MAX_RATE:
         raise _Unusable(

@@ -1,4 +1,4 @@
-"""How voices look to clients."""
+"""The voice objects of the HTTP API."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class VoiceObject(BaseModel):
     ref_text: str | None = None
     consent: str | None = None
     warnings: list[VoiceWarning] | None = Field(
-        default=None, description="What may make the voice worse than it could be."
+        default=None, description="Weaknesses of the recording that may make the voice worse."
     )
 
     @classmethod
@@ -54,7 +54,7 @@ class VoiceObject(BaseModel):
 
 
 class VoiceList(BaseModel):
-    """The same voices under both names that clients look for."""
+    """The voices, as `voices` and again as `data`: clients read one or the other."""
 
     object: Literal["list"] = "list"
     voices: list[VoiceObject]
@@ -62,7 +62,7 @@ class VoiceList(BaseModel):
 
 
 class VoiceDeleted(BaseModel):
-    """That a voice is gone."""
+    """The confirmation that a voice is deleted."""
 
     id: str
     object: Literal["audio.voice.deleted"] = "audio.voice.deleted"

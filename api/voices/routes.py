@@ -13,11 +13,11 @@ from api.http.access_log import log_action, note
 from api.http.answers import COMMON, error
 from api.services import Services, Use
 from api.speech import preview as previews
-from api.speech.streaming import SpokenResponse, sound_of
+from api.speech.streaming import AudioStreamResponse, audio_chunks
 from api.voices import service as voices
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
-from api.voices.upload import BODY, Uploaded
+from api.voices.upload import OPENAPI_BODY, Uploaded
 from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
 from shared.store.voices import Voice, recording_key
 
@@ -25,20 +25,22 @@ router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 VoiceId = Annotated[
     str, Path(max_length=128, description="The voice's `id`, or the name that you gave it.")
 ]
-MISSING = COMMON | error(404, "No such voice")
-REFUSALS = (
+NO_VOICE_RESPONSES = COMMON | error(404, "No such voice")
+UPLOAD_RESPONSES = (
     COMMON
     | error(409, "The name is taken, or you have as many voices as may be kept")
     | error(413, "The recording is too large")
     | error(415, "The body is no form")
 )
-PREVIEW = (
+PREVIEW_RESPONSES = (
     {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
-    | MISSING
+    | NO_VOICE_RESPONSES
     | error(409, "The sentence is being cancelled")
     | error(500, "The sentence could not be spoken")
 )
-SAMPLE = {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}} | MISSING
+SAMPLE_RESPONSES = {
+    200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}
+} | NO_VOICE_RESPONSES
 
 
 @router.get("", responses=COMMON)
@@ -50,7 +52,7 @@ def list_voices(sender: Reader, services: Use) -> VoiceList:
     return VoiceList(voices=listed, data=listed)
 
 
-@router.post("", status_code=201, responses=REFUSALS, openapi_extra=BODY)
+@router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
 async def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
@@ -64,13 +66,13 @@ async def create(sender: Keeper, sent: Uploaded, response: Response, services: U
     return VoiceObject.of(voice, served)
 
 
-@router.get("/{voice_id}", responses=MISSING)
+@router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
 def retrieve(sender: Reader, voice_id: VoiceId, services: Use) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     return _preset(voice_id, services) or _own(voice_id, services, sender)
 
 
-@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE)
+@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
 async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
     voice = await run_in_threadpool(_kept, voice_id, services, sender)
@@ -83,11 +85,11 @@ async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
 
 @router.post(
     "/{voice_id}/preview",
-    response_class=SpokenResponse,
-    responses=PREVIEW,
+    response_class=AudioStreamResponse,
+    responses=PREVIEW_RESPONSES,
     dependencies=[SPEAKING_LISTENER],
 )
-async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenResponse:
+async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> AudioStreamResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 
     It is an ordinary job, which `x-job-id` names.
@@ -99,12 +101,12 @@ async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> SpokenRe
         voice = await run_in_threadpool(_own, voice_id, services, sender)
         job, asked = await services.storage_threads.run(previews.admit, voice, services, sender)
     note(job=job.id)
-    return SpokenResponse(
-        sound_of(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+    return AudioStreamResponse(
+        audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
 
 
-@router.delete("/{voice_id}", responses=MISSING)
+@router.delete("/{voice_id}", responses=NO_VOICE_RESPONSES)
 async def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
     """Delete a voice of yours, its recording and what models have made of it.
 

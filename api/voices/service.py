@@ -1,4 +1,4 @@
-"""Saved voices: found by what their owner calls them, kept, and removed."""
+"""Saved voices: found by id or by the owner's name for them, stored, and removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from api.auth import Sender
 from api.services import Services
 from api.voices.presets import is_preset
-from api.voices.recording import make_good
+from api.voices.recording import normalise_recording
 from api.voices.upload import Upload
 from shared.errors import (
     InvalidRequest,
@@ -44,7 +44,9 @@ def check(
 ) -> tuple[Voice, bytes]:
     """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
     _check_fields(upload, served)
-    recording = make_good(upload.content, upload.ref_text, services.settings.max_reference_s)
+    recording = normalise_recording(
+        upload.content, upload.ref_text, services.settings.max_reference_s
+    )
     voice = Voice(
         id=new_voice_id(),
         owner=sender.space,
@@ -67,13 +69,13 @@ def keep(voice: Voice, wav: bytes, services: Services) -> Voice:
         services.storage.put(recording_key(voice.id), wav)
         return services.voices.create(voice, most=services.settings.max_voices)
     except (NameTaken, TooManyVoices):
-        # After any other error perhaps it is there; if not, the sweep finds its folder.
+        # After any other error the voice may be stored; if not, the sweep removes its folder.
         remove_files(voice.id, services)
         raise
 
 
 def remove_files(voice_id: str, services: Services) -> None:
-    """Remove the files of a voice whose record is gone; what is missed here is swept later."""
+    """Remove the files of a deleted voice; the sweep removes any that are left."""
     with suppress(Unavailable):
         services.storage.delete_folder(voice_folder(voice_id))
 

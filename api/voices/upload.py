@@ -1,4 +1,4 @@
-"""The form in which a voice is sent, under OpenAI's names."""
+"""The upload form of a voice, under OpenAI's field names."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from api.http.bounds import limited_by
 from api.services import Use
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
-FILE = "audio_sample"
+FILE_FIELD = "audio_sample"
 MAX_FIELDS = 10
-# What a box that nobody has ticked may send.
-NO_CONSENT = ("", "0", "false", "no", "none", "null", "off")
-# What a form has beside its file.
-FORM_BYTES = 2**16
+# Values that an unticked checkbox may send.
+CONSENT_REFUSALS = ("", "0", "false", "no", "none", "null", "off")
+# The largest size of a form without its file.
+MAX_FIELD_BYTES = 2**16
 
 
-def _printable(text: str) -> str:
+def _require_printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("has characters that cannot be seen")
     return text
 
 
-def _some_or_none(text: str) -> str | None:
+def _none_if_empty(text: str) -> str | None:
     return text or None
 
 
 _STRIPPED = StringConstraints(strip_whitespace=True, max_length=2_000)
-_Text = Annotated[str, _STRIPPED, AfterValidator(_some_or_none)]
+_Text = Annotated[str, _STRIPPED, AfterValidator(_none_if_empty)]
 _Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
-    AfterValidator(_printable),
+    AfterValidator(_require_printable),
 ]
 _Language = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=40),
-    AfterValidator(_some_or_none),
+    AfterValidator(_none_if_empty),
 ]
 
 
@@ -68,7 +68,7 @@ class Upload(BaseModel):
     content: Annotated[
         bytes,
         Field(
-            alias=FILE,
+            alias=FILE_FIELD,
             description="wav, flac, mp3 or ogg; 10 s is best",
             json_schema_extra=limited_by("TTS_MAX_VOICE_BYTES"),
         ),
@@ -87,13 +87,13 @@ class Upload(BaseModel):
 
 
 _SCHEMA = Upload.model_json_schema()
-BODY: dict[str, Any] = {
+OPENAPI_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "multipart/form-data": {
                 "schema": _SCHEMA,
-                "encoding": {FILE: {"contentType": "audio/*"}},
+                "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
             }
         },
     }
@@ -105,10 +105,10 @@ async def upload(request: Request, services: Use) -> AsyncIterator[Upload]:
     most = services.settings.max_voice_bytes
     if kind_of(request) != "multipart/form-data":
         raise UnsupportedMedia(
-            f"send a form (multipart/form-data) with the file as {FILE}", param="Content-Type"
+            f"send a form (multipart/form-data) with the file as {FILE_FIELD}", param="Content-Type"
         )
     declared = request.headers.get("content-length", "0")
-    if declared.isdigit() and int(declared) > most + FORM_BYTES:
+    if declared.isdigit() and int(declared) > most + MAX_FIELD_BYTES:
         raise _too_large(most)
     async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
         yield await run_in_threadpool(_read, form, most)
@@ -120,11 +120,14 @@ Uploaded = Annotated[Upload, Depends(upload)]
 def _read(form: FormData, most: int) -> Upload:
     fields: dict[str, Any] = fields_of(form)
     for name, value in fields.items():
-        if isinstance(value, UploadFile) != (name == FILE):
-            what = "a file" if name == FILE else "no file"
+        if isinstance(value, UploadFile) != (name == FILE_FIELD):
+            what = "a file" if name == FILE_FIELD else "no file"
             raise InvalidRequest(f"the field {name[:100]!r} is {what}", param=name[:100])
-        fields[name] = _content(value, most) if isinstance(value, UploadFile) else value
-    if str(fields.get("consent", "")).strip().casefold() in NO_CONSENT:
+        if isinstance(value, UploadFile):
+            if (value.size or 0) > most:
+                raise _too_large(most)
+            fields[name] = value.file.read()
+    if str(fields.get("consent", "")).strip().casefold() in CONSENT_REFUSALS:
         raise InvalidRequest(
             "consent is missing: say how the speaker agreed that this voice is cloned, "
             "by a statement or the id of one",
@@ -134,11 +137,5 @@ def _read(form: FormData, most: int) -> Upload:
         return Upload.model_validate(fields)
 
 
-def _content(file: UploadFile, most: int) -> bytes:
-    if (file.size or 0) > most:
-        raise _too_large(most)
-    return file.file.read()
-
-
 def _too_large(most: int) -> TooLarge:
-    return TooLarge(f"a recording may have {most:,} bytes", param=FILE)
+    return TooLarge(f"a recording may have {most:,} bytes", param=FILE_FIELD)

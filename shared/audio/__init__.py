@@ -1,4 +1,4 @@
-"""Samples to sound files and back; the API and the workers both write some."""
+"""Audio files: int16 samples encoded and decoded, for the API and the workers."""
 
 from shared.audio.wav import Pcm, decode_wav, encode_wav
 

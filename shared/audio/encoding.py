@@ -1,22 +1,24 @@
-"""Samples encoded by FFmpeg's libraries, as they come, into a file or anything that takes bytes."""
+"""Streaming encoder over FFmpeg's libraries, into a file or a sink of bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Protocol
 
 import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from shared.audio.frames import frame_of
 from shared.audio.wav import Pcm
 from shared.jobs import SAMPLE_RATE
 
+TIME_BASE = Fraction(1, SAMPLE_RATE)
+
 
 class Sink(Protocol):
-    """What takes bytes in order, and is never asked to go back."""
+    """A writer of bytes in order, without seeking."""
 
     def write(self, content: bytes) -> int:
         """Take some bytes; returns how many."""
@@ -25,7 +27,7 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class Encoding:
-    """How FFmpeg makes a format; speech in one channel needs few bits a second."""
+    """FFmpeg's container, codec and bit rate for a format; mono speech needs a low bit rate."""
 
     container: str
     codec: str
@@ -34,7 +36,7 @@ class Encoding:
 
 
 class Encoder:
-    """A container of one track; what it cannot write is an `OSError`."""
+    """A container of one track; raises `OSError` if it cannot write."""
 
     def __init__(self, to: str | Sink, encoding: Encoding) -> None:
         self.container: OutputContainer = av.open(
@@ -53,9 +55,16 @@ class Encoder:
             self._written += len(samples)
 
     def finish(self) -> None:
-        """Write what the codec has kept back."""
+        """Write the samples that the codec has buffered."""
         self.container.mux(self._stream.encode(None))
 
     def close(self) -> None:
         """Write the container's end."""
         self.container.close()
+
+
+def frame_of(samples: Pcm, at: int) -> av.AudioFrame:
+    """FFmpeg's frame of int16 samples [n], n > 0; `at` is the number of the first sample."""
+    frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+    frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, TIME_BASE, at
+    return frame

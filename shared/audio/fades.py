@@ -1,4 +1,4 @@
-"""How segments meet: fades at their edges, and the silence between them."""
+"""Fades at the edges of segments, and the silence between them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from shared.audio.wav import Pcm
 from shared.jobs import SAMPLE_RATE
 
-# Long enough for no click, too short to be heard.
+# 5 ms: long enough to prevent a click, too short to notice.
 FADE_SAMPLES = SAMPLE_RATE * 5 // 1_000
-NOTHING = np.zeros(0, np.int16)
+EMPTY_PCM = np.zeros(0, np.int16)
 
 
 def pause_samples(pause_s: float) -> int:
-    """A silence in samples."""
+    """The length of a silence in samples."""
     return round(pause_s * SAMPLE_RATE)
 
 
-def faded(pcm: Pcm, *, start: bool, end: bool) -> Pcm:
-    """A segment with raised-cosine fades of at most half of it each."""
+def fade_edges(pcm: Pcm, *, start: bool, end: bool) -> Pcm:
+    """A segment [n] with raised-cosine fades of 5 ms, or of half its length if that is less."""
     length = min(FADE_SAMPLES, len(pcm) // 2)
     if not length:
         return pcm
@@ -36,33 +36,33 @@ def _rise(length: int) -> NDArray[np.float64]:
     return rise
 
 
-class Seam:
-    """A segment that comes in pieces, and goes out as `faded` would make it of the whole.
+class StreamingFade:
+    """The fades of a segment that comes in chunks: the same samples as `fade_edges` of the whole.
 
-    It keeps the last 5 ms back until the end is known, and at first as much as tells how long the
-    fades are.
+    It holds back the first 10 ms, until the length of the fades is known, and then always the last
+    5 ms. Example: chunks of 100, 200 and 300 samples return 0, 180 and 300; `close` returns 120.
     """
 
     def __init__(self, *, start: bool, end: bool) -> None:
         self._start, self._end = start, end
-        self._held, self._has_begun = NOTHING, False
+        self._held, self._has_begun = EMPTY_PCM, False
 
     def add(self, pcm: Pcm) -> Pcm:
-        """Take the next samples; returns those that nothing can change any more."""
+        """Take the next samples; returns those that no later fade can change."""
         held = np.concatenate([self._held, pcm])
         if not self._has_begun:
             self._has_begun = len(held) >= 2 * FADE_SAMPLES
             if not self._has_begun:
                 self._held = held
-                return NOTHING
-            held = faded(held, start=self._start, end=False)
+                return EMPTY_PCM
+            held = fade_edges(held, start=self._start, end=False)
         self._held = held[-FADE_SAMPLES:]
         return held[:-FADE_SAMPLES]
 
     def close(self) -> Pcm:
-        """The rest, once the segment is whole."""
+        """Return the last samples, faded if the segment ends here."""
         if not self._has_begun:
-            return faded(self._held, start=self._start, end=self._end)
+            return fade_edges(self._held, start=self._start, end=self._end)
         if not self._end:
             return self._held
         return np.rint(self._held * _rise(FADE_SAMPLES)[::-1]).astype(np.int16)

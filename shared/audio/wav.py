@@ -1,4 +1,4 @@
-"""Segments as they are kept until they are joined: mono, 16 bit WAV."""
+"""The WAV of segments until the join: mono, 16 bit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def encode_wav(samples: NDArray[np.float32]) -> bytes:
 
 
 def to_pcm(samples: NDArray[np.float32]) -> Pcm:
-    """float32 samples [n] as the int16 ones that `encode_wav` makes of them."""
+    """float32 samples [n] as int16, rounded as `encode_wav` does it."""
     return decode_wav(encode_wav(samples))
 
 
 def decode_wav(content: bytes) -> Pcm:
-    """The int16 samples [n] of such a file."""
+    """The int16 samples [n] of a WAV from `encode_wav`."""
     samples, rate = soundfile.read(io.BytesIO(content), dtype="int16")
     assert rate == SAMPLE_RATE
     assert samples.ndim == 1

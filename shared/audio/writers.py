@@ -1,4 +1,4 @@
-"""Files of each format, written as the samples come."""
+"""Streaming writers of finished audio files, one for each format."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shared.formats import Format
 from shared.jobs import SAMPLE_RATE
 from shared.timings import ChapterTiming
 
-# What the lengths in a WAV's header can say; RF64 (EBU Tech 3306) has longer ones.
+# The largest size that a WAV header can hold; RF64 (EBU Tech 3306) holds larger ones.
 MAX_WAV_BYTES = 2**32 - 2**16
 SAMPLE_BYTES = 2
 MILLISECOND = Fraction(1, 1_000)
 
 
 class Writer(Protocol):
-    """Takes int16 samples [n] in order."""
+    """A writer of int16 samples [n] in order."""
 
     def write(self, samples: Pcm) -> None:
         """Append samples."""
@@ -34,7 +34,7 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of itself; only m4b has room for chapters."""
+    """The metadata of a file; only m4b holds chapters."""
 
     title: str | None = None
     author: str | None = None
@@ -45,14 +45,14 @@ ENCODINGS = {
     Format.FLAC: Encoding("flac", "flac"),
     Format.MP3: Encoding("mp3", "libmp3lame", 64_000),
     Format.OPUS: Encoding("ogg", "libopus", 32_000),
-    # faststart: players begin before they have the whole file.
+    # faststart: players can start before the whole file is downloaded.
     Format.M4B: Encoding("ipod", "aac", 64_000, {"movflags": "+faststart"}),
 }
 
 
 @contextmanager
 def open_writer(path: Path, kind: Format, samples: int, tags: Tags) -> Iterator[Writer]:
-    """Open a file for so many samples; it is whole when the context ends.
+    """Open a file for `samples` samples; it is complete when the context ends.
 
     Raises `Unavailable` if the disk is full or fails.
     """
@@ -70,20 +70,17 @@ def open_writer(path: Path, kind: Format, samples: int, tags: Tags) -> Iterator[
 
 
 class _EncodedFile(Encoder):
-    """A file with what it says of itself, whole when its context ends."""
+    """A file with its metadata, complete when its context ends."""
 
     def __init__(self, path: Path, encoding: Encoding, tags: Tags) -> None:
         super().__init__(str(path), encoding)
-        self._describe(tags)
-        if encoding.container == "ipod":  # FFmpeg's marks in Ogg come late, those in MP3 get lost
-            self._mark(tags.chapters)
-
-    def _describe(self, tags: Tags) -> None:
         for name, value in (("title", tags.title), ("artist", tags.author)):
             if value:
                 self.container.metadata[name] = value
+        if encoding.container == "ipod":  # FFmpeg writes Ogg's chapters late, and loses MP3's
+            self._set_chapters(tags.chapters)
 
-    def _mark(self, chapters: tuple[ChapterTiming, ...]) -> None:
+    def _set_chapters(self, chapters: tuple[ChapterTiming, ...]) -> None:
         self.container.set_chapters(
             [
                 {

@@ -14,6 +14,7 @@ from typing import Any, Unpack, cast
 from pydantic import ValidationError
 from redis import Redis
 
+from shared.broker import queue_name
 from shared.document import Segment
 from shared.errors import JobNotFound, StaleClaim
 from shared.jobs import (
@@ -29,7 +30,6 @@ from shared.jobs import (
     SpokenSegment,
     segment_id,
 )
-from shared.queue import queue_name
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import redis_errors

@@ -10,7 +10,7 @@ from shared.cpu_limit import check_cpu
 from shared.document import Chapter, Segment
 from shared.errors import InvalidRequest
 from shared.text.headings import headings
-from shared.text.normalise import normalise, origins, squeeze
+from shared.text.normalise import collapse_whitespace, map_offsets, normalise
 from shared.text.packing import cuts
 from shared.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
 
@@ -34,8 +34,8 @@ MAX_PAUSE_S = 60
 MAX_MARKED_S = 24 * 3_600  # a short text must not fill the disk with silence
 
 _SPEAKABLE = re.compile(r"[^\W_]")
-_CLOSING = "”’»›“«‹\"')]}」』》〉】〕）］｝"
-_ENDS = frozenset(".!?…。｡．！？؟।")
+_CLOSING_MARKS = "”’»›“«‹\"')]}」』》〉】〕）］｝"
+_SENTENCE_ENDS = frozenset(".!?…。｡．！？؟।")
 _CLAUSE_ENDS = frozenset(",;:—–―、，；：،؛")
 
 
@@ -98,20 +98,26 @@ def _checked(pause_s: float, most_s: int, where: str) -> float:
 
 
 def _natural_pause(spoken: str) -> float:
-    last = spoken.rstrip(_CLOSING)[-1:]
-    return SENTENCE_PAUSE_S if last in _ENDS else CLAUSE_PAUSE_S if last in _CLAUSE_ENDS else 0.0
+    last = spoken.rstrip(_CLOSING_MARKS)[-1:]
+    return (
+        SENTENCE_PAUSE_S
+        if last in _SENTENCE_ENDS
+        else CLAUSE_PAUSE_S
+        if last in _CLAUSE_ENDS
+        else 0.0
+    )
 
 
 def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
     """The segments of a paragraph: what is spoken, and where it ends in what was given."""
-    squeezed = squeeze(given)
+    squeezed = collapse_whitespace(given)
     if not _SPEAKABLE.search(squeezed):
         return
     if len(squeezed) <= limit:
         yield squeezed, len(given)
         return
     places = list(cuts(squeezed, language, limit))
-    ends = [*origins(given, squeezed, places[:-1]), len(given)]
+    ends = [*map_offsets(given, squeezed, places[:-1]), len(given)]
     start = 0
     for cut, end in zip(places, ends, strict=True):
         if _SPEAKABLE.search(squeezed, start, cut):

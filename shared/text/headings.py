@@ -9,7 +9,7 @@ import regex
 
 from shared.cpu_limit import check_cpu
 from shared.document import Chapter
-from shared.text.normalise import BLANK_LINES, squeeze, visible
+from shared.text.normalise import BLANK_LINES, blank_invisible, collapse_whitespace
 
 MAX_HEADING_CHARS = 80
 
@@ -62,7 +62,7 @@ def _without_contents(run: list[Chapter]) -> list[Chapter]:
 
 def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
     """The paragraphs of a text: their titles, if they are headings, and where they begin."""
-    seen = visible(text)
+    seen = blank_invisible(text)
     start = len(seen) - len(seen.lstrip())
     for gap in BLANK_LINES.finditer(seen, start):
         check_cpu()
@@ -75,7 +75,7 @@ def _title(paragraph: str) -> str | None:
     """The text of a paragraph that is a heading, or nothing if it is none."""
     if len(paragraph) > 3 * MAX_HEADING_CHARS:
         return None
-    first, *more = [squeeze(line) for line in paragraph.splitlines()] or [""]
+    first, *more = [collapse_whitespace(line) for line in paragraph.splitlines()] or [""]
     title = " ".join([first, *more])
     fits = len(title) <= MAX_HEADING_CHARS and len(more) < 2 and _HEADING.fullmatch(first)
     return title if fits and not any(map(_NO_TITLE.search, more)) else None

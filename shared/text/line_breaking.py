@@ -11,7 +11,7 @@ from itertools import accumulate
 import regex
 
 from shared.cpu_limit import check_cpu
-from shared.text.clusters import CLUSTER
+from shared.text.normalise import CLUSTER
 from shared.text.quotations import Quotations
 from shared.text.sentences import CLOSING, CONTINUES
 
@@ -21,8 +21,8 @@ _CONJUNCTIONS = (
 )
 # How bad a break is, by the kind of place. A poor place is a space behind a full stop that ends no
 # sentence, or a number: `Dr. Smith`, `5 km`.
-_COST = {"clause": 0.2, "comma": 0.4, "conjunction": 0.7, "space": 1, "poor": 5}
-_FAR = 1  # for a place as far from the ideal one as the stretch searched is long
+_BREAK_COSTS = {"clause": 0.2, "comma": 0.4, "conjunction": 0.7, "space": 1, "poor": 5}
+_DISTANCE_COST = 1  # for a place as far from the ideal one as the stretch searched is long
 # Atomic, with the plain marks of `CONTINUES` in it, so that a run of marks costs no Python.
 _BREAK = re.compile(
     rf"""
@@ -45,11 +45,11 @@ _WORD = regex.compile(
     + CLUSTER
 )
 _CLUSTER = regex.compile(CLUSTER)
-_NEAR = 16  # so many of the nearest are looked at
-_BACK = 48  # where they are looked for first: so far before the ideal place
+_MAX_NEAREST = 16  # so many of the nearest are looked at
+_SEARCH_BACK_CHARS = 48  # where they are looked for first: so far before the ideal place
 _FLAG = regex.compile(r"\p{Regional_Indicator}")
-_TRIES = 32  # the least bad places that are tried
-_AHEAD = 16  # as far as a look ahead of the limit goes
+_MAX_TRIES = 32  # the least bad places that are tried
+_LOOK_AHEAD_CHARS = 16  # as far as a look ahead of the limit goes
 
 
 def breaks(sentence: str, limit: int) -> Iterator[int]:
@@ -79,7 +79,7 @@ def _best(text: str, start: int, end: int, ideal: int, quoted: Quotations) -> in
     """
     third = start + (ideal - start) // 3
     behind = list(_places(text, third, end, end))
-    good = [(cost, place) for cost, place in behind if cost < _COST["poor"]]
+    good = [(cost, place) for cost, place in behind if cost < _BREAK_COSTS["poor"]]
     outside, _ = _by_cost(good, ideal, end - third, quoted)
     if (best := _starting(text, outside)) is not None:
         return best
@@ -91,18 +91,20 @@ def _best(text: str, start: int, end: int, ideal: int, quoted: Quotations) -> in
 
 def _places(text: str, start: int, stop: int, end: int) -> Iterator[tuple[float, int]]:
     """The costs and the ends of what begins before `stop` and leaves a piece that ends in time."""
-    for match in _BREAK.finditer(text, start, stop + _AHEAD):
+    for match in _BREAK.finditer(text, start, stop + _LOOK_AHEAD_CHARS):
         place = match.end()
         if match.start() > stop or place - text[place - 1].isspace() > end:
             break
-        yield _COST[match.lastgroup or ""], place
+        yield _BREAK_COSTS[match.lastgroup or ""], place
 
 
 def _by_cost(
     places: list[tuple[float, int]], ideal: int, length: int, quoted: Quotations
 ) -> tuple[list[int], list[int]]:
     """The places by their cost and distance: those outside quotations, and those within."""
-    weighed = sorted((cost + _FAR * abs(place - ideal) / length, place) for cost, place in places)
+    weighed = sorted(
+        (cost + _DISTANCE_COST * abs(place - ideal) / length, place) for cost, place in places
+    )
     outside: list[int] = []
     within: list[int] = []
     for _, place in weighed:
@@ -111,8 +113,8 @@ def _by_cost(
 
 
 def _starting(text: str, places: list[int]) -> int | None:
-    """The first place that may start a segment, if it is one of the first `_TRIES`."""
-    return next((place for place in places[:_TRIES] if not CONTINUES.match(text, place)), None)
+    """The first place that may start a segment, if it is one of the first `_MAX_TRIES`."""
+    return next((place for place in places[:_MAX_TRIES] if not CONTINUES.match(text, place)), None)
 
 
 def _starts(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: int) -> list[int]:
@@ -121,15 +123,15 @@ def _starts(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: in
     If `start` is within a unit, what is left of it counts as one.
     """
     starts = list(accumulate(map(len, unit.findall(text, start, end + 1)), initial=start))[:-1]
-    return starts[1 : bisect(starts, ideal) + 1][-_NEAR:]
+    return starts[1 : bisect(starts, ideal) + 1][-_MAX_NEAREST:]
 
 
 def _nearest(unit: regex.Pattern[str], text: str, start: int, end: int, ideal: int) -> int | None:
     """The start of a word or cluster that is nearest to the ideal place."""
-    near = max(start, ideal - _BACK)
+    near = max(start, ideal - _SEARCH_BACK_CHARS)
     # Where flags begin in a row of them, only the beginning of the row tells.
     places = [] if _FLAG.match(text, near) else _starts(unit, text, near, end, ideal)
-    if len(places) < _NEAR:
+    if len(places) < _MAX_NEAREST:
         places = _starts(unit, text, start, end, ideal)
     for place in sorted(places, key=lambda place: abs(place - ideal)):
         if unit is _CLUSTER or not CONTINUES.match(text, place):

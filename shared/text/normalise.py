@@ -11,51 +11,53 @@ from itertools import accumulate
 
 import regex
 
-from shared.text.clusters import CLUSTER
+# `\X` alone counts the whole run of regional indicators before each flag, which takes quadratic
+# time over a row of flags. Read from left to right, a flag is two of them and what extends them.
+CLUSTER = r"(?:\p{Regional_Indicator}{1,2}+[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]*+|\X)"
 
 # Control characters, soft hyphens, zero-width spaces, marks of direction and lone surrogates. Not
 # the joiners U+200C and U+200D, which shape emoji and words.
-_IGNORED = re.compile(
+_IGNORED_CHARS = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e"
     "\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 # Composing takes quadratic time over a run of accents; no language has 128 on one letter.
-_RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
-_WHITE = re.compile(r"\s")
-_TOKEN = re.compile(rf"(?P<ignored>{_IGNORED.pattern}++(?!\S))|\S++")
+_ACCENT_RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
+_WHITE_SPACE = re.compile(r"\s")
+_TOKEN = re.compile(rf"(?P<ignored>{_IGNORED_CHARS.pattern}++(?!\S))|\S++")
 _CLUSTER = regex.compile(CLUSTER)
-_FEW = regex.compile(rf"{CLUSTER}{{1,16}}+")
-_SMALL = 32  # the size of a cluster with more characters is not remembered
+_CLUSTER_GROUP = regex.compile(rf"{CLUSTER}{{1,16}}+")
+_MAX_CACHED_CHARS = 32  # the size of a cluster with more characters is not remembered
 _NEWLINE = r"(?:\n|\r(?!\n))"
 BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
 
 
-def visible(text: str) -> str:
+def blank_invisible(text: str) -> str:
     """The text, with a space for each character that is neither seen nor heard; as long as it."""
-    return _IGNORED.sub(" ", text)
+    return _IGNORED_CHARS.sub(" ", text)
 
 
-def squeeze(text: str) -> str:
+def collapse_whitespace(text: str) -> str:
     """Compose characters (NFC), drop control characters and make all white space single spaces."""
-    composed = unicodedata.normalize("NFC", _RUN.sub(r"\1", _IGNORED.sub("", text)))
+    composed = unicodedata.normalize("NFC", _ACCENT_RUN.sub(r"\1", _IGNORED_CHARS.sub("", text)))
     return " ".join(composed.split())
 
 
 def normalise(text: str) -> str:
-    """Compose characters (NFC), drop control characters and squeeze white space.
+    """Compose characters (NFC), drop control characters and collapse_whitespace white space.
 
     Paragraphs stay apart by one empty line.
     """
-    paragraphs = map(squeeze, BLANK_LINES.split(_IGNORED.sub("", text)))
+    paragraphs = map(collapse_whitespace, BLANK_LINES.split(_IGNORED_CHARS.sub("", text)))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def origins(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
+def map_offsets(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
     """The places in `given` of the rising places `cuts` of `squeezed`, which was made of it.
 
     A place inside a composed character is moved to its start.
     """
-    if not cuts or _WHITE.sub(" ", given).rstrip() == squeezed:
+    if not cuts or _WHITE_SPACE.sub(" ", given).rstrip() == squeezed:
         return list(cuts)
     found: list[int] = []
     stop = 0
@@ -82,9 +84,12 @@ def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
     if given == word:
         yield from places
         return
-    few = _FEW.findall(given)
-    is_plain = not (_IGNORED.search(given) or _RUN.search(given))
-    squeezed = (unicodedata.normalize("NFC", some) if is_plain else squeeze(some) for some in few)
+    few = _CLUSTER_GROUP.findall(given)
+    is_plain = not (_IGNORED_CHARS.search(given) or _ACCENT_RUN.search(given))
+    squeezed = (
+        unicodedata.normalize("NFC", some) if is_plain else collapse_whitespace(some)
+        for some in few
+    )
     ends = list(accumulate(map(len, squeezed), initial=0))
     starts = list(accumulate(map(len, few), initial=0))
     for place in places:
@@ -107,9 +112,13 @@ def _within(given: str, place: int) -> int:
 
 
 def _size(cluster: str) -> int:
-    return _small_size(cluster) if len(cluster) <= _SMALL else len(squeeze(cluster))
+    return (
+        _small_size(cluster)
+        if len(cluster) <= _MAX_CACHED_CHARS
+        else len(collapse_whitespace(cluster))
+    )
 
 
 @lru_cache(4_096)
 def _small_size(cluster: str) -> int:
-    return len(squeeze(cluster))
+    return len(collapse_whitespace(cluster))

@@ -12,8 +12,8 @@ from shared.text.sentences import SentenceEnds
 
 # A run of 500 marks or more is cut anywhere, since nothing of it is spoken. The first
 # of its marks stay with what was said before, the last ones with what comes next.
-_SILENCE = re.compile(r"(?<![\W_])[\W_]{500,}+")
-_KEPT = 16
+_SILENT_RUN = re.compile(r"(?<![\W_])[\W_]{500,}+")
+_KEPT_CHARS = 16
 
 
 def cuts(paragraph: str, language: str, limit: int) -> Iterator[int]:
@@ -22,8 +22,8 @@ def cuts(paragraph: str, language: str, limit: int) -> Iterator[int]:
     `paragraph` is squeezed text. Linear in time.
     """
     start = 0
-    for silence in _SILENCE.finditer(paragraph):
-        first, last = silence.start() + _KEPT, silence.end() - _KEPT
+    for silence in _SILENT_RUN.finditer(paragraph):
+        first, last = silence.start() + _KEPT_CHARS, silence.end() - _KEPT_CHARS
         yield from _packed(paragraph[start:first], start, language, limit)
         yield from range(first + limit, last, limit)
         yield last

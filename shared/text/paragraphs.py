@@ -8,15 +8,15 @@ from heapq import merge
 from typing import NamedTuple
 
 from shared.document import Chapter
-from shared.text.normalise import BLANK_LINES, visible
+from shared.text.normalise import BLANK_LINES, blank_invisible
 
 PARAGRAPH_PAUSE_S = 0.6
 CHAPTER_PAUSE_S = 1.5
 
 # Blank lines, with what is between them if it is not spoken, such as `* * *`.
-_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
+_PARAGRAPH_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
 # Possessive, since going back in a long run of spaces takes quadratic time.
-_MARK = re.compile(
+_PAUSE_MARK = re.compile(
     r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(ms|s)?\s*+\]", re.IGNORECASE
 )
 
@@ -37,9 +37,9 @@ class Section(NamedTuple):
 
 def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
     """Cut a text at its blank lines, chapters and pause marks; together they are the whole text."""
-    seen = visible(text)
-    gaps = ((*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in _GAP.finditer(seen))
-    marks = ((*mark.span(), 0.0, _seconds(mark)) for mark in _MARK.finditer(seen))
+    seen = blank_invisible(text)
+    gaps = ((*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in _PARAGRAPH_GAP.finditer(seen))
+    marks = ((*mark.span(), 0.0, _seconds(mark)) for mark in _PAUSE_MARK.finditer(seen))
     begun = sorted((chapter.start, chapter.start, CHAPTER_PAUSE_S, 0.0) for chapter in chapters)
     start = 0
     for first, last, natural_s, marked_s in merge(gaps, marks, begun):

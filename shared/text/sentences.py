@@ -28,7 +28,7 @@ _SCRIPTS = regex.compile(
     r"(?P<ja>[\p{Hiragana}\p{Katakana}])|(?P<zh>\p{Han})|(?P<ko>\p{Hangul})|(?P<ru>\p{Cyrillic})"
     r"|(?P<en>\p{L})"
 )
-WINDOW = 2_000
+WINDOW_CHARS = 2_000
 
 WIDE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}"
 CLOSING = r"[”’»›“«‹\"')\]}」』》〉】〕）］｝]"
@@ -41,19 +41,19 @@ CONTINUES = regex.compile(_CONTINUES)
 _WIDE_END = regex.compile(
     rf"(?:[。｡！？]|．(?!\d)|(?<=[{WIDE}])[!?](?=[!?]*{CLOSING}*[{WIDE}]))[。｡！？!?…]*{CLOSING}*\s?"
 )
-_OPENED = regex.compile(r"(?<![\w.!?…,;:])(?:«|[“„‘»‹›\"'(\[](?=\S))")
-_CLOSED = regex.compile(rf"([.!?…])\s?{CLOSING}+")
+_OPENING_MARK = regex.compile(r"(?<![\w.!?…,;:])(?:«|[“„‘»‹›\"'(\[](?=\S))")
+_CLOSING_MARK = regex.compile(rf"([.!?…])\s?{CLOSING}+")
 _NARROW_END = regex.compile(rf"[.!?…؟।]{CLOSING}*\s")
 # What goes on besides: `“Yes!” said he`, `“Yes!” (it was)`, `— Да? — спросил он`, `「はい。」と`.
 _GOES_ON = regex.compile(
     rf"{_CONTINUES}|(?<={CLOSING}\s)\p{{Ll}}|(?:[—–-]\s*|[(\[])\p{{Ll}}|(?<=[」』])(?:と|って)"
 )
 # Short forms that sentencex does not know in every language, without their last full stop.
-_SHORT = regex.compile(
+_ABBREVIATION = regex.compile(
     r"Dr|Mr|Mrs|Ms|Prof|Hr|Fr|Nr|St|Ste|MM|Mme|Mmes|Mlle|Mlles|Mgr|Sr|Sra|Srta|Dra|Dª|Exa|Exmo|Av"
     r"|Sig|Dott|cf|pag|pág|ex|vgl|ca|bzw|z\.B|d\.h|u\.a|i\.e|e\.g|p\.ex|т\.е|т\.к|им|св|см|напр|ул"
 )
-_OPENING = "“„‘«»‹›\"'([—"
+_OPENING_MARKS = "“„‘«»‹›\"'([—"
 
 
 class SentenceEnds:
@@ -95,12 +95,12 @@ def _is_short(paragraph: str, end: int, code: str) -> bool:
     """
     if paragraph[end - 2 : end] != ". ":
         return False
-    word = paragraph[paragraph.rfind(" ", 0, end - 2) + 1 : end - 2].lstrip(_OPENING)
+    word = paragraph[paragraph.rfind(" ", 0, end - 2) + 1 : end - 2].lstrip(_OPENING_MARKS)
     if len(word) == 1 and word.isalpha():
         return word not in "IЯ"
     if code == "de" and len(word) < 3 and word.isdecimal():
         return True
-    return _SHORT.fullmatch(word) is not None
+    return _ABBREVIATION.fullmatch(word) is not None
 
 
 def _without_marks(paragraph: str) -> str:
@@ -109,8 +109,8 @@ def _without_marks(paragraph: str) -> str:
     sentencex keeps a quotation whole however long it is, and puts an unclosed mark on the wrong
     side of an end.
     """
-    opened = _OPENED.sub("_", paragraph)
-    blotted: str = _CLOSED.sub(lambda marks: marks[1] + " " * (len(marks[0]) - 1), opened)
+    opened = _OPENING_MARK.sub("_", paragraph)
+    blotted: str = _CLOSING_MARK.sub(lambda marks: marks[1] + " " * (len(marks[0]) - 1), opened)
     return blotted
 
 
@@ -138,10 +138,10 @@ def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
 
     The last sentence of a window may be cut, so that the next window begins with it.
     """
-    passed = WINDOW
+    passed = WINDOW_CHARS
     while start < end:
         check_cpu()
-        window = text[start : min(start + WINDOW, end)]
+        window = text[start : min(start + WINDOW_CHARS, end)]
         *whole, last = sentencex.segment(code, window)
         before = start
         for sentence in whole:
@@ -151,7 +151,7 @@ def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
         if start + len(last) >= end:
             return
         # A sentence of a window's length begins the next one; two such windows in a row are none.
-        if not whole or passed + start - before < WINDOW // 2:
+        if not whole or passed + start - before < WINDOW_CHARS // 2:
             rest = window[start - before :]
             start += rest.rfind(" ") + 1 or len(rest)
         passed = start - before

@@ -4,12 +4,12 @@ import os
 import sys
 
 from shared import logs
-from shared.queue import SYNTHESISE, make_app
+from shared.broker import SYNTHESISE, make_celery_app
 from worker.app import consume
 from worker.shutdown import GracefulShutdown
 
 logs.configure("info")
-app = make_app(os.environ["TTS_REDIS_URL"])
+app = make_celery_app(os.environ["TTS_REDIS_URL"])
 
 
 @app.task(name=SYNTHESISE)

@@ -8,9 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from stub_runner import StubCodec, StubRunner
 
-from shared.announcer import Announcer
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.models import ModelCard
-from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.connection import connect
@@ -37,7 +36,7 @@ def speaking(settings: Settings, cards: Sequence[ModelCard]) -> Iterator[None]:
 def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     redis, name, stopping = connect(settings.redis_url), f"stub of {card.id}", threading.Event()
     ledger = Ledger(redis, lease_s=10, max_attempts=3, worker=name)
-    announcer = Announcer(make_app(settings.redis_url))
+    announcer = WakeUpPublisher(make_celery_app(settings.redis_url))
     engine = Engine(StubRunner(), StubCodec(), slots=4, max_waiting=8)
     heartbeat = Heartbeat(
         worker=name,

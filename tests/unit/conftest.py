@@ -15,10 +15,9 @@ from stub_runner import StubCodec, StubRunner
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
-from shared.announcer import Announcer
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.jobs import SpeechSpec, Task
 from shared.models import ModelCard
-from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.connection import connect
@@ -131,7 +130,7 @@ def task(
     live: LivePublisher,
     stopping: threading.Event,
 ) -> SegmentTask:
-    announcer = Announcer(make_app(redis_server.url))
+    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
     # Not started: a claim lasts as long as its lease.
     heartbeat = Heartbeat(
         worker="w",

@@ -10,9 +10,8 @@ from redis import Redis
 
 from client.local.redis_server import RedisServer
 from shared import background
-from shared.announcer import Announcer
 from shared.background import BackgroundThread
-from shared.queue import make_app
+from shared.broker import WakeUpPublisher, make_celery_app
 
 
 class Boom(Exception):
@@ -21,7 +20,7 @@ class Boom(Exception):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(background, "MIN_BACKOFF_S", 0.01)
 
 
 @pytest.mark.parametrize("error", [Boom, SystemExit, MemoryError])
@@ -78,7 +77,7 @@ def test_a_body_that_ends_by_itself_is_a_problem() -> None:
 def test_stopping_waits_neither_for_a_pause_nor_for_a_body_that_never_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(background, "FIRST_PAUSE_S", 60)
+    monkeypatch.setattr(background, "MIN_BACKOFF_S", 60)
 
     def body(_stopping: threading.Event) -> None:
         raise Boom
@@ -105,7 +104,7 @@ def test_the_announcer_sends_what_it_died_of_once_it_can(
         return transport_class(connection)
 
     monkeypatch.setattr(Connection, "get_transport_cls", import_or_fail)
-    announcer = Announcer(make_app(redis_server.url))
+    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
     announcer.announce("m", 3)
     wait_until(lambda: announcer.thread.problem)
     assert "ModuleNotFoundError" in str(announcer.thread.problem)

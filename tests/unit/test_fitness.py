@@ -25,7 +25,7 @@ from client.local.redis_server import RedisServer
 from shared.checks import Check, Finding
 from shared.errors import Misconfigured
 from shared.settings import Settings
-from shared.storage import MARKER, Storage
+from shared.storage import MARKER_KEY, Storage
 from shared.storage_identity import adopt, agree, without_password
 from shared.store import keys
 from shared.store.connection import connect
@@ -175,7 +175,7 @@ def test_a_volume_that_is_unmounted_is_not_ready(server: TestClient, tmp_path: P
 
 def test_another_volume_is_not_ready(server: TestClient, tmp_path: Path) -> None:
     wait_until_ready(server)
-    (tmp_path / "results" / MARKER).write_text("another")
+    (tmp_path / "results" / MARKER_KEY).write_text("another")
     wait_for_problem(server, "storage", "not the storage that the jobs of this Redis are in")
 
 
@@ -330,8 +330,8 @@ def test_a_check_of_a_storage_adopts_nothing(
     assert not folder.exists()
     folder.mkdir()
     assert said(env) == (0, "the first start takes this one")
-    assert not (folder / MARKER).exists()
-    (folder / MARKER).write_text("mine")
+    assert not (folder / MARKER_KEY).exists()
+    (folder / MARKER_KEY).write_text("mine")
     assert said(env) == (0, "the first start takes this one")
     assert redis.get(keys.STORAGE_ID) is None
 

@@ -16,10 +16,10 @@ from processes import wait_until
 from redis import Redis
 
 from api.speech import live_reader as listening
-from api.speech.live_reader import Listener
+from api.speech.live_reader import LivePcmReader
 from client.local.redis_server import RedisServer
 from shared.audio import Pcm, decode_wav, encode_wav
-from shared.audio.fades import FADE_SAMPLES, NOTHING, Seam, faded
+from shared.audio.fades import EMPTY_PCM, FADE_SAMPLES, StreamingFade, fade_edges
 from shared.audio.wav import to_pcm
 from shared.document import Segment
 from shared.errors import JobNotFound, JobNotReady, SynthesisFailed
@@ -74,7 +74,7 @@ class Speaker:
         self.redis.xadd(stream_key(segment_id("j", index)), LiveChunk(epoch, first, part).fields())
 
     def end(self, index: int, epoch: int = 1) -> None:
-        heard = LiveChunk(epoch, len(self.sounds[index]), NOTHING)
+        heard = LiveChunk(epoch, len(self.sounds[index]), EMPTY_PCM)
         self.redis.xadd(stream_key(segment_id("j", index)), heard.fields())
 
     def commit(self, index: int) -> None:
@@ -116,11 +116,11 @@ def hear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Hear]:
     """Listen to the job from a thread."""
-    monkeypatch.setattr(listening, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(listening, "POLL_S", 0.05)
 
     async def listen() -> Pcm:
         redis = connect_listeners(redis_server.url)
-        listener = Listener(ledger.job("j"), redis=redis, ledger=ledger, storage=storage)
+        listener = LivePcmReader(ledger.job("j"), redis=redis, ledger=ledger, storage=storage)
         async with aclosing(redis):
             heard = [pcm async for pcm in listener.pcm()]
         pauses = sum(round(24_000 * pause) for pause in PAUSES)
@@ -146,14 +146,14 @@ def test_a_segment_in_pieces_is_faded_as_the_whole_is(
     lengths: Sequence[int], start: bool, end: bool
 ) -> None:
     pieces = [to_pcm(noise(number, length)) for number, length in enumerate(lengths)]
-    seam = Seam(start=start, end=end)
+    seam = StreamingFade(start=start, end=end)
     out = [*(seam.add(piece) for piece in pieces), seam.close()]
-    whole = np.concatenate([NOTHING, *pieces])
-    np.testing.assert_array_equal(np.concatenate(out), faded(whole, start=start, end=end))
+    whole = np.concatenate([EMPTY_PCM, *pieces])
+    np.testing.assert_array_equal(np.concatenate(out), fade_edges(whole, start=start, end=end))
 
 
 def test_what_can_go_out_goes_out() -> None:
-    seam = Seam(start=True, end=True)
+    seam = StreamingFade(start=True, end=True)
     assert len(seam.add(to_pcm(noise(0, 1_000)))) == 1_000 - FADE_SAMPLES
 
 
@@ -179,8 +179,8 @@ def hear_first(redis_server: RedisServer, ledger: Ledger, storage: Storage) -> C
 
     async def listen(most: int) -> Pcm:
         redis = connect_listeners(redis_server.url)
-        listener = Listener(ledger.job("j"), redis=redis, ledger=ledger, storage=storage)
-        heard = [NOTHING]
+        listener = LivePcmReader(ledger.job("j"), redis=redis, ledger=ledger, storage=storage)
+        heard = [EMPTY_PCM]
         async with aclosing(redis), aclosing(listener.pcm()) as pieces:
             while listener.sent < most:
                 heard.append(await anext(pieces))
@@ -209,7 +209,7 @@ def test_another_attempt_goes_on_where_the_first_one_died(
     speaker.end(0, epoch=2)
     speaker.say(0, 0, 900, epoch=3)  # it died before its commit
     heard = hear_first(2_000)
-    expected = faded(to_pcm(speaker.sounds[0]), start=False, end=True)
+    expected = fade_edges(to_pcm(speaker.sounds[0]), start=False, end=True)
     np.testing.assert_array_equal(heard[:2_000], expected)
 
 
@@ -225,7 +225,7 @@ def test_an_attempt_that_lost_its_claim_is_not_heard(
     speaker.say(0, 500, epoch=2)
     speaker.end(0, epoch=2)
     heard = hear_first(2_000)
-    expected = faded(to_pcm(truth), start=False, end=True)
+    expected = fade_edges(to_pcm(truth), start=False, end=True)
     np.testing.assert_array_equal(heard[:2_000], expected)
 
 
@@ -264,7 +264,7 @@ def test_who_was_in_the_middle_when_all_else_was_gone_goes_on_from_the_finished_
 
     async def listen() -> Pcm:
         listeners = connect_listeners(redis_server.url)
-        listener = Listener(ledger.job("j"), redis=listeners, ledger=ledger, storage=storage)
+        listener = LivePcmReader(ledger.job("j"), redis=listeners, ledger=ledger, storage=storage)
         async with aclosing(listeners), aclosing(listener.pcm()) as pieces:
             heard = [await anext(pieces)]
             speaker.commit(0)

@@ -21,7 +21,7 @@ from api.__main__ import check_address
 from client.local.ports import free_port
 from shared.errors import InvalidSetting, Unavailable
 from shared.settings import Settings
-from shared.storage import MARKER, Storage
+from shared.storage import MARKER_KEY, Storage
 from shared.storage_identity import agree
 from shared.store import api_keys as keys_module
 from shared.store.api_keys import Keys
@@ -243,7 +243,7 @@ def test_a_key_is_made_only_where_the_jobs_are(
     agree(storage, redis)
     (tmp_path / "other").mkdir()
     (tmp_path / "foreign").mkdir()
-    (tmp_path / "foreign" / MARKER).write_text("another")
+    (tmp_path / "foreign" / MARKER_KEY).write_text("another")
     for name, says in (
         ("missing", "there is no folder"),
         ("other", "is its volume mounted"),

@@ -16,8 +16,8 @@ from stub_worker import speaking
 
 from api.app import create_app
 from client.local.redis_server import RedisServer
+from shared.broker import make_celery_app
 from shared.models import ModelCard
-from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.api_keys import Keys
@@ -61,7 +61,7 @@ def test_every_part_works_with_the_account(
 
 
 def consume_one(url: str) -> None:
-    app = make_app(url)
+    app = make_celery_app(url)
     with app.connection_for_read(transport="worker.celery_transport:Transport") as connection:
         queue = connection.SimpleQueue("tts.m")
         queue.put("x")
@@ -80,6 +80,6 @@ def test_the_account_may_do_no_more(url: str, command: str) -> None:
 def test_an_account_is_not_used_for_another(url: str, redis_server: RedisServer) -> None:
     """In one process, which has a pool of connections for each."""
     for address, user in ((url, "tts"), (redis_server.url, "default")):
-        with make_app(address).producer_or_acquire() as producer:
+        with make_celery_app(address).producer_or_acquire() as producer:
             found = producer.channel.client.execute_command("ACL WHOAMI")
         assert found == user

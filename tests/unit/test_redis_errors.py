@@ -20,9 +20,8 @@ from redis.exceptions import MasterDownError, ReadOnlyError, RedisError
 
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared.announcer import Announcer
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.errors import Unavailable
-from shared.queue import make_app
 from shared.store.connection import connect, connect_listeners, redis_errors
 
 CONSUMER = Path(__file__).parents[1] / "support" / "consumer.py"
@@ -76,7 +75,7 @@ def consumer(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> I
     """One for all faults: it has to live through each."""
     consumer = Consumer(server.url, tmp_path_factory.mktemp("consumer"))
     try:
-        announcer = Announcer(make_app(server.url))
+        announcer = WakeUpPublisher(make_celery_app(server.url))
         announcer.announce("m")
         wait_until(lambda: consumer.messages, 60)
         announcer.close()
@@ -149,7 +148,7 @@ def test_a_consumer_goes_on_once_redis_does(
     fault: str, consumer: Consumer, admin: Redis, server: RedisServer
 ) -> None:
     before = consumer.messages
-    announcer = Announcer(make_app(server.url))
+    announcer = WakeUpPublisher(make_celery_app(server.url))
     with FAULTS[fault](admin):
         announcer.announce("m")  # forgotten, with a warning
         consumer_lives_for(consumer, FOR_S)
@@ -184,7 +183,7 @@ def test_everything_follows_the_primary_that_a_name_leads_to(tmp_path: Path) -> 
     with servers[0] as old, servers[1] as new, Forwarder(old.port) as name:
         url = f"redis://127.0.0.1:{name.port}/0"
         consumer = Consumer(url, tmp_path)
-        announcer, ledgers = Announcer(make_app(url)), connect(url)
+        announcer, ledgers = WakeUpPublisher(make_celery_app(url)), connect(url)
         try:
             announcer.announce("m")
             wait_until(lambda: consumer.messages, 60)
@@ -240,7 +239,7 @@ def test_listeners_follow_the_primary_that_a_name_leads_to(tmp_path: Path) -> No
 
 def test_every_error_of_redis_is_a_lost_connection() -> None:
     """Those that no server here can be brought to answer with, such as CLUSTERDOWN and TRYAGAIN."""
-    app = make_app("redis://127.0.0.1:1/0")
+    app = make_celery_app("redis://127.0.0.1:1/0")
     for transport in (None, "worker.celery_transport:Transport"):
         with app.connection_for_read(transport=transport) as connection:
             assert issubclass(RedisError, connection.connection_errors)

@@ -19,8 +19,7 @@ from redis.exceptions import RedisError
 
 from client.local.process import Child, stop
 from client.local.redis_server import RedisServer, find_program
-from shared.announcer import Announcer
-from shared.queue import make_app
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.store.connection import connect, connect_listeners
 
 PASSWORD = "hunter2"
@@ -43,13 +42,13 @@ def by_listeners(url: str) -> None:
 
 
 def by_publisher(url: str) -> None:
-    with make_app(url).connection_for_write() as connection:
+    with make_celery_app(url).connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
         connection.SimpleQueue("tts.m").put("x")
 
 
 def by_consumer(url: str) -> None:
-    app = make_app(url)
+    app = make_celery_app(url)
     with app.connection_for_read(transport="worker.celery_transport:Transport") as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
         queue = connection.SimpleQueue("tts.n")
@@ -175,8 +174,8 @@ def test_no_log_holds_the_password(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for url in (f"rediss://:hunter2@localhost:{port}/0", "redis://u:hunter2@localhost:1/0"):
-        app = make_app(url)
-        announcer = Announcer(app)
+        app = make_celery_app(url)
+        announcer = WakeUpPublisher(app)
         announcer.announce("m")
         wait_until(lambda: "Could not announce" in caplog.text)
         announcer.close()

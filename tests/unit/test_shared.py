@@ -5,11 +5,10 @@ from processes import wait_until
 from pydantic import ValidationError
 from redis import Redis
 
-from shared.announcer import Announcer
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import Sampling, SpeechSpec, Task
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
-from shared.queue import make_app
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.workers import WorkerRegistry
@@ -107,7 +106,7 @@ def test_the_roster_counts_live_workers_and_remembers_models(redis: Redis, card:
 
 
 def test_announcing_to_a_redis_that_is_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    announcer = Announcer(make_app("redis://127.0.0.1:1/0"))
+    announcer = WakeUpPublisher(make_celery_app("redis://127.0.0.1:1/0"))
     announcer.announce("m", 3)
     wait_until(lambda: "Could not announce" in caplog.text)
     announcer.close()

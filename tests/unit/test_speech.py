@@ -23,8 +23,7 @@ from stub_runner import StubRunner
 
 from api.app import create_app
 from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
-from api.speech.admission import job_request
-from api.speech.openai_aliases import VOICES
+from api.speech.admission import OPENAI_VOICES, job_request
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.jobs import Status, Task
@@ -76,7 +75,7 @@ def test_openai_s_models_are_any_that_can_do_it(name: str | None) -> None:
 
 
 def test_every_voice_of_openai_s_has_somebody_to_speak_for_it() -> None:
-    assert {meant(ALL, voice=name).voice for name in VOICES} == set(RELEASED)
+    assert {meant(ALL, voice=name).voice for name in OPENAI_VOICES} == set(RELEASED)
     assert [meant([OWN], voice=name).voice for name in ("alloy", "ash", "Ballad")] == [
         "anna",
         "bert",

@@ -17,7 +17,7 @@ from processes import frozen
 from s3_server import BUCKET, S3Server
 
 from shared.errors import ObjectNotFound, StorageRefused, Unavailable
-from shared.storage import MARKER, PIECE_BYTES, SMALL_BYTES, Storage, StorageLimits
+from shared.storage import MARKER_KEY, MAX_SMALL_WRITE_BYTES, PIECE_BYTES, Storage, StorageLimits
 
 SHORT = StorageLimits(silent_s=0.5, write_s=4.0)
 BIG = os.urandom(3 * PIECE_BYTES + 17)
@@ -98,7 +98,7 @@ def test_only_the_first_id_is_kept(storage: Storage) -> None:
     assert storage.marker() == "first"
 
 
-@pytest.mark.parametrize("size", [10, SMALL_BYTES + 1, 20 * 2**20])
+@pytest.mark.parametrize("size", [10, MAX_SMALL_WRITE_BYTES + 1, 20 * 2**20])
 def test_a_storage_that_hangs_is_left_soon(s3_env: S3Server, size: int) -> None:
     storage = Storage.open(f"s3://{BUCKET}/hangs", SHORT)
     storage.put("a", BIG)
@@ -222,5 +222,5 @@ def test_a_folder_that_is_not_mounted_is_not_written_to(tmp_path: Path) -> None:
                 read("a/b")
         assert list(tmp_path.rglob("b")) == []
         folder.mkdir(exist_ok=True)
-        (folder / MARKER).write_text("id")
+        (folder / MARKER_KEY).write_text("id")
         storage.put("a/b", b"three")  # mounted again

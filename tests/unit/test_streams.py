@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from api.speech.encoder import SoundStream
+from api.speech.encoder import SpeechEncoder
 from shared.audio import Pcm
 from shared.formats import SpeechFormat
 
@@ -37,7 +37,7 @@ def pieces(pcm: Pcm) -> Iterator[Pcm]:
 
 
 def sent(pcm: Pcm, kind: SpeechFormat, speed: float = 1.0) -> bytes:
-    stream = SoundStream(kind, speed)
+    stream = SpeechEncoder(kind, speed)
     return b"".join([*(stream.add(piece) for piece in pieces(pcm)), stream.close()])
 
 
@@ -67,7 +67,7 @@ def test_what_is_decoded_is_what_was_sent(kind: SpeechFormat) -> None:
 
 @pytest.mark.parametrize("kind", SpeechFormat)
 def test_each_chunk_goes_out_before_the_next_one_is_there(kind: SpeechFormat) -> None:
-    stream = SoundStream(kind)
+    stream = SpeechEncoder(kind)
     content = b""
     for number, piece in enumerate(pieces(tone(2)), 1):
         content += stream.add(piece)
@@ -85,4 +85,4 @@ def test_speed_changes_the_length_and_keeps_the_pitch(speed: float) -> None:
 
 @pytest.mark.parametrize("speed", [0.25, 4])
 def test_with_another_speed_sound_goes_out_at_once_too(speed: float) -> None:
-    assert SoundStream(SpeechFormat.PCM, speed).add(tone(0.32))
+    assert SpeechEncoder(SpeechFormat.PCM, speed).add(tone(0.32))

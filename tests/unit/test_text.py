@@ -218,7 +218,7 @@ def test_a_long_paragraph_is_read_about_once_in_short_windows(
     monkeypatch.setattr(sentencex, "segment", spy)
     long = sentence * (100_000 // len(sentence))
     assert letters("".join(texts(long, 240))) == letters(long)
-    assert max(windows, default=0) <= sentences.WINDOW
+    assert max(windows, default=0) <= sentences.WINDOW_CHARS
     assert sum(windows) < 1.5 * len(long)
 
 

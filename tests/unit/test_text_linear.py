@@ -20,8 +20,7 @@ from api import documents
 from api.jobs.subtitles import srt
 from shared.errors import QueueError
 from shared.text import headings, normalise, split
-from shared.text.clusters import CLUSTER
-from shared.text.normalise import origins, squeeze
+from shared.text.normalise import CLUSTER, collapse_whitespace, map_offsets
 from shared.text.quotations import quotations
 from shared.timings import SegmentTiming, Timings
 
@@ -192,9 +191,9 @@ def test_clusters_are_those_of_unicode(text: str) -> None:
 def test_a_cut_lies_where_it_does_in_the_text_as_it_was_given(letters: int) -> None:
     """A word of accents is skipped some letters at a time."""
     given = "e\u0301" * letters + " a"
-    squeezed = squeeze(given)
+    squeezed = collapse_whitespace(given)
     cuts = range(len(squeezed))
-    assert origins(given, squeezed, cuts) == [*range(0, 2 * letters + 1, 2), 2 * letters + 1]
+    assert map_offsets(given, squeezed, cuts) == [*range(0, 2 * letters + 1, 2), 2 * letters + 1]
 
 
 def test_a_long_run_of_marks_is_cut_out() -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from api.voices.recording import Recording, make_good
+from api.voices.recording import Recording, normalise_recording
 from shared.errors import InvalidRequest
 
 MOST_S = 60.0
@@ -40,7 +40,7 @@ def file_of(samples: NDArray[Any], rate: int = 24_000, kind: str = "WAV", **form
 
 
 def made(samples: NDArray[Any], rate: int = 24_000, text: str | None = SAID) -> Recording:
-    return make_good(file_of(samples, rate), text, MOST_S)
+    return normalise_recording(file_of(samples, rate), text, MOST_S)
 
 
 def codes(recording: Recording) -> list[str]:
@@ -64,7 +64,7 @@ def test_a_good_recording_stays_as_it_is_and_nothing_is_said_against_it() -> Non
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 def test_every_format_is_heard(kind: str) -> None:
-    recording = make_good(file_of(speechlike(4.0), kind=kind), SAID, MOST_S)
+    recording = normalise_recording(file_of(speechlike(4.0), kind=kind), SAID, MOST_S)
     assert recording.duration_s == pytest.approx(4.0, abs=0.3)
     assert np.abs(heard(recording)).max() == pytest.approx(0.3, abs=0.05)
 
@@ -100,7 +100,7 @@ def test_silence_at_the_ends_is_cut_off_but_for_a_moment() -> None:
 def test_files_beyond_full_scale_are_not_cut_off() -> None:
     samples = 3 * speechlike(4.0)
     content = file_of(2 * samples, subtype="FLOAT")
-    recording = make_good(content, SAID, MOST_S)
+    recording = normalise_recording(content, SAID, MOST_S)
     assert np.abs(heard(recording)).max() == pytest.approx(1.0, abs=1e-3)
     assert codes(recording) == ["clipping"]
 
@@ -157,7 +157,7 @@ def test_what_makes_a_voice_worse_is_said(
 )
 def test_what_is_of_no_use_is_refused(content: bytes, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says) as refused:
-        make_good(content, None, MOST_S)
+        normalise_recording(content, None, MOST_S)
     assert refused.value.param == "audio_sample"
 
 
@@ -179,7 +179,7 @@ def unpacked_bytes(read: Callable[[], object]) -> int:
 
 def refused_for_its_length(content: bytes) -> None:
     with pytest.raises(InvalidRequest, match="it lasts"):
-        make_good(content, None, MOST_S)
+        normalise_recording(content, None, MOST_S)
 
 
 def test_a_small_file_that_claims_hours_is_refused_before_it_is_unpacked() -> None:
@@ -192,4 +192,4 @@ def test_a_small_file_that_claims_hours_is_refused_before_it_is_unpacked() -> No
 
 def test_no_more_is_unpacked_than_a_header_that_lies_has_said() -> None:
     content = flac_that_claims(48_000, file_of(speechlike(90.0), kind="FLAC"))
-    assert unpacked_bytes(lambda: make_good(content, SAID, MOST_S)) < 5_000_000
+    assert unpacked_bytes(lambda: normalise_recording(content, SAID, MOST_S)) < 5_000_000

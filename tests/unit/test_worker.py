@@ -15,10 +15,9 @@ from processes import wait_until
 from redis import Redis
 
 from client.local.redis_server import RedisServer
-from shared.announcer import Announcer
+from shared.broker import WakeUpPublisher, make_celery_app
 from shared.jobs import Claim, SpeechSpec, Status
 from shared.models import ModelCard
-from shared.queue import make_app
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from worker import heartbeat as heartbeat_module
@@ -45,7 +44,7 @@ def heartbeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Heartbeat]:
     monkeypatch.setattr(heartbeat_module, "HEARTBEAT_INTERVAL_S", 0.05)
-    announcer = Announcer(make_app(redis_server.url))
+    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
@@ -158,7 +157,7 @@ def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
 def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
-    roster, announcer = WorkerRegistry(redis), Announcer(make_app(redis_server.url))
+    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
@@ -203,7 +202,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
 ) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    roster, announcer = WorkerRegistry(redis), Announcer(make_app(redis_server.url))
+    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
