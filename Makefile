@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
 ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
-# Where torch comes from, if not from pip's default index (README: Settings).
+# Where torch comes from, if not from pip's default index (docs/settings.md).
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help

@@ -72,11 +72,11 @@ def check_address(host: str, settings: Settings) -> None:
     mark = KeyMark(Storage.open(settings.storage_url))
     if Keys(connect(settings.redis_url), mark).exist():
         # If both are lost, every request needs a key; the processes that serve read this.
-        os.environ["AUTH"] = "required"
+        os.environ["TTS_AUTH"] = "required"
     else:
         raise InvalidSetting(
             f"without keys, {host} is not listened on: start on 127.0.0.1 and make a key with "
-            "`narrate keys create NAME`, or set AUTH=open if something else keeps others out"
+            "`narrate keys create NAME`, or set TTS_AUTH=open if something else keeps others out"
         )
 
 

@@ -167,7 +167,8 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
     host = request.headers.get("host", "")
     if not _is_known(host, settings.hosts):
         raise Forbidden(
-            f"without keys, the server answers to no name {host[:100]!r} that HOSTS does not list"
+            f"without keys, the server answers to no name {host[:100]!r} that TTS_HOSTS does not "
+            "list"
         )
     origin = request.headers.get("origin")
     is_strange = origin is not None and origin.partition("://")[2] != host

@@ -18,16 +18,16 @@ from shared.store.api_keys import Key, Keys, Quota, Scope
 from shared.store.connection import connect
 from shared.store.key_mark import MARK, KeyMark
 
-EPILOG = """The keys are those of REDIS_URL, with a mark in STORAGE_URL (set both as for the API),
-or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has its data
-in DIR."""
+EPILOG = """The keys are those of TTS_REDIS_URL, with a mark in TTS_STORAGE_URL (set both as for
+the API), or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has
+its data in DIR."""
 
 
 OWNER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 FIRST = """The first key: from now on every request needs one, and sees what is its owner's.
 What was sent before is nobody's: it is spoken, and expires.
 A mark that keys exist is in the storage ({place}).
-Set AUTH=required too: then not even the loss of Redis and of the storage opens the service."""
+Set TTS_AUTH=required too: then not even the loss of Redis and of the storage opens the service."""
 LAST = "No key is left: every request is refused until one is created."
 
 
@@ -78,7 +78,7 @@ def _mark(url: str, redis: Redis) -> KeyMark:
         storage = Storage.open(url, makes_folder=not has_storage(redis))
         compare(storage, redis)
     except Misconfigured as error:
-        raise Misconfigured(f"STORAGE_URL={without_password(url)}: {error.message}") from error
+        raise Misconfigured(f"TTS_STORAGE_URL={without_password(url)}: {error.message}") from error
     return KeyMark(storage)
 
 

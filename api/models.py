@@ -13,10 +13,10 @@ from shared.store.connection import connect
 from shared.store.queue_stats import QueueState
 from shared.store.workers import ServedModel, WorkerRegistry
 
-EPILOG = """A model without a worker for MODEL_TTL_S seconds is no longer offered to new jobs; what
-waits for it goes on waiting for a worker. The models are those of REDIS_URL, or of the `narrate up`
-that runs on this machine; `narrate models --data DIR` is about the one that keeps everything in
-DIR."""
+EPILOG = """A model without a worker for TTS_MODEL_TTL_S seconds is no longer offered to new jobs;
+what waits for it goes on waiting for a worker. The models are those of TTS_REDIS_URL, or of the
+`narrate up` that runs on this machine; `narrate models --data DIR` is about the one that keeps
+everything in DIR."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:

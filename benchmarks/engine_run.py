@@ -17,12 +17,12 @@ import torch
 
 from benchmarks.steps import Steps
 from worker.cpu import give_memory_back, set_up_cpu
-from worker.engine.aside import aside
-from worker.engine.assemble import PLAIN, assemble, compile_parts
+from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.threads import run_in_temporary_thread
 from worker.loading import load_model
 
 # As many tokens of the checkpoint's byte-level tokenizer as the released one makes of 5 seconds.
@@ -94,7 +94,7 @@ def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, 
 
 
 def uncompiled(folder: str, precision: str, slots: int, frames: int) -> dict[str, Any]:
-    """As `ours`, with COMPILE=0."""
+    """As `ours`, with TTS_COMPILE=0."""
     return ours(folder, precision, slots, frames, compiled=False)
 
 
@@ -123,12 +123,12 @@ def start(
     before = resident_bytes()
     began_s = time.perf_counter()
     set_up_cpu()
-    model = aside(lambda: load_model(folder))
+    model = run_in_temporary_thread(lambda: load_model(folder))
     at, kind = time.perf_counter(), Precision(precision)
-    if compiled and compile_parts(model, kind) is PLAIN:
+    if compiled and compile_kernels(model, kind) is PLAIN_KERNELS:
         sys.exit("There is no C++ compiler here: install g++.")
     compile_s = time.perf_counter() - at if compiled else 0.0
-    engine = assemble(
+    engine = build_engine(
         model, precision=kind, slots=slots, max_waiting=QUEUE * slots, compiled=compiled
     )
     load_s = time.perf_counter() - began_s

@@ -26,8 +26,8 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
 from shared.jobs import Task
 from shared.models import ModelCard
@@ -116,11 +116,11 @@ def serving(side: str, workers: int) -> Iterator[int]:
         }[side]
         env = {
             **os.environ,
-            "REDIS_URL": redis.url,
-            "STORAGE_URL": Path(folder).as_uri(),
-            "MAX_OPEN_JOBS": "100000000",
-            "MAX_OPEN_SEGMENTS": "100000000",
-            "MAX_OPEN_CHARS": "100000000000",
+            "TTS_REDIS_URL": redis.url,
+            "TTS_STORAGE_URL": Path(folder).as_uri(),
+            "TTS_MAX_OPEN_JOBS": "100000000",
+            "TTS_MAX_OPEN_SEGMENTS": "100000000",
+            "TTS_MAX_OPEN_CHARS": "100000000000",
             "PYTHONPATH": str(ROOT),
         }
         log = Path(folder) / "log"

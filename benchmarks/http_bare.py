@@ -18,7 +18,7 @@ from redis import Redis
 from api.http import server as serving
 
 api = FastAPI()
-redis = Redis.from_url(os.environ["REDIS_URL"], decode_responses=True)
+redis = Redis.from_url(os.environ["TTS_REDIS_URL"], decode_responses=True)
 
 
 class Job(BaseModel):

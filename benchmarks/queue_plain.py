@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from benchmarks.queue_speech import wav
 
-queue = Celery("plain", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
+queue = Celery("plain", broker=os.environ["TTS_REDIS_URL"], backend=os.environ["TTS_REDIS_URL"])
 api = FastAPI()
 
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import httpx
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,11 +45,11 @@ class Service:
             )
             self._env = {
                 **os.environ,
-                "REDIS_URL": redis.url,
+                "TTS_REDIS_URL": redis.url,
                 "RESULTS": str(self._folder / "results"),
-                "STORAGE_URL": (self._folder / "results").as_uri(),
+                "TTS_STORAGE_URL": (self._folder / "results").as_uri(),
                 "STATS": str(self._stats),
-                "MAX_OPEN_JOBS": "1000000",
+                "TTS_MAX_OPEN_JOBS": "1000000",
                 "PYTHONPATH": str(ROOT),
             }
             self._start(started, "api", [*API[self._side], str(self._port)])

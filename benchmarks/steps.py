@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from worker.engine.request import SynthesisRequest
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 
 
 @dataclass
@@ -29,10 +29,10 @@ class Steps:
         step, admit = TalkerRunner.step, TalkerRunner.admit
         count = 0
 
-        def admitting(runner: TalkerRunner, asked: SynthesisRequest) -> Any:
+        def admitting(runner: TalkerRunner, sequence: Sequence) -> None:
             nonlocal count
             count += 1
-            return admit(runner, asked)
+            admit(runner, sequence)
 
         def stepping(runner: TalkerRunner) -> Any:
             rows = len(runner)

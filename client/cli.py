@@ -1,24 +1,26 @@
-"""The `narrate` command: what it understands, and how it ends."""
+"""The `narrate` command: its arguments and exit codes."""
+
+from __future__ import annotations
 
 import argparse
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from client import terminal
-from client.batches import batch
+from client.commands.batch import batch
+from client.commands.keys import run_server_command
+from client.commands.narrate import read, resume, say
+from client.commands.status import cancel, status
+from client.commands.up import up
+from client.commands.voices import add_voice, delete_voice, list_voices
 from client.errors import NarrateError
-from client.keys import server_command
+from client.files import FORMATS
 from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
-from client.output import FORMATS
-from client.resume import resume
-from client.say import read, say
-from client.status import cancel, status
-from client.up import up
-from client.voices import add_voice, delete_voice, list_voices
 
 PRIORITIES = ("low", "normal", "high")
 SERVER_COMMANDS = ("keys", "models")
@@ -26,7 +28,7 @@ OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 1 failed, 2 wrong usage."""
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong usage."""
     argv = sys.argv[1:] if argv is None else argv
     parser, commands = _parser()
     args = parser.parse_args(_with_command(argv, commands))
@@ -50,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
-    """`narrate FILE` is `narrate read FILE`; options after `keys` and `models` are not ours."""
+    """The arguments with a command: `narrate FILE` is `narrate read FILE`.
+
+    Options after `keys` and `models` belong to the server's own parser.
+    """
     if argv and argv[0] in SERVER_COMMANDS:
         return [argv[0], "--", *argv[1:]]
     is_file = bool(argv) and not argv[0].startswith("-") and argv[0] not in commands
@@ -71,10 +76,18 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("batch", _add_batch, "narrate many texts, from a file of JSON lines"),
         ("status", _add_status, "show how a job or batch is getting on"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
-        ("cancel", _add_cancel, "cancel a job or batch"),
+        ("cancel", partial(_add_job_command, cancel), "cancel a job or batch"),
         ("voices", _add_voices, "list voices, upload one of your own, delete it"),
-        ("keys", _add_keys, "create, list and revoke the server's API keys"),
-        ("models", _add_models, "list the server's models, forget one that is gone"),
+        (
+            "keys",
+            partial(_add_server_command, "keys"),
+            "create, list and revoke the server's API keys",
+        ),
+        (
+            "models",
+            partial(_add_server_command, "models"),
+            "list the server's models, forget one that is gone",
+        ),
     ):
         own_help = name not in SERVER_COMMANDS
         add(commands.add_parser(name, help=does, prog=f"narrate {name}", add_help=own_help))
@@ -82,7 +95,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
-    model = os.environ.get("MODEL") or "0.6B-CustomVoice"
+    model = os.environ.get("TTS_MODEL") or os.environ.get("MODEL") or "0.6B-CustomVoice"
     parser.set_defaults(command=up, default_models=[model])
     parser.add_argument(
         "--model", action="append", dest="models", help=f"may be repeated (default: {model})"
@@ -131,21 +144,13 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
     delete = commands.add_parser("delete", help="delete an uploaded voice")
     delete.set_defaults(command=delete_voice)
     delete.add_argument("voice", metavar="VOICE", help="its id or name")
-    for command in (add, delete):  # without a default, which would win over what stands before
+    for command in (add, delete):  # A default here would override `voices --url URL add`.
         command.add_argument("--url", default=argparse.SUPPRESS, help="the server")
 
 
-def _add_keys(parser: argparse.ArgumentParser) -> None:
-    _add_server_command(parser, "keys")
-
-
-def _add_models(parser: argparse.ArgumentParser) -> None:
-    _add_server_command(parser, "models")
-
-
-def _add_server_command(parser: argparse.ArgumentParser, module: str) -> None:
-    # The server's own command gets its options as they are, and says what they mean.
-    parser.set_defaults(command=lambda args: server_command(module, args.rest[1:]))
+def _add_server_command(module: str, parser: argparse.ArgumentParser) -> None:
+    # The server's own command parses its options and has its own --help.
+    parser.set_defaults(command=lambda args: run_server_command(module, args.rest[1:]))
     parser.add_argument("rest", nargs=argparse.REMAINDER)
 
 
@@ -177,28 +182,24 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=resume)
-    _add_job(parser)
+    parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
     parser.add_argument(
         "-o", "--output", type=Path, help="default for a job: where it was to be written"
     )
     _add_url(parser)
 
 
-def _add_cancel(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=cancel)
-    _add_job(parser)
-    _add_url(parser)
-
-
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(command=status)
-    _add_job(parser)
-    _add_url(parser)
+    _add_job_command(status, parser)
     parser.add_argument("--json", action="store_true", help="print the server's own answer")
 
 
-def _add_job(parser: argparse.ArgumentParser) -> None:
+def _add_job_command(
+    command: Callable[[argparse.Namespace], int], parser: argparse.ArgumentParser
+) -> None:
+    parser.set_defaults(command=command)
     parser.add_argument("job", metavar="JOB", help="a job's or batch's id")
+    _add_url(parser)
 
 
 def _add_url(parser: argparse.ArgumentParser) -> None:
@@ -208,14 +209,14 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
 
 # argparse puts the names of these two into its error messages.
 def port(text: str) -> int:
-    """Read a TCP port; ValueError where it is none."""
+    """Read a TCP port. Raises ValueError if it is none."""
     if not 0 <= int(text) <= 65535:
         raise ValueError
     return int(text)
 
 
 def count(text: str) -> int:
-    """Read a whole number from 1; ValueError where it is none."""
+    """Read a whole number from 1. Raises ValueError if it is none."""
     if int(text) < 1:
         raise ValueError
     return int(text)

@@ -1,26 +1,43 @@
-"""Everything the client raises, in one tree."""
+"""The errors that the client raises.
+
+NarrateError
+ServerUnreachable   no answer; transient
+RequestRefused      an answer with an error status; transient if 429, 502, 503 or 504
+JobFailed           the job ended `failed` or `cancelled`
+StartFailed         the local stack cannot start
+ChildExited         a process of the local stack ended
+"""
+
+from __future__ import annotations
 
 from pathlib import Path
 
 UNAUTHORIZED = 401
-TRY_AGAIN = frozenset({429, 502, 503, 504})
+TRANSIENT_STATUSES = frozenset({429, 502, 503, 504})
 
 
 class NarrateError(Exception):
-    """The root: every error raised on purpose here, its text one line fit for a terminal."""
+    """The base class; the message is one line for a terminal.
+
+    `transient` is true if the request may succeed when it is repeated, not before
+    `retry_after_s` seconds if the server named them.
+    """
 
     transient = False
     retry_after_s: float | None = None
 
 
 class ServerUnreachable(NarrateError):
-    """Raised when no answer came: nothing listens there, or the connection broke."""
+    """Raised when the server gives no answer: nothing listens, or the connection broke."""
 
     transient = True
 
 
 class RequestRefused(NarrateError):
-    """Raised when the server answered with an error: `status` is HTTP's, the rest is its own."""
+    """Raised when the server answers with an error.
+
+    `status` is the HTTP status; `message`, `param` and `code` are of the error body.
+    """
 
     def __init__(
         self,
@@ -37,11 +54,11 @@ class RequestRefused(NarrateError):
         super().__init__(f"the server refused: {message}{where}")
         self.message, self.status, self.param, self.code = message, status, param, code
         self.retry_after_s = retry_after_s
-        self.transient = status in TRY_AGAIN
+        self.transient = status in TRANSIENT_STATUSES
 
 
 class JobFailed(NarrateError):
-    """Raised when a job that was waited for ended `failed` or `cancelled`."""
+    """Raised when a job ends `failed` or `cancelled` while the client waits for it."""
 
     def __init__(self, job_id: str, status: str, message: str, code: str | None = None) -> None:
         super().__init__(
@@ -51,11 +68,11 @@ class JobFailed(NarrateError):
 
 
 class StartFailed(NarrateError):
-    """Raised when the local stack cannot start: port or folder taken, no Redis, too slow."""
+    """Raised when the local stack cannot start: port or folder in use, no Redis, timeout."""
 
 
 class ChildExited(NarrateError):
-    """Raised when a process of the local stack ends unasked, before or after it was ready."""
+    """Raised when a process of the local stack ends unexpectedly."""
 
     def __init__(self, name: str, exit_code: int, log: Path | None) -> None:
         how = f"with exit code {exit_code}" if exit_code >= 0 else f"on signal {-exit_code}"

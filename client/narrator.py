@@ -1,5 +1,7 @@
 """The client: submit a text or a book, wait for it, fetch the audio."""
 
+from __future__ import annotations
+
 import json
 import os
 import time
@@ -8,25 +10,23 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
 
-from client.batch import Batch, BatchResult
-from client.catalogue import Model, Voice
-from client.connection import Connection
 from client.errors import JobFailed, NarrateError
-from client.job import Job
-from client.output import format_of, write_whole
-from client.request import (
+from client.files import format_of, write_atomically
+from client.http import Connection
+from client.models import Batch, BatchResult, Job, Model, Voice
+from client.options import (
     Options,
-    fill_in,
     open_document,
     read_file,
     request_body,
     request_form,
+    resolve_options,
 )
-from client.retry import patiently
+from client.retry import backoff, retry
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-LONGEST_POLL_S = 2.0
-VOICES = "/v1/audio/voices"
+MAX_POLL_S = 2.0
+VOICES_PATH = "/v1/audio/voices"
 
 T = TypeVar("T")
 
@@ -34,10 +34,9 @@ T = TypeVar("T")
 class Narrator:
     """A synchronous client of one server, also a context manager.
 
-    `base_url` is by default NARRATE_URL or this machine's, and `key`, the API key, NARRATE_KEY.
-    Every request may take `timeout_s` seconds. While
-    a job is waited for or downloaded, the server may be away for `patience_s` seconds at a time.
-    Everything raises errors of `client.errors`.
+    `base_url` defaults to NARRATE_URL, then to this machine; `key`, the API key, to NARRATE_KEY.
+    Each request may take `timeout_s` seconds. `wait` and `download` retry for up to `patience_s`
+    seconds while the server does not answer. Every method raises errors of `client.errors`.
     """
 
     def __init__(
@@ -65,19 +64,19 @@ class Narrator:
         self._connection.close()
 
     def submit(self, text: str, **options: Unpack[Options]) -> Job:
-        """Hand in a text and return its job at once; nothing is filled in or tried twice."""
+        """Submit a text; returns the queued job. Resolves no options and does not retry."""
         body = request_body(text, options)
         return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", json=body))
 
     def submit_file(self, path: Path | str, **options: Unpack[Options]) -> Job:
-        """Hand in a text, Markdown or EPUB file and return its job at once."""
+        """Submit a text, Markdown or EPUB file; returns the queued job."""
         path = Path(path)
         with open_document(path) as file:
             form = request_form(path.name, file, options)
             return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", **form))
 
     def submit_batch(self, lines: Iterable[Mapping[str, Any]]) -> Batch:
-        """Hand in many jobs at once: `custom_id` and `body` of each; all are accepted, or none."""
+        """Submit many jobs, `custom_id` and `body` of each; all are accepted, or none."""
         made = [{"method": "POST", "url": "/v1/jobs", **line} for line in lines]
         content = "\n".join(map(json.dumps, made))
         headers = {"Content-Type": "application/jsonl"}
@@ -85,16 +84,16 @@ class Narrator:
         return self._parse(Batch.parse, self._connection.json("POST", "/v1/batches", **request))
 
     def batch(self, batch_id: str) -> Batch:
-        """Return the batch as it stands."""
+        """The batch as it stands."""
         return self._parse(Batch.parse, self._connection.json("GET", _batch_path(batch_id)))
 
     def cancel_batch(self, batch_id: str) -> Batch:
-        """Cancel what has not ended of a batch, and return it as it then stands."""
+        """Cancel the jobs of a batch that have not ended; returns the batch."""
         path = f"{_batch_path(batch_id)}/cancel"
         return self._parse(Batch.parse, self._connection.json("POST", path))
 
     def batch_results(self, batch_id: str) -> list[BatchResult]:
-        """Return what became of the jobs of a batch that have ended, in the batch's order."""
+        """The results of the jobs of a batch that have ended, in the batch's order."""
         with self._connection.stream("GET", f"{_batch_path(batch_id)}/output") as response:
             lines = [line for line in response.read().split(b"\n") if line]
         return self._parse(
@@ -102,11 +101,11 @@ class Narrator:
         )
 
     def job(self, job_id: str) -> Job:
-        """Return the job as it stands."""
+        """The job as it stands."""
         return self._parse(Job.parse, self._connection.json("GET", _path(job_id)))
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job, unless it has ended, and return it as it then stands."""
+        """Cancel a job, unless it has ended; returns the job."""
         return self._parse(Job.parse, self._connection.json("POST", f"{_path(job_id)}/cancel"))
 
     def wait(
@@ -116,44 +115,44 @@ class Narrator:
         *,
         poll_s: float = 0.2,
     ) -> Job:
-        """Return the completed job; JobFailed if it ends otherwise.
+        """The job once it is completed. Raises JobFailed if it ends otherwise.
 
-        Asks at once, again after `poll_s` seconds, then less and less often, down to every 2 s;
-        `on_progress` gets every answer.
+        Polls now, after `poll_s` seconds, then at intervals that grow by 30 % to 2 s. Each answer
+        is passed to `on_progress`.
         """
+        pauses = backoff(poll_s, MAX_POLL_S, factor=1.3)
         while True:
-            job = patiently(lambda: self.job(job_id), self.patience_s)
+            job = retry(lambda: self.job(job_id), self.patience_s)
             if on_progress:
                 on_progress(job)
             if job.status == "completed":
                 return job
             if job.ended:
                 raise JobFailed(job.id, job.status, job.error_message or "", job.error_code)
-            time.sleep(poll_s)
-            poll_s = max(poll_s, min(1.3 * poll_s, LONGEST_POLL_S))
+            time.sleep(next(pauses))
 
     def download(self, job_id: str, path: Path | str) -> Path:
-        """Write the job's audio to `path`, in the format that the job was sent with.
+        """Write the job's audio to `path`, in the format that the job was submitted with.
 
-        `path` appears whole or not at all: the bytes go to a file beside it, which is renamed.
+        Atomic: the bytes go to a file beside `path`, which is then renamed.
         """
-        return write_whole(
-            Path(path), lambda part: patiently(lambda: self._fetch(job_id, part), self.patience_s)
+        return write_atomically(
+            Path(path), lambda part: retry(lambda: self._fetch(job_id, part), self.patience_s)
         )
 
     def models(self) -> list[Model]:
-        """Return the models the server knows, with their live workers."""
+        """The models that the server knows, with the number of their live workers."""
         body = self._connection.json("GET", "/v1/models")
         return self._parse(lambda body: [Model.parse(entry) for entry in body["data"]], body)
 
     def live_workers(self) -> int:
-        """Return how many workers can speak; no key is needed for that."""
+        """The number of live workers; no key is needed."""
         body = self._connection.json("GET", "/readyz")
         return self._parse(lambda body: int(body["workers"]), body)
 
     def voices(self) -> list[Voice]:
-        """Return every voice of every model, and those that were uploaded."""
-        body = self._connection.json("GET", VOICES)
+        """The voices of every model and the uploaded ones."""
+        body = self._connection.json("GET", VOICES_PATH)
         return self._parse(lambda body: [Voice.parse(entry) for entry in body["voices"]], body)
 
     def add_voice(
@@ -166,9 +165,9 @@ class Narrator:
         language: str | None = None,
         description: str | None = None,
     ) -> Voice:
-        """Upload a recording, to be spoken with under `name`.
+        """Upload a recording as a voice called `name`.
 
-        `consent` says how the speaker agreed, `text` what is said in it.
+        `consent` says how the speaker agreed; `text` is the transcript.
         """
         fields = {
             "name": name,
@@ -182,17 +181,17 @@ class Narrator:
             "data": {key: value for key, value in fields.items() if value is not None},
             "files": {"audio_sample": ("recording", content)},
         }
-        return self._parse(Voice.parse, self._connection.json("POST", VOICES, **form))
+        return self._parse(Voice.parse, self._connection.json("POST", VOICES_PATH, **form))
 
     def delete_voice(self, voice: str) -> None:
         """Delete an uploaded voice, by its id or name."""
-        self._connection.json("DELETE", f"{VOICES}/{quote(voice, safe='')}")
+        self._connection.json("DELETE", f"{VOICES_PATH}/{quote(voice, safe='')}")
 
-    def settle(self, options: Options) -> Options:
-        """Return the options with task, model and voice settled by what the server has."""
+    def resolve_options(self, options: Options) -> Options:
+        """The options with task, model and voice chosen from those of the server."""
         models, voice = self.models(), options.get("voice")
         is_preset = any(voice in model.voices for model in models)
-        return fill_in(options, models, self.voices() if voice and not is_preset else ())
+        return resolve_options(options, models, self.voices() if voice and not is_preset else ())
 
     def speak(
         self,
@@ -201,9 +200,9 @@ class Narrator:
         on_progress: Callable[[Job], object] | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        """Narrate a text into the audio file `path`; what is not said is chosen from the models."""
+        """Narrate a text into the audio file `path`, with `resolve_options`."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
-        job = self.submit(text, **self.settle(wanted))
+        job = self.submit(text, **self.resolve_options(wanted))
         return self._finish(job, path, on_progress)
 
     def narrate(
@@ -213,9 +212,9 @@ class Narrator:
         on_progress: Callable[[Job], object] | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        """Narrate a text, Markdown or EPUB file into the audio file `path`."""
+        """Narrate a text, Markdown or EPUB file into `path`, with `resolve_options`."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
-        job = self.submit_file(book, **self.settle(wanted))
+        job = self.submit_file(book, **self.resolve_options(wanted))
         return self._finish(job, path, on_progress)
 
     def _finish(

@@ -1,9 +1,19 @@
-"""The one place that writes to the terminal: results on stdout, everything else on stderr."""
+"""Output to the terminal: results on stdout, notes and progress on stderr."""
+
+from __future__ import annotations
+
+import time
+from typing import Self
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client.models import Job
+from client.narrator import DEFAULT_URL
 
 OUT = Console(highlight=False)
 ERR = Console(stderr=True, highlight=False)
+PLAIN_LINE_INTERVAL_S = 5.0
 
 
 def say(line: str) -> None:
@@ -12,7 +22,7 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Print something about the work under way."""
+    """Print a note about the work in progress."""
     _print(ERR, line)
 
 
@@ -22,6 +32,78 @@ def error(message: str) -> None:
 
 
 def _print(console: Console, line: str) -> None:
-    # Parts of it come from servers and files: no markup, no control characters, no wrapping.
+    # Parts of a line come from servers and files: no markup, no control characters, no wrapping.
     plain = "".join(char if char.isprintable() else " " for char in line)
     console.print(plain, markup=False, emoji=False, soft_wrap=True)
+
+
+class JobProgress:
+    """A progress display: call it with each state of a job; the context manager removes the bar."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._last_line, self._last_line_at = "", 0.0
+        if ERR.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.fields[status]}", markup=False),
+                BarColumn(),
+                TextColumn("{task.description}", markup=False),
+                TimeElapsedColumn(),
+                console=ERR,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None, status="queued")
+
+    def __call__(self, job: Job) -> None:
+        """Show the job as it stands."""
+        if self._bar:
+            self._bar.update(
+                self._task,
+                description=describe(job),
+                status=job.status.replace("_", " "),
+                completed=job.segments.completed,
+                total=job.segments.total or None,
+            )
+        elif job.ended or time.monotonic() - self._last_line_at > PLAIN_LINE_INTERVAL_S:
+            self._plain_line(f"{job.status.replace('_', ' ')}: {describe(job)}")
+
+    def _plain_line(self, line: str) -> None:
+        if line != self._last_line:
+            note(line)
+            self._last_line, self._last_line_at = line, time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+
+def describe(job: Job) -> str:
+    """The completed segments and, once known, the audio made, its RTF and the time left."""
+    parts = [f"{job.segments.completed}/{job.segments.total} segments"]
+    seconds = job.audio.seconds if job.audio else job.synthesis.audio_seconds
+    if seconds:
+        parts.append(f"{_span(seconds)} of audio")
+    if seconds and job.synthesis.rtf is not None:
+        parts.append(f"RTF {job.synthesis.rtf:.2f}")
+    if job.eta_s is not None:
+        parts.append(f"{_span(job.eta_s)} to go")
+    return ", ".join(parts)
+
+
+def _span(seconds: float) -> str:
+    """A duration for people: `5.0 s`, `12 min`, `2 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def resume_command(base_url: str, name: str) -> str:
+    """The command that resumes the job or batch with the id `name`."""
+    where = "" if base_url == DEFAULT_URL else f" --url {base_url}"
+    return f"narrate resume {name}{where}"

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from client import Narrator
 from client.errors import NarrateError
-from client.job import Job
 from client.local.stack import Stack
-from client.progress import JobProgress
+from client.models import Job
+from client.terminal import JobProgress
 
 PAGE = Path(__file__).parent / "page.txt"
 SILENCE_PEAK = 0.001  # of full scale
@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.model.startswith("tiny"):
         # So small that handing its work to a second thread takes longer than doing it.
-        os.environ.setdefault("THREADS", "1")
+        os.environ.setdefault("TTS_THREADS", "1")
     with tempfile.TemporaryDirectory(prefix="narrate-demo-") as folder:
         stack = Stack([args.model], data=Path(folder), port=0, logs_to_files=True)
         try:

@@ -32,7 +32,7 @@ def check_cpu() -> None:
     deadline_s = _deadline_s.get()
     if deadline_s is not None and time.thread_time() > deadline_s:
         raise TooComplex(
-            "the input takes too long to split (MAX_SPLIT_CPU_S): send it in parts, or without "
+            "the input takes too long to split (TTS_MAX_SPLIT_CPU_S): send it in parts, or without "
             "long runs of marks",
             param="input",
         )

@@ -82,7 +82,7 @@ def check_at_start(settings: Settings, storage: Storage) -> None:
         try:
             looks["storage"]()
         except (Misconfigured, StorageRefused) as error:
-            raise type(error)(f"STORAGE_URL={shown}: {error.message}") from error
+            raise type(error)(f"TTS_STORAGE_URL={shown}: {error.message}") from error
         except Unavailable as error:
             _log.info("Not checked yet: %s", error)
     finally:

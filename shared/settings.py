@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -15,15 +21,25 @@ from shared.store.redis_address import RedisAddress
 # Marks of a URL that may hold a password: such a value is never repeated.
 MARKS = ("@", "?", "#")
 
+PREFIX = "TTS_"
+# Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
+_OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
+
+_log = logging.getLogger(__name__)
+
 
 class Settings(BaseSettings):
-    """What a deployment can change; each field is an environment variable in capitals.
+    """The settings of a deployment: `slots` is the environment variable `TTS_SLOTS`, and so on.
 
     Bounds are part of the type; `load` turns a bad value into one sentence.
     """
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_ignore_empty=True, allow_inf_nan=False
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        allow_inf_nan=False,
     )
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
@@ -93,23 +109,61 @@ class Settings(BaseSettings):
     @classmethod
     def _int8_is_for_the_cpu(cls, precision: str | None, info: ValidationInfo) -> str | None:
         if precision == "int8" and info.data.get("device") == "cuda":
-            raise ValueError("int8 is for the CPU: use bfloat16 with DEVICE=cuda")
+            raise ValueError("int8 is for the CPU: use bfloat16 with TTS_DEVICE=cuda")
         return precision
 
     @classmethod
     def load(cls, **changes: Any) -> Self:
         """Read the environment; `changes` that are not None win over it.
 
-        Raises `InvalidSetting` for a bad value, with the variable's name and what is allowed.
+        A name without the prefix is read if the prefixed one is not set: for one version, with a
+        warning. Raises `InvalidSetting` for an unknown name and for a bad value, with the
+        variable's name and what is allowed.
         """
+        _refuse_unknown_names(cls.model_fields)
+        old = _old_settings(cls.model_fields)
         given = {name: value for name, value in changes.items() if value is not None}
         try:
-            return cls(**given)
+            return cls(**old | given)
         except ValidationError as error:
             first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]).upper()
+            field = ".".join(str(part) for part in first["loc"])
+            is_old = field in old and field not in given
+            name = field.upper() if is_old else f"{PREFIX}{field.upper()}"
             said = first["msg"].removeprefix("Value error, ")
             value = str(first["input"])
             is_secret = name.endswith("URL") and any(mark in value for mark in MARKS)
             shown = name if is_secret else f"{name}={first['input']!r}"
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
+
+
+def _refuse_unknown_names(fields: Iterable[str]) -> None:
+    """Raise `InvalidSetting` if the environment has a `TTS_…` that is no setting."""
+    known = [f"{PREFIX}{field.upper()}" for field in fields]
+    for name in sorted(each.upper() for each in os.environ):
+        if not name.startswith(PREFIX) or name in known or _OF_KUBERNETES.search(name):
+            continue
+        similar = get_close_matches(name, known, n=1)
+        advice = f"did you mean {similar[0]}?" if similar else "docs/settings.md lists all settings"
+        raise InvalidSetting(f"there is no setting {name}; unset it: {advice}", param=name)
+
+
+def _old_settings(fields: Iterable[str]) -> dict[str, str]:
+    """The settings that the environment has under their names without the prefix only."""
+    variables = {name.lower(): value for name, value in os.environ.items() if value}
+    old = {}
+    for field in fields:
+        if field not in variables:
+            continue
+        if f"{PREFIX}{field}".lower() in variables:
+            _warn(f"{field.upper()} is not read, since {PREFIX}{field.upper()} is set")
+        else:
+            _warn(f"{field.upper()} is read for this version only: name it {PREFIX}{field.upper()}")
+            old[field] = variables[field]
+    return old
+
+
+@cache
+def _warn(text: str) -> None:
+    """Log a warning, once in this process."""
+    _log.warning(text)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # The object whose content is the storage's id: see `shared.storage_identity`.
 MARKER = "storage.id"
 NO_FOLDER = (
-    "there is no folder {}: correct STORAGE_URL, or mount its volume; the first start of the API "
-    "makes it"
+    "there is no folder {}: correct TTS_STORAGE_URL, or mount its volume; the first start of the "
+    "API makes it"
 )
 # A piece of a download; a stalled storage is noticed between two of them.
 PIECE_BYTES = 2**20

@@ -41,7 +41,7 @@ def _refusal(error: Exception) -> str | None:
     """The reason why the storage will refuse a retry, too; None if a retry may pass."""
     said = str(error)
     if any(words in said for words in _NO_BUCKET):
-        return "there is no such bucket; create it, or correct STORAGE_URL"
+        return "there is no such bucket; create it, or correct TTS_STORAGE_URL"
     denied = isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError))
     if denied or any(number in said for number in _NO_PERMISSION):
         return f"{_code(said) or 'permission denied'}; check its credentials and permissions"

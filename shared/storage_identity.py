@@ -18,7 +18,7 @@ from shared.store.connection import redis_errors
 PROBE = "storage.probe"
 # A full disk may have room for less.
 PROBE_BYTES = 4_096
-ADVICE = "correct STORAGE_URL; for a storage that was moved or replaced, see docs/storage.md"
+ADVICE = "correct TTS_STORAGE_URL; for a storage that was moved or replaced, see docs/storage.md"
 OTHER = f"this is not the storage that the jobs of this Redis are in: {ADVICE}"
 EMPTY = (
     f"the storage has no {MARKER!r}, though the jobs of this Redis are in one: is its volume "

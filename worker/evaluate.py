@@ -20,13 +20,13 @@ from shared.errors import QueueError
 from shared.jobs import Task as JobTask
 from shared.models import ModelCard
 from worker import models
-from worker.engine.assemble import PLAIN, Parts, compile_parts
+from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
-from worker.engine.teacher import Lesson, teach
+from worker.engine.teacher_forcing import ForcedRun, force
 from worker.loading import load_model
 
 TEXTS = (
@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
     parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
     parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
-    parser.add_argument("--compile", action="store_true", help="as a worker with COMPILE=1")
+    parser.add_argument("--compile", action="store_true", help="as a worker with TTS_COMPILE=1")
     args = parser.parse_args()
     if args.frames < 1:
         parser.error("--frames has to be at least 1")
@@ -77,16 +77,16 @@ def evaluate(
     """The lines of the table, as they are measured."""
     model = load_model(source)
     asked = _requests(models.card_of(source, model), frames, texts, reference)
-    spoken = teach(model, Precision.FLOAT32, asked, [None] * len(asked))
+    spoken = force(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [lesson.codes for lesson in spoken]
-    sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN, codes)
+    sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)
     yield COLUMNS.format("precision", "first codes", "other codes", "logit error", "codec SNR")
     yield COLUMNS.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
         model = load_model(source)
-        parts = compile_parts(model, precision) if compiled else PLAIN
+        parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
         found = _sounds(model, precision.of_codec, parts, codes)
-        heard = teach(model, precision, asked, codes, parts.decoder)
+        heard = force(model, precision, asked, codes, parts.decoder)
         first, others, error = _compare(spoken, heard)
         snr = _snr(sounds, found)
         cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
@@ -120,12 +120,12 @@ def _recording(path: Path | None) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate
 
 
-def _compare(spoken: list[Lesson], heard: list[Lesson]) -> tuple[float, float, float]:
-    """How often first and other codes agree, and the error of the scores ÷ their spread."""
+def _compare(spoken: list[ForcedRun], heard: list[ForcedRun]) -> tuple[float, float, float]:
+    """The shares of first and of other codes that agree, and the scores' error ÷ their spread."""
     same = [
         wish == code
         for one, other in zip(spoken, heard, strict=True)
-        for wish, code in zip(other.wishes, one.codes, strict=True)
+        for wish, code in zip(other.argmax_codes, one.codes, strict=True)
     ]
     agreement = np.array(same).reshape(-1, CODE_GROUPS)
     errors, spreads = [], []
@@ -139,7 +139,7 @@ def _compare(spoken: list[Lesson], heard: list[Lesson]) -> tuple[float, float, f
 
 
 def _sounds(
-    model: Qwen3TTSModel, precision: Precision, parts: Parts, codes: list[list[int]]
+    model: Qwen3TTSModel, precision: Precision, parts: Kernels, codes: list[list[int]]
 ) -> list[np.ndarray]:
     decoder = model.model.speech_tokenizer.model.decoder
     codec = Codec(decoder, precision, parts.activation)

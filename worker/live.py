@@ -17,7 +17,7 @@ from shared.audio.wav import to_pcm
 from shared.background import BackgroundThread
 from shared.jobs import Claim
 from shared.store.connection import redis_errors
-from shared.store.live_audio import KEPT_S, MOST_ENTRIES, LiveChunk, stream_key
+from shared.store.live_audio import KEPT_S, MAX_STREAM_ENTRIES, LiveChunk, stream_key
 from worker.engine.request import Samples
 from worker.insist import insist
 
@@ -66,7 +66,7 @@ class Live:
         key = stream_key(due.claim.segment_id)
         heard = LiveChunk(due.claim.epoch, due.at, to_pcm(due.samples))
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(key, heard.fields(), maxlen=MOST_ENTRIES)
+            pipe.xadd(key, heard.fields(), maxlen=MAX_STREAM_ENTRIES)
             pipe.expire(key, KEPT_S)
             pipe.execute()
 

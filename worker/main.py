@@ -24,11 +24,11 @@ from shared.store.workers import WorkerRegistry
 from worker import models
 from worker.cpu import give_memory_back, set_up_cpu
 from worker.drain import Drain
-from worker.engine.aside import aside
-from worker.engine.assemble import assemble
+from worker.engine.build import build_engine
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
+from worker.engine.threads import run_in_temporary_thread
 from worker.expiry import Expiry
 from worker.identity import worker_name
 from worker.lease import Heartbeat
@@ -117,11 +117,11 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
     """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
     set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
     source = models.locate(settings.model)
-    model = aside(
+    model = run_in_temporary_thread(
         lambda: load_model(source, device=settings.device, threads=settings.threads),
     )
     card = models.card_of(settings.model, model)
-    engine = assemble(
+    engine = build_engine(
         model,
         precision=Precision(settings.precision or Precision.default_on(settings.device)),
         slots=settings.slots,

@@ -111,7 +111,7 @@ class SegmentTask:
         """Let the lease run out: the attempt counts, and the next one is not at once."""
         _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
         try:
-            self._ledger.note(claim, f"{type(reason).__name__}: {reason}")
+            self._ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
         except StaleClaim:
             _log_dropped(claim)
         except Unavailable:

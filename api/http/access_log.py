@@ -51,7 +51,7 @@ def noted_owner() -> str | None:
 def log_action(action: str, **values: str) -> None:
     """Log that the current request cancelled, deleted or replaced something, and for which owner.
 
-    It is logged whatever LOG_REQUESTS says.
+    It is logged whatever TTS_LOG_REQUESTS says.
     """
     notes: dict[str, str] = _notes.get() or {}
     by: dict[str, str] = {

@@ -43,7 +43,8 @@ class BodyBudget:
                         await self._next_end()
         if not self._fits(size, owner):
             raise BodiesFull(
-                "too many bytes of requests are in memory (MAX_BODIES_BYTES); try again shortly",
+                "too many bytes of requests are in memory (TTS_MAX_BODIES_BYTES); try again "
+                "shortly",
                 retry_after_s=RETRY_AFTER_S,
             )
         self._held[owner] += size

@@ -21,7 +21,7 @@ MAX_METADATA = 16
 # Strings, commas and brackets of a JSON body. A request with every field has some 200. Without
 # this bound, a body of a million unknown fields is as many errors, of 1 KB of memory each.
 MAX_JSON_TOKENS = 1_000
-# Empty lines of a batch, which has MAX_OPEN_JOBS others.
+# Empty lines of a batch, which has TTS_MAX_OPEN_JOBS others.
 MAX_EMPTY_LINES = 10_000
 
 _SHORT_BYTES = 4_096

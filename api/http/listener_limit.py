@@ -35,9 +35,9 @@ class ListenerLimit:
 
     def _check(self, owner: str | None) -> None:
         if owner is not None and self._listeners[owner] >= self._max_owner_listeners:
-            said = f"you have {self._max_owner_listeners:,} listeners (MAX_OWNER_LISTENERS)"
+            said = f"you have {self._max_owner_listeners:,} listeners (TTS_MAX_OWNER_LISTENERS)"
         elif self._listeners.total() >= self._max_listeners:
-            said = f"all clients have {self._max_listeners:,} listeners (MAX_LISTENERS)"
+            said = f"all clients have {self._max_listeners:,} listeners (TTS_MAX_LISTENERS)"
         else:
             return
         raise TooManyListeners(

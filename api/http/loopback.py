@@ -13,7 +13,7 @@ from shared.store.api_keys import Keys
 
 REFUSAL = (
     "without keys, this server answers on this machine only: make a key with `narrate keys create "
-    "NAME`, or set AUTH=open if something else keeps others out"
+    "NAME`, or set TTS_AUTH=open if something else keeps others out"
 )
 
 

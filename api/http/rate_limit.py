@@ -36,6 +36,6 @@ class RateLimit:
             self._buckets.popitem(last=False)
         if is_over:
             raise TooManyRequests(
-                f"more than {self._per_s:,g} requests a second (MAX_REQUESTS_PER_S)",
+                f"more than {self._per_s:,g} requests a second (TTS_MAX_REQUESTS_PER_S)",
                 retry_after_s=math.ceil((1 - left) / self._per_s),
             )

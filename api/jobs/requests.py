@@ -49,7 +49,7 @@ class _Request(BaseModel):
         Field(
             description="The text to speak.",
             min_length=1,
-            json_schema_extra=limited_by("MAX_INPUT_CHARS"),
+            json_schema_extra=limited_by("TTS_MAX_INPUT_CHARS"),
         ),
     ]
     model: str | None = Field(
@@ -124,7 +124,7 @@ class Reference(BaseModel):
 
     audio: str = Field(
         description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.",
-        json_schema_extra=limited_by("MAX_BODY_BYTES"),
+        json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
     )
     text: Instructions | None = Field(
         default=None,

@@ -35,7 +35,7 @@ SHORT_BYTES = 4_096
 
 # What the body may be, for the description: FastAPI knows of one kind only.
 _UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in KINDS]}
-_FILE = {"type": "string", "format": "binary", **limited_by("MAX_BODY_BYTES")}
+_FILE = {"type": "string", "format": "binary", **limited_by("TTS_MAX_BODY_BYTES")}
 _FORM = {
     "type": "object",
     "required": ["file", "task"],

@@ -41,7 +41,7 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
     if len(asked.input) > most:
         raise InvalidRequest(
             f"the input has {len(asked.input):,} characters; the most that is spoken at once is "
-            f"{most:,} (MAX_SPEECH_CHARS): send longer texts to /v1/jobs",
+            f"{most:,} (TTS_MAX_SPEECH_CHARS): send longer texts to /v1/jobs",
             param="input",
         )
     served = services.roster.models()

@@ -93,7 +93,7 @@ class SpeechRequest(BaseModel):
         Field(
             description="The text to speak.",
             min_length=1,
-            json_schema_extra=limited_by("MAX_SPEECH_CHARS"),
+            json_schema_extra=limited_by("TTS_MAX_SPEECH_CHARS"),
         ),
     ]
     model: str | None = Field(
@@ -118,7 +118,7 @@ class SpeechRequest(BaseModel):
     ref_audio: str | None = Field(
         default=None,
         description="The voice to clone: a file in base64, or a data: URL.",
-        json_schema_extra=limited_by("MAX_BODY_BYTES"),
+        json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
     )
     ref_text: Instructions | None = Field(default=None, description="What is said in it.")
     x_vector_only_mode: bool = Field(

@@ -127,7 +127,7 @@ async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
     More than one is there if a request was sent again with its idempotency key.
     """
     with suppress(Unavailable):
-        await run_in_threadpool(services.ledger.listen, job.id)
+        await run_in_threadpool(services.ledger.add_listener, job.id)
     try:
         yield
     except (asyncio.CancelledError, GeneratorExit):
@@ -136,12 +136,12 @@ async def _counted(job: Job, services: Services) -> AsyncIterator[None]:
         raise
     else:
         with suppress(Unavailable):
-            await run_in_threadpool(services.ledger.heard, job.id)
+            await run_in_threadpool(services.ledger.remove_listener, job.id)
 
 
 async def _leave(job: Job, services: Services) -> None:
     try:
-        if await run_in_threadpool(services.ledger.leave, job.id):
+        if await run_in_threadpool(services.ledger.cancel_if_abandoned, job.id):
             _log.info("Nobody listens to %s any more", job.id)
     except Unavailable as error:
         _log.warning("%s is spoken to its end, though nobody listens: %s", job.id, error)

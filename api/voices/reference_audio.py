@@ -81,7 +81,7 @@ class _Unusable(Exception):
 def _fetched(url: str, settings: Settings) -> bytes:
     if settings.reference_urls == "off":
         raise _bad(
-            "this server fetches nothing from URLs (REFERENCE_URLS); use base64 or a data: URL",
+            "this server fetches nothing from URLs (TTS_REFERENCE_URLS); use base64 or a data: URL",
             "reference.audio",
         )
     client = SafeClient(allow_private=settings.reference_urls == "any")

@@ -70,7 +70,7 @@ class Upload(BaseModel):
         Field(
             alias=FILE,
             description="wav, flac, mp3 or ogg; 10 s is best",
-            json_schema_extra=limited_by("MAX_VOICE_BYTES"),
+            json_schema_extra=limited_by("TTS_MAX_VOICE_BYTES"),
         ),
     ]
     name: Annotated[_Name, Field(description="How you call it; each only once.")]

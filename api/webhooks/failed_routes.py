@@ -13,7 +13,7 @@ from api.http.answers import COMMON, error
 from api.services import Use
 from shared.errors import InvalidRequest
 from shared.store.failed_webhooks import FailedEvent
-from shared.store.webhooks import MOST_FAILED, EventType
+from shared.store.webhooks import MAX_FAILED_EVENTS, EventType
 
 router = APIRouter(prefix="/v1/webhooks/failed", tags=["webhooks"])
 EventId = Annotated[str, Path(max_length=128, description="The `id` in the list.")]
@@ -65,7 +65,7 @@ class WebhookResent(BaseModel):
 def list_failed(
     sender: Reader,
     services: Use,
-    limit: Annotated[int, Query(ge=1, le=MOST_FAILED, description="Of the newest.")] = 100,
+    limit: Annotated[int, Query(ge=1, le=MAX_FAILED_EVENTS, description="Of the newest.")] = 100,
 ) -> FailedWebhookList:
     """List your webhooks that were given up after their last attempt; they are kept for a week."""
     found = services.failed_webhooks.of(sender.space, limit=limit)

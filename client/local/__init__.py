@@ -1,1 +1,1 @@
-"""The whole service on this machine, as child processes of ours."""
+"""The whole service on this machine, as child processes of this one."""

@@ -1,5 +1,7 @@
 """TCP ports of this machine."""
 
+from __future__ import annotations
+
 import errno
 import socket
 
@@ -7,7 +9,7 @@ from client.errors import StartFailed
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that was free a moment ago."""
+    """A port that is free now; another process may take it before the caller does."""
     family, _ = _addresses(host, 0)[0]
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.bind((host, 0))
@@ -16,7 +18,7 @@ def free_port(host: str = "127.0.0.1") -> int:
 
 
 def check_port(host: str, port: int) -> None:
-    """Raise StartFailed if nothing could listen there."""
+    """Raise StartFailed if no process can listen there."""
     try:
         for family, address in _addresses(host, port):
             _bind(family, address)
@@ -30,7 +32,7 @@ def check_port(host: str, port: int) -> None:
 
 def _bind(family: int, address: tuple[str, int]) -> None:
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections still linger in TIME_WAIT is free.
+        # As servers do: a port whose last connections are in TIME_WAIT is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # Else :: would collide with our own 0.0.0.0.
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

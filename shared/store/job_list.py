@@ -16,7 +16,7 @@ from shared.store.connection import redis_errors
 from shared.store.rows import read_job
 
 # Jobs that are read at a time, and at the most for one page.
-PART, MOST_READ = 200, 10_000
+PAGE_SIZE, MAX_JOBS_READ = 200, 10_000
 TIME_DIGITS = 16
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class JobList:
         """
         key = keys.JOBS if owner is None else keys.owner_jobs(owner)
         kept: list[Job] = []
-        for _ in range(MOST_READ // PART):
+        for _ in range(MAX_JOBS_READ // PAGE_SIZE):
             # Found anew each time: jobs come and go while we read.
             start = self._place_after(key, after, newest_first)
             ids = self._ids(key, start, newest_first)
@@ -60,13 +60,13 @@ class JobList:
                 if len(kept) == limit:
                     return JobPage(kept, ids[place], self._goes_on(key, start + place + 1))
             after = ids[-1] if ids else after
-            if len(ids) < PART:
+            if len(ids) < PAGE_SIZE:
                 return JobPage(kept, after, False)
         return JobPage(kept, after, True)
 
     def _ids(self, key: str, start: int, newest_first: bool) -> list[str]:
         with redis_errors():
-            found = self._redis.zrange(key, start, start + PART - 1, desc=newest_first)
+            found = self._redis.zrange(key, start, start + PAGE_SIZE - 1, desc=newest_first)
         return cast(list[str], found)
 
     def _goes_on(self, key: str, place: int) -> bool:

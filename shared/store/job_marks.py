@@ -10,7 +10,7 @@ from shared.jobs import Job
 from shared.store import keys
 from shared.store.connection import redis_errors
 
-PART = 500
+PAGE_SIZE = 500
 
 
 def mark_of(job: Job) -> str:
@@ -20,9 +20,9 @@ def mark_of(job: Job) -> str:
 
 def read_marks(redis: Redis, job_ids: Sequence[str]) -> Iterator[str | None]:
     """The marks of these jobs in order, None where there is no job; may raise `Unavailable`."""
-    for first in range(0, len(job_ids), PART):
+    for first in range(0, len(job_ids), PAGE_SIZE):
         with redis_errors(), redis.pipeline(transaction=False) as pipe:
-            for job_id in job_ids[first : first + PART]:
+            for job_id in job_ids[first : first + PAGE_SIZE]:
                 pipe.hmget(keys.job(job_id), "completed", "status")
             rows = pipe.execute()
         for completed, status in rows:

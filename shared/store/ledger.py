@@ -38,23 +38,36 @@ from shared.store.rows import SPOKEN, read_job, read_spoken
 from shared.store.scripts import load
 
 SCRIPTS = (
-    *("claim", "renew", "commit", "note", "fail", "release", "unreadable"),
-    *("cancel", "reconcile", "overdue", "forget", "look", "listen", "leave"),
+    "claim",
+    "renew",
+    "commit",
+    "record_failure",
+    "fail",
+    "release",
+    "unreadable",
+    "cancel",
+    "reconcile",
+    "expire_deadline",
+    "delete_job",
+    "read_job",
+    "add_listener",
+    "remove_listener",
 )
 STATE = ("status", "result_key", "error_code", "error_message")
 PAGE = 500
 # Seconds for which a job that no worker can read waits for one of another version.
-UNREAD_WITHIN_S = 24 * 3_600
+UNREADABLE_TTL_S = 24 * 3_600
 MAX_STEPS = 40
-# Longer than anybody waits and listens.
-LISTENED_S = 6 * 3_600
+# Seconds for which listeners are counted: longer than any of them waits.
+LISTENERS_TTL_S = 6 * 3_600
 _log = logging.getLogger(__name__)
 
 
 class Ledger:
     """Jobs and segments in Redis; safe to share between threads.
 
-    `worker` is who claims. Every method raises `Unavailable` while Redis is away.
+    `worker` is the id of the claiming process. Every method raises `Unavailable` while Redis is
+    away.
     """
 
     def __init__(
@@ -116,7 +129,7 @@ class Ledger:
         except ValidationError:
             # A worker of the version that wrote it can, if one is left.
             _log.warning("Handed %s back: another version has written its job", segment)
-            self._run("unreadable", segment, epoch, self._max_attempts, UNREAD_WITHIN_S)
+            self._run("unreadable", segment, epoch, self._max_attempts, UNREADABLE_TTL_S)
             return None
         return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
@@ -156,12 +169,12 @@ class Ledger:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
         self._fenced("release", claim, self._max_attempts)
 
-    def note(self, claim: Claim, reason: str) -> None:
+    def record_failure(self, claim: Claim, reason: str) -> None:
         """Say what went wrong in this attempt, which ends when its lease does.
 
         After the last one it is the job's error. Raises `StaleClaim` if another took over.
         """
-        self._fenced("note", claim, reason)
+        self._fenced("record_failure", claim, reason)
 
     def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
         if not self._run(name, claim.segment_id, claim.epoch, *args):
@@ -181,25 +194,25 @@ class Ledger:
             raise _unknown(job_id)
         return bool(ended)
 
-    def listen(self, job_id: str) -> None:
-        """Count one more who listens to a job while it is spoken."""
-        self._run("listen", job_id, LISTENED_S)
+    def add_listener(self, job_id: str) -> None:
+        """Count one more listener of a job that is being spoken."""
+        self._run("add_listener", job_id, LISTENERS_TTL_S)
 
-    def leave(self, job_id: str) -> bool:
-        """Count one less, and cancel the job if it was the last; what it cost is not given back.
+    def cancel_if_abandoned(self, job_id: str) -> bool:
+        """Count one listener less; cancel the job after its last one, without a refund.
 
         The same request sent again is another job. Returns whether that ended it.
         """
-        if self.heard(job_id) > 0:
+        if self.remove_listener(job_id) > 0:
             return False
         try:
             return self._cancel(job_id, takes_back="key")
         except JobNotFound:
             return False
 
-    def heard(self, job_id: str) -> int:
-        """Count one less who listens, since it has heard all; returns how many still do."""
-        return int(self._run("leave", job_id))
+    def remove_listener(self, job_id: str) -> int:
+        """Count one listener less, which has received everything; returns how many are left."""
+        return int(self._run("remove_listener", job_id))
 
     def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue).
@@ -243,9 +256,9 @@ class Ledger:
         From the first part on the job is not there; what a caller that dies leaves is deleted by
         reconciling.
         """
-        left = self._run("forget", job_id)
+        left = self._run("delete_job", job_id)
         while left > 0:
-            left = self._run("forget", job_id)
+            left = self._run("delete_job", job_id)
         return bool(left == 0)
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
@@ -262,11 +275,11 @@ class Ledger:
         job = self._look(job_id)
         if not job.is_overdue:
             return job
-        self._run("overdue", job_id)  # perhaps no worker is there to do so
+        self._run("expire_deadline", job_id)  # perhaps no worker is there to do so
         return self._look(job_id)
 
     def _look(self, job_id: str) -> Job:
-        found = self._run("look", job_id)
+        found = self._run("read_job", job_id)
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))

@@ -16,7 +16,7 @@ from shared.store import keys
 
 # Seconds from its last entry until a stream is gone; it has the newest entries only.
 KEPT_S = 60
-MOST_ENTRIES = 2_048
+MAX_STREAM_ENTRIES = 2_048
 
 
 class LiveChunk(NamedTuple):

@@ -1,4 +1,4 @@
-"""The Redis server that REDIS_URL names: read once, for every library that connects to it."""
+"""The Redis server that TTS_REDIS_URL names: read once, for every library that connects to it."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ PROBE_S = 60
 OLDEST = (7, 0)  # steps in Lua carry flags
 EVICTION = (
     "Redis may evict accepted jobs (maxmemory-policy {}): set it to noeviction, or "
-    "ALLOW_EVICTION=1 to lose some"
+    "TTS_ALLOW_EVICTION=1 to lose some"
 )
 NO_AOF = "Redis keeps no append-only file (appendonly no): its restart loses accepted jobs"
-REPLICA = "Redis is a read-only replica: REDIS_URL has to name the primary"
+REPLICA = "Redis is a read-only replica: TTS_REDIS_URL has to name the primary"
 CLUSTER = "this is a Redis Cluster, which cannot hold the queue: use one Redis, or a primary"
 HIDDEN = "Redis allows no INFO: whether it evicts jobs or keeps them on disk is not known"
 

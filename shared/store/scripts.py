@@ -10,18 +10,18 @@ from shared.jobs import TRANSITIONS
 from shared.store import keys
 from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
-COMMON = ("prelude", "webhooks", "turns", "batches", "ends", "deletion")
+COMMON = ("common", "webhooks", "fair_queue", "batches", "finish", "deletion")
 # These run most often, and each part that they do not need would cost them something every time.
 PARTS = {
-    "admit": ("prelude", "turns", "admission"),
-    "admit_part": ("prelude", "turns", "admission"),
-    "look": ("prelude", "turns"),
-    "queue": ("prelude", "turns"),
-    "agree": ("prelude",),
-    "model_forget": ("prelude",),
+    "admit": ("common", "fair_queue", "admission"),
+    "admit_part": ("common", "fair_queue", "admission"),
+    "read_job": ("common", "fair_queue"),
+    "queue": ("common", "fair_queue"),
+    "agree": ("common",),
+    "model_forget": ("common",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
-READS = ("look", "queue")
+READS = ("read_job", "queue")
 # A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
 TAKES_IN = (
     *("admit", "admit_part", "voice_begin", "voice_create"),

@@ -17,7 +17,7 @@ from shared.store.scripts import load
 # Between 24 and 64 bytes, and written so: the Standard Webhooks specification.
 PREFIX, SIZE = "whsec_", 32
 # Receivers have a day to change to a new one, however often it changes within it.
-KEPT_S, MOST_IN_USE = 24 * 3_600, 4
+KEPT_S, MAX_SECRETS_IN_USE = 24 * 3_600, 4
 
 
 class Secrets:
@@ -37,5 +37,5 @@ class Secrets:
     def _run(self, signer: str, *, rotates: str) -> list[str]:
         fresh = PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
         with redis_errors():
-            found = self._secrets(args=[signer, fresh, rotates, KEPT_S, MOST_IN_USE])
+            found = self._secrets(args=[signer, fresh, rotates, KEPT_S, MAX_SECRETS_IN_USE])
         return cast(list[str], found)

@@ -18,7 +18,7 @@ from shared.store.scripts import load
 
 UNREAD_ATTEMPTS = 10
 # Of those that were given up: for how long each is kept, and how many of one signer.
-FAILED_KEPT_S, MOST_FAILED = 7 * 24 * 3_600, 1_000
+FAILED_KEPT_S, MAX_FAILED_EVENTS = 7 * 24 * 3_600, 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -107,7 +107,7 @@ class Events:
 
     def give_up(self, event: Event, reason: str) -> None:
         """Keep an event that could not be delivered, unless another attempt is under way."""
-        kept = (FAILED_KEPT_S, MOST_FAILED)
+        kept = (FAILED_KEPT_S, MAX_FAILED_EVENTS)
         with redis_errors():
             self._settle(args=[event.id, event.attempt, "failed", reason, *kept])
 

@@ -38,8 +38,7 @@ def visitor(browser: Browser, stack: Stack) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def token(stack: Stack) -> str:
     """The token of the first key, which closes the service."""
-    assert stack._redis
-    with connect(stack._redis.url) as redis:
+    with connect(stack.redis.url) as redis:
         created = keys.Keys(redis).create("page")[1]
     answers(stack, 401)
     return created

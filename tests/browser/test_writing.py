@@ -107,15 +107,14 @@ def test_a_server_that_went_away_is_told_of_and_found_again(
 ) -> None:
     row = sheet.submit("The lamp was lit. " * 400)
     expect(row.locator(".state")).to_contain_text("Reading")
-    assert stack._api
-    stack._api.kill()
-    wait_until(lambda: stack._api and stack._api.exit_code is not None)
+    stack.api.kill()
+    wait_until(lambda: stack.api.exit_code is not None)
     banner = page.get_by_role("alert").filter(has_text="Jobs go on without this page")
     expect(banner).to_be_visible()
     sheet.text.fill("One more.")
     sheet.send.click()
     expect(page.locator("#form-error")).to_contain_text("What you wrote is kept")
-    wait_until(lambda: not stack.tend() and stack._api and stack._api.exit_code is None)
+    wait_until(lambda: not stack.restart_ended() and stack.api.exit_code is None)
     expect(banner).to_be_hidden()
     expect(row.locator(".state")).to_contain_text("segments")
     row.get_by_role("button", name="Cancel").click()

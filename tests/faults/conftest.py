@@ -16,7 +16,7 @@ from trial import QUICK, Trial
 REPORT = Report()
 LINES = 60
 # Most rows wait for one to run out.
-SHORT_LEASES = {"LEASE_S": "6"} if QUICK else {}
+SHORT_LEASES = {"TTS_LEASE_S": "6"} if QUICK else {}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,7 +77,7 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
 def trial_on_s3(s3: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """A service of its own, whose audio is in S3."""
     folder = tmp_path_factory.mktemp("service")
-    settings = SHORT_LEASES | s3.env | {"STORAGE_URL": f"s3://{BUCKET}/faults"}
+    settings = SHORT_LEASES | s3.env | {"TTS_STORAGE_URL": f"s3://{BUCKET}/faults"}
     with Service(folder, **settings) as service:
         trial = Trial(service, REPORT, folder)
         yield trial

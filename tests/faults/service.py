@@ -14,9 +14,8 @@ from typing import Self
 
 from redis import Redis
 
-from client.local.child import Child, stop
-from client.local.keeper import Keeper
 from client.local.ports import free_port
+from client.local.process import Child, RestartingProcess, stop
 from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
 from shared.store.connection import connect
@@ -49,25 +48,25 @@ class Service:
         self._redis_env = fake_time(folder) if fakes_time else dict(os.environ)
         self.env = {
             **os.environ,
-            "REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
-            "STORAGE_URL": self.results.as_uri(),
+            "TTS_REDIS_URL": f"redis://127.0.0.1:{self.redis_port}/0",
+            "TTS_STORAGE_URL": self.results.as_uri(),
             "FAULTS": str(self.faults),
-            "THREADS": "1",
-            "SLOTS": "4",
-            "DRAIN_S": str(DRAIN_S),
+            "TTS_THREADS": "1",
+            "TTS_SLOTS": "4",
+            "TTS_DRAIN_S": str(DRAIN_S),
             **settings,
         }
-        self.keepers: list[Keeper] = []
+        self.keepers: list[RestartingProcess] = []
         self.tending = threading.Event()
         self._tender = threading.Thread(target=self._tend, daemon=True)
-        self.redis: Redis = connect(self.env["REDIS_URL"])
+        self.redis: Redis = connect(self.env["TTS_REDIS_URL"])
 
     def __enter__(self) -> Self:
         try:
             self.start_redis()
             self.start_api()
             for index in range(self._count):
-                self.keepers.append(Keeper(partial(self._start_worker, index)))
+                self.keepers.append(RestartingProcess(partial(self._start_worker, index)))
             self.tending.set()
             self._tender.start()
             self.wait_for_workers()
@@ -140,7 +139,7 @@ class Service:
     def _tend(self) -> None:
         while self.tending.is_set():
             for keeper in self.keepers:
-                if keeper.tend() is not None:
+                if keeper.restart_if_ended() is not None:
                     keeper._pause_s = 0.5  # here they end all the time
             time.sleep(0.1)
 

@@ -14,7 +14,7 @@ TEXT = long_text(8)
 LEASE_S = 6.0
 
 
-@pytest.mark.service(fakes_time=True, LEASE_S=str(LEASE_S))
+@pytest.mark.service(fakes_time=True, TTS_LEASE_S=str(LEASE_S))
 def test_the_clock_of_redis_is_set_back(trial: Trial) -> None:
     service, clock = trial.service, trial.service.folder / "clock"
     with trial.row("22 Redis's clock back by 1 h while a worker dies") as row:

@@ -16,10 +16,10 @@ from redis import Redis
 from service import wait_for
 from trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
-from client.job import ENDED
+from client.models import FINAL_STATUSES
 
 # Where workers are killed at random, three attempts would not do.
-patient = pytest.mark.service(MAX_ATTEMPTS="20")
+patient = pytest.mark.service(TTS_MAX_ATTEMPTS="20")
 MODEL = "tiny-CustomVoice"
 
 
@@ -52,7 +52,7 @@ def test_jobs_survive_random_kills(trial: Trial) -> None:
         left = list(jobs)
 
         def all_ended() -> bool:
-            while left and trial.job(left[0]).status in ENDED:
+            while left and trial.job(left[0]).status in FINAL_STATUSES:
                 del left[0]
             return not left
 
@@ -85,7 +85,7 @@ def test_cancelled_jobs_stay_cancelled(trial: Trial) -> None:
         assert row.figures()["recovery_p99_s"] <= 2
 
 
-@pytest.mark.service(MAX_OPEN_SEGMENTS="16", MAX_OPEN_JOBS="3", AUTH="required")
+@pytest.mark.service(TTS_MAX_OPEN_SEGMENTS="16", TTS_MAX_OPEN_JOBS="3", TTS_AUTH="required")
 def test_too_much_is_refused_and_never_queued(trial: Trial) -> None:
     """Eight senders of three open jobs at the most, twice as fast as they are served."""
     service, duration_s, most = trial.service, times(600, 12), 16
@@ -150,7 +150,7 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
                 time.sleep(random.uniform(0, 2))
                 began_s = time.monotonic()
                 job = http.post("/v1/jobs", json=body).json()
-                while job["status"] not in ENDED:
+                while job["status"] not in FINAL_STATUSES:
                     time.sleep(0.05)
                     job = http.get(job["links"]["self"]).json()
                 with lock:
@@ -164,7 +164,7 @@ def latencies(trial: Trial, duration_s: float, senders: int = 9) -> list[float]:
     return found
 
 
-@pytest.mark.service(AUTH="required")
+@pytest.mark.service(TTS_AUTH="required")
 def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
     """Segments of one length, so that what differs is how long they wait, and for whom."""
     trial.narrator, _ = trial.owner("heavy")
@@ -174,7 +174,7 @@ def test_a_heavy_sender_does_not_hold_up_light_ones(trial: Trial) -> None:
         heavy = [trial.submit(book) for _ in range(4)]
 
         def keep_heavy() -> None:
-            ended = [job for job in heavy[-4:] if trial.job(job).status in ENDED]
+            ended = [job for job in heavy[-4:] if trial.job(job).status in FINAL_STATUSES]
             heavy.extend(trial.submit(book) for _ in ended)
 
         with meanwhile(keep_heavy, every_s=0.5):

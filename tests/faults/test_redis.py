@@ -192,7 +192,7 @@ def test_redis_answers_with_errors(trial: Trial, fault: Callable[[Redis], None])
             trial.wait_for_leases(4)
             refused = list[httpx.Response]()
             with (
-                Redis.from_url(service.env["REDIS_URL"], socket_timeout=30) as admin,
+                Redis.from_url(service.env["TTS_REDIS_URL"], socket_timeout=30) as admin,
                 meanwhile(lambda into=refused: into.append(post(service)), every_s=0.5),
             ):
                 fault(admin)

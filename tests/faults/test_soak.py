@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from report import Row
 from trial import QUICK, Trial, doubled, meanwhile
 
-from client.job import ENDED
+from client.models import FINAL_STATUSES
 
 MINUTES = float(os.environ.get("MINUTES") or 20)
 OPEN_JOBS = 12
@@ -47,7 +47,7 @@ class Load:
 
     def _hear(self, job_id: str) -> None:
         job = self._trial.job(job_id)
-        if job.status not in ENDED:
+        if job.status not in FINAL_STATUSES:
             return
         # Its record will expire before the soak is over.
         text, expected = self._open.pop(job_id), self._trial.expected.pop(job_id)
@@ -87,7 +87,7 @@ def over(seconds: float) -> Callable[[], bool]:
 @pytest.mark.skipif(QUICK, reason="a soak is not quick: make soak")
 @pytest.mark.timeout(60 * MINUTES + 900)
 @pytest.mark.service(
-    workers=3, spared=1, appendfsync="always", MAX_ATTEMPTS="20", RESULT_TTL_S="60"
+    workers=3, spared=1, appendfsync="always", TTS_MAX_ATTEMPTS="20", TTS_RESULT_TTL_S="60"
 )
 def test_soak(trial: Trial) -> None:
     service = trial.service

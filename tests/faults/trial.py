@@ -16,8 +16,8 @@ from service import Service, wait_for
 
 from client import Narrator
 from client.errors import NarrateError
-from client.job import ENDED, Job
-from client.retry import patiently
+from client.models import FINAL_STATUSES, Job
+from client.retry import retry
 from shared.store.api_keys import Keys
 
 QUICK = os.environ.get("QUICK") == "1"
@@ -96,21 +96,21 @@ class Trial:
 
     def submit_patiently(self, text: str) -> str:
         """The same, again and again while the service is away."""
-        return patiently(lambda: self.submit(text), 120)
+        return retry(lambda: self.submit(text), 120)
 
     def cancel(self, job_id: str) -> None:
         """Cancel a job, unless it was faster; it is to stay as it then is."""
-        self.expected[job_id] = patiently(lambda: self.narrator.cancel(job_id), 120).status
+        self.expected[job_id] = retry(lambda: self.narrator.cancel(job_id), 120).status
 
     def job(self, job_id: str) -> Job:
-        return patiently(lambda: self.narrators.get(job_id, self.narrator).job(job_id), 120)
+        return retry(lambda: self.narrators.get(job_id, self.narrator).job(job_id), 120)
 
     def wait(self, jobs: Iterable[str], within_s: float = 120) -> list[Job]:
         """Wait until every one of these has ended."""
         deadline_s = time.monotonic() + within_s
         ended = []
         for job_id in list(jobs):
-            while (job := self.job(job_id)).status not in ENDED:
+            while (job := self.job(job_id)).status not in FINAL_STATUSES:
                 assert time.monotonic() < deadline_s, f"{job_id} is {job.status}"
                 time.sleep(0.1)
             ended.append(job)

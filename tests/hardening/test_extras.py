@@ -15,8 +15,8 @@ import httpx
 import pytest
 from processes import wait_until
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
@@ -76,10 +76,10 @@ class Service:
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
-            "REDIS_URL": redis.url,
-            "STORAGE_URL": (folder / "results").as_uri(),
+            "TTS_REDIS_URL": redis.url,
+            "TTS_STORAGE_URL": (folder / "results").as_uri(),
             "NARRATE_URL": self.url,
-            "THREADS": "1",
+            "TTS_THREADS": "1",
         }
         self.children = [
             self._start("api", "-m", "api", "--port", str(port)),

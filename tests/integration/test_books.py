@@ -56,8 +56,8 @@ def narrator(books: Stack) -> Iterator[Narrator]:
 
 @pytest.fixture
 def redis(books: Stack) -> Iterator[Redis]:
-    assert books._redis
-    with Redis.from_url(books._redis.url, decode_responses=True) as redis:
+    assert books.redis
+    with Redis.from_url(books.redis.url, decode_responses=True) as redis:
         yield redis
 
 
@@ -129,7 +129,7 @@ def test_what_is_finished_is_not_spoken_again(
     narrator.download(whole.id, tmp_path / "whole.wav")
     job = narrator.submit(text, **options)
     wait_until(lambda: narrator.job(job.id).segments.completed > job.segments.total // 2, 120)
-    workers = books._workers
+    workers = books.worker_children
     for worker in workers:
         worker.kill()
     for worker in workers:
@@ -137,7 +137,12 @@ def test_what_is_finished_is_not_spoken_again(
     kept = narrator.job(job.id).segments.completed
     in_hand = begun(redis, job.id) - kept
     assert job.segments.total // 2 < kept < job.segments.total
-    wait_until(lambda: books.tend() is None or all(w.exit_code is None for w in books._workers), 60)
+    wait_until(
+        lambda: (
+            books.restart_ended() is None or all(w.exit_code is None for w in books.worker_children)
+        ),
+        60,
+    )
     done = narrator.wait(job.id)
     assert begun(redis, job.id) == done.segments.total + in_hand
     narrator.download(job.id, tmp_path / "again.wav")

@@ -23,7 +23,7 @@ GREEDY = {"do_sample": False, "subtalker_dosample": False}
 def test_a_voice_is_uploaded_spoken_with_twice_and_deleted(
     narrator: Narrator, stack: Stack, tmp_path: Path
 ) -> None:
-    (worker,) = (child for child in stack._workers if "tiny-Base" in child.name)
+    (worker,) = (child for child in stack.worker_children if "tiny-Base" in child.name)
     voice = narrator.add_voice(recording(3.0), "Anna", consent="a test", text=SAID)
     folder = stack.data / "results" / "voices" / voice.id
     spoken = []

@@ -35,7 +35,7 @@ TEXT = "\n\n".join(f"Paragraph {n}, and more to come." for n in range(24))
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LEASE_S", "5")  # what a dead worker held is found sooner
+        patch.setenv("TTS_LEASE_S", "5")  # what a dead worker held is found sooner
         with Stack(["tiny"], data=data, port=0, workers=2, logs_to_files=True) as stack:
             stack.wait_ready(120)
             yield stack
@@ -55,7 +55,7 @@ def test_a_job_and_its_listener_outlive_the_worker_that_had_it(
         job = narrator.submit(TEXT, task="custom_voice", voice="vivian", sampling=GREEDY)
         wait_until(lambda: narrator.job(job.id).status == "in_progress")
         time.sleep(0.5)  # some of its segments are being spoken now
-        two_workers._workers[0].kill()
+        two_workers.worker_children[0].kill()
         heard += sound
         live = narrator.wait(live_id)
         stored = pcm(narrator.download(live_id, tmp_path / "live.wav"))
@@ -71,8 +71,7 @@ def test_a_job_and_its_listener_outlive_the_worker_that_had_it(
 
 
 def attempts(stack: Stack, job_id: str, segments: int) -> set[str | None]:
-    assert stack._redis
-    with connect(stack._redis.url) as redis:
+    with connect(stack.redis.url) as redis:
         keys = [f"tts:segment:{job_id}:{index}" for index in range(segments)]
         return {redis.hget(key, "attempts") for key in keys}
 
@@ -90,7 +89,7 @@ def test_a_job_is_cancelled_while_it_is_spoken(two_workers: Stack) -> None:
 
 
 def run_worker(model: str, redis_url: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"REDIS_URL": redis_url, "STORAGE_URL": folder.as_uri()}
+    env = os.environ | {"TTS_REDIS_URL": redis_url, "TTS_STORAGE_URL": folder.as_uri()}
     return subprocess.run(
         [sys.executable, "-m", "worker", "--model", model],
         env=env,
@@ -122,7 +121,7 @@ def test_a_bad_setting_of_a_worker_is_one_line() -> None:
         [sys.executable, "-m", "worker", "--slots", "none"], capture_output=True, text=True
     )
     assert (ran.returncode, len(ran.stderr.splitlines())) == (1, 1)
-    assert "SLOTS='none'" in ran.stderr
+    assert "TTS_SLOTS='none'" in ran.stderr
 
 
 @contextmanager
@@ -155,7 +154,7 @@ def test_narrate_up_takes_everything_down_with_it(end: signal.Signals, tmp_path:
 
 
 def test_narrate_up_brings_the_api_and_redis_back(tmp_path: Path) -> None:
-    with narrate_up(tmp_path, LEASE_S="5") as (up, log):
+    with narrate_up(tmp_path, TTS_LEASE_S="5") as (up, log):
         url = re.findall(rb"Ready on (\S+)", log.read_bytes())[0].decode()
         redis_url = (tmp_path / "data" / "redis.url").read_text()
         jobs = []

@@ -17,8 +17,8 @@ import pytest
 from audio_files import pcm, recording
 
 from client import Narrator
-from client.job import Job
 from client.local.stack import Stack
+from client.models import Job
 from shared.formats import SpeechFormat
 
 pytestmark = pytest.mark.integration

@@ -18,9 +18,9 @@ from processes import frozen
 
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
-from client.job import Job
 from client.local.stack import Stack
-from client.request import Options
+from client.models import Job
+from client.options import Options
 from shared.text import split
 from worker.engine.qwen import Qwen3TTSModel
 
@@ -163,7 +163,7 @@ def test_a_segment_that_cannot_be_spoken_fails_its_job_with_the_reason(
     narrator: Narrator, stack: Stack, tmp_path: Path
 ) -> None:
     heard = recording(2.0)
-    (worker,) = (child for child in stack._workers if "tiny-Base" in child.name)
+    (worker,) = (child for child in stack.worker_children if "tiny-Base" in child.name)
     with frozen(worker):
         job = narrator.submit(TEXT, task="voice_clone", reference=heard)
         stored = stack.data / "results" / "jobs" / job.id / "segments" / "reference"

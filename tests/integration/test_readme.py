@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""The commands of the README and of docs/api.md work."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from client.local.stack import Stack
 from client.narrator import DEFAULT_URL
 
 README = Path(__file__).parents[2] / "README.md"
+API = README.parent / "docs" / "api.md"
 JOB = "job_6f0c…"
 
 
 def commands(start: str) -> Iterator[str]:
-    """The commands of the README that begin so, with the lines that continue them."""
-    for block in re.findall(r"```console\n(.*?)```", README.read_text("utf-8"), re.DOTALL):
+    """The commands of both pages that begin so, with the lines that continue them."""
+    written = README.read_text("utf-8") + API.read_text("utf-8")
+    for block in re.findall(r"```console\n(.*?)```", written, re.DOTALL):
         for command in re.findall(r"^\$ ((?:.*\\\n)*.*)", block, re.MULTILINE):
             if command.startswith(start):
                 yield command
@@ -36,7 +38,7 @@ def files(tmp_path: Path) -> Path:
 
 
 def test_every_curl_command_works(stack: Stack, narrator: Narrator, files: Path) -> None:
-    written = README.read_text("utf-8")
+    written = README.read_text("utf-8") + API.read_text("utf-8")
     inline = re.findall(r"`(curl http[^`]+)`", written)
     job, ran = JOB, 0
     for command in [*commands("curl"), *(" ".join(each.split()) for each in inline)]:

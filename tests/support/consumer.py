@@ -9,7 +9,7 @@ from worker.drain import Drain
 from worker.main import consume
 
 logs.configure("info")
-app = make_app(os.environ["REDIS_URL"])
+app = make_app(os.environ["TTS_REDIS_URL"])
 
 
 @app.task(name=SYNTHESISE)

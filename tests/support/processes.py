@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from client.local.child import Child
+from client.local.process import Child
 
 
 def alive(pid: int) -> bool:

@@ -19,8 +19,8 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         # Three models and a test share the cores, and a tiny model gains nothing from threads.
-        patch.setenv("THREADS", "1")
-        patch.setenv("WEBHOOK_TARGETS", "any")
+        patch.setenv("TTS_THREADS", "1")
+        patch.setenv("TTS_WEBHOOK_TARGETS", "any")
         yield folder
 
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 import boto3
 from processes import wait_until
 
-from client.local.child import Child, stop
 from client.local.ports import free_port
+from client.local.process import Child, stop
 
 REGION, BUCKET = "us-east-1", "speech"
 # Requests that need no key yet: they make the user, its policy and its key.

@@ -7,29 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from worker.engine.request import Codes, FinishReason, Reference, Samples, SynthesisRequest
+from worker.engine.request import Codes, Reference, Samples, SynthesisRequest
+from worker.engine.sequence import Sequence as EngineSequence
 
 
-class StubUtterance:
-    def __init__(self, request: SynthesisRequest) -> None:
-        self.request = request
-        self.text = ""
-        self.finish_reason: FinishReason = "length"
-
-    @property
-    def frames(self) -> list[list[int]]:
-        return [[ord(char)] * 16 for char in self.text]
-
-    @property
-    def codes(self) -> Codes:
-        return np.array(self.frames, dtype=np.int64).reshape(-1, 16)
-
-    @property
-    def reference_codes(self) -> None:
-        return None
-
-
-class StubHeard:
+class StubReference:
     """A chunk for each sample of the reference."""
 
     def __init__(self, left: int) -> None:
@@ -52,16 +34,16 @@ class StubCodec:
         self.decoded: list[Codes] = []
         self.heard = 0
 
-    def listen(self, reference: Reference | None, _codes: Codes | None) -> StubHeard:
-        return StubHeard(0 if reference is None else len(reference.samples))
+    def open_reference(self, reference: Reference | None, _codes: Codes | None) -> StubReference:
+        return StubReference(0 if reference is None else len(reference.samples))
 
-    def hear(self, heard: StubHeard) -> None:
+    def decode_reference(self, heard: StubReference) -> None:
         if heard.left == 13:
             raise RuntimeError("unlucky")
         heard.left -= 1
         self.heard += 1
 
-    def begin(self, heard: StubHeard) -> list[int]:
+    def open_stream(self, heard: StubReference) -> list[int]:
         assert heard.is_done
         return []
 
@@ -85,25 +67,25 @@ class StubRunner:
     """
 
     def __init__(self) -> None:
-        self.rows: list[StubUtterance] = []
+        self.rows: list[EngineSequence] = []
         self.admitted: list[SynthesisRequest] = []
         self.seen: list[list[str]] = []
         self.ends: set[int] = set()
         self.go = threading.Event()
         self.go.set()
-        self.joining: StubUtterance | None = None
+        self.joining: EngineSequence | None = None
         self.parts = 0
 
     def prepare(self, request: SynthesisRequest) -> None:
         if request.text == "deaf":
             raise ValueError("nothing to hear")
 
-    def admit(self, request: SynthesisRequest) -> StubUtterance:
+    def admit(self, sequence: EngineSequence) -> None:
+        request = sequence.request
         self.admitted.append(request)
         if request.text == "bad":
             raise ValueError("no voice")
-        self.joining, self.parts = StubUtterance(request), 1 + request.text.count("+")
-        return self.joining
+        self.joining, self.parts = sequence, 1 + request.text.count("+")
 
     def prefill(self) -> bool:
         assert self.joining is not None
@@ -122,13 +104,15 @@ class StubRunner:
         ended = [index for index, row in enumerate(self.rows) if self._speak(row)]
         return ended[::-1]
 
-    def _speak(self, row: StubUtterance) -> bool:
+    def _speak(self, row: EngineSequence) -> bool:
         asked = row.request
-        row.text += asked.text[len(row.text) % len(asked.text)]
-        if row.text == asked.text and (asked.text != "runaway" or asked.sampling.seed in self.ends):
+        row.frames.append([ord(asked.text[len(row.frames) % len(asked.text)])] * 16)
+        if len(row.frames) == len(asked.text) and (
+            asked.text != "runaway" or asked.sampling.seed in self.ends
+        ):
             row.finish_reason = "stop"
             return True
-        return len(row.text) >= asked.max_frames or asked.cancelled.is_set()
+        return len(row.frames) >= asked.max_frames or asked.cancelled.is_set()
 
     def remove(self, row: int) -> None:
         if self.rows[row].request.text == "wreck":

@@ -66,7 +66,7 @@ def start(settings: Settings, redis: Redis, card: ModelCard, tmp_path: Path) -> 
 
     def start(**env: str) -> tuple[httpx.Client, Log]:
         path, port = tmp_path / f"log-{len(running)}", free_port("127.0.0.1")
-        known = {"REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+        known = {"TTS_REDIS_URL": settings.redis_url, "TTS_STORAGE_URL": settings.storage_url}
         with path.open("w") as log:
             command = [sys.executable, "-m", "api", "--port", str(port)]
             running.append(subprocess.Popen(command, env=os.environ | known | env, stderr=log))
@@ -127,7 +127,7 @@ def test_each_request_is_a_line(start: Start, redis: Redis) -> None:
 
 
 def test_refused_keys_are_logged_without_the_token(start: Start, redis: Redis) -> None:
-    api, log = start(LOG_REQUESTS="0")
+    api, log = start(TTS_LOG_REQUESTS="0")
     key, token = Keys(redis).create("phone", scopes=())
     wait_until(lambda: api.get("/v1/jobs").status_code == 401)
     wrong = f"tts_{key.id}_{'x' * 43}"
@@ -145,7 +145,7 @@ def test_refused_keys_are_logged_without_the_token(start: Start, redis: Redis) -
 
 
 def test_what_is_switched_off_is_not_logged_but_who_deleted_is(start: Start) -> None:
-    api, log = start(LOG_REQUESTS="0")
+    api, log = start(TTS_LOG_REQUESTS="0")
     job = api.post("/v1/jobs", json=GOOD, headers=named("r1")).json()["id"]
     api.delete(f"/v1/jobs/{job}", headers=named("r2"))
     wait_until(lambda: log.lines)
@@ -158,7 +158,7 @@ def test_health_checks_are_logged_for_debugging_only(start: Start) -> None:
     quiet.get("/nothing", headers=named("r2"))
     assert log.of("r2")[0]["route"] == "-"
     assert "healthz" not in log.path.read_text()
-    loud, log = start(LOG_LEVEL="debug")
+    loud, log = start(TTS_LOG_LEVEL="debug")
     loud.get("/healthz", headers=named("r1"))
     assert log.of("r1")[0]["route"] == "/healthz"
 

@@ -17,13 +17,13 @@ from redis import Redis
 from client.local.redis_server import RedisServer
 from shared.errors import JobNotFound, NotAdmitted, Overloaded, QuotaExceeded, Unavailable
 from shared.jobs import SpeechSpec, Status
-from shared.store.admission import BEGUN_WITHIN_S, PART, Admission
+from shared.store.admission import BEGUN_WITHIN_S, SEGMENTS_PER_STEP, Admission
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.limits import Idempotency, Limits
 
 MODEL = "tiny-CustomVoice"
-MANY = 2 * PART + 7
+MANY = 2 * SEGMENTS_PER_STEP + 7
 
 
 class Interrupted(Exception):

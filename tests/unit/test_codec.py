@@ -73,23 +73,23 @@ def test_a_speech_goes_on_from_its_reference_which_is_heard_once(
 ) -> None:
     reference = Reference("heard", np.zeros(9, dtype=np.float32), 24_000, "said")
     before, spoken = CODES[0, :50], CODES[0, 50:54]
-    heard = codec.listen(reference, before)
+    heard = codec.open_reference(reference, before)
     for _ in range(13):
         assert not heard.is_done
-        codec.hear(heard)
+        codec.decode_reference(heard)
     for _ in range(2):
-        again = codec.listen(reference, before)
+        again = codec.open_reference(reference, before)
         assert again.is_done
-        made = codec.decode([codec.begin(again)], spoken[None])[0]
+        made = codec.decode([codec.open_stream(again)], spoken[None])[0]
         np.testing.assert_allclose(made, whole[0, 50 * FRAME : 54 * FRAME], atol=2e-5)
 
 
 def test_a_reference_that_cannot_be_heard_is_tried_anew(codec: Codec) -> None:
     reference = Reference("odd", np.zeros(9, dtype=np.float32), 24_000, "said")
-    heard = codec.listen(reference, np.full((3, 16), 10**6))
+    heard = codec.open_reference(reference, np.full((3, 16), 10**6))
     with pytest.raises(IndexError):
-        codec.hear(heard)
-    assert codec.listen(reference, CODES[0, :3]) is not heard
+        codec.decode_reference(heard)
+    assert codec.open_reference(reference, CODES[0, :3]) is not heard
 
 
 def test_a_chunk_that_fails_changes_no_stream(

@@ -168,15 +168,14 @@ def test_every_setting_can_be_passed_through_and_is_the_same_everywhere(
     services = compose["services"]
     settings = services["worker"]["environment"]
     assert services["qwen-tts-api"]["environment"] == settings
-    assert set(settings) == {name.upper() for name in Settings.model_fields} | LIBRARIES
-    table = (ROOT / "README.md").read_text().partition("## Settings")[2]
-    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    told = {name for row in rows for name in re.findall(r"`([A-Z_0-9]+)`", row)}
-    assert told
-    assert told <= set(settings)
+    old = {name.upper() for name in Settings.model_fields}
+    assert set(settings) == {f"TTS_{name}" for name in old} | old | LIBRARIES
     for name, value in settings.items():
         # Without a value it is the environment's, or not set at all, which empty would not be.
         assert value is None or value.startswith(f"${{{name}:-") or name == "TMPDIR"
+    # A setting with a default here falls back to its old name first: AUTH=required must hold.
+    for name in ("REDIS_URL", "STORAGE_URL", "AUTH", "MODEL", "DEVICE"):
+        assert settings[f"TTS_{name}"].startswith(f"${{TTS_{name}:-${{{name}:-")
 
 
 def test_with_cuda_the_workers_have_a_gpu(compose: dict[str, Any], cuda: dict[str, Any]) -> None:
@@ -184,7 +183,7 @@ def test_with_cuda_the_workers_have_a_gpu(compose: dict[str, Any], cuda: dict[st
     worker = cuda["services"]["worker"]
     (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
-    assert worker["environment"] == {"DEVICE": "cuda"}
+    assert worker["environment"] == {"TTS_DEVICE": "cuda"}
     assert "/cu" in worker["build"]["args"]["TORCH_INDEX"]
     assert "/cpu" in compose["services"]["worker"]["build"]["args"]["TORCH_INDEX"]
 
@@ -287,7 +286,11 @@ def test_the_api_image_installs_and_starts_from_what_is_copied(
         [python, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
     )
     assert (ran.stdout.strip(), ran.stderr) == ("None None", "")
-    env |= {"REDIS_URL": redis_server.url, "STORAGE_URL": results.as_uri(), "AUTH": "open"}
+    env |= {
+        "TTS_REDIS_URL": redis_server.url,
+        "TTS_STORAGE_URL": results.as_uri(),
+        "TTS_AUTH": "open",
+    }
     made = subprocess.run(
         [venv / "bin" / "narrate", "keys", "create", "x"], env=env, capture_output=True, text=True
     )

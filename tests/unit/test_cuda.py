@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from worker.engine.assemble import PLAIN, assemble, compile_parts
+from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, Sampling, SynthesisRequest, Task
-from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -40,14 +40,15 @@ pytestmark = [
 ]
 
 
-def speak(runner: TalkerRunner, request: SynthesisRequest) -> Row:
-    row = runner.admit(request)
+def speak(runner: TalkerRunner, request: SynthesisRequest) -> Sequence:
+    sequence = Sequence(request)
+    runner.admit(sequence)
     while not runner.prefill():
         pass
     while not runner.step():
         pass
     runner.remove(0)
-    return row
+    return sequence
 
 
 @pytest.mark.parametrize("kind", ASKED)
@@ -61,7 +62,7 @@ def test_float32_gives_the_codes_of_the_cpu(tiny_checkpoint: Checkpoint, kind: s
 @pytest.mark.parametrize("kind", ASKED)
 def test_an_engine_speaks_in_bfloat16(tiny_checkpoint: Checkpoint, kind: str) -> None:
     model = load_model(str(tiny_checkpoint(kind)), device="cuda")
-    engine = assemble(model, precision=Precision.default_on("cuda"), slots=3, max_waiting=9)
+    engine = build_engine(model, precision=Precision.default_on("cuda"), slots=3, max_waiting=9)
     try:
         speeches = [future.result() for future in [engine.submit(ASKED[kind]) for _ in range(5)]]
     finally:
@@ -77,5 +78,5 @@ def test_there_is_nothing_to_compile(
     tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), device="cuda")
-    assert compile_parts(model, Precision.BFLOAT16) is PLAIN
+    assert compile_kernels(model, Precision.BFLOAT16) is PLAIN_KERNELS
     assert "not for cuda" in caplog.text

@@ -12,9 +12,9 @@ from stub_runner import StubCodec, StubRunner
 
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.output import HEAR
 from worker.engine.request import Reference, Samples, Speech, SynthesisRequest, Task
 from worker.engine.scheduler import Scheduler
+from worker.engine.vocoder import REFERENCE_CHUNKS_PER_STEP
 
 
 def request(text: str, max_frames: int = 100) -> SynthesisRequest:
@@ -168,7 +168,7 @@ def test_sound_comes_while_the_rest_is_spoken(engine: Engine, runner: StubRunner
     heard: list[tuple[int, int]] = []
 
     def listen(samples: Samples) -> None:
-        heard.append((len(samples) // 1_920, len(runner.rows[0].text) if runner.rows else 0))
+        heard.append((len(samples) // 1_920, len(runner.rows[0].frames) if runner.rows else 0))
 
     spoken = SynthesisRequest(
         task=Task.CUSTOM_VOICE, text="abcdefghij", max_frames=99, on_frames=listen
@@ -212,7 +212,7 @@ def test_a_long_reference_is_heard_between_the_steps_of_others(runner: StubRunne
     engine.close()
     assert codec.heard == 12
     heard = [after - before for before, after in itertools.pairwise([0, *gaps])]
-    assert max(heard) <= 4 * HEAR  # a chunk of sound comes every 4 steps
+    assert max(heard) <= 4 * REFERENCE_CHUNKS_PER_STEP  # a chunk of sound comes every 4 steps
 
 
 def test_a_reference_that_cannot_be_heard_fails_its_own(engine: Engine) -> None:

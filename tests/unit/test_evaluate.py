@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.engine.runner import TalkerRunner
-from worker.engine.teacher import teach
+from worker.engine.sequence import Sequence
+from worker.engine.teacher_forcing import force
 from worker.evaluate import evaluate, main
 from worker.loading import load_model
 
@@ -24,25 +26,26 @@ ASKED = SynthesisRequest(task=Task.CUSTOM_VOICE, text="Hi there.", max_frames=6,
 
 def test_float32_agrees_with_itself_and_with_the_runner(tiny_checkpoint: Checkpoint) -> None:
     folder = str(tiny_checkpoint("custom_voice"))
-    (first,) = teach(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [None])
-    (again,) = teach(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [first.codes])
-    assert again.wishes == first.codes == again.codes
+    (first,) = force(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [None])
+    (again,) = force(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [first.codes])
+    assert again.argmax_codes == first.codes == again.codes
     torch.testing.assert_close(again.logits, first.logits)
     greedy = Sampling(do_sample=False, subtalker_dosample=False)
     runner = TalkerRunner(load_model(folder, threads=1), 1)
-    row = runner.admit(SynthesisRequest(**{**vars(ASKED), "sampling": greedy}))
+    sequence = Sequence(replace(ASKED, sampling=greedy))
+    runner.admit(sequence)
     assert runner.prefill()
     while not runner.step():
         pass
-    assert row.codes.flatten().tolist() == first.codes
+    assert sequence.codes.flatten().tolist() == first.codes
 
 
 def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpoint) -> None:
     codes = [number % 7 for number in range(6 * 16)]
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
-    (lesson,) = teach(model, Precision.FLOAT32, [ASKED], [codes])
+    (lesson,) = force(model, Precision.FLOAT32, [ASKED], [codes])
     assert lesson.codes == codes
-    assert lesson.wishes != codes
+    assert lesson.argmax_codes != codes
 
 
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=COMPILER)])

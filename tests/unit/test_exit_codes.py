@@ -29,7 +29,7 @@ STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def api(redis_url: str, folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     port = free_port()
     command = [sys.executable, "-m", "api", "--port", str(port), *options]
-    env = os.environ | {"REDIS_URL": redis_url, "STORAGE_URL": folder.as_uri()}
+    env = os.environ | {"TTS_REDIS_URL": redis_url, "TTS_STORAGE_URL": folder.as_uri()}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_until(lambda: is_alive(port) or process.poll() is not None, 60)
@@ -67,7 +67,7 @@ def test_the_api_starts_while_redis_is_away(tmp_path: Path) -> None:
 
 def run(module: str, *options: str, **settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", module, *options]
-    env = os.environ | {"REDIS_URL": "redis://127.0.0.1:1/0"} | settings
+    env = os.environ | {"TTS_REDIS_URL": "redis://127.0.0.1:1/0"} | settings
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
 
@@ -77,7 +77,7 @@ def test_a_port_in_use_is_one_sentence(host: str, processes: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         options = ("--host", host, "--port", port, "--workers", processes)
-        ran = run("api", *options, AUTH="open")
+        ran = run("api", *options, TTS_AUTH="open")
     assert ran.returncode == 1
     assert ran.stderr == (f"error: {host}:{port} cannot be listened on: Address already in use\n")
 
@@ -86,18 +86,24 @@ def test_a_port_in_use_is_one_sentence(host: str, processes: str) -> None:
     ("module", "options", "settings", "code", "says"),
     [
         ("api", ("--prot", "1"), {}, 2, "unrecognized arguments"),
-        ("api", (), {"LEASE_S": "0"}, 1, "error: LEASE_S='0'"),
+        ("api", (), {"TTS_LEASE_S": "0"}, 1, "error: TTS_LEASE_S='0'"),
         ("api", ("--host", "0.0.0.0"), {}, 1, "error: Redis does not answer"),
-        ("api", ("--host", "192.0.2.99"), {"AUTH": "open"}, 1, "cannot be listened on"),
-        ("api", ("--host", "no.such.invalid"), {"AUTH": "open"}, 1, "cannot be listened on"),
+        ("api", ("--host", "192.0.2.99"), {"TTS_AUTH": "open"}, 1, "cannot be listened on"),
+        ("api", ("--host", "no.such.invalid"), {"TTS_AUTH": "open"}, 1, "cannot be listened on"),
         ("api.keys", ("list",), {}, 1, "narrate: Redis does not answer"),
         ("api.models", ("list",), {}, 1, "narrate: Redis does not answer"),
         ("api.models", ("forget",), {}, 2, "required: id"),
         ("api.storage", ("chek",), {}, 2, "invalid choice"),
-        ("api.storage", ("check",), {"STORAGE_URL": "file:///nowhere"}, 1, "error: there is no"),
-        ("api.storage", (), {"STORAGE_URL": ROOT.as_uri()}, 1, "error: Redis does not answer"),
+        (
+            "api.storage",
+            ("check",),
+            {"TTS_STORAGE_URL": "file:///nowhere"},
+            1,
+            "error: there is no",
+        ),
+        ("api.storage", (), {"TTS_STORAGE_URL": ROOT.as_uri()}, 1, "error: Redis does not answer"),
         ("worker", ("--slot",), {}, 2, "expected one argument"),
-        ("worker", ("--slots", "0"), {}, 1, "error: SLOTS='0'"),
+        ("worker", ("--slots", "0"), {}, 1, "error: TTS_SLOTS='0'"),
         ("worker.health", (), {}, 1, "unhealthy: Redis does not answer"),
         ("client", ("status",), {}, 2, "required: JOB"),
         ("client", ("status", "job_1", "--url", "http://127.0.0.1:1"), {}, 1, "no server at"),
@@ -135,7 +141,7 @@ def test_without_the_client_the_commands_of_the_server_are_there(
     options: tuple[str, ...], code: int, says: str, redis_server: RedisServer
 ) -> None:
     command = [sys.executable, "-c", WITHOUT_CLIENT, *options]
-    env = os.environ | {"REDIS_URL": redis_server.url}
+    env = os.environ | {"TTS_REDIS_URL": redis_server.url}
     ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert ran.returncode == code, ran.stderr
     assert says in ran.stderr
@@ -144,7 +150,7 @@ def test_without_the_client_the_commands_of_the_server_are_there(
 
 def test_without_a_key_nobody_else_is_listened_to(redis: Redis, redis_server: RedisServer) -> None:
     assert redis.dbsize() == 0
-    ran = run("api", "--host", "0.0.0.0", REDIS_URL=redis_server.url)
+    ran = run("api", "--host", "0.0.0.0", TTS_REDIS_URL=redis_server.url)
     assert ran.returncode == 1
     assert ran.stderr.startswith("error: without keys, 0.0.0.0 is not listened on")
 
@@ -155,7 +161,7 @@ def test_a_worker_that_is_told_to_stop_has_done_well(
     redis: Redis, redis_server: RedisServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     log = tmp_path / "worker.log"
-    env = os.environ | {"REDIS_URL": redis_server.url, "STORAGE_URL": tmp_path.as_uri()}
+    env = os.environ | {"TTS_REDIS_URL": redis_server.url, "TTS_STORAGE_URL": tmp_path.as_uri()}
     with log.open("wb") as output:
         worker = subprocess.Popen(
             [sys.executable, "-m", "worker", "--model", "tiny"],
@@ -190,7 +196,10 @@ main()
 @pytest.mark.parametrize("number", STOPS)
 def test_a_worker_that_still_loads_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "worker.log"
-    env = os.environ | {"REDIS_URL": "redis://127.0.0.1:1/0", "STORAGE_URL": tmp_path.as_uri()}
+    env = os.environ | {
+        "TTS_REDIS_URL": "redis://127.0.0.1:1/0",
+        "TTS_STORAGE_URL": tmp_path.as_uri(),
+    }
     with log.open("wb") as output:
         command = [sys.executable, "-c", LOADS_FOR_A_MINUTE]
         worker = subprocess.Popen(command, env=env, stdout=output)

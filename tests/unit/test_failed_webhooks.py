@@ -137,7 +137,7 @@ def test_they_are_kept_for_a_time_and_so_many(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(webhooks, "MOST_FAILED", 3)
+    monkeypatch.setattr(webhooks, "MAX_FAILED_EVENTS", 3)
     ann = bearer(redis, "ann")
     receiver.answers = [(500, {})] * 20
     jobs = [end_one(api, receiver, ann) for _ in range(5)]

@@ -275,20 +275,20 @@ def test_what_is_unfit_is_refused_at_the_start(
     program: str, s3: S3Server, own: Redis, own_settings: Settings, tmp_path: Path
 ) -> None:
     storage = tmp_path / "results"
-    common = {"REDIS_URL": own_settings.redis_url, "STORAGE_URL": storage.as_uri()}
+    common = {"TTS_REDIS_URL": own_settings.redis_url, "TTS_STORAGE_URL": storage.as_uri()}
     own.config_set("maxmemory-policy", "volatile-ttl")
     code, said = started(program, **common)
     assert (code, said.count("\n")) == (1, 0)
     assert "maxmemory-policy volatile-ttl" in said
-    assert "ALLOW_EVICTION=1" in said
+    assert "TTS_ALLOW_EVICTION=1" in said
     own.config_set("maxmemory-policy", "noeviction")
 
     on_s3 = common | s3.env
-    missing = on_s3 | {"STORAGE_URL": "s3://no-such-bucket"}
-    wrong = on_s3 | {"STORAGE_URL": f"s3://{BUCKET}/w", "AWS_SECRET_ACCESS_KEY": "wrong"}
-    plain = on_s3 | {"STORAGE_URL": f"s3://{BUCKET}/w", "AWS_ALLOW_HTTP": ""}
-    agree(Storage.open(common["STORAGE_URL"]), own)
-    other = common | {"STORAGE_URL": (tmp_path / "other").as_uri()}
+    missing = on_s3 | {"TTS_STORAGE_URL": "s3://no-such-bucket"}
+    wrong = on_s3 | {"TTS_STORAGE_URL": f"s3://{BUCKET}/w", "AWS_SECRET_ACCESS_KEY": "wrong"}
+    plain = on_s3 | {"TTS_STORAGE_URL": f"s3://{BUCKET}/w", "AWS_ALLOW_HTTP": ""}
+    agree(Storage.open(common["TTS_STORAGE_URL"]), own)
+    other = common | {"TTS_STORAGE_URL": (tmp_path / "other").as_uri()}
     for env, expected in (
         (missing, "no such bucket"),
         (wrong, "check its credentials"),
@@ -297,7 +297,7 @@ def test_what_is_unfit_is_refused_at_the_start(
     ):
         code, said = started(program, **env)
         assert (code, said.count("\n")) == (1, 0), said
-        assert said.startswith(f"error: STORAGE_URL={env['STORAGE_URL']}: "), said
+        assert said.startswith(f"error: TTS_STORAGE_URL={env['TTS_STORAGE_URL']}: "), said
         assert expected in said
         assert "wrong" not in said.replace("wrong credentials", "")
 
@@ -314,7 +314,7 @@ def test_a_storage_is_adopted_by_command(
     redis: Redis, settings: Settings, folders: tuple[Storage, Storage], tmp_path: Path
 ) -> None:
     agree(folders[0], redis)
-    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": (tmp_path / "b").as_uri()}
+    env = {"TTS_REDIS_URL": settings.redis_url, "TTS_STORAGE_URL": (tmp_path / "b").as_uri()}
     assert said(env) == (1, "is its volume mounted")
     assert said(env, "adopt") == (0, "jobs are here now")
     assert said(env) == (0, "jobs are here (id")
@@ -324,7 +324,7 @@ def test_a_storage_is_adopted_by_command(
 def test_a_check_of_a_storage_adopts_nothing(
     redis: Redis, settings: Settings, tmp_path: Path
 ) -> None:
-    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    env = {"TTS_REDIS_URL": settings.redis_url, "TTS_STORAGE_URL": settings.storage_url}
     folder = tmp_path / "results"
     assert said(env) == (1, "there is no folder")
     assert not folder.exists()

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.assemble import PLAIN, assemble, compile_parts
-from worker.engine.block import Norm
+from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.layers import Snake
-from worker.engine.fused.build import CannotCompile, build
-from worker.engine.fused.decoder import FusedDecoder
-from worker.engine.fused.kernels import Kernels, Operand, Tokens
-from worker.engine.fused.product import Whole, WholeProduct, prepare_product
-from worker.engine.fused.snake import FusedSnake
-from worker.engine.linear import linear
+from worker.engine.kernels.compiler import CannotCompile, build
+from worker.engine.kernels.decoder import FusedDecoder
+from worker.engine.kernels.decoder_kernels import DecoderKernels, Operand, Tokens
+from worker.engine.kernels.product import CompiledInt8Linear, QuantizedRows, compile_int8_product
+from worker.engine.kernels.snake import FusedSnake
+from worker.engine.nn.block import RMSNorm
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.request import Sampling, SynthesisRequest, Task
 from worker.loading import load_model
@@ -47,12 +47,12 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 
 
 @pytest.fixture
-def kernels(precision: Precision) -> Kernels:
-    return Kernels(HEAD, *TYPES[precision], whole=precision is Precision.INT8)
+def kernels(precision: Precision) -> DecoderKernels:
+    return DecoderKernels(HEAD, *TYPES[precision], is_int8=precision is Precision.INT8)
 
 
-def a_norm(size: int, dtype: torch.dtype) -> Norm:
-    return Norm(SimpleNamespace(weight=torch.rand(size) + 0.5, variance_epsilon=1e-6), dtype)
+def a_norm(size: int, dtype: torch.dtype) -> RMSNorm:
+    return RMSNorm(SimpleNamespace(weight=torch.rand(size) + 0.5, variance_epsilon=1e-6), dtype)
 
 
 def told(rows: Operand) -> Tensor:
@@ -79,35 +79,39 @@ def assert_close(found: Tensor, expected: Tensor, part: float) -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 5])
-def test_a_norm_adds_and_normalises(kernels: Kernels, precision: Precision, rows: int) -> None:
+def test_a_norm_adds_and_normalises(
+    kernels: DecoderKernels, precision: Precision, rows: int
+) -> None:
     x, add = some(precision, rows, 72), some(precision, rows, 72)
     expected = x.float() + add.float()
     norm = a_norm(72, precision.dtype)
     normed = F.rms_norm(expected, (72,), norm.weight.float(), norm.eps)
-    last = kernels.last_norm(x.clone(), add, norm)
+    last = kernels.final_rms_norm(x.clone(), add, norm)
     assert_close(last, normed, TOLERANCE[precision.dtype])
-    found = told(kernels.norm(x, add, norm))
+    found = told(kernels.add_rms_norm(x, add, norm))
     assert_close(x, expected, TOLERANCE[precision.dtype])
     for row, its in zip(found, normed, strict=True):
         assert_close(row, its, allowed(precision))
 
 
-def test_a_gate_lets_through_what_silu_opens(kernels: Kernels, precision: Precision) -> None:
+def test_a_gate_lets_through_what_silu_opens(kernels: DecoderKernels, precision: Precision) -> None:
     x = some(precision, 5, 2 * 72)
     x[0, :72] *= 100  # far out, too
     gate, up = x.float().chunk(2, dim=1)
-    for row, its in zip(told(kernels.gate(x)), F.silu(gate) * up, strict=True):
+    for row, its in zip(told(kernels.silu_mul(x)), F.silu(gate) * up, strict=True):
         assert_close(row, its, allowed(precision))
 
 
 @pytest.mark.parametrize("precision", [Precision.INT8], indirect=True)
-def test_rows_are_rounded_each_by_its_own_scale(kernels: Kernels, precision: Precision) -> None:
+def test_rows_are_rounded_each_by_its_own_scale(
+    kernels: DecoderKernels, precision: Precision
+) -> None:
     x = some(precision, 5, 2, 72)[:, 1] * torch.tensor([1, 10, 100, 0.1, 1e-3])[:, None]
-    for row, its in zip(told(kernels.round(x)), x, strict=True):
+    for row, its in zip(told(kernels.quantise(x)), x, strict=True):
         assert_close(row, its, allowed(precision))
 
 
-def test_attention_looks_back_in_its_own_row(kernels: Kernels, precision: Precision) -> None:
+def test_attention_looks_back_in_its_own_row(kernels: DecoderKernels, precision: Precision) -> None:
     """Two rows of the cache, one with two new tokens after three, the other with its first."""
     dtype, cached = TYPES[precision]
     norms = a_norm(HEAD, dtype), a_norm(HEAD, dtype)
@@ -140,7 +144,7 @@ def test_attention_looks_back_in_its_own_row(kernels: Kernels, precision: Precis
         assert_close(found[token], expected, max(TOLERANCE[cached], allowed(precision)))
 
 
-def rotated(x: Tensor, norm: Norm, tokens: Tokens) -> Tensor:
+def rotated(x: Tensor, norm: RMSNorm, tokens: Tokens) -> Tensor:
     x = F.rms_norm(x, (HEAD,), norm.weight.float(), norm.eps)
     return x * tokens.cos[:, None] + x.roll(HEAD // 2, -1) * tokens.sin[:, None]
 
@@ -162,24 +166,24 @@ def test_a_whole_product_is_that_of_int8(
 ) -> None:
     """As this processor does it, and as one without VNNI does."""
     if plain:
-        compiled = partial(prepare_product, PLAIN=1)
-        monkeypatch.setattr("worker.engine.fused.product.prepare_product", compiled)
+        compiled = partial(compile_int8_product, PLAIN=1)
+        monkeypatch.setattr("worker.engine.kernels.product.compile_int8_product", compiled)
     torch.manual_seed(0)
     modules = [torch.nn.Linear(36, outputs, bias=False) for outputs in (48, 16)]
     values = torch.randint(1, 256, (rows, 36), dtype=torch.uint8)
-    values[:, 0] = 255  # so that Int8 finds the same scale
-    x = Whole(values, torch.rand(rows) + 0.5)
-    found = WholeProduct(*modules)(x)
+    values[:, 0] = 255  # so that Int8Linear finds the same scale
+    x = QuantizedRows(values, torch.rand(rows) + 0.5)
+    found = CompiledInt8Linear(*modules)(x)
     meant = (values.float() - 128) * x.scale[:, None]
     expected = linear(*modules, precision=Precision.INT8)(meant)
     assert_close(found, expected, 1e-5)
 
 
-def test_what_is_not_a_number_is_not_lost(kernels: Kernels, precision: Precision) -> None:
+def test_what_is_not_a_number_is_not_lost(kernels: DecoderKernels, precision: Precision) -> None:
     x = some(precision, 2, 72)
     x[1, 5] = torch.nan
-    result = kernels.norm(x, None, a_norm(72, precision.dtype))
-    rows = result.scale[:, None] if isinstance(result, Whole) else result
+    result = kernels.add_rms_norm(x, None, a_norm(72, precision.dtype))
+    rows = result.scale[:, None] if isinstance(result, QuantizedRows) else result
     assert rows[0].isfinite().all()
     assert rows[1].isnan().any()
 
@@ -189,7 +193,7 @@ def test_the_codes_do_not_depend_on_the_company(
     tiny_checkpoint: Checkpoint, precision: Precision
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
-    engine = assemble(model, precision=precision, slots=5, max_waiting=40, compiled=True)
+    engine = build_engine(model, precision=precision, slots=5, max_waiting=40, compiled=True)
 
     def request(number: int) -> SynthesisRequest:
         sampling = Sampling(seed=number, do_sample=number % 2 == 0)
@@ -210,7 +214,7 @@ def test_a_model_without_kernels_is_spoken_plainly(
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
     model.model.talker.config.code_predictor_config.attention_bias = True
-    assert compile_parts(model, Precision.FLOAT32) is PLAIN
+    assert compile_kernels(model, Precision.FLOAT32) is PLAIN_KERNELS
     assert "no kernels for attention with biases" in caplog.text
 
 
@@ -243,6 +247,6 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     build.cache_clear()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
-        assert compile_parts(model, Precision.INT8) is PLAIN
-    assert "COMPILE=1 has no effect: there is no C++ compiler: install g++" in caplog.text
-    assert compile_parts(model, Precision.INT8) == (FusedDecoder, FusedSnake)
+        assert compile_kernels(model, Precision.INT8) is PLAIN_KERNELS
+    assert "TTS_COMPILE=1 has no effect: there is no C++ compiler: install g++" in caplog.text
+    assert compile_kernels(model, Precision.INT8) == (FusedDecoder, FusedSnake)

@@ -229,15 +229,15 @@ def test_the_last_listener_takes_the_job_along(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("a", spec, plain(["one"]))
-    ledger.listen("a")
-    ledger.listen("a")
-    assert ledger.leave("a") is False
+    ledger.add_listener("a")
+    ledger.add_listener("a")
+    assert ledger.cancel_if_abandoned("a") is False
     assert ledger.job("a").status == "queued"
     (used,) = redis.keys("tts:used:*")
-    assert ledger.leave("a") is True
+    assert ledger.cancel_if_abandoned("a") is True
     assert ledger.job("a").status == "cancelled"
     assert redis.hget(used, "chars") == "20"  # some of it was heard
-    assert ledger.leave("a") is False
+    assert ledger.cancel_if_abandoned("a") is False
 
 
 def test_a_header_cannot_take_the_name_of_a_job(api: TestClient) -> None:

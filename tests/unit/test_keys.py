@@ -23,7 +23,7 @@ from redis import Redis
 from api.__main__ import check_address
 from api.app import create_app
 from client import cli
-from client.local.data_folder import REDIS_URL
+from client.local.data_folder import REDIS_URL_FILE
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import InvalidSetting, Unavailable
@@ -236,7 +236,7 @@ def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -
 def test_keys_are_made_listed_and_revoked_by_command(
     redis_server: RedisServer, keys: Keys, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    (tmp_path / REDIS_URL).write_text(redis_server.url)
+    (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
     made = ["create", "phone", "--scope", "read", "--chars-per-day", "500", "--owner", "alice"]
     assert cli.main(["keys", *where, *made]) == 0
@@ -261,14 +261,14 @@ def test_keys_are_made_listed_and_revoked_by_command(
 def test_without_keys_only_this_machine_is_listened_to(
     host: str, settings: Settings, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InvalidSetting, match="AUTH=open"):
+    with pytest.raises(InvalidSetting, match="TTS_AUTH=open"):
         check_address(host, settings)
     check_address(host, settings.model_copy(update={"auth": "open"}))
     check_address(host, settings.model_copy(update={"auth": "required"}))
     for here in ("127.0.0.1", "::1", "localhost"):
         check_address(here, settings)
     keys.create("phone")
-    monkeypatch.setenv("AUTH", "auto")
+    monkeypatch.setenv("TTS_AUTH", "auto")
     check_address(host, settings)
     assert Settings.load().auth == "required"  # even if Redis loses the keys
 
@@ -311,7 +311,11 @@ def test_nobody_waits_for_two_looks() -> None:
 def test_the_api_starts_without_a_warning(settings: Settings, tmp_path: Path) -> None:
     port = str(free_port("127.0.0.1"))
     command = [sys.executable, "-W", "error", "-m", "api", "--port", port]
-    env = {**os.environ, "REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    env = {
+        **os.environ,
+        "TTS_REDIS_URL": settings.redis_url,
+        "TTS_STORAGE_URL": settings.storage_url,
+    }
     with (tmp_path / "log").open("w") as log:
         server = subprocess.Popen(command, env=env, stderr=log)
     try:

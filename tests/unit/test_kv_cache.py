@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.engine.kv_cache import KVCache
+from worker.engine.nn.kv_cache import KVCache
 
 
 @pytest.fixture(params=[False, True])

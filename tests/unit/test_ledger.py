@@ -473,12 +473,12 @@ def test_what_went_wrong_last_is_the_reason_in_the_end(
     ledger.admit("j", spec, plain(["one"]))
     for number in range(3):
         held = claim(ledger, "j:0")
-        ledger.note(held, f"no memory {number}")
+        ledger.record_failure(held, f"no memory {number}")
         take_back(ledger, redis)
     job = ledger.job("j")
     assert (job.error_code, job.error_message) == ("synthesis_failed", "no memory 2")
     with pytest.raises(StaleClaim):
-        ledger.note(held, "too late")
+        ledger.record_failure(held, "too late")
 
 
 def test_nobody_loses_a_lease_that_nobody_could_renew(

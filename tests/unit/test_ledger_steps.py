@@ -139,7 +139,7 @@ def test_what_a_deletion_leaves_is_deleted_by_reconciling(
     ledger: Ledger, book: list[Segment], redis: Redis
 ) -> None:
     ledger.cancel("book")
-    ledger._run("forget", "book")  # the caller dies after the first part
+    ledger._run("delete_job", "book")  # the caller dies after the first part
     assert len(list(redis.scan_iter("tts:segment:*"))) in range(1, len(book))
     ledger.reconcile()
     assert list(redis.scan_iter("tts:segment:*")) == []

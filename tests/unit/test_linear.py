@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.engine import linear as module
-from worker.engine.linear import (
-    Int8,
-    Packed,
+from worker.engine.nn import linear as module
+from worker.engine.nn.linear import (
+    Int8Linear,
     PackedConvolution,
-    Plain,
+    PackedLinear,
     PlainConvolution,
+    PlainLinear,
     can_multiply_int8,
     convolution,
     linear,
-    product,
+    linear_from_weight,
 )
 from worker.engine.precision import Precision
 
@@ -34,7 +34,9 @@ def test_packed_products_are_the_plain_ones(precision: Precision, bias: bool, ro
     dtype = precision.dtype
     modules = [torch.nn.Linear(96, size, bias=bias).to(dtype) for size in (64, 32, 32)]
     packed = linear(*modules, precision=precision)
-    assert isinstance(packed, Packed), "this torch lacks the private operations: it will be slow"
+    assert isinstance(packed, PackedLinear), (
+        "this torch lacks the private operations: it will be slow"
+    )
     x = torch.randn(rows, 3, 96).to(dtype)
     with torch.inference_mode():
         expected = torch.cat([module(x) for module in modules], dim=-1)
@@ -61,8 +63,8 @@ def test_without_the_private_operations_the_public_ones_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "can_pack", lambda _weight: False)
-    plain = product(torch.eye(4), torch.ones(4), Precision.FLOAT32)
-    assert isinstance(plain, Plain)
+    plain = linear_from_weight(torch.eye(4), torch.ones(4), Precision.FLOAT32)
+    assert isinstance(plain, PlainLinear)
     torch.testing.assert_close(plain(torch.ones(1, 4)), torch.full((1, 4), 2.0))
 
 
@@ -84,7 +86,7 @@ def test_int8_is_near_and_its_public_form_the_same(
     fast = linear(layer, precision=Precision.INT8)
     monkeypatch.setattr(module, "can_multiply_int8", lambda: False)
     public = linear(layer, precision=Precision.INT8)
-    assert isinstance(public, Int8)
+    assert isinstance(public, Int8Linear)
     assert not public.is_packed
     with torch.inference_mode():
         exact = layer(x)
@@ -95,7 +97,7 @@ def test_int8_is_near_and_its_public_form_the_same(
 @pytest.mark.parametrize("rows", [1, 2, 7, 16, 33])
 def test_int8_rows_do_not_depend_on_their_neighbours(rows: int) -> None:
     torch.manual_seed(0)
-    int8 = product(torch.randn(64, 128), None, Precision.INT8)
+    int8 = linear_from_weight(torch.randn(64, 128), None, Precision.INT8)
     x = torch.randn(rows, 128) * torch.logspace(-3, 3, rows)[:, None]
     together = int8(x)
     for row in range(rows):
@@ -103,6 +105,6 @@ def test_int8_rows_do_not_depend_on_their_neighbours(rows: int) -> None:
 
 
 def test_int8_of_nothing_is_nothing() -> None:
-    int8 = product(torch.zeros(8, 16), torch.ones(8), Precision.INT8)
+    int8 = linear_from_weight(torch.zeros(8, 16), torch.ones(8), Precision.INT8)
     assert torch.equal(int8(torch.zeros(2, 16)), torch.ones(2, 8))
     assert torch.equal(int8(torch.full((1, 16), 1e30)), torch.ones(1, 8))

@@ -56,7 +56,7 @@ def uvicorn(redis_url: str, folder: Path, *options: str, **settings: str) -> Ite
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "api.app:create_app", "--factory"]
     command += ["--port", str(port), *options]
-    env = os.environ | {"REDIS_URL": redis_url, "STORAGE_URL": folder.as_uri()} | settings
+    env = os.environ | {"TTS_REDIS_URL": redis_url, "TTS_STORAGE_URL": folder.as_uri()} | settings
     with (folder / "uvicorn.log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log)
     try:
@@ -116,7 +116,7 @@ def test_what_is_chosen_is_served_everywhere(
     other: str,
 ) -> None:
     assert not Keys(redis).exist()
-    with uvicorn(redis_server.url, tmp_path, "--host", every, AUTH=auth) as port:
+    with uvicorn(redis_server.url, tmp_path, "--host", every, TTS_AUTH=auth) as port:
         for host in (*loopback, other):
             assert get(host, port).status_code == (200 if auth == "open" else 401)
             assert get(host, port, "/healthz").status_code == 200

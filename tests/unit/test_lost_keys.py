@@ -189,7 +189,7 @@ def test_other_addresses_are_listened_on_but_closed_after_the_loss(
         check_address("0.0.0.0", settings)
     Keys(redis, mark).create("phone")
     lose(redis)
-    monkeypatch.setenv("AUTH", "auto")
+    monkeypatch.setenv("TTS_AUTH", "auto")
     check_address("0.0.0.0", settings)
     assert Settings.load().auth == "required"
 
@@ -198,9 +198,9 @@ def test_other_addresses_are_listened_on_but_closed_after_the_loss(
 def env(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
-        "REDIS_URL": settings.redis_url,
-        "STORAGE_URL": settings.storage_url,
-        "AUTH": "auto",
+        "TTS_REDIS_URL": settings.redis_url,
+        "TTS_STORAGE_URL": settings.storage_url,
+        "TTS_AUTH": "auto",
     }
 
 
@@ -249,9 +249,9 @@ def test_a_key_is_made_only_where_the_jobs_are(
         ("other", "is its volume mounted"),
         ("foreign", "not the storage that the jobs of this Redis are in"),
     ):
-        made = create_key(env, STORAGE_URL=(tmp_path / name).as_uri())
+        made = create_key(env, TTS_STORAGE_URL=(tmp_path / name).as_uri())
         assert (made.returncode, made.stdout) == (1, "")
-        assert made.stderr.startswith(f"narrate: STORAGE_URL=file://{tmp_path / name}: ")
+        assert made.stderr.startswith(f"narrate: TTS_STORAGE_URL=file://{tmp_path / name}: ")
         assert says in made.stderr
         assert not (tmp_path / name / MARK).exists()
     assert not (tmp_path / "missing").exists()
@@ -272,7 +272,7 @@ def test_no_password_of_the_storage_is_shown(
 ) -> None:
     assert redis.dbsize() == 0
     url = f"s3://user:hidden@{BUCKET}/keys"
-    made = create_key(env | s3.env, STORAGE_URL=url)
+    made = create_key(env | s3.env, TTS_STORAGE_URL=url)
     assert made.returncode == 0, made.stderr
     assert "hidden" not in made.stderr
     assert f"(s3://{BUCKET}/keys/{MARK})" in made.stderr
@@ -284,7 +284,7 @@ def test_processes_of_one_api_close_together(
     assert {status(two_processes) for _ in range(20)} == {200}
     made = create_key(env)
     assert made.returncode == 0
-    assert "AUTH=required" in made.stderr
+    assert "TTS_AUTH=required" in made.stderr
     assert (results / MARK).exists()
     lose(redis)
     wait_until(lambda: {status(two_processes) for _ in range(20)} == {401})

@@ -12,7 +12,7 @@ import pytest
 
 from worker.cpu import give_memory_back
 from worker.engine import clone_prompts
-from worker.engine.assemble import assemble
+from worker.engine.build import build_engine
 from worker.engine.codec import codec
 from worker.engine.precision import Precision
 from worker.engine.request import Reference, SynthesisRequest, Task
@@ -30,10 +30,10 @@ def test_a_thousand_requests_leave_nothing_behind(
     tiny_checkpoint: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Cloning, the task with most state; more voices than are remembered, and some bad ones."""
-    for module in (clone_prompts, codec):
-        monkeypatch.setattr(module, "MOST", 4)
+    monkeypatch.setattr(clone_prompts, "MAX_PROMPTS", 4)
+    monkeypatch.setattr(codec, "MAX_REFERENCES", 4)
     model = load_model(str(tiny_checkpoint("base")), threads=1)
-    engine = assemble(model, precision=Precision.FLOAT32, slots=16, max_waiting=100)
+    engine = build_engine(model, precision=Precision.FLOAT32, slots=16, max_waiting=100)
     hum = (0.3 * np.sin(np.arange(6_000) * 0.05)).astype(np.float32)
 
     def speak(first: int, count: int) -> None:

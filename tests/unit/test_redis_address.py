@@ -1,4 +1,4 @@
-"""REDIS_URL: what is understood, what is refused with a sentence, and no secret in either."""
+"""TTS_REDIS_URL: what is understood, what is refused with a sentence, and no secret in either."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ REFUSED = {
 
 @pytest.mark.parametrize("url", REFUSED)
 def test_another_address_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(InvalidSetting, match=f"REDIS_URL.*{REFUSED[url]}") as refused:
+    with pytest.raises(InvalidSetting, match=f"TTS_REDIS_URL.*{REFUSED[url]}") as refused:
         Settings.load(redis_url=url)
     assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["ftp://u:hunter2@h", "file://h/?key=hunter2", "s3:hunter2@"])
 def test_a_storage_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(InvalidSetting, match="STORAGE_URL") as refused:
+    with pytest.raises(InvalidSetting, match="TTS_STORAGE_URL") as refused:
         Settings.load(storage_url=url)
     assert SECRET not in str(refused.value)
 
@@ -97,7 +97,7 @@ def test_a_storage_is_refused_without_its_password(url: str) -> None:
 def test_every_process_refuses_it_with_one_sentence(command: str, tmp_path: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", *command.split()],
-        env=os.environ | {"REDIS_URL": "sentinel://:hunter2@h:26379"},
+        env=os.environ | {"TTS_REDIS_URL": "sentinel://:hunter2@h:26379"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

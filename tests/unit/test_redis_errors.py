@@ -42,7 +42,7 @@ class Consumer:
         with self.out.open("w") as out, self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(CONSUMER)],
-                env=os.environ | {"REDIS_URL": url},
+                env=os.environ | {"TTS_REDIS_URL": url},
                 stdout=out,
                 stderr=log,
             )

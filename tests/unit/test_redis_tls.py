@@ -17,7 +17,7 @@ from kombu.exceptions import KombuError
 from processes import wait_until
 from redis.exceptions import RedisError
 
-from client.local.child import Child, stop
+from client.local.process import Child, stop
 from client.local.redis_server import RedisServer, find_program
 from shared.announcer import Announcer
 from shared.queue import make_app

@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.engine import runner as runner_module
-from worker.engine.decoder import Decoder
 from worker.engine.errors import EngineError
-from worker.engine.fused.decoder import FusedDecoder
-from worker.engine.kv_cache import KVCache
+from worker.engine.kernels.decoder import FusedDecoder
+from worker.engine.nn.decoder import Decoder
+from worker.engine.nn.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
-from worker.engine.rows import Row
 from worker.engine.runner import TalkerRunner
+from worker.engine.sequence import Sequence
 from worker.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -152,10 +152,10 @@ def directly(model: Any, kind: str, case: Case) -> Codes:
     return heard[0][-frames:].numpy()
 
 
-def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> list[Row]:
+def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> list[Sequence]:
     """Admit a request every so many steps, as rows come free."""
     waiting, running = list(enumerate(requests)), []
-    rows: list[Row] = []
+    rows: list[Sequence] = []
     step = 0
     while waiting or running:
         while waiting and len(running) < SLOTS and (step % every == 0 or not running):
@@ -172,11 +172,12 @@ def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> l
     return rows
 
 
-def admit(runner: TalkerRunner, request: SynthesisRequest) -> Row:
-    row = runner.admit(request)
+def admit(runner: TalkerRunner, request: SynthesisRequest) -> Sequence:
+    sequence = Sequence(request)
+    runner.admit(sequence)
     while not runner.prefill():
         pass
-    return row
+    return sequence
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -286,8 +287,8 @@ def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
 ) -> None:
     runner, expected = bench("custom_voice", decoder)
     monkeypatch.setattr(runner._cache, "_step", 8)
-    monkeypatch.setattr(runner_module, "PREFILL", 5)
-    monkeypatch.setattr(runner_module, "AHEAD", 2)
+    monkeypatch.setattr(runner_module, "PREFILL_CHUNK_POSITIONS", 5)
+    monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     requests = [case.request for case in CASES["custom_voice"]]
     for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
         np.testing.assert_array_equal(utterance.codes, codes)
@@ -304,10 +305,11 @@ def test_a_long_prompt_waits_for_room_while_others_speak(
     runner, expected = bench("custom_voice", decoder)
     short, long = (CASES["custom_voice"][number].request for number in (1, 3))
     monkeypatch.setattr(runner._cache, "_step", 8)
-    monkeypatch.setattr(runner_module, "AHEAD", 2)
+    monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     runner._cache.fit(0, 0)
     first = admit(runner, short)
-    second = runner.admit(long)
+    second = Sequence(long)
+    runner.admit(second)
     rooms = []
     while not runner.prefill():
         rooms.append([keys.shape[2] for keys in runner._cache.keys])
@@ -334,7 +336,7 @@ def test_a_prompt_too_long_for_the_memory_fails_alone(
     with monkeypatch.context() as patch:
         patch.setattr(runner._cache, "_step", 8)
         patch.setattr(KVCache, "_zeros", explode)
-        runner.admit(replace(long, text=long.text * 50))
+        runner.admit(Sequence(replace(long, text=long.text * 50)))
         with pytest.raises(MemoryError):
             runner.prefill()
     while len(runner):

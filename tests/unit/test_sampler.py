@@ -14,12 +14,12 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from worker.engine.sampler import Choice, Choices, penalise
+from worker.engine.sampler import BatchSampler, SamplingParams, penalise
 
 CPU = torch.device("cpu")
 
 
-def reference(logits: torch.Tensor, choice: Choice) -> torch.Tensor:
+def reference(logits: torch.Tensor, choice: SamplingParams) -> torch.Tensor:
     steps: list[Any] = [TemperatureLogitsWarper(choice.temperature)]
     steps += [TopKLogitsWarper(choice.top_k)] if choice.top_k else []
     steps += [TopPLogitsWarper(choice.top_p)] if choice.top_p < 1 else []
@@ -28,7 +28,7 @@ def reference(logits: torch.Tensor, choice: Choice) -> torch.Tensor:
 
 
 CHOICES = st.builds(
-    Choice,
+    SamplingParams,
     greedy=st.just(False),
     temperature=st.sampled_from([0.1, 0.9, 1.0, 2.5]),
     top_k=st.sampled_from([0, 1, 5, 50, 5_000]),
@@ -38,9 +38,11 @@ CHOICES = st.builds(
 
 @settings(deadline=None)
 @given(st.lists(CHOICES, min_size=1, max_size=6), st.integers(0, 10_000))
-def test_a_mixed_batch_has_the_reference_probabilities(rows: list[Choice], seed: int) -> None:
+def test_a_mixed_batch_has_the_reference_probabilities(
+    rows: list[SamplingParams], seed: int
+) -> None:
     logits = 3 * torch.randn(len(rows), 200, generator=torch.Generator().manual_seed(seed))
-    mine = Choices(rows, CPU).probabilities(logits)
+    mine = BatchSampler(rows, CPU).probabilities(logits)
     for row, choice, logit in zip(mine, rows, logits, strict=True):
         expected = reference(logit, choice)
         assert ((row > 0) == (expected > 0)).all()
@@ -62,7 +64,7 @@ def test_the_repetition_penalty_is_the_reference_one(penalty: float, seed: int) 
 def test_draws_follow_the_probabilities() -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(40_000, 4)
     uniform = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
-    codes = Choices([Choice(False)] * 40_000, CPU).draw(logits, uniform)
+    codes = BatchSampler([SamplingParams(False)] * 40_000, CPU).draw(logits, uniform)
     shares = torch.bincount(codes, minlength=4) / 40_000
     torch.testing.assert_close(shares, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.01, rtol=0)
 
@@ -71,12 +73,14 @@ def test_draws_follow_the_probabilities() -> None:
 def test_a_draw_never_takes_what_is_masked(uniform: float) -> None:
     logits = torch.full((1, 100), -torch.inf)
     logits[0, 40:43] = 0.0
-    code = Choices([Choice(False, top_k=50)], CPU).draw(logits, torch.tensor([uniform]))
+    code = BatchSampler([SamplingParams(False, top_k=50)], CPU).draw(
+        logits, torch.tensor([uniform])
+    )
     assert 40 <= int(code) <= 42
 
 
 def test_greedy_rows_take_the_best_beside_sampling_ones() -> None:
     logits = torch.randn(3, 64, generator=torch.Generator().manual_seed(1))
-    rows = [Choice(True), Choice(False, temperature=5.0), Choice(True)]
-    codes = Choices(rows, CPU).draw(logits, torch.full((3,), 0.999))
+    rows = [SamplingParams(True), SamplingParams(False, temperature=5.0), SamplingParams(True)]
+    codes = BatchSampler(rows, CPU).draw(logits, torch.full((3,), 0.999))
     assert codes[[0, 2]].tolist() == logits.argmax(-1)[[0, 2]].tolist()

@@ -64,7 +64,7 @@ def test_an_address_that_others_have_is_not_taken(shared: bool) -> None:
 def test_several_processes_serve_and_stop(redis_server: RedisServer, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "api", "--workers", "2", "--port", str(port)]
-    env = {"REDIS_URL": redis_server.url, "STORAGE_URL": tmp_path.as_uri(), "PATH": ""}
+    env = {"TTS_REDIS_URL": redis_server.url, "TTS_STORAGE_URL": tmp_path.as_uri(), "PATH": ""}
     with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as api:
         try:
             wait_until(lambda: listeners(port) == 2, 60)

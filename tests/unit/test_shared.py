@@ -39,8 +39,8 @@ def test_a_folder_is_served_under_its_own_name(tmp_path: Path) -> None:
 def test_settings_come_from_the_environment_and_the_command_line_wins(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SLOTS", "16")
-    monkeypatch.setenv("THREADS", "")
+    monkeypatch.setenv("TTS_SLOTS", "16")
+    monkeypatch.setenv("TTS_THREADS", "")
     assert (Settings.load().slots, Settings.load().threads) == (16, None)
     assert Settings.load(slots="4", model=None).slots == 4
     assert Settings.load(slots="4", model=None).model == DEFAULT_MODEL
@@ -49,14 +49,14 @@ def test_settings_come_from_the_environment_and_the_command_line_wins(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("SLOTS", "0"),
-        ("MAX_SPEECH_CHARS", "20001"),
-        ("THREADS", "x"),
-        ("RESULT_TTL_S", "inf"),
-        ("LEASE_S", "nan"),
-        ("DEVICE", "tpu"),
-        ("REDIS_URL", "here"),
-        ("STORAGE_URL", "file://here"),
+        ("TTS_SLOTS", "0"),
+        ("TTS_MAX_SPEECH_CHARS", "20001"),
+        ("TTS_THREADS", "x"),
+        ("TTS_RESULT_TTL_S", "inf"),
+        ("TTS_LEASE_S", "nan"),
+        ("TTS_DEVICE", "tpu"),
+        ("TTS_REDIS_URL", "here"),
+        ("TTS_STORAGE_URL", "file://here"),
     ],
 )
 def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -67,12 +67,14 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 
 def test_int8_is_refused_where_it_cannot_run() -> None:
     assert Settings.load(precision="int8").precision == "int8"
-    with pytest.raises(InvalidSetting, match=r"PRECISION='int8'.*use bfloat16 with DEVICE=cuda"):
+    with pytest.raises(
+        InvalidSetting, match=r"TTS_PRECISION='int8'.*use bfloat16 with TTS_DEVICE=cuda"
+    ):
         Settings.load(device="cuda", precision="int8")
 
 
 def test_an_unknown_setting_is_an_error() -> None:
-    with pytest.raises(InvalidSetting, match="SLOT="):
+    with pytest.raises(InvalidSetting, match="TTS_SLOT="):
         Settings.load(slot=3)
 
 

@@ -46,7 +46,7 @@ def request(client: str, *, gone: bool = False, token: str = "") -> Request:
 
 def test_a_limit_stops_a_split_within_one_paragraph() -> None:
     began_s = time.thread_time()
-    with cpu_limit(0.05), pytest.raises(TooComplex, match="MAX_SPLIT_CPU_S"):
+    with cpu_limit(0.05), pytest.raises(TooComplex, match="TTS_MAX_SPLIT_CPU_S"):
         split(PROSE * 10, "english", 240)
     assert time.thread_time() - began_s < 1
     split(PROSE, "english", 240)  # there is none outside

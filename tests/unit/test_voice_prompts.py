@@ -17,7 +17,7 @@ from shared.errors import ObjectNotFound, Unavailable
 from shared.storage import Storage
 from shared.store.voices import Voice, Voices, prompt_key, voice_folder
 from worker.engine import prompt_file
-from worker.engine.assemble import assemble
+from worker.engine.build import build_engine
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.prompt_file import CODES, SPEAKER
@@ -88,7 +88,7 @@ def worker(
         return encode(*args, **kwargs)
 
     model.create_voice_clone_prompt = counted
-    engine = assemble(model, precision=precision, slots=2, max_waiting=2, prompts=store)
+    engine = build_engine(model, precision=precision, slots=2, max_waiting=2, prompts=store)
     try:
         yield Worker(engine, encoded)
     finally:

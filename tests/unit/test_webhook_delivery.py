@@ -255,7 +255,7 @@ def test_what_a_killed_process_was_delivering_is_delivered_by_another(
 ) -> None:
     receiver.open.clear()
     end_one(ledger, spec, "j1", receiver)
-    env = {"REDIS_URL": settings.redis_url, "STORAGE_URL": settings.storage_url}
+    env = {"TTS_REDIS_URL": settings.redis_url, "TTS_STORAGE_URL": settings.storage_url}
     child = subprocess.Popen([sys.executable, "-c", CHILD], env=os.environ | env)
     try:
         wait_until(lambda: receiver.got, 30)

@@ -28,7 +28,7 @@ from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store.api_keys import Keys
 from shared.store.ledger import Ledger
-from shared.store.webhook_secrets import MOST_IN_USE, Secrets
+from shared.store.webhook_secrets import MAX_SECRETS_IN_USE, Secrets
 from shared.store.webhooks import ENDS, Events, EventType, Webhook
 
 SECRET = "/v1/webhooks/default/secret"
@@ -268,7 +268,7 @@ def test_a_secret_stays_until_it_is_rotated(idle_api: TestClient, redis: Redis) 
     assert secrets.of("public") == [second["key"]]
     for _ in range(9):
         newest = secrets.rotate("public")[0]
-    assert len(secrets.of("public")) == MOST_IN_USE
+    assert len(secrets.of("public")) == MAX_SECRETS_IN_USE
     assert secrets.of("public")[0] == newest
 
 

@@ -243,7 +243,7 @@ def can_unshare() -> bool:
 
 
 def health(redis_url: str, *within: str) -> subprocess.CompletedProcess[str]:
-    env = os.environ | {"REDIS_URL": redis_url}
+    env = os.environ | {"TTS_REDIS_URL": redis_url}
     return subprocess.run([*within, *HEALTH], env=env, capture_output=True, text=True)
 
 

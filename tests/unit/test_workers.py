@@ -15,7 +15,7 @@ from redis import Redis
 from api import models as command
 from api.app import create_app
 from client import cli
-from client.local.data_folder import REDIS_URL
+from client.local.data_folder import REDIS_URL_FILE
 from client.local.redis_server import RedisServer
 from shared.errors import ModelInUse, ModelNotFound
 from shared.jobs import SpeechSpec, Status
@@ -211,7 +211,7 @@ def test_models_are_listed_and_forgotten_by_command(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    (tmp_path / REDIS_URL).write_text(redis_server.url)
+    (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
     roster.sign_in("w", card)
     roster.sign_in("w", card.model_copy(update={"id": "gone"}))
@@ -231,7 +231,7 @@ def test_models_are_listed_and_forgotten_by_command(
 def test_the_command_says_what_is_wrong_with_a_setting(
     monkeypatch: pytest.MonkeyPatch, redis_server: RedisServer
 ) -> None:
-    monkeypatch.setenv("REDIS_URL", redis_server.url)
-    monkeypatch.setenv("MODEL_TTL_S", "0")
-    with pytest.raises(SystemExit, match="MODEL_TTL_S='0'"):
+    monkeypatch.setenv("TTS_REDIS_URL", redis_server.url)
+    monkeypatch.setenv("TTS_MODEL_TTL_S", "0")
+    with pytest.raises(SystemExit, match="TTS_MODEL_TTL_S='0'"):
         command.main(["list"])

@@ -1,4 +1,4 @@
-"""When speech ends: never in a full size, and in `tiny` at a length that follows the text's.
+"""The end of speech: never in a full size, and in `tiny` at a length that follows the text's.
 
 Random weights alone end speech after any number of frames. Two channels of the tiny talker's
 hidden state are therefore kept out of the noise and count instead:

@@ -9,34 +9,34 @@ import torch
 
 from worker.engine import prompt_file
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
-from worker.engine.recent import Recent
 from worker.engine.request import Reference
+from worker.engine.single_flight_lru import SingleFlightLRU
 
-MOST = 64
+MAX_PROMPTS = 64
 
 
 class PromptStore(Protocol):
     """Keeps prompts of saved voices for every engine; it never fails, but may forget."""
 
     def load(self, voice: str, name: str) -> bytes | None:
-        """What was saved under a name for a voice, if it is there."""
+        """The content saved under a name for a voice, or None."""
         ...
 
     def save(self, voice: str, name: str, content: bytes) -> None:
-        """Keep something under a name for a voice."""
+        """Save content under a name for a voice."""
         ...
 
 
 class ClonePrompts:
     """The prompts of the most recent references, by content; may be used from any thread.
 
-    Those of saved voices are in the store, too: whoever needs one next has not to encode it.
+    Those of saved voices are in the store, too, so that other workers need not encode them again.
     """
 
     def __init__(self, model: Qwen3TTSModel, store: PromptStore | None = None) -> None:
         self._model = model
         self._store = store
-        self._recent: Recent[VoiceClonePromptItem] = Recent(MOST)
+        self._recent: SingleFlightLRU[VoiceClonePromptItem] = SingleFlightLRU(MAX_PROMPTS)
 
     def get(self, reference: Reference) -> VoiceClonePromptItem:
         """Return the prompt of a reference, encoding it if it is new."""

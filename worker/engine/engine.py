@@ -8,26 +8,27 @@ import time
 from concurrent.futures import Future
 from typing import Protocol
 
-from worker.engine.output import Codec, Output, fail
 from worker.engine.request import Speech, SynthesisRequest
-from worker.engine.scheduler import Scheduler, Utterance
+from worker.engine.scheduler import Scheduler
+from worker.engine.sequence import Sequence
+from worker.engine.vocoder import Codec, Vocoder
 
 _log = logging.getLogger(__name__)
 
 
 class Runner(Protocol):
-    """Computes; the engine's thread calls it, and nobody else but for `prepare`."""
+    """Computes; only the engine's thread calls it, but for `prepare`."""
 
     def prepare(self, request: SynthesisRequest) -> None:
         """Do what is slow and needs no rows, such as reading a reference; from any thread."""
         ...
 
-    def admit(self, request: SynthesisRequest) -> Utterance:
-        """Take a request on, to be prefilled next."""
+    def admit(self, sequence: Sequence) -> None:
+        """Build the prompt of a sequence, to be prefilled next."""
         ...
 
     def prefill(self) -> bool:
-        """Read a part of the admitted request's prompt; True once it is in the next row."""
+        """Read a part of the admitted prompt; True once the sequence is in the next row."""
         ...
 
     def step(self) -> list[int]:
@@ -46,15 +47,15 @@ class Runner(Protocol):
 class Engine:
     """Speech for requests by continuous batching; `submit` may be called from any thread.
 
-    Up to `slots` requests are spoken at once; others join between two frames. At most
-    `max_waiting` wait. Frames become samples on the same thread, some between every two steps: two
-    threads that both want all cores take twice as long as one that does the work of both.
+    Up to `slots` requests run at once; others join between two steps. At most `max_waiting` wait.
+    Chunks of frames are decoded on the same thread between two steps: two threads that both want
+    all cores take twice as long as one that does the work of both.
     """
 
     def __init__(self, runner: Runner, codec: Codec, *, slots: int, max_waiting: int) -> None:
         self._runner = runner
         self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting)
-        self._output = Output(codec)
+        self._vocoder = Vocoder(codec)
         self._moved_s: float | None = None
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
         self._thread.start()
@@ -80,12 +81,12 @@ class Engine:
 
     @property
     def is_alive(self) -> bool:
-        """Whether requests are still spoken; False after `close`, and after an error of our own."""
+        """True while the loop runs: until `close`, or an error of the engine itself."""
         return self._thread.is_alive()
 
     @property
     def stalled_s(self) -> float:
-        """For how long the engine has been at one step, prefill or chunk; 0 while it waits."""
+        """Seconds since the current step, prefill or chunk began; 0 while the engine waits."""
         moved_s = self._moved_s
         return time.monotonic() - moved_s if moved_s is not None else 0.0
 
@@ -94,37 +95,39 @@ class Engine:
 
     def _has_work(self) -> bool:
         self._moved_s = None
-        found = self._output.is_behind or self._scheduler.wait_for_work()
+        found = self._vocoder.has_work or self._scheduler.wait_for_work()
         self._moves()
         return found
 
     def _loop(self) -> None:
         try:
             while self._has_work():
-                self._join()
+                self._prefill()
                 if self._scheduler.running:
                     self._step()
                 self._moves()
-                # As many as a step brings, and one more: so the codec keeps up, but no faster.
-                self._output.work(1 + len(self._scheduler.running) // self._output.chunk)
-        except BaseException as error:  # noqa: BLE001 - nobody may wait for an engine that is gone
+                # A step of n sequences completes n / chunk chunks on average. One more than that
+                # keeps up, and decodes no earlier than needed.
+                self._vocoder.work(1 + len(self._scheduler.running) // self._vocoder.chunk)
+        except BaseException as error:  # noqa: BLE001 - no caller may wait for an engine that has stopped
             _log.critical("The engine stops", exc_info=error)
-            for entry in (*self._scheduler.abort(), *self._output.abort()):
-                fail(entry, error)
+            for sequence in (*self._scheduler.abort(), *self._vocoder.abort()):
+                sequence.fail(error)
 
-    def _join(self) -> None:
-        """Prefill newcomers: a part of one while others run, else all that there is room for."""
+    def _prefill(self) -> None:
+        """Prefill new sequences: one part while others run, else all that there are rows for."""
         alone = not self._scheduler.running
-        while entry := self._scheduler.next_admission():
+        while sequence := self._scheduler.next_admission():
             self._moves()
             try:
-                if entry.utterance is None:
-                    entry.utterance = self._runner.admit(entry.request)
+                if not sequence.is_admitted:
+                    self._runner.admit(sequence)
+                    sequence.is_admitted = True
                 if self._runner.prefill():
                     self._scheduler.begin()
             except Exception as error:  # noqa: BLE001 - a bad request fails alone
                 self._scheduler.refuse()
-                entry.future.set_exception(error)
+                sequence.future.set_exception(error)
             else:
                 if not alone:
                     return
@@ -134,12 +137,12 @@ class Engine:
             ended = self._runner.step()
         except Exception as error:  # noqa: BLE001 - the loop must outlive any step
             _log.exception("A step failed; its %d requests fail", len(self._scheduler.running))
-            for entry in self._scheduler.end_all():
-                fail(entry, error)
+            for sequence in self._scheduler.end_all():
+                sequence.fail(error)
             self._runner.clear()
             return
         for row in ended:
             self._runner.remove(row)
-            self._output.take(self._scheduler.end(row), last=True)
-        for entry in self._scheduler.running:
-            self._output.take(entry)
+            self._vocoder.add(self._scheduler.end(row), last=True)
+        for sequence in self._scheduler.running:
+            self._vocoder.add(sequence)

@@ -8,7 +8,7 @@ import torch
 
 
 class Precision(StrEnum):
-    """How weights are held and multiplied; int8 is weights and products, between them float32."""
+    """The type of weights and products; with int8, all between the products is float32."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -16,12 +16,12 @@ class Precision(StrEnum):
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the language model computes in between its products."""
+        """The type that the language model computes in between its products."""
         return torch.bfloat16 if self is Precision.BFLOAT16 else torch.float32
 
     @property
     def of_codec(self) -> Precision:
-        """What the codec computes in: its convolutions have no int8."""
+        """The codec's precision: its convolutions have no int8."""
         return Precision.BFLOAT16 if self is Precision.INT8 else self
 
     @classmethod

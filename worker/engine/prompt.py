@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.linear import linear
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.request import SynthesisRequest, Task
@@ -65,16 +65,16 @@ class PromptBuilder:
             heard = torch.cat([heard, self._frames(reference)])
         written = torch.cat([self._text(spoken), self._end])
         streams = clone is not None if request.streams_text is None else request.streams_text
-        body, trailing = (self._beside if streams else self._before)(written, heard)
+        body, trailing = (self._interleaved if streams else self._text_then_codes)(written, heard)
         embeds = torch.cat([self._instructions(request), self._text(role), lead, body])
         return Prompt(embeds, trailing, self._pad[0], reference)
 
-    def _before(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def _text_then_codes(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
         """All of the text, then the codes; nothing trails."""
         silent = self._code(self._codes.codec_pad_id)
         return torch.cat([text + silent, self._pad + heard]), self._pad
 
-    def _beside(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def _interleaved(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
         """A token of text with each code; the rest of it trails."""
         if len(text) > len(heard):
             return text[: len(heard)] + heard, text[len(heard) :]

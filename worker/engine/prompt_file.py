@@ -13,14 +13,14 @@ from torch import Tensor
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
 from worker.engine.request import CODE_GROUPS, Reference
 
-# Another one whenever prompts are made or written in another way.
+# To be changed whenever prompts are made or written in another way.
 VERSION = "1"
 SPEAKER, CODES = "speaker_embedding", "reference_codes"
 _log = logging.getLogger(__name__)
 
 
 def encoder(model: Qwen3TTSModel) -> str:
-    """What tells apart the models that make different prompts: the hash of all that makes them.
+    """The hash of all weights that make prompts: equal hashes, equal prompts.
 
     Two precisions are two only if they hold the speaker encoder in different ones: float32 and
     int8 are the same here, bfloat16 is not.
@@ -67,7 +67,7 @@ def read(content: bytes, text: str | None, model: Qwen3TTSModel) -> VoiceClonePr
 
 
 def _fit(speaker: Tensor, codes: Tensor | None, model: Qwen3TTSModel) -> bool:
-    """Whether these are numbers that the model can look up."""
+    """True if shape and values are those of this model's prompts."""
     width = model.model.config.speaker_encoder_config.enc_dim
     size = model.model.speech_tokenizer.model.config.encoder_config.codebook_size
     if speaker.shape != (width,) or not speaker.isfinite().all():

@@ -1,4 +1,4 @@
-"""What goes into the engine and what comes out; no torch here."""
+"""The engine's requests and their results; no torch here."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Codes = NDArray[np.int64]
 
 
 class Task(StrEnum):
-    """What a model can do; each released checkpoint does exactly one."""
+    """The task of a model; each released checkpoint has exactly one."""
 
     CUSTOM_VOICE = "custom_voice"
     VOICE_DESIGN = "voice_design"
@@ -29,7 +29,7 @@ class Task(StrEnum):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How codes are drawn, under the names of qwen-tts's generate arguments.
+    """The sampling parameters, under the names of qwen-tts's generate arguments.
 
     `None` means: what the checkpoint's `generation_config.json` says. A `seed` makes the codes
     repeatable.
@@ -89,7 +89,7 @@ class SynthesisRequest:
 
 @dataclass(frozen=True)
 class Timings:
-    """Where a request's time went, in seconds, and the most requests that shared its steps."""
+    """A request's time in seconds, and the most requests that shared a step with it."""
 
     waiting_s: float
     running_s: float
@@ -101,7 +101,7 @@ FinishReason = Literal["stop", "length"]
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """What a request became: `samples` float32 [n] at 24 kHz, `codes` int [frames, 16].
+    """The result of a request: `samples` float32 [n] at 24 kHz, `codes` int [frames, 16].
 
     `finish_reason` is `stop` when the model ended the speech itself and `length` when it was cut
     at `max_frames`.

@@ -10,35 +10,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.aside import aside
+from worker.engine.batch import Batch, Row
 from worker.engine.clone_prompts import ClonePrompts, PromptStore
-from worker.engine.decoder import Decoder, Span, causal_mask
 from worker.engine.errors import EngineError
+from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.predictor import CodePredictor
 from worker.engine.precision import Precision
-from worker.engine.predictor import CodePredictor
 from worker.engine.prompt import PromptBuilder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import SynthesisRequest
-from worker.engine.rows import Row, Rows
-from worker.engine.sampler import Choice, Choices, penalise
+from worker.engine.sampler import BatchSampler, SamplingParams, penalise
+from worker.engine.sequence import Sequence
+from worker.engine.threads import run_in_temporary_thread
 
-# Positions of a prompt that are read between two steps, at its beginning: they take about as long
-# as a step.
-PREFILL = 128
-# From this position on, reading one takes twice as long as at the beginning.
-HALF = 256
-# So many positions before there is no room left, the cache begins to grow, a few layers a step.
-AHEAD = 16
-# The row of the cache where prompts are read; those that speak come after it.
-SPARE = 0
+# Positions that are read between two steps at the beginning of a prompt: they take about as long as
+# a step.
+PREFILL_CHUNK_POSITIONS = 128
+# At this position, reading takes twice as long as at the beginning of a prompt.
+HALF_SPEED_POSITION = 256
+# The cache begins to grow 16 positions before it is full, a few layers a step.
+CACHE_MARGIN_POSITIONS = 16
+# The row of the cache where prompts are read; the rows of the batch come after it.
+PREFILL_ROW = 0
 MIN_FRAMES = 2
-# The last 1,024 codes are marks, not speech; of them only the end may be drawn.
-MARKS = 1_024
+# The last 1,024 codes are not speech; of them only the end of speech may be drawn.
+SPECIAL_CODES = 1_024
 
 
 @dataclass(eq=False)
-class _Joining:
-    """A request whose prompt is being read; `read` positions are in the cache's spare row."""
+class _Prefill:
+    """A row whose prompt is being read; `read` positions are in the cache's prefill row."""
 
     row: Row
     read: int = 0
@@ -73,13 +74,13 @@ class TalkerRunner:
         )
         self._prompts = PromptBuilder(model, tables, precision)
         self._clones = ClonePrompts(model, prompts)
-        self._cache = self._talker.new_cache(SPARE + 1 + slots, long=True)
+        self._cache = self._talker.new_cache(PREFILL_ROW + 1 + slots, long=True)
         self._end: int = config.codec_eos_token_id
         self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
-        self._never[-MARKS:] = True
+        self._never[-SPECIAL_CODES:] = True
         self._never[self._end] = False
-        self._rows = Rows(config.vocab_size, self._codes[:0].to(precision.dtype))
-        self._joining: _Joining | None = None
+        self._rows = Batch(config.vocab_size, self._codes[:0].to(precision.dtype))
+        self._prefilling: _Prefill | None = None
         del talker.model.layers, talker.model.text_embedding, talker.text_projection
         del talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
@@ -88,25 +89,30 @@ class TalkerRunner:
             left.data = left.detach().to(precision.dtype, copy=True)
 
     def __len__(self) -> int:
-        """How many requests it speaks."""
+        """The number of rows."""
         return len(self._rows)
 
     def prepare(self, request: SynthesisRequest) -> None:
         """Read a request's reference, which takes seconds; from any thread."""
         if request.reference is not None:
             reference = request.reference
-            aside(lambda: self._clones.get(reference))
+            run_in_temporary_thread(lambda: self._clones.get(reference))
 
     @torch.inference_mode()
-    def admit(self, request: SynthesisRequest) -> Row:
-        """Take a request on, to be prefilled next; raises `EngineError` if it is not to be read."""
+    def admit(self, sequence: Sequence) -> None:
+        """Build the prompt of a sequence, to be prefilled next.
+
+        Raises what qwen-tts raises for a reference that it cannot encode, and `ValueError`.
+        """
+        request = sequence.request
         clone = self._clones.get(request.reference) if request.reference is not None else None
-        row = Row(request, self._prompts.build(request, clone), self._defaults)
-        self._joining = _Joining(row)
-        return row
+        prompt = self._prompts.build(request, clone)
+        if prompt.reference_codes is not None:
+            sequence.reference_codes = prompt.reference_codes.cpu().numpy()
+        self._prefilling = _Prefill(Row(sequence, prompt, self._defaults))
 
     def prefill(self) -> bool:
-        """Read the next positions of the admitted request, in the spare row.
+        """Read the next positions of the admitted prompt, in the prefill row.
 
         True once all are read and the request is in the next row; room for a long one is made
         first, which takes some calls while others speak. Raises `EngineError` if the model cannot
@@ -115,41 +121,45 @@ class TalkerRunner:
         try:
             return self._prefill()
         except BaseException:
-            self._joining = None
+            self._prefilling = None
             raise
 
     @torch.inference_mode()
     def _prefill(self) -> bool:
-        joining = self._joining
-        assert joining is not None
-        start, embeds = joining.read, joining.row.prompt.embeds
+        prefilling = self._prefilling
+        assert prefilling is not None
+        start, embeds = prefilling.read, prefilling.row.prompt.embeds
         if not self._make_room(len(embeds)):
             return False
         # Each position looks back on all before it: the later, the longer it takes.
-        most = PREFILL * HALF // (HALF + start) if len(self._rows) else PREFILL
+        most = (
+            PREFILL_CHUNK_POSITIONS * HALF_SPEED_POSITION // (HALF_SPEED_POSITION + start)
+            if len(self._rows)
+            else PREFILL_CHUNK_POSITIONS
+        )
         part = embeds[start : start + max(1, most)]
-        joining.read = end = start + len(part)
+        prefilling.read = end = start + len(part)
         cos, sin = self._talker.rotary(torch.arange(start, end, device=part.device)[None])
         mask = causal_mask(len(part), start, self._cache.keys[0])
-        span = Span(cos, sin, start, mask, end, slice(SPARE, SPARE + 1))
-        hidden = self._talker(part[None], span, self._cache)[:, -1]
+        context = ForwardContext(cos, sin, start, mask, end, slice(PREFILL_ROW, PREFILL_ROW + 1))
+        hidden = self._talker(part[None], context, self._cache)[:, -1]
         if not hidden.isfinite().all():
-            self._cache.clear(SPARE)  # what is masked must be finite too
+            self._cache.clear(PREFILL_ROW)  # what is masked must be finite too
             raise EngineError("the model's numbers overflow on this request")
         if end < len(embeds):
             return False
-        self._add(joining.row, hidden, end)
+        self._add(prefilling.row, hidden, end)
         return True
 
     def _add(self, row: Row, hidden: Tensor, length: int) -> None:
         index = len(self._rows)
-        self._cache.move(SPARE, SPARE + 1 + index, length)
-        self._joining = None
+        self._cache.move(PREFILL_ROW, PREFILL_ROW + 1 + index, length)
+        self._prefilling = None
         try:
             self._rows.add(row, hidden, length)
             self._choose_first_codes(slice(index, index + 1))
         except BaseException:
-            self._rows.truncate(index)  # a row that nobody knows would be taken for the next one
+            self._rows.truncate(index)  # else the next sequence would take this row for its own
             raise
 
     @torch.inference_mode()
@@ -159,7 +169,7 @@ class TalkerRunner:
         uniform = rows.draw_uniform()
         text = rows.text()
         first = self._codes[rows.first_codes].to(text.dtype)
-        others, embedded = self._predictor(rows.hidden, first, rows.predictor_choices, uniform)
+        others, embedded = self._predictor(rows.hidden, first, rows.predictor_sampler, uniform)
         rows.append_frame(torch.cat([rows.first_codes[:, None], others], dim=1))
         rows.hidden = self._advance(embedded + text)
         self._choose_first_codes(slice(0, len(rows)))
@@ -170,17 +180,21 @@ class TalkerRunner:
         """Free a row, which the last row then takes."""
         last = len(self._rows) - 1
         if row != last:
-            self._cache.move(SPARE + 1 + last, SPARE + 1 + row, int(self._rows.lengths[last]))
+            self._cache.move(
+                PREFILL_ROW + 1 + last, PREFILL_ROW + 1 + row, int(self._rows.lengths[last])
+            )
         self._rows.remove(row)
 
     @contextmanager
-    def choosing(self, choose: Callable[[list[Choice], torch.device], Any]) -> Iterator[None]:
-        """Draw all codes by something else than `Choices` for a while."""
-        self._rows.choose = choose
+    def override_sampler(
+        self, make_sampler: Callable[[list[SamplingParams], torch.device], Any]
+    ) -> Iterator[None]:
+        """Draw all codes with another sampler inside the `with` block."""
+        self._rows.make_sampler = make_sampler
         try:
             yield
         finally:
-            self._rows.choose = Choices
+            self._rows.make_sampler = BatchSampler
 
     def clear(self) -> None:
         """Forget every row."""
@@ -197,10 +211,15 @@ class TalkerRunner:
         ahead = torch.arange(positions, device=x.device) > start[:, None]
         mask = torch.zeros(ahead.shape, dtype=self._cache.keys[0].dtype, device=x.device)
         mask.masked_fill_(ahead, -torch.inf)
-        span = Span(
-            cos, sin, start, mask[:, None, None], positions, slice(SPARE + 1, SPARE + 1 + len(x))
+        context = ForwardContext(
+            cos,
+            sin,
+            start,
+            mask[:, None, None],
+            positions,
+            slice(PREFILL_ROW + 1, PREFILL_ROW + 1 + len(x)),
         )
-        hidden = self._talker(x[:, None], span, self._cache)[:, -1]
+        hidden = self._talker(x[:, None], context, self._cache)[:, -1]
         self._rows.lengths = start + 1
         return hidden
 
@@ -210,16 +229,16 @@ class TalkerRunner:
         logits = self._head(rows.hidden[own]).float()
         logits = penalise(logits, rows.seen[own], rows.penalties[own])
         logits.masked_fill_(self._never, -torch.inf)
-        logits[:, self._end].masked_fill_(rows.young(own, MIN_FRAMES), -torch.inf)
-        choices = rows.talker_choices(own)
-        codes = choices.draw(logits, rows.next_uniform[own])
+        logits[:, self._end].masked_fill_(rows.shorter_than(MIN_FRAMES, own), -torch.inf)
+        sampler = rows.talker_sampler(own)
+        codes = sampler.draw(logits, rows.next_uniform[own])
         rows.first_codes[own] = codes
         rows.seen[own].scatter_(1, codes[:, None], value=True)
 
     @property
     def _used(self) -> int:
-        """How many rows of the cache hold something."""
-        return SPARE + 1 + len(self._rows)
+        """The number of cache rows in use."""
+        return PREFILL_ROW + 1 + len(self._rows)
 
     def _make_room(self, positions: int) -> bool:
         """Make room for `positions` and what follows soon; False if not all layers have it yet.
@@ -227,6 +246,8 @@ class TalkerRunner:
         While others speak, some layers at a time: early enough for all to be ready in time.
         """
         cache = self._cache
-        some = -(-len(cache.keys) // AHEAD) if len(self._rows) else None
-        cache.fit(positions + AHEAD, self._used, some, shrinks=self._joining is None)
-        return cache.positions >= positions + AHEAD
+        some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if len(self._rows) else None
+        cache.fit(
+            positions + CACHE_MARGIN_POSITIONS, self._used, some, shrinks=self._prefilling is None
+        )
+        return cache.positions >= positions + CACHE_MARGIN_POSITIONS

@@ -12,8 +12,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Choice:
-    """How one row draws: greedy, or sampling with these parameters."""
+class SamplingParams:
+    """The sampling parameters of one row; `greedy` ignores the others."""
 
     greedy: bool
     temperature: float = 1.0
@@ -21,10 +21,10 @@ class Choice:
     top_p: float = 1.0
 
 
-class Choices:
+class BatchSampler:
     """The choices of all rows as tensors [rows, 1], made anew only when the rows change."""
 
-    def __init__(self, rows: list[Choice], device: torch.device) -> None:
+    def __init__(self, rows: list[SamplingParams], device: torch.device) -> None:
         def column(values: list[float]) -> Tensor:
             return torch.tensor(values, device=device)[:, None]
 
@@ -33,8 +33,8 @@ class Choices:
         self._temperature = column([row.temperature for row in rows])
         self._top_k = torch.tensor([row.top_k for row in rows], device=device)[:, None]
         self._top_p = column([row.top_p for row in rows])
-        self._most = max((row.top_k for row in rows), default=0)
-        self._nucleus = any(row.top_p < 1 and not row.greedy for row in rows)
+        self._max_top_k = max((row.top_k for row in rows), default=0)
+        self._has_nucleus = any(row.top_p < 1 and not row.greedy for row in rows)
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Choose a code [rows] from logits [rows, codes], by one number in [0, 1) for each row."""
@@ -49,12 +49,12 @@ class Choices:
     def probabilities(self, logits: Tensor) -> Tensor:
         """The distribution [rows, codes] that sampling rows draw from, float32."""
         scores = logits.float() / self._temperature
-        if self._most:
+        if self._max_top_k:
             count = self._top_k.clamp(max=scores.shape[-1])
-            best = scores.topk(min(self._most, scores.shape[-1])).values
+            best = scores.topk(min(self._max_top_k, scores.shape[-1])).values
             worst = best.gather(-1, (count - 1).clamp(min=0))
             scores = scores.masked_fill((scores < worst) & (count > 0), -torch.inf)
-        return self._keep_nucleus(scores).softmax(-1) if self._nucleus else scores.softmax(-1)
+        return self._keep_nucleus(scores).softmax(-1) if self._has_nucleus else scores.softmax(-1)
 
     def _keep_nucleus(self, scores: Tensor) -> Tensor:
         """Drop the least likely codes whose probabilities sum up to at most 1 - top_p."""

@@ -1,4 +1,4 @@
-"""Which requests run: waiting ones get rows between steps, ended ones leave; no torch here."""
+"""The choice of what runs: waiting requests get rows between steps, ended ones leave; no torch."""
 
 from __future__ import annotations
 
@@ -6,52 +6,10 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from worker.engine.errors import Closed, QueueFull
-from worker.engine.request import Codes, FinishReason, Speech, SynthesisRequest
-
-
-class Utterance(Protocol):
-    """What a row has said so far."""
-
-    @property
-    def frames(self) -> list[list[int]]:
-        """The frames so far, 16 codes each."""
-        ...
-
-    @property
-    def codes(self) -> Codes:
-        """The same as an array [frames, 16]."""
-        ...
-
-    @property
-    def reference_codes(self) -> Codes | None:
-        """The frames of the recording that it goes on from."""
-        ...
-
-    @property
-    def finish_reason(self) -> FinishReason:
-        """Why it ended."""
-        ...
-
-
-@dataclass(eq=False)
-class Entry:
-    """A request, the future that its caller holds, and how it went so far (monotonic seconds).
-
-    `batch_size` is the most requests that it ever shared a step with, itself included. `utterance`
-    is there once it is admitted; `taken` of its frames are with the codec.
-    """
-
-    request: SynthesisRequest
-    future: Future[Speech] = field(default_factory=Future)
-    submitted_s: float = field(default_factory=time.monotonic)
-    admitted_s: float = 0.0
-    batch_size: int = 1
-    utterance: Utterance | None = None
-    taken: int = 0
+from worker.engine.request import Speech, SynthesisRequest
+from worker.engine.sequence import Sequence
 
 
 class Scheduler:
@@ -63,11 +21,11 @@ class Scheduler:
     def __init__(self, *, slots: int, max_waiting: int) -> None:
         self._slots = slots
         self._max_waiting = max_waiting
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[Sequence] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._joining: Entry | None = None
-        self.running: list[Entry] = []
+        self._joining: Sequence | None = None
+        self.running: list[Sequence] = []
 
     def add(self, request: SynthesisRequest) -> Future[Speech]:
         """Queue a request; raises `QueueFull` or `Closed`."""
@@ -76,10 +34,10 @@ class Scheduler:
                 raise Closed("the engine is shutting down")
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFull(f"{self._max_waiting} requests are waiting already")
-            entry = Entry(request)
-            self._waiting.append(entry)
+            sequence = Sequence(request)
+            self._waiting.append(sequence)
             self._changed.notify_all()
-            return entry.future
+            return sequence.future
 
     def wait_for_work(self) -> bool:
         """Return when there is something to do; False once closed and drained."""
@@ -87,7 +45,7 @@ class Scheduler:
             self._changed.wait_for(lambda: self._has_work() or self._closed)
             return self._has_work()
 
-    def next_admission(self) -> Entry | None:
+    def next_admission(self) -> Sequence | None:
         """The request that is joining, or the next one if there is a row for it.
 
         Requests that were cancelled while they waited end here.
@@ -95,39 +53,39 @@ class Scheduler:
         with self._changed:
             room = len(self.running) < self._slots
             while self._joining is None and self._waiting and room:
-                entry = self._waiting.popleft()
-                self._joining = entry if _starts(entry) else None
+                sequence = self._waiting.popleft()
+                self._joining = sequence if _starts(sequence) else None
             return self._joining
 
     def begin(self) -> None:
         """Note that the joining request is in the next row."""
-        entry, self._joining = self._joining, None
-        assert entry is not None
-        entry.admitted_s = time.monotonic()
-        self.running.append(entry)
-        for one in self.running:
-            one.batch_size = max(one.batch_size, len(self.running))
+        sequence, self._joining = self._joining, None
+        assert sequence is not None
+        sequence.admitted_s = time.monotonic()
+        self.running.append(sequence)
+        for running in self.running:
+            running.batch_size = max(running.batch_size, len(self.running))
 
     def refuse(self) -> None:
         """Note that the joining request cannot run."""
         self._joining = None
 
-    def end(self, row: int) -> Entry:
+    def end(self, row: int) -> Sequence:
         """Free a row, which the last row then takes, as in the runner."""
-        entry, self.running[row] = self.running[row], self.running[-1]
+        sequence, self.running[row] = self.running[row], self.running[-1]
         self.running.pop()
-        return entry
+        return sequence
 
-    def end_all(self) -> list[Entry]:
+    def end_all(self) -> list[Sequence]:
         """Free every row."""
         ended, self.running = self.running, []
         return ended
 
-    def abort(self) -> list[Entry]:
+    def abort(self) -> list[Sequence]:
         """Take no more requests and give up all that wait or run."""
         with self._changed:
             self._closed = True
-            waiting = [entry for entry in self._waiting if _starts(entry)]
+            waiting = [sequence for sequence in self._waiting if _starts(sequence)]
             self._waiting.clear()
             joining = [self._joining] if self._joining else []
             return [*self.end_all(), *joining, *waiting]
@@ -142,7 +100,7 @@ class Scheduler:
         return bool(self._waiting or self._joining or self.running)
 
 
-def _starts(entry: Entry) -> bool:
-    if entry.request.cancelled.is_set():
-        entry.future.cancel()
-    return entry.future.set_running_or_notify_cancel()
+def _starts(sequence: Sequence) -> bool:
+    if sequence.request.cancelled.is_set():
+        sequence.future.cancel()
+    return sequence.future.set_running_or_notify_cancel()

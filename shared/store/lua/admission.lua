@@ -5,13 +5,13 @@ local function open_job(id)
   local job = job_key(id)
   local model, owner, total, cancel_at =
     unpack(redis.call('HMGET', job, 'model', 'owner', 'total', 'cancel_at'))
-  move(job, 'queued')
+  transition(job, 'queued')
   redis.call('ZREM', ADMITTING, id)
-  count(ADMITTING_SEGMENTS, model, -total)
+  add_counter(ADMITTING_SEGMENTS, model, -total)
   redis.call('ZADD', JOBS, now(), id)
   redis.call('ZADD', owner_jobs_key(owner), now(), id)
   if cancel_at then redis.call('ZADD', DEADLINES, cancel_at, id) end
-  count(QUEUES, model, total)
+  add_counter(QUEUES, model, total)
   join_queue(id, model, owner)
 end
 

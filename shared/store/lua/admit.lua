@@ -65,12 +65,12 @@ for field, value in pairs(record) do
   fields[#fields + 1], fields[#fields + 2] = field, value
 end
 redis.call('HSET', job_key(id), unpack(fields))
-use(owner, 'chars', job.chars)
-use(owner, 'samples', job.reserved)
-count(OPEN_JOBS, owner, 1)
-count(OPEN_CHARS, owner, job.chars)
-count(OPEN_SEGMENTS, owner, total)
-if job.bytes > 0 then count(OPEN_BYTES, owner, job.bytes) end
-count(ADMITTING_SEGMENTS, job.model, total)
+add_usage(owner, 'chars', job.chars)
+add_usage(owner, 'samples', job.reserved)
+add_counter(OPEN_JOBS, owner, 1)
+add_counter(OPEN_CHARS, owner, job.chars)
+add_counter(OPEN_SEGMENTS, owner, total)
+if job.bytes > 0 then add_counter(OPEN_BYTES, owner, job.bytes) end
+add_counter(ADMITTING_SEGMENTS, job.model, total)
 add_segments(id, 0, 4)
 return { 'accepted', id, time }

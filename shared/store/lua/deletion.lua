@@ -45,7 +45,7 @@ local function abandon_admission(id)
   settle_use(owner, 'chars', -chars, at)
   settle_use(owner, 'samples', -reserved, at)
   redis.call('ZREM', ADMITTING, id)
-  count(ADMITTING_SEGMENTS, model, -total)
+  add_counter(ADMITTING_SEGMENTS, model, -total)
   redis.call('UNLINK', waiting_key(id)) -- it was in no queue yet
   forget_job(id)
 end

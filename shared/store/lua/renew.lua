@@ -3,7 +3,7 @@
 -- segment and epoch of the claims that do not hold.
 local lost = {}
 for i = 2, #ARGV, 2 do
-  if holds(ARGV[i], ARGV[i + 1]) then
+  if holds_lease(ARGV[i], ARGV[i + 1]) then
     redis.call('ZADD', LEASES, 'XX', now() + tonumber(ARGV[1]), ARGV[i])
   else
     if not is_open(job_of(ARGV[i])) then redis.call('ZREM', LEASES, ARGV[i]) end

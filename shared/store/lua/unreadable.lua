@@ -2,7 +2,7 @@
 -- After it: the segment waits again and the attempt does not count, but its turn does: others go first.
 -- It fails when no worker could read it for so long. Or 0: the epoch is stale.
 local segment, epoch, max_attempts, within_s = unpack(ARGV)
-if not holds(segment, epoch) then return 0 end
+if not holds_lease(segment, epoch) then return 0 end
 local job = job_key(job_of(segment))
 redis.call('HSETNX', job, 'unreadable_since', now())
 if now() - number(job, 'unreadable_since') > tonumber(within_s) then

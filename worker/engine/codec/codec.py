@@ -11,17 +11,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake, Upsample
-from worker.engine.codec.stream import Batch, Heard, Stream
+from worker.engine.codec.stream import ReferenceStream, Stream, StreamBatch
 from worker.engine.codec.transformer import Transformer
 from worker.engine.precision import Precision
-from worker.engine.recent import Recent
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
+from worker.engine.single_flight_lru import SingleFlightLRU
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
 CHUNK = 4
 # References that are remembered.
-MOST = 64
+MAX_REFERENCES = 64
 
 
 class Codec:
@@ -37,7 +37,7 @@ class Codec:
     def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
         time = CHUNK
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
-        self._heard: Recent[Heard] = Recent(MOST)
+        self._references: SingleFlightLRU[ReferenceStream] = SingleFlightLRU(MAX_REFERENCES)
         self._books = _Codebooks(decoder.quantizer, precision)
         self._enter = CausalConv(decoder.pre_conv, precision, time)
         self._transformer = Transformer(decoder.pre_transformer, precision)
@@ -58,27 +58,27 @@ class Codec:
         self._layers.append(layer)
         return layer.stride
 
-    def listen(self, reference: Reference | None, codes: Codes | None) -> Heard:
-        """What a new speech goes on from: nothing, or a reference's codes [frames, 16].
+    def open_reference(self, reference: Reference | None, codes: Codes | None) -> ReferenceStream:
+        """The state that a new speech goes on from: nothing, or a reference's codes [frames, 16].
 
-        A reference is heard once, for all who go on from it.
+        A reference is decoded once, for all sequences that go on from it.
         """
         if reference is None or codes is None:
-            return Heard(None, np.zeros((0, CODE_GROUPS), dtype=np.int64))
-        return self._heard.get(reference.key, lambda: Heard(reference.key, codes))
+            return ReferenceStream(None, np.zeros((0, CODE_GROUPS), dtype=np.int64))
+        return self._references.get(reference.key, lambda: ReferenceStream(reference.key, codes))
 
-    def hear(self, heard: Heard) -> None:
-        """Decode the next chunk of a reference; if that fails, who listens next begins anew."""
-        start = heard.stream.frames
+    def decode_reference(self, reference: ReferenceStream) -> None:
+        """Decode the next chunk of a reference; after a failure it is opened anew."""
+        start = reference.stream.frames
         try:
-            self.decode([heard.stream], heard.codes[None, start : start + CHUNK])
+            self.decode([reference.stream], reference.codes[None, start : start + CHUNK])
         except Exception:
-            self._heard.drop(heard.reference)
+            self._references.drop(reference.key)
             raise
 
-    def begin(self, heard: Heard) -> Stream:
-        """A stream for a speech that goes on from what was heard."""
-        return heard.stream.fork()
+    def open_stream(self, reference: ReferenceStream) -> Stream:
+        """A stream for a speech that goes on from a reference."""
+        return reference.stream.fork()
 
     @torch.inference_mode()
     def decode(self, streams: Sequence[Stream], codes: Codes) -> Samples:
@@ -86,7 +86,7 @@ class Codec:
 
         Returns float32 [streams, frames * 1,920], at most 1 in magnitude.
         """
-        batch = Batch(streams)
+        batch = StreamBatch(streams)
         x = self._books(torch.from_numpy(codes).to(self._device))
         x = self._transformer(self._enter(x, batch), batch)
         for layer in self._layers:

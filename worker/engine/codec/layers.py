@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.codec.stream import Batch
-from worker.engine.linear import convolution, linear, product
+from worker.engine.codec.stream import StreamBatch
+from worker.engine.nn.linear import convolution, linear, linear_from_weight
 from worker.engine.precision import Precision
 
 
@@ -25,7 +25,7 @@ class CausalConv:
         self._past: int = (conv.kernel_size[0] - 1) * conv.dilation[0]
         self._convolve = convolution(conv, precision, time)
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Convolve [rows, time, in] to [rows, time, out]."""
         return self._convolve(batch.extend(self, x, self._past))
 
@@ -47,9 +47,9 @@ class Upsample:
         taps = weight.view(inputs, self._channels, self._hears, self.stride).flip(2)
         rows = taps.permute(3, 1, 2, 0).reshape(self.stride * self._channels, -1)
         bias = module.conv.bias.detach().repeat(self.stride)
-        self._multiply = product(rows, bias, precision)
+        self._multiply = linear_from_weight(rows, bias, precision)
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Stretch [rows, time, in] to [rows, time * stride, out]."""
         if self._hears > 1:
             whole = batch.extend(self, x, 1)
@@ -65,7 +65,7 @@ class Snake:
         beta = module.beta.detach().float().exp() + module.no_div_by_zero
         self._weight = beta.reciprocal().to(precision.dtype)
 
-    def __call__(self, x: Tensor, _batch: Batch | None = None) -> Tensor:
+    def __call__(self, x: Tensor, _batch: StreamBatch | None = None) -> Tensor:
         """Activate [..., channels]."""
         return torch.addcmul(x, (x * self._alpha).sin_().square_(), self._weight)
 
@@ -79,11 +79,11 @@ class ResidualUnit:
         self._act1, self._act2 = (activation(one, precision) for one in (module.act1, module.act2))
         self._conv = CausalConv(module.conv1, precision, time)
         pointwise = module.conv2.conv
-        self._mix = product(
+        self._mix = linear_from_weight(
             pointwise.weight.detach().squeeze(-1), pointwise.bias.detach(), precision
         )
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform [rows, time, channels]."""
         return self._mix(self._act2(self._conv(self._act1(x), batch))).add_(x)
 
@@ -103,7 +103,7 @@ class ConvNeXt:
         self._narrow = linear(module.pwconv2, precision=precision)
         self._gamma = module.gamma.detach().to(dtype, copy=True)
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform [rows, time, channels]."""
         normed = F.layer_norm(self._conv(x, batch), x.shape[-1:], *self._norm, self._eps)
         return torch.addcmul(x, self._gamma, self._narrow(F.gelu(self._widen(normed))))

@@ -1,4 +1,4 @@
-"""What the codec remembers of a speech between two chunks of it."""
+"""The state of a speech in the codec between two chunks."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Stream:
     pasts: dict[object, Tensor] = field(default_factory=dict)
 
     def fork(self) -> Stream:
-        """Another speech with the same beginning."""
+        """A copy, for another speech with this beginning."""
         return Stream(self.frames, dict(self.pasts))
 
 
 @dataclass(eq=False)
-class Heard:
+class ReferenceStream:
     """A stream that a reference's codes [frames, 16] go through before a speech goes on from it."""
 
-    reference: Hashable
+    key: Hashable
     codes: Codes
     stream: Stream = field(default_factory=Stream)
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it went through."""
+        """True once all codes went through."""
         return self.stream.frames >= len(self.codes)
 
 
-class Batch:
+class StreamBatch:
     """Streams that are decoded side by side; they change all at once, when a chunk is done."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.block import Block, Norm, rotary, rotate
-from worker.engine.codec.stream import Batch
-from worker.engine.linear import linear
+from worker.engine.codec.stream import StreamBatch
+from worker.engine.nn.block import RMSNorm, TransformerBlock, apply_rotary, rotary
+from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 
 
@@ -22,13 +22,13 @@ class Transformer:
         config = module.config
         self._enter = linear(module.input_proj, precision=precision)
         self._leave = linear(module.output_proj, precision=precision)
-        self._norm = Norm(module.norm, precision.dtype)
+        self._norm = RMSNorm(module.norm, precision.dtype)
         self._past: int = config.sliding_window - 1
         self._layers = [_Layer(layer, self._past, precision) for layer in module.layers]
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
         self._dtype = precision.dtype
 
-    def __call__(self, x: Tensor, batch: Batch) -> Tensor:
+    def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform the next frames [rows, frames, latent] of each stream."""
         positions = batch.positions(x.shape[1]).to(x.device)
         turns = rotary(self._inv_freq, positions, self._dtype)
@@ -39,14 +39,14 @@ class Transformer:
         return self._leave(self._norm(x))
 
     def _mask(self, positions: Tensor) -> Tensor:
-        """Which keys each frame sees, [rows, 1, frames, past + frames]: none before the first."""
+        """The keys of each frame, [rows, 1, frames, past + frames]: none before the first."""
         before = torch.arange(-self._past, 0, device=positions.device) + positions[:, :1]
         keys = torch.cat([before, positions], dim=1)[:, None]
         distance = positions[:, :, None] - keys
         return ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
 
 
-class _Layer(Block):
+class _Layer(TransformerBlock):
     def __init__(self, module: Any, past: int, precision: Precision) -> None:
         super().__init__(module, precision.dtype, partial(linear, precision=precision))
         self._scales = [
@@ -57,18 +57,18 @@ class _Layer(Block):
         self._past = past
 
     def __call__(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
-        mixed = self.out(self._attend(self.before(x), turns, mask, batch))
+        mixed = self.out(self._attend(self.input_norm(x), turns, mask, batch))
         x = torch.addcmul(x, self._scales[0], mixed)
         return torch.addcmul(x, self._scales[1], self.feed_forward(x))
 
     def _attend(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: Batch
+        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
         rows, frames, _ = x.shape
         heads = self.qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = rotate(heads[0], *turns), rotate(heads[1], *turns)
+        query, key = apply_rotary(heads[0], *turns), apply_rotary(heads[1], *turns)
         new = torch.stack([key, heads[2]], dim=1).movedim(3, 1)
         keys, values = batch.extend(self, new, self._past).movedim(1, 3).unbind(1)
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)

@@ -1,0 +1,1 @@
+"""The commands of `narrate`, a module for each group."""

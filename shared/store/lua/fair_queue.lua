@@ -1,0 +1,175 @@
+-- The fair queue. Owners take turns, and in an owner's turn its jobs do, and a job's segments go in
+-- order. A turn costs the frames that it makes: those expected when a segment is claimed, settled when
+-- it is committed, and never less than `MIN_FRAMES`. The member with the lowest cost so far is next;
+-- the clock is the virtual time of start-time fair queueing: the cost of a member that was here from the
+-- beginning, at which a newcomer starts.
+local MIN_FRAMES = @MIN_FRAMES@
+
+local function join_turns(key, member)
+  redis.call('ZADD', key, 'NX', redis.call('HGET', CLOCK, key) or 0, member)
+end
+
+local function leave_turns(key, member)
+  redis.call('ZREM', key, member)
+  if redis.call('EXISTS', key) == 0 then redis.call('HDEL', CLOCK, key) end
+end
+
+-- Adds to what a member has cost, if it still waits here.
+local function charge(key, member, cost)
+  if cost == 0 or not redis.call('ZADD', key, 'XX', 'INCR', cost, member) then return end
+  redis.call('HINCRBYFLOAT', CLOCK, key, cost / redis.call('ZCARD', key))
+end
+
+-- Corrects what a claimed segment has cost its job and its owner.
+local function settle_turn(segment, frames)
+  local id, charged = job_of(segment), number(segment_key(segment), 'charged')
+  if charged == 0 then return end
+  redis.call('HSET', segment_key(segment), 'charged', frames)
+  local model, owner, weight = unpack(redis.call('HMGET', job_key(id), 'model', 'owner', 'weight'))
+  charge(turns_key(model), owner, frames - charged)
+  charge(owner_turns_key(model, owner), id, (frames - charged) * tonumber(weight or 1))
+end
+
+local function head(key) return redis.call('ZRANGE', key, 0, 0)[1] end
+
+-- On its last attempt, after every other one lost its worker: perhaps it is what kills them, perhaps
+-- a neighbour did. It is spoken alone, so that its last attempt is lost by its own fault only.
+local function is_suspect(segment, max_attempts)
+  return max_attempts > 1 and number(segment_key(segment), 'attempts') >= max_attempts - 1
+end
+
+-- Something of a job waits: it is in its owner's turns, and the owner in the model's.
+local function join_queue(id, model, owner)
+  join_turns(owner_turns_key(model, owner), id)
+  join_turns(turns_key(model), owner)
+end
+
+local function leave_queue(id, model, owner)
+  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(owner_turns_key(model, owner), id) end
+  if redis.call('EXISTS', owner_turns_key(model, owner)) == 0 then leave_turns(turns_key(model), owner) end
+end
+
+-- Index a segment as waiting; `place` is its number in its job.
+local function enqueue(segment, place, suspect)
+  local id = job_of(segment)
+  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+  redis.call('ZREM', LEASES, segment)
+  add_counter(QUEUES, model, 1)
+  if suspect then
+    redis.call('ZADD', suspects_key(model), now(), segment)
+    return
+  end
+  redis.call('ZADD', waiting_key(id), place, segment)
+  join_queue(id, model, owner)
+end
+
+-- Take a segment out of every index.
+local function dequeue(segment)
+  local id = job_of(segment)
+  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+  redis.call('ZREM', LEASES, segment)
+  local found = redis.call('ZREM', waiting_key(id), segment)
+    + redis.call('ZREM', suspects_key(model), segment)
+  if found == 0 then return end
+  add_counter(QUEUES, model, -1)
+  leave_queue(id, model, owner)
+end
+
+-- A new segment, in no index yet; `frames` is how many it is expected to take.
+local function create_segment(segment, place, text, range, frames)
+  redis.call('HSET', segment_key(segment), 'status', 'queued', 'epoch', 0, 'attempts', 0,
+    'place', place, 'text', text, 'range', range, 'frames', frames)
+end
+
+local function enqueue_again(segment, max_attempts)
+  transition(segment_key(segment), 'queued')
+  enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
+end
+
+local function is_busy(worker)
+  for _, segment in ipairs(redis.call('ZRANGE', LEASES, 0, -1)) do
+    if holder(segment) == worker then return true end
+  end
+  return false
+end
+
+-- True if a worker that reads jobs up to `version` can speak this one.
+local function is_readable(id, version)
+  return tonumber(redis.call('HGET', job_key(id), 'version') or 1) <= version
+end
+
+-- The oldest suspect that no other worker waits to speak; it is this worker's for `RESERVED_S`.
+-- The time is in the value: after a clock that was set back, a key's own end is far away.
+local RESERVED_S = 10
+local function reserve_suspect(model, worker, version)
+  for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, 9)) do
+    local reserved = reservation_key(suspect)
+    local by, at = unpack(redis.call('HMGET', reserved, 'worker', 'at'))
+    local age_s = now() - (at or 0)
+    local is_free = by == worker or not by or age_s < 0 or age_s > RESERVED_S
+    if is_free and is_readable(job_of(suspect), version) then
+      redis.call('HSET', reserved, 'worker', worker, 'at', now())
+      redis.call('EXPIRE', reserved, RESERVED_S)
+      return suspect
+    end
+  end
+end
+
+-- Take what waits of a job, and its turn, out of the queue.
+local function clear_queue(id, model, owner)
+  local waiting = redis.call('ZCARD', waiting_key(id))
+  redis.call('UNLINK', waiting_key(id))
+  if waiting > 0 then add_counter(QUEUES, model, -waiting) end
+  leave_queue(id, model, owner)
+end
+
+-- The owner and the job whose turn it is, of those that this worker can read. Without newer jobs in
+-- the queue it is the first of the first; of newer ones, it looks past 32 jobs of each of 32 owners.
+-- A job that has ended, or of which nothing waits, is there if a worker of version 1 has put a segment
+-- back: that version asked the segment alone.
+local function next_turn(model, version)
+  for _, owner in ipairs(redis.call('ZRANGE', turns_key(model), 0, 31)) do
+    for _, id in ipairs(redis.call('ZRANGE', owner_turns_key(model, owner), 0, 31)) do
+      local status, written = unpack(redis.call('HMGET', job_key(id), 'status', 'version'))
+      local legal = LEGAL[status] -- none of a status that a newer version has
+      local is_ended = not status or (legal and #legal == 0)
+      local readable = legal and tonumber(written or 1) <= version
+      if is_ended or (readable and redis.call('EXISTS', waiting_key(id)) == 0) then
+        clear_queue(id, model, owner)
+      elseif readable then
+        return owner, id
+      end
+    end
+  end
+end
+
+-- The data that a worker needs of a segment that it holds.
+local function claim_payload(segment)
+  local key = segment_key(segment)
+  local epoch, attempts, text = unpack(redis.call('HMGET', key, 'epoch', 'attempts', 'text'))
+  return { segment, epoch, attempts, text, redis.call('HGET', job_key(job_of(segment)), 'spec') }
+end
+
+-- The next epoch of a segment: the time in milliseconds, and later than its last one. A counter would
+-- give the same number out twice when Redis comes back without its last second, or a replica takes over.
+local function next_epoch(key)
+  local epoch = math.max(number(key, 'epoch') + 1, math.floor(now() * 1000))
+  redis.call('HSET', key, 'epoch', string.format('%d', epoch))
+end
+
+-- Lease a waiting segment to a worker; returns what the worker has to know.
+local function lease(segment, worker, lease_s)
+  local key, job = segment_key(segment), job_key(job_of(segment))
+  dequeue(segment)
+  transition(key, 'in_progress')
+  redis.call('HSET', key, 'worker', worker)
+  redis.call('HDEL', key, 'reason')
+  redis.call('HINCRBY', key, 'attempts', 1)
+  next_epoch(key)
+  redis.call('ZADD', LEASES, now() + lease_s, segment)
+  if transition(job, 'in_progress') then
+    redis.call('HSET', job, 'started_at', now())
+    notify(job_of(segment), 'in_progress')
+  end
+  return claim_payload(segment)
+end

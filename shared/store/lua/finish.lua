@@ -1,0 +1,90 @@
+-- How segments and jobs end.
+
+-- A job that ends early takes its segments out of the queue. The leases of those that are spoken go
+-- when they are renewed, or run out.
+local function drop_segments(id, model, owner)
+  clear_queue(id, model, owner)
+  -- Few: a suspect has lost all its workers but the last.
+  for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, -1)) do
+    if job_of(suspect) == id and redis.call('ZREM', suspects_key(model), suspect) == 1 then
+      add_counter(QUEUES, model, -1)
+    end
+  end
+end
+
+-- True of a job whose segments and audio were counted when it was admitted: versions before 2 did not.
+local function is_counted(id) return number(job_key(id), 'version') >= 2 end
+
+-- What an owner has open, less this job.
+local function close_account(id)
+  local job = job_key(id)
+  local owner, chars, bytes, total, completed =
+    unpack(redis.call('HMGET', job, 'owner', 'chars', 'bytes', 'total', 'completed'))
+  add_counter(OPEN_JOBS, owner, -1)
+  add_counter(OPEN_CHARS, owner, -chars)
+  if is_counted(id) and total ~= completed then
+    add_counter(OPEN_SEGMENTS, owner, (completed or 0) - total)
+  end
+  if tonumber(bytes or 0) > 0 then add_counter(OPEN_BYTES, owner, -bytes) end
+end
+
+-- The audio that was reserved of a day's quota becomes the audio that was made.
+local function settle_audio(id)
+  if not is_counted(id) then return end
+  local owner, reserved, samples, at =
+    unpack(redis.call('HMGET', job_key(id), 'owner', 'reserved', 'samples', 'created_at'))
+  settle_use(owner, 'samples', (samples or 0) - reserved, at)
+end
+
+local function end_job(id, status)
+  local job = job_key(id)
+  if not transition(job, status) then return false end
+  local model, owner = unpack(redis.call('HMGET', job, 'model', 'owner'))
+  redis.call('HSET', job, 'completed_at', now())
+  redis.call('ZADD', ENDED, now(), id)
+  redis.call('ZADD', LEFTOVERS, now(), id)
+  redis.call('ZREM', DEADLINES, id)
+  close_account(id)
+  settle_audio(id)
+  if status ~= 'completed' then drop_segments(id, model, owner) end
+  count_in_batch(job, status)
+  notify(id, status)
+  return true
+end
+
+-- It was to be cancelled by now, whatever has become of it.
+local function end_overdue(id)
+  redis.call('ZREM', DEADLINES, id)
+  if not end_job(id, 'cancelled') then return end
+  redis.call('HSET', job_key(id), 'error_code', 'deadline_passed',
+    'error_message', 'it had not ended within the time that Cancel-After gave it')
+end
+
+local function fail_segment(segment, code, message)
+  local id = job_of(segment)
+  dequeue(segment)
+  if not transition(segment_key(segment), 'failed') then return end
+  redis.call('HINCRBY', job_key(id), 'failed', 1)
+  if end_job(id, 'failed') then
+    redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)
+  end
+end
+
+-- A lease ran out: the segment waits again, or fails after its last attempt.
+local function take_back(segment, max_attempts)
+  if not is_open(job_of(segment)) then
+    redis.call('ZREM', LEASES, segment)
+    return
+  end
+  if number(segment_key(segment), 'attempts') < max_attempts then
+    enqueue_again(segment, max_attempts)
+    return
+  end
+  local reason = redis.call('HGET', segment_key(segment), 'reason')
+  if reason then
+    fail_segment(segment, 'synthesis_failed', reason)
+  else
+    fail_segment(segment, 'worker_lost',
+      'the worker died or stalled in each of ' .. max_attempts .. ' attempts')
+  end
+end

@@ -1,6 +1,0 @@
--- ARGV: job id.
--- After it: one less listens to the job. Returns how many still do.
-if redis.call('EXISTS', listeners_key(ARGV[1])) == 0 then return 0 end
-local left = redis.call('DECR', listeners_key(ARGV[1]))
-if left <= 0 then redis.call('DEL', listeners_key(ARGV[1])) end
-return left

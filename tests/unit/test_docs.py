@@ -1,0 +1,48 @@
+"""The tables of docs/ agree with the program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from api.app import create_app
+from shared.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
+# Defaults that depend on the machine, and how the table begins to tell them.
+DEPENDENT = {"storage_url": "./data/results", "precision": "float32", "threads": "the physical"}
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of every table row of a page, without the heads of its tables."""
+    lines = (DOCS / name).read_text("utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    return [row for row in cells if row[0] != "variable" and row[0].strip("-")]
+
+
+def test_each_setting_has_one_row_and_nothing_else_has() -> None:
+    named = [row[0] for row in rows("settings.md")]
+    assert sorted(named) == sorted(f"`TTS_{field.upper()}`" for field in Settings.model_fields)
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_a_setting_has_its_default(field: str) -> None:
+    (told,) = (row[1] for row in rows("settings.md") if row[0] == f"`TTS_{field.upper()}`")
+    told = re.sub(r" \(.*\)$", "", told.replace("`", "").replace(",", ""))
+    default = Settings.model_fields[field].default
+    if field in DEPENDENT:
+        assert told.startswith(DEPENDENT[field])
+    elif isinstance(default, int | float):
+        assert float(told) == default
+    else:
+        assert told == default
+
+
+def test_the_table_has_every_route_and_no_other() -> None:
+    table = (DOCS / "api.md").read_text("utf-8").partition("## Routes")[2].partition("\n## ")[0]
+    cells = " ".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| `"))
+    told = set(re.findall(r"/[a-z0-9/{}]+", cells))
+    known = create_app(Settings()).openapi()["paths"]
+    assert told == {re.sub(r"{\w+_id}", "{id}", one).replace("{number}", "{n}") for one in known}

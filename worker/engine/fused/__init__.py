@@ -1,1 +1,0 @@
-"""Parts of the models as C++, compiled for this processor when a worker starts."""

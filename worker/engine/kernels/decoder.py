@@ -1,0 +1,110 @@
+"""The decoder with compiled kernels, in a sixth of the operations."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
+from worker.engine.kernels.product import PANEL, CompiledInt8Linear, compile_int8_product
+from worker.engine.nn.decoder import Decoder, ForwardContext, Layer
+from worker.engine.nn.kv_cache import KVCache
+from worker.engine.nn.linear import Linear
+from worker.engine.precision import Precision
+
+# Shapes of passes whose token positions are kept: the code predictor's recur in every frame.
+MAX_LAYOUTS = 64
+
+
+class FusedDecoder(Decoder):
+    """A `Decoder` on the CPU.
+
+    Keys and values are kept in bfloat16 unless all is float32: reading them is what attention
+    waits for.
+    """
+
+    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
+        self._kernels = compile_decoder_kernels(config, precision)
+        self._cache_dtype = _cache_dtype(precision)
+        make_linear = CompiledInt8Linear if precision is Precision.INT8 else None
+        super().__init__(module, config, precision, make_linear)
+
+    def head(self, module: Any) -> Linear:
+        """A product that reads what the decoder returns, [rows, hidden]."""
+        if self._precision is not Precision.INT8 or module.out_features % PANEL:
+            return super().head(module)
+        multiply = CompiledInt8Linear(module)
+        return lambda x: multiply(self._kernels.quantise(x))
+
+    def new_cache(self, slots: int, *, long: bool) -> KVCache:
+        """An empty cache as the kernels read it."""
+        return self._new_cache(slots, self._cache_dtype, long=long, transposed=False)
+
+    def __call__(self, x: Tensor, context: ForwardContext, cache: KVCache) -> Tensor:
+        """Run [rows, length, hidden] through all layers, writing keys and values to the cache."""
+        tokens = _tokens(context, *x.shape[:2])
+        assert context.positions <= cache.positions, "the kernels do not look where they write"
+        state = x.reshape(-1, x.shape[-1]).clone(memory_format=torch.contiguous_format)
+        add: Tensor | None = None
+        for layer, keys, values in zip(self._layers, cache.keys, cache.values, strict=True):
+            add = self._run_layer(layer, state, add, tokens, keys, values)
+        return self._kernels.final_rms_norm(state, add, self._norm).view(x.shape)
+
+    def _run_layer(
+        self,
+        layer: Layer,
+        x: Tensor,
+        add: Tensor | None,
+        tokens: Tokens,
+        keys: Tensor,
+        values: Tensor,
+    ) -> Tensor:
+        """One layer over `x` plus `add`; what it returns is still to be added."""
+        kernels = self._kernels
+        heads = layer.qkv(kernels.add_rms_norm(x, add, layer.input_norm))
+        mixed = kernels.attend(heads, (layer.query_norm, layer.key_norm), tokens, keys, values)
+        wide = layer.gate_up(kernels.add_rms_norm(x, layer.out(mixed), layer.post_attention_norm))
+        return layer.down(kernels.silu_mul(wide))
+
+
+def compile_decoder_kernels(config: Any, precision: Precision) -> DecoderKernels:
+    """Compile what a transformer of this configuration needs; raises `CannotCompile`."""
+    if config.attention_bias:
+        raise CannotCompile("there are no kernels for attention with biases")
+    is_int8 = precision is Precision.INT8
+    if is_int8:
+        widths = (config.hidden_size, config.intermediate_size, config.head_dim)
+        if any(width % PANEL for width in widths):
+            raise CannotCompile(f"there are int8 kernels for multiples of {PANEL}, not {widths}")
+        compile_int8_product()
+    return DecoderKernels(
+        config.head_dim, precision.dtype, _cache_dtype(precision), is_int8=is_int8
+    )
+
+
+def _tokens(context: ForwardContext, rows: int, length: int) -> Tokens:
+    """One token after another, row by row."""
+    if isinstance(context.start, int):
+        row, position = _aligned_tokens(context.rows.start, rows, context.start, length)
+    else:
+        row, position = torch.arange(context.rows.start, context.rows.start + rows), context.start
+    cos, sin = (
+        one.float().expand(rows, -1, -1, -1).reshape(rows * length, -1).contiguous()
+        for one in (context.cos, context.sin)
+    )
+    return Tokens(cos, sin, row, position)
+
+
+@lru_cache(MAX_LAYOUTS)
+def _aligned_tokens(first: int, rows: int, start: int, length: int) -> tuple[Tensor, Tensor]:
+    """Row and position of each token, if every row is at the same position."""
+    row = torch.arange(first, first + rows).repeat_interleave(length)
+    return row, torch.arange(start, start + length).repeat(rows)
+
+
+def _cache_dtype(precision: Precision) -> torch.dtype:
+    return torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16

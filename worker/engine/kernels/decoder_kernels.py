@@ -1,0 +1,120 @@
+"""The compiled kernels of a decoder layer, called with tensors."""
+
+from __future__ import annotations
+
+from ctypes import c_float, c_long, c_void_p
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.kernels.compiler import build, function, pointers
+from worker.engine.kernels.product import QuantizedRows
+from worker.engine.nn.block import RMSNorm
+
+# The input of a product.
+Operand = Tensor | QuantizedRows
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The place of each token: its `row` and `position` in the cache, both int64 [tokens].
+
+    `cos` and `sin` [tokens, head size] are its rotary embedding, float32.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    row: Tensor
+    position: Tensor
+
+
+class DecoderKernels:
+    """The operations between the products of a decoder layer, for dense tensors on the CPU.
+
+    With `is_int8`, what a product reads is rounded for int8. May raise `CannotCompile`.
+    """
+
+    def __init__(
+        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, is_int8: bool
+    ) -> None:
+        read = torch.uint8 if is_int8 else dtype
+        library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
+        sizes, three, four = [c_long] * 2, [c_void_p] * 3, [c_void_p] * 4
+        summed = (*sizes, *three, c_float, c_void_p)
+        seen = (*three, c_float, *four, c_long, *four)
+        self._add_rms_norm = function(library, "add_rms_norm", *summed, c_void_p)
+        self._final_rms_norm = function(library, "final_rms_norm", *summed)
+        self._silu_mul = function(library, "silu_mul", *sizes, *three)
+        self._quantise = function(library, "quantise_rows", *sizes, *three)
+        self._attend = function(library, "attend", *sizes, c_long, *seen)
+        self._head, self._is_int8 = head, is_int8
+
+    def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Operand:
+        """Add to `x` [rows, n] in place, and normalise the sum."""
+        result = self._result(len(x), x.shape[1], x)
+        self._add_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *_to(result))
+        return result
+
+    def final_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:
+        """Add and normalise as `add_rms_norm`, for a result that no product reads."""
+        result = torch.empty_like(x)
+        self._final_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *pointers(result))
+        return result
+
+    def silu_mul(self, x: Tensor) -> Operand:
+        """`silu(gate) * up` of [rows, 2 n]: the gates, then what they let through."""
+        rows, width = x.shape
+        result = self._result(rows, width // 2, x)
+        self._silu_mul(rows, width // 2, *pointers(x), *_to(result))
+        return result
+
+    def quantise(self, x: Tensor) -> QuantizedRows:
+        """Rows [rows, n] as they are, as whole numbers."""
+        x = x.contiguous()
+        result = _new_quantized(len(x), x.shape[1], x)
+        self._quantise(*x.shape, *pointers(x, *result))
+        return result
+
+    def attend(
+        self,
+        x: Tensor,
+        norms: tuple[RMSNorm, RMSNorm],
+        tokens: Tokens,
+        keys: Tensor,
+        values: Tensor,
+    ) -> Operand:
+        """Normalise and apply_rotary queries and keys, write keys and values, and mix values.
+
+        `x` is [tokens, (heads + 2 groups) * size], the cache [rows, groups, positions, size]; all
+        tokens are written before the first looks back. The norms are the queries' and the keys',
+        of one `eps`. Returns [tokens, heads * size].
+        """
+        count, width = x.shape
+        groups, room = keys.shape[1:3]
+        heads = width // self._head - 2 * groups
+        result = self._result(count, heads * self._head, x)
+        queries, own = norms
+        self._attend(
+            *(count, heads, groups),
+            *pointers(x, queries.weight, own.weight),
+            own.eps,
+            *pointers(tokens.cos, tokens.sin, keys, values),
+            room,
+            *pointers(tokens.row, tokens.position),
+            *_to(result),
+        )
+        return result
+
+    def _result(self, rows: int, width: int, like: Tensor) -> Operand:
+        if not self._is_int8:
+            return like.new_empty(rows, width)
+        return _new_quantized(rows, width, like)
+
+
+def _new_quantized(rows: int, width: int, like: Tensor) -> QuantizedRows:
+    return QuantizedRows(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
+
+
+def _to(operand: Operand) -> list[int | None]:
+    return pointers(*operand) if isinstance(operand, QuantizedRows) else pointers(operand, None)

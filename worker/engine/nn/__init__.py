@@ -1,0 +1,1 @@
+"""The transformers of the talker and of the code predictor."""
