@@ -27,7 +27,7 @@ WITHIN_S = 15.0
 
 
 class ForgottenJob(BaseModel):
-    """What is left of a job that was deleted before its event could be delivered."""
+    """The remains of a job that was deleted before its event could be delivered."""
 
     id: str
     object: Literal["job"] = "job"
