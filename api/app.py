@@ -21,7 +21,7 @@ from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
 from api.operations import health, models, queue
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from api.services import Services
 from api.speech import routes as speech
 from api.voices import routes as voices
@@ -84,6 +84,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _deliverer(services: Services) -> Deliverer:
-    outbound = Outbound(private=services.settings.webhook_targets == "any")
+    client = SafeClient(allow_private=services.settings.webhook_targets == "any")
     events = Events(services.redis, lease_s=LEASE_S)
-    return Deliverer(events, partial(deliver, services=services, outbound=outbound))
+    return Deliverer(events, partial(deliver, services=services, client=client))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from api import outbound
 from api.jobs.requests import JobRequest
+from api.safe_http.addresses import parse_url
 from shared.errors import InvalidRequest
 from shared.settings import Settings
 from shared.store.webhooks import ENDS, Webhook
@@ -23,8 +23,8 @@ def webhook_of(request: JobRequest, settings: Settings) -> Webhook | None:
         return None
     if settings.webhook_targets == "off":
         raise InvalidRequest("webhooks are switched off on this server", param="webhook")
-    private = settings.webhook_targets == "any"
-    url = outbound.parse(request.webhook, private=private, param="webhook")
+    allow_private = settings.webhook_targets == "any"
+    url = parse_url(request.webhook, allow_private=allow_private, param="webhook")
     return Webhook(
         url=request.webhook,
         receiver=f"{url.scheme}://{url.netloc.decode('ascii')}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import io
@@ -13,7 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from api.jobs.requests import Reference
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.settings import Settings
 
@@ -83,11 +84,12 @@ def _fetch(url: str, settings: Settings) -> bytes:
             "this server fetches nothing from URLs (TTS_REFERENCE_URLS); use base64 or a data: URL",
             "reference.audio",
         )
-    outbound = Outbound(private=settings.reference_urls == "any")
+    client = SafeClient(allow_private=settings.reference_urls == "any")
     if not _FETCH_PERMITS.acquire(blocking=False):
         raise Unavailable("too many recordings are being fetched; try again shortly")
     try:
-        return outbound.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S)
+        # This runs in a thread, so the request gets an event loop of its own.
+        return asyncio.run(client.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S))
     except (InvalidRequest, FetchFailed) as error:
         raise type(error)(error.message, param="reference.audio") from None
     finally:

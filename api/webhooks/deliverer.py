@@ -1,138 +1,140 @@
-"""Delivering what is due, several receivers at a time, for as long as the API runs."""
+"""Delivery of events that are due, several receivers at a time, for as long as the API runs."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 
+from anyio.to_thread import run_sync
 from pydantic import ValidationError
 
 from api.webhooks.delivery import WITHIN_S
-from api.webhooks.retries import RETRIES_S, Answered, next_after_s
+from api.webhooks.retries import RETRIES_S, Reply, next_after_s
 from shared.background import BackgroundThread
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
 from shared.store.webhooks import Event, Events
 
 POLL_S = 0.5
-AT_ONCE = 32
-GOODBYE_S = 2
-# Longer than an attempt, with some time to read the job and to say what became of it.
+MAX_DELIVERIES = 32
+GRACE_S = 2
+# Longer than an attempt, with some time to read the job and to record the outcome.
 LEASE_S = WITHIN_S + 5
 _log = logging.getLogger(__name__)
 
 
 class Deliverer:
-    """Takes due events from the queue and gives each to `deliver`, in a thread of its own.
+    """Takes due events from the queue and gives each to `deliver`, in a task of its own.
 
-    What is under way when the process ends is delivered by another one when its lease runs out.
+    One thread runs the event loop of all tasks. An event that is under way when the process ends
+    is delivered by another process when its lease runs out.
     """
 
     def __init__(
         self,
         events: Events,
-        deliver: Callable[[Event], Answered],
+        deliver: Callable[[Event], Awaitable[Reply]],
         *,
         retries_s: Sequence[float] = RETRIES_S,
-        at_once: int = AT_ONCE,
+        max_deliveries: int = MAX_DELIVERIES,
         poll_s: float = POLL_S,
     ) -> None:
         self._events = events
         self._deliver = deliver
         self._retries_s = retries_s
+        self._max_deliveries = max_deliveries
         self._poll_s = poll_s
-        self._at_once = at_once
-        self._free = threading.Semaphore(at_once)
-        self._away = False
-        self.thread = BackgroundThread("webhooks", self._loop)
+        self._redis_is_away = False
+        self.thread = BackgroundThread(
+            "webhooks", lambda stopping: asyncio.run(self._run(stopping))
+        )
 
     def start(self) -> None:
         """Begin to deliver."""
         self.thread.start()
 
     def close(self) -> None:
-        """Take nothing more, and wait a moment for what is under way."""
-        until = time.monotonic() + GOODBYE_S
-        self.thread.stop(GOODBYE_S)
-        for _ in range(self._at_once):
-            self._free.acquire(timeout=max(0, until - time.monotonic()))
+        """Take no more events; deliveries under way get `GRACE_S` seconds to finish."""
+        self.thread.stop(GRACE_S + 1)
 
-    def _loop(self, stopping: threading.Event) -> None:
-        while not stopping.is_set():
-            if not self._free.acquire(timeout=self._poll_s):
-                continue
-            is_begun = False
-            try:
-                is_begun = self._begin_next()
-            finally:
-                if not is_begun:
-                    self._free.release()
-            if not is_begun:
-                stopping.wait(self._poll_s)
+    async def _run(self, stopping: threading.Event) -> None:
+        free = asyncio.Semaphore(self._max_deliveries)
+        with suppress(TimeoutError):  # the grace is over
+            async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as tasks:
+                while not stopping.is_set():
+                    try:
+                        await asyncio.wait_for(free.acquire(), self._poll_s)
+                    except TimeoutError:
+                        continue
+                    await self._begin_next(stopping, tasks, free)
+                grace.reschedule(asyncio.get_running_loop().time() + GRACE_S)
 
-    def _begin_next(self) -> bool:
-        """Deliver what is due first, in a thread; False if nothing is."""
-        event = self._take()
+    async def _begin_next(
+        self, stopping: threading.Event, tasks: asyncio.TaskGroup, free: asyncio.Semaphore
+    ) -> None:
+        """Begin the delivery of the event that is due first, or wait if none is."""
+        event = await self._take()
         if event is None:
-            return False
-        threading.Thread(target=self._attend, args=(event,), name=event.id, daemon=True).start()
-        return True
+            free.release()
+            await run_sync(stopping.wait, self._poll_s)
+        else:
+            task = tasks.create_task(self._attend(event), name=event.id)
+            task.add_done_callback(lambda _: free.release())
 
-    def _take(self) -> Event | None:
+    async def _take(self) -> Event | None:
         try:
-            event = self._events.take()
+            event = await run_sync(self._events.take)
         except Unavailable as error:
-            if not self._away:
+            if not self._redis_is_away:
                 _log.warning("Webhooks wait: %s", error)
-            self._away = True
+            self._redis_is_away = True
             return None
         except ValidationError:  # one that cannot be read holds up no others
             _log.exception("A webhook could not be read")
             return None
-        self._away = False
+        self._redis_is_away = False
         return event
 
-    def _attend(self, event: Event) -> None:
+    async def _attend(self, event: Event) -> None:
+        """Deliver an event and record the outcome; an error here must not end other deliveries."""
         try:
-            self._attempt(event)
+            await self._attempt(event)
         except Unavailable as error:
             _log.warning("Webhook %s is tried again when its lease is over: %s", event.id, error)
-        finally:
-            self._free.release()
+        except Exception:  # noqa: BLE001 - a task that fails would cancel its whole group
+            _log.exception("Webhook %s is tried again when its lease is over", event.id)
 
-    def _attempt(self, event: Event) -> None:
-        """Only Redis being away leaves it open what becomes of an event."""
+    async def _attempt(self, event: Event) -> None:
+        """Make one attempt; raises `Unavailable` if Redis is away and the outcome stays open."""
         try:
-            answered = self._deliver(event)
+            reply = await self._deliver(event)
         except (FetchFailed, InvalidRequest) as error:
-            self._retry(event, error.message)
+            await self._retry(event, error.message)
         except Unavailable:
             raise
-        except Exception:  # noqa: BLE001 - whatever a job makes of it, its receiver's others wait
+        except Exception:  # noqa: BLE001 - a job that cannot be read must not hold up the others
             _log.exception("Webhook %s could not be sent", event.id)
-            self._retry(event, "an error on our side")
+            await self._retry(event, "an error on our side")
         else:
-            self._heard(event, answered)
+            if 200 <= reply.status < 300 or reply.status == HTTPStatus.GONE:
+                await run_sync(self._events.done, event)
+                _log.info("%s: %d, done", _label(event), reply.status)
+            else:
+                await self._retry(event, str(reply.status), reply)
 
-    def _heard(self, event: Event, answered: Answered) -> None:
-        if 200 <= answered.status < 300 or answered.status == HTTPStatus.GONE:
-            self._events.done(event)
-            _log.info("%s: %d, done", _named(event), answered.status)
-        else:
-            self._retry(event, str(answered.status), answered)
-
-    def _retry(self, event: Event, said: str, answered: Answered | None = None) -> None:
-        after_s = next_after_s(event.attempt - event.before, self._retries_s, answered)
+    async def _retry(self, event: Event, reason: str, reply: Reply | None = None) -> None:
+        after_s = next_after_s(event.attempt - event.before, self._retries_s, reply)
         if after_s is None:
-            self._events.give_up(event, said)
-            _log.warning("%s: %s, given up; it can be sent again", _named(event), said)
+            await run_sync(self._events.give_up, event, reason)
+            _log.warning("%s: %s, given up; it can be sent again", _label(event), reason)
         else:
-            self._events.again(event, after_s)
-            _log.info("%s: %s, again in %.0f s", _named(event), said, after_s)
+            await run_sync(self._events.again, event, after_s)
+            _log.info("%s: %s, again in %.0f s", _label(event), reason, after_s)
 
 
-def _named(event: Event) -> str:
-    """What logs may say of an event: the rest of its URL may be a secret."""
+def _label(event: Event) -> str:
+    """The text for an event in logs, without its URL's path, which may hold a secret."""
     return f"Webhook {event.id} to {event.receiver.split()[-1]}, attempt {event.attempt}"

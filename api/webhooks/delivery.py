@@ -1,28 +1,33 @@
-"""One attempt to bring an event to its receiver."""
+"""One attempt to deliver an event, and its signature by the Standard Webhooks specification."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+from anyio.to_thread import run_sync
 from pydantic import BaseModel
 
 from api.jobs.responses import JobObject
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from api.services import Services
-from api.webhooks import signature
-from api.webhooks.retries import Answered
+from api.webhooks.retries import Reply
 from shared.errors import JobNotFound
 from shared.jobs import Status
+from shared.store.webhook_secrets import PREFIX
 from shared.store.webhooks import Event, EventType
 
-# From the look-up of the name to the head of the answer; its body is not read.
+# From the look-up of the name to the head of the response; its body is not read.
 WITHIN_S = 15.0
 
 
 class ForgottenJob(BaseModel):
-    """What is left of a job that was deleted before its event could be delivered."""
+    """The remains of a job that was deleted before its event could be delivered."""
 
     id: str
     object: Literal["job"] = "job"
@@ -30,31 +35,48 @@ class ForgottenJob(BaseModel):
 
 
 class Message(BaseModel):
-    """What a receiver is sent: `timestamp` is when it happened, `data` the job as it stands now."""
+    """The body of a request: `timestamp` is the time of the event, `data` the job as of now."""
 
     type: EventType
     timestamp: datetime
     data: JobObject | ForgottenJob
 
 
-def deliver(event: Event, services: Services, outbound: Outbound) -> Answered:
+async def deliver(event: Event, services: Services, client: SafeClient) -> Reply:
     """Send an event; raises `FetchFailed`, `InvalidRequest` or `Unavailable`."""
-    body = _message(event, services).model_dump_json().encode()
-    secrets = services.webhook_secrets.of(event.signer)
-    headers = {
-        "Content-Type": "application/json",
-        **signature.headers(event.id, int(time.time()), body, secrets),
-    }
-    with outbound.request(
+    headers, body = await run_sync(_signed_message, event, services)
+    async with client.request(
         "POST", event.url, within_s=WITHIN_S, headers=headers, content=body
-    ) as answer:
-        return Answered(answer.status, answer.headers.get("retry-after", ""))
+    ) as response:
+        return Reply(response.status, response.headers.get("retry-after", ""))
 
 
-def _message(event: Event, services: Services) -> Message:
+def _signed_message(event: Event, services: Services) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of the request."""
     data: JobObject | ForgottenJob
     try:
         data = JobObject.of(services.ledger.job(event.job), services.settings.result_ttl_s)
     except JobNotFound:
         data = ForgottenJob(id=event.public_id, status=event.status)
-    return Message(type=event.type, timestamp=datetime.fromtimestamp(event.at, UTC), data=data)
+    at = datetime.fromtimestamp(event.at, UTC)
+    body = Message(type=event.type, timestamp=at, data=data).model_dump_json().encode()
+    secrets = services.webhook_secrets.of(event.signer)
+    signature = signature_headers(event.id, int(time.time()), body, secrets)
+    return {"Content-Type": "application/json", **signature}, body
+
+
+def signature_headers(
+    message_id: str, timestamp: int, body: bytes, secrets: Sequence[str]
+) -> dict[str, str]:
+    """The three headers of a message, with one signature for each secret.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    """
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    keys = [base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
+    digests = [base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys]
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(f"v1,{digest}" for digest in digests),
+    }

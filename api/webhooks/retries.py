@@ -1,4 +1,4 @@
-"""When an attempt that came to nothing is followed by the next."""
+"""Retries of webhooks: the time from a failed attempt to the next."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from typing import NamedTuple
 # After the first attempt, the second, …: what the Standard Webhooks specification suggests, three
 # days in all.
 RETRIES_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
-# So much later at the most, by chance: what failed at once must not come back at once.
+# Up to this share is added at random, so that events that failed together spread out.
 JITTER = 0.2
-LONGEST_RETRY_AFTER_S = 3_600
+MAX_RETRY_AFTER_S = 3_600
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-class Answered(NamedTuple):
-    """What a receiver said."""
+class Reply(NamedTuple):
+    """The answer of a receiver."""
 
     status: int
     retry_after: str = ""
 
 
 def next_after_s(
-    attempt: int, retries_s: Sequence[float], answered: Answered | None = None
+    attempt: int, retries_s: Sequence[float], reply: Reply | None = None
 ) -> float | None:
     """Seconds until the next attempt after this one, from 1; None: it was the last.
 
-    A receiver that is busy, and says until when, is left alone for so long, up to an hour.
+    A busy receiver that sends `Retry-After` gets no attempt until then, up to an hour.
     """
     if attempt > len(retries_s):
         return None
     planned = retries_s[attempt - 1] * (1 + JITTER * random.random())
-    if answered is None or answered.status not in _BUSY:
+    if reply is None or reply.status not in _BUSY:
         return planned
-    return max(planned, min(_asked_s(answered.retry_after), LONGEST_RETRY_AFTER_S))
+    return max(planned, min(_asked_s(reply.retry_after), MAX_RETRY_AFTER_S))
 
 
 def _asked_s(retry_after: str) -> float:
-    """What a `Retry-After` header asks for: seconds, or a date; 0 for anything else."""
+    """The seconds that a `Retry-After` header asks for, from a number or a date; else 0."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after[:10])
     try:

@@ -18,7 +18,7 @@ from redis import Redis
 from signed_in import sign_in
 
 from api.app import create_app
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
 from shared.models import ModelCard
@@ -59,7 +59,7 @@ def receiver() -> Iterator[Receiver]:
 def delivering(app: FastAPI) -> Iterator[None]:
     """With two attempts."""
     services = app.state.services
-    send = partial(deliver, services=services, outbound=Outbound(private=True))
+    send = partial(deliver, services=services, client=SafeClient(allow_private=True))
     events = Events(services.redis, lease_s=20)
     deliverer = Deliverer(events, send, retries_s=(0.01,), poll_s=0.01)
     deliverer.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -13,8 +14,9 @@ import pytest
 import trustme
 from receiver import Receiver, misbehaving, receiving
 
-from api.outbound import Outbound, connection, parse
-from api.outbound.addresses import is_public
+from api.safe_http import client as safe_client
+from api.safe_http.addresses import is_public, parse_url
+from api.safe_http.client import SafeClient
 from shared.errors import FetchFailed, InvalidRequest
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\n\r\n"
@@ -28,6 +30,13 @@ def receiver() -> Iterator[Receiver]:
 
 def naming(*addresses: str) -> Callable[[str, int], list[str]]:
     return lambda _host, _port: list(addresses)
+
+
+async def head(url: str, within_s: float, content: bytes = b"") -> int:
+    """The status of the answer to a POST; its body is left."""
+    client = SafeClient(allow_private=True)
+    async with client.request("POST", url, within_s=within_s, content=content) as response:
+        return response.status
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ def naming(*addresses: str) -> Callable[[str, int], list[str]]:
 def test_a_place_that_is_not_public_is_refused_as_it_is_written(host: str) -> None:
     for scheme in ("http", "https"):
         with pytest.raises(InvalidRequest, match="webhook") as caught:
-            parse(f"{scheme}://{host}/hook", private=False, param="webhook")
+            parse_url(f"{scheme}://{host}/hook", allow_private=False, param="webhook")
         assert caught.value.param == "webhook"
 
 
@@ -73,7 +82,7 @@ def test_a_place_that_is_not_public_is_refused_as_it_is_written(host: str) -> No
 )
 def test_what_is_no_plain_url_is_refused(url: str, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
-        parse(url, private=True, param="url")
+        parse_url(url, allow_private=True, param="url")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +97,7 @@ def test_what_is_no_plain_url_is_refused(url: str, says: str) -> None:
     ],
 )
 def test_a_public_place_may_be_named(url: str, host: str) -> None:
-    assert parse(url, private=False, param="url").raw_host.decode() == host
+    assert parse_url(url, allow_private=False, param="url").raw_host.decode() == host
 
 
 @pytest.mark.parametrize(
@@ -105,9 +114,9 @@ def test_a_public_place_may_be_named(url: str, host: str) -> None:
 def test_a_name_with_any_address_inside_is_not_connected_to(
     receiver: Receiver, addresses: tuple[str, ...]
 ) -> None:
-    outbound = Outbound(private=False, resolve=naming(*addresses))
+    client = SafeClient(allow_private=False, resolve=naming(*addresses))
     with pytest.raises(FetchFailed, match="no host of this name has only public addresses"):
-        outbound.fetch(receiver.at("inside.example"), 100, 5)
+        asyncio.run(client.fetch(receiver.at("inside.example"), 100, 5))
     assert receiver.got == []
 
 
@@ -115,28 +124,31 @@ def test_the_address_that_was_checked_is_the_one_that_is_connected_to(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that means 127.0.0.2, public for once, and then 127.0.0.1."""
-    monkeypatch.setattr(connection, "is_public", lambda a: a == "127.0.0.2" or is_public(a))
+    monkeypatch.setattr(safe_client, "is_public", lambda a: a == "127.0.0.2" or is_public(a))
     answers = [["127.0.0.2"], ["127.0.0.1"], ["127.0.0.1"]]
-    outbound = Outbound(private=False, resolve=lambda *_: answers.pop(0))
+    client = SafeClient(allow_private=False, resolve=lambda *_: answers.pop(0))
     with receiving("127.0.0.2", receiver.port) as checked:
-        assert outbound.fetch(receiver.at("rebinds.example"), 100, 5) == b"heard"
+        assert asyncio.run(client.fetch(receiver.at("rebinds.example"), 100, 5)) == b"heard"
         assert [got.headers["host"] for got in checked.got] == [f"rebinds.example:{checked.port}"]
     assert receiver.got == []
     assert len(answers) == 2
     with pytest.raises(FetchFailed, match="public"):
-        outbound.fetch(receiver.at("rebinds.example"), 100, 5)
+        asyncio.run(client.fetch(receiver.at("rebinds.example"), 100, 5))
     assert receiver.got == []
 
 
 def test_the_next_address_is_tried_if_one_does_not_answer(receiver: Receiver) -> None:
-    outbound = Outbound(private=True, resolve=naming("127.0.0.3", "127.0.0.1"))
-    assert outbound.fetch(receiver.at("two.example"), 100, 5) == b"heard"
+    client = SafeClient(allow_private=True, resolve=naming("127.0.0.3", "127.0.0.1"))
+    assert asyncio.run(client.fetch(receiver.at("two.example"), 100, 5)) == b"heard"
 
 
 def test_names_of_the_system_are_resolved(receiver: Receiver) -> None:
-    assert Outbound(private=True).fetch(receiver.at("localhost"), 100, 5) == b"heard"
+    assert (
+        asyncio.run(SafeClient(allow_private=True).fetch(receiver.at("localhost"), 100, 5))
+        == b"heard"
+    )
     with pytest.raises(InvalidRequest):
-        Outbound(private=False).fetch(receiver.at("localhost"), 100, 5)
+        asyncio.run(SafeClient(allow_private=False).fetch(receiver.at("localhost"), 100, 5))
 
 
 def test_redirects_are_not_followed_and_no_proxy_is_asked(
@@ -148,7 +160,7 @@ def test_redirects_are_not_followed_and_no_proxy_is_asked(
         receiver.answers = [(status, {"Location": other.url}) for status in (301, 302, 307, 308)]
         for status in (301, 302, 307, 308):
             with pytest.raises(FetchFailed, match=f"status {status}"):
-                Outbound(private=True).fetch(receiver.url, 100, 5)
+                asyncio.run(SafeClient(allow_private=True).fetch(receiver.url, 100, 5))
         assert len(receiver.got) == 4
         assert other.got == []
 
@@ -182,7 +194,7 @@ def flood(connection: socket.socket) -> None:
 def test_a_slow_receiver_is_cut_off(answer: Callable[[socket.socket], object]) -> None:
     began = time.monotonic()
     with misbehaving(answer) as url, pytest.raises(FetchFailed, match=r"more than 0.3 s"):
-        Outbound(private=True).fetch(url, 1_000_000, 0.3)
+        asyncio.run(SafeClient(allow_private=True).fetch(url, 1_000_000, 0.3))
     assert time.monotonic() - began < 2
 
 
@@ -190,12 +202,8 @@ def test_who_does_not_take_what_is_sent_is_cut_off() -> None:
     began = time.monotonic()
     gone = threading.Event()
     with misbehaving(lambda _: gone.wait(5)) as url:
-        outbound = Outbound(private=True)
-        with (
-            pytest.raises(FetchFailed, match=r"more than 0.3 s"),
-            outbound.request("POST", url, within_s=0.3, content=bytes(50_000_000)),
-        ):
-            pass
+        with pytest.raises(FetchFailed, match=r"more than 0.3 s"):
+            asyncio.run(head(url, 0.3, bytes(50_000_000)))
         gone.set()
     assert time.monotonic() - began < 2
 
@@ -209,43 +217,46 @@ def test_a_slow_look_up_is_cut_off(receiver: Receiver) -> None:
 
     began = time.monotonic()
     with pytest.raises(FetchFailed, match=r"more than 0.2 s"):
-        Outbound(private=True, resolve=slowly).fetch(receiver.at("slow.example"), 100, 0.2)
+        asyncio.run(
+            SafeClient(allow_private=True, resolve=slowly).fetch(
+                receiver.at("slow.example"), 100, 0.2
+            )
+        )
     assert time.monotonic() - began < 2
     answered.set()
     assert receiver.got == []
 
 
 def test_who_answers_without_end_is_cut_off() -> None:
-    outbound = Outbound(private=True)
+    client = SafeClient(allow_private=True)
     with misbehaving(flood) as url:
         with pytest.raises(FetchFailed, match="larger than 1,000,000 bytes"):
-            outbound.fetch(url, 1_000_000, 20)
-        with outbound.request("POST", url, within_s=20) as answer:
-            assert answer.status == 200  # and the rest is left there
+            asyncio.run(client.fetch(url, 1_000_000, 20))
+        assert asyncio.run(head(url, 20)) == 200  # and the rest is left there
     endless = b"HTTP/1.1 200 OK\r\nX: "
     with (
         misbehaving(lambda c: [c.sendall(endless + b"x" * 9_999) for _ in repeat(0)]) as url,
         pytest.raises(FetchFailed, match="gave no answer"),
     ):
-        outbound.fetch(url, 100, 20)
+        asyncio.run(client.fetch(url, 100, 20))
 
 
 def test_what_fits_exactly_is_fetched(receiver: Receiver) -> None:
-    assert Outbound(private=True).fetch(receiver.url, 5, 5) == b"heard"
+    assert asyncio.run(SafeClient(allow_private=True).fetch(receiver.url, 5, 5)) == b"heard"
     with pytest.raises(FetchFailed, match="larger than 4 bytes"):
-        Outbound(private=True).fetch(receiver.url, 4, 5)
+        asyncio.run(SafeClient(allow_private=True).fetch(receiver.url, 4, 5))
     (got, _) = receiver.got
     assert (got.method, got.path) == ("GET", "/hook?token=hidden")
     receiver.answers = [(404, {})]
     with pytest.raises(FetchFailed, match="status 404"):
-        Outbound(private=True).fetch(receiver.url, 5, 5)
+        asyncio.run(SafeClient(allow_private=True).fetch(receiver.url, 5, 5))
 
 
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(FetchFailed, match="gave no answer"):
-        Outbound(private=True).fetch(f"http://127.0.0.1:{port}/", 100, 5)
+        asyncio.run(SafeClient(allow_private=True).fetch(f"http://127.0.0.1:{port}/", 100, 5))
 
 
 def test_the_certificate_is_that_of_the_name() -> None:
@@ -258,11 +269,11 @@ def test_the_certificate_is_that_of_the_name() -> None:
     here = naming("127.0.0.1")
     with receiving(tls=tls) as receiver:
         right, wrong = receiver.at("right.example"), receiver.at("wrong.example")
-        outbound = Outbound(private=True, resolve=here, trusted=trusted)
-        assert outbound.fetch(right, 100, 5) == b"heard"
+        client = SafeClient(allow_private=True, resolve=here, tls=trusted)
+        assert asyncio.run(client.fetch(right, 100, 5)) == b"heard"
         with pytest.raises(FetchFailed, match=r"(?i)certificate"):
-            outbound.fetch(wrong, 100, 5)
+            asyncio.run(client.fetch(wrong, 100, 5))
         with pytest.raises(FetchFailed, match=r"(?i)certificate"):
-            Outbound(private=True, resolve=here).fetch(right, 100, 5)
+            asyncio.run(SafeClient(allow_private=True, resolve=here).fetch(right, 100, 5))
         assert asked == ["right.example", "wrong.example", "right.example"]
         assert [got.headers["host"] for got in receiver.got] == [f"right.example:{receiver.port}"]

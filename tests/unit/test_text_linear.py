@@ -32,7 +32,7 @@ SLOW_S = 1e-6
 WHOLE = {
     "api.keys.OWNER",
     "api.http.middleware._SAFE_ID",
-    "api.outbound.urls._NAME",
+    "api.safe_http.addresses._NAME",
     "api.http.stored_response._RANGE",
     "api.http.prefer._DURATION",
     "shared.text.sentences._SHORT",

@@ -24,16 +24,16 @@ from redis import Redis
 from standardwebhooks import Webhook as Verifier
 
 from api.app import create_app
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from api.services import Services
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
-from api.webhooks.retries import Answered
+from api.webhooks.retries import Reply
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
-from shared.store.webhooks import ENDS, Events, Webhook
+from shared.store.webhooks import ENDS, Event, Events, Webhook
 
 SOON = (0.01, 0.01)
 Start = Callable[..., Deliverer]
@@ -56,13 +56,13 @@ def start(services: Services, redis: Redis) -> Iterator[Start]:
     """Starts deliverers with retries that do not take days."""
     started: list[Deliverer] = []
 
-    def start(*, at_once: int = 4, lease_s: float = 20) -> Deliverer:
-        outbound = Outbound(private=True)
+    def start(*, max_deliveries: int = 4, lease_s: float = 20) -> Deliverer:
+        client = SafeClient(allow_private=True)
         deliverer = Deliverer(
             Events(redis, lease_s=lease_s),
-            partial(deliver, services=services, outbound=outbound),
+            partial(deliver, services=services, client=client),
             retries_s=SOON,
-            at_once=at_once,
+            max_deliveries=max_deliveries,
             poll_s=0.01,
         )
         deliverer.start()
@@ -203,7 +203,7 @@ def test_one_that_is_slow_holds_up_nobody_else(
     receiver.open.clear()
     for number in range(5):
         end_one(ledger, spec, f"slow{number}", receiver)
-    start(at_once=2)
+    start(max_deliveries=2)
     wait_until(lambda: receiver.got)
     with receiving() as quick:
         for number in range(5):
@@ -232,14 +232,14 @@ def test_several_processes_share_the_work(
 CHILD = """
 import functools, sys, time
 from api.services import Services
-from api.outbound import Outbound
+from api.safe_http.client import SafeClient
 from api.webhooks.deliverer import Deliverer
 from api.webhooks.delivery import deliver
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
 services = Services.open(Settings.load())
-send = functools.partial(deliver, services=services, outbound=Outbound(private=True))
+send = functools.partial(deliver, services=services, client=SafeClient(allow_private=True))
 Deliverer(Events(services.redis, lease_s=0.5), send, poll_s=0.01).start()
 time.sleep(60)
 """
@@ -304,8 +304,11 @@ def test_webhooks_wait_while_redis_is_away(caplog: pytest.LogCaptureFixture) -> 
             asked.append(None)
             super().take()
 
+    async def accept(_: Event) -> Reply:
+        return Reply(200)
+
     with connect("redis://127.0.0.1:1") as nowhere:
-        deliverer = Deliverer(Counted(nowhere, lease_s=1), lambda _: Answered(200), poll_s=0.01)
+        deliverer = Deliverer(Counted(nowhere, lease_s=1), accept, poll_s=0.01)
         deliverer.start()
         wait_until(lambda: len(asked) > 3)
         deliverer.close()

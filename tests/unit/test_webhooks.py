@@ -21,8 +21,8 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from api.app import create_app
-from api.webhooks import signature
-from api.webhooks.retries import JITTER, RETRIES_S, Answered, next_after_s
+from api.webhooks.delivery import signature_headers
+from api.webhooks.retries import JITTER, RETRIES_S, Reply, next_after_s
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -288,14 +288,14 @@ def test_the_signature_is_what_the_specification_says() -> None:
     """The example of its reference libraries."""
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
     body = b'{"test": 2432232314}'
-    headers = signature.headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, [secret])
+    headers = signature_headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, [secret])
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_both_signatures_verify_and_no_other(redis: Redis) -> None:
     secrets = Secrets(redis)
     old, new = secrets.of("x")[0], secrets.rotate("x")[0]
-    headers = signature.headers("evt_1", int(time.time()), b"{}", secrets.of("x"))
+    headers = signature_headers("evt_1", int(time.time()), b"{}", secrets.of("x"))
     for secret in (old, new):
         Verifier(secret).verify(b"{}", headers)
         with pytest.raises(WebhookVerificationError):
@@ -306,7 +306,7 @@ def test_both_signatures_verify_and_no_other(redis: Redis) -> None:
 
 def test_attempts_are_spread_over_three_days() -> None:
     for attempt, planned in enumerate(RETRIES_S, 1):
-        after_s = next_after_s(attempt, RETRIES_S, Answered(500, "9999"))
+        after_s = next_after_s(attempt, RETRIES_S, Reply(500, "9999"))
         assert after_s is not None
         assert planned <= after_s <= planned * (1 + JITTER)
     assert next_after_s(len(RETRIES_S) + 1, RETRIES_S) is None
@@ -331,7 +331,7 @@ def test_attempts_are_spread_over_three_days() -> None:
 def test_a_busy_receiver_says_when_it_is_asked_again(asked: str, least: float, most: float) -> None:
     minute = datetime.fromtimestamp(time.time() + 60, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     for status in (429, 503):
-        after_s = next_after_s(1, RETRIES_S, Answered(status, asked.format(in_a_minute=minute)))
+        after_s = next_after_s(1, RETRIES_S, Reply(status, asked.format(in_a_minute=minute)))
         assert after_s is not None
         assert least <= after_s <= most
 
