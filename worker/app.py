@@ -45,13 +45,13 @@ def serve(settings: Settings) -> int:
     fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
-    # First, so that a worker that cannot speak never takes a message.
+    # First, so that a worker whose model cannot be loaded never takes a message.
     card, engine = start_engine(settings, VoicePromptStore(voices, storage))
     name = worker_name()
-    ledger = ledger_of(settings, redis, name)
+    ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
     announcer = WakeUpPublisher(app)
-    heartbeat = heartbeat_of(settings, name, card, engine, announcer)
+    heartbeat = make_heartbeat(settings, name, card, engine, announcer)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
     task = SegmentTask(
@@ -70,11 +70,11 @@ def serve(settings: Settings) -> int:
     heartbeat.start()
     cleaner.start()
     try:
-        # More than are spoken at once: the others store, or wait for their turn to claim.
+        # More than the engine's slots: the others store, or wait for a permit to claim.
         threads = settings.slots + max(4, settings.slots // 4)
         return consume(app, queue_name(card.id), shutdown, threads=threads)
     finally:
-        shutdown.begin()  # whatever brought us here, from now on there is a deadline
+        shutdown.begin()  # after an error, too, the stop has a deadline
         fitness.stop()
         cleaner.stop()
         heartbeat.stop()
@@ -84,12 +84,12 @@ def serve(settings: Settings) -> int:
         shutdown.end()
 
 
-def heartbeat_of(
+def make_heartbeat(
     settings: Settings, name: str, card: ModelCard, engine: Engine, announcer: WakeUpPublisher
 ) -> Heartbeat:
-    """The heartbeat of a worker, over connections that no thread that speaks can use up."""
+    """The heartbeat of a worker, with its own connections: the task threads cannot use them up."""
     redis = connect(settings.redis_url)
-    ledger = ledger_of(settings, redis, name)
+    ledger = make_ledger(settings, redis, name)
     return Heartbeat(
         worker=name,
         card=card,
@@ -103,8 +103,8 @@ def heartbeat_of(
     )
 
 
-def ledger_of(settings: Settings, redis: Redis, worker: str) -> Ledger:
-    """The ledger as a worker uses it."""
+def make_ledger(settings: Settings, redis: Redis, worker: str) -> Ledger:
+    """A ledger with a worker's lease and attempts."""
     return Ledger(
         redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts, worker=worker
     )
@@ -137,10 +137,10 @@ def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int
     """
     # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
-    # And, at each loss of a connection, of what messages do: they are hints here.
+    # At each loss of a connection it warns of lost messages; ours are mere wake-ups.
     warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
-    # A receiver of this signal is how Celery is told that logging is set up already.
-    setup_logging.connect(_keep_our_logging)
+    # A receiver of this signal keeps Celery from setting up logging itself.
+    setup_logging.connect(lambda **_: None, weak=False)
 
     def begin_shutdown(**_: object) -> None:
         shutdown.begin()
@@ -150,7 +150,7 @@ def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int
     app.amqp.Connection = Connection
     StopSignals.add_to(app)
     worker = app.Worker(
-        hostname=f"{os.getpid()}@{socket.gethostname()}",  # Celery's; no other process learns it
+        hostname=f"{os.getpid()}@{socket.gethostname()}",  # read by Celery only
         pool="threads",
         concurrency=threads,
         queues=[queue],
@@ -161,7 +161,3 @@ def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int
     )
     worker.start()
     return int(worker.exitcode or 0)
-
-
-def _keep_our_logging(**_: object) -> None:
-    pass

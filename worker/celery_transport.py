@@ -12,19 +12,19 @@ from redis.exceptions import RedisError
 
 from shared import broker
 
-# What is deleted to see whether Redis takes writes; it is never there.
+# A key that never exists: deleting it fails unless Redis takes writes.
 PROBE = "_kombu.probe"
 _log = logging.getLogger(__name__)
 
 
 class QoS(redis.QoS):
-    """Frees the slot of a message whatever happens.
+    """Acknowledges a message, and frees its slot even if that fails.
 
     With kombu's own, an acknowledgement while Redis is away raises before the slot is free, and
     the worker then lives on and consumes nothing (kombu 5.7).
     """
 
-    # A message that comes back is a wake-up too many: the ledger has what it was for.
+    # A restored message would be a superfluous wake-up: the ledger knows the segment.
     restore_at_shutdown = False
 
     def ack(self, delivery_tag: str) -> None:
@@ -38,13 +38,13 @@ class QoS(redis.QoS):
     def _settle(self, delivery_tag: str, settle: Callable[[str], Any]) -> None:
         try:
             settle(delivery_tag)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the slot must be free
+        except Exception as error:  # noqa: BLE001 - after any error the slot must be free
             _log.warning("A message was not acknowledged; it will come again: %s", error)
             virtual.QoS.ack(self, delivery_tag)
 
 
 class Channel(broker.Channel):
-    """A channel with these acknowledgements, which passes over what is no message of Celery's."""
+    """A channel with these acknowledgements; it drops a message that is not one of Celery's."""
 
     QoS = QoS
 
@@ -58,7 +58,7 @@ class Channel(broker.Channel):
 
 
 class Connection(kombu.Connection):
-    """A connection that comes back within a second of the broker's return.
+    """A connection that is retried once a second.
 
     Kombu's own pauses grow up to 30 s, while messages wait.
     """

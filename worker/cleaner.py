@@ -1,4 +1,4 @@
-"""Removes what is of no use: results past their time, joined segments, and voices that are gone."""
+"""Deletes expired jobs, and the files of joined segments, deleted jobs and deleted voices."""
 
 from __future__ import annotations
 
@@ -14,60 +14,68 @@ from shared.store.ledger import Ledger
 from shared.store.voices import WRITTEN_WITHIN_S, Voices, voice_folder
 
 SWEEP_INTERVAL_S = 10.0
-# A Redis that comes back without its last seconds, or a replica that was behind, has the job joined
-# again: until then its segments stay.
+# Segments stay for this time after the join: a Redis that comes back without its last seconds, or a
+# replica that was behind, has the job joined again.
 REMOVAL_GRACE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class Cleaner:
-    """A thread that sweeps every `SWEEP_INTERVAL_S` seconds; several workers may do so at once."""
+    """A thread that sweeps every `SWEEP_INTERVAL_S` seconds; many workers may run one."""
 
     def __init__(self, *, ledger: Ledger, voices: Voices, storage: Storage, ttl_s: float) -> None:
         self._ledger, self._voices = ledger, voices
         self._storage, self._ttl_s = storage, ttl_s
-        # A sweep that fails does so at its own time: until the next one nothing has settled.
+        # A fault recurs at the next sweep only: it is over after two intervals without one.
         self.thread = BackgroundThread("cleaner", self._loop, settled_s=2 * SWEEP_INTERVAL_S)
 
     def start(self) -> None:
-        """Begin to sweep."""
+        """Start the thread."""
         self.thread.start()
 
     def stop(self) -> None:
-        """Stop after the job at hand."""
+        """Stop after the present job."""
         self.thread.stop()
 
     def sweep(self) -> int:
-        """Remove some of what is due; returns of how many jobs that was."""
+        """Delete one batch of each kind; returns the number of jobs that were expired or joined."""
         expired = self._each(self._ledger.expired(self._ttl_s), self._ledger.forget)
         if expired:
             _log.info("Removing %d expired jobs", expired)
-        # A deleted job was perhaps still being spoken, and something of it stored afterwards.
-        self._each(self._ledger.forgotten(REMOVAL_GRACE_S), self._delete_files)
-        self._each(self._voices.left_behind(WRITTEN_WITHIN_S), self._delete_voice)
-        return expired + self._each(
-            self._ledger.with_leftovers(REMOVAL_GRACE_S), self._delete_segments
+        # A worker may have stored a segment after its job was deleted.
+        self._delete_folders(
+            self._ledger.forgotten(REMOVAL_GRACE_S), job_folder, self._ledger.files_deleted
+        )
+        self._delete_folders(
+            self._voices.left_behind(WRITTEN_WITHIN_S), voice_folder, self._voices.files_deleted
+        )
+        return expired + self._delete_folders(
+            self._ledger.with_leftovers(REMOVAL_GRACE_S),
+            segments_folder,
+            self._ledger.leftovers_deleted,
         )
 
-    def _each(self, jobs: list[str], remove: Callable[[str], object]) -> int:
-        """How many of the jobs were dealt with before we are to stop."""
-        for number, job_id in enumerate(jobs):
+    def _each(self, ids: list[str], remove: Callable[[str], object]) -> int:
+        """Call `remove` for each id until the thread is to stop; returns the number of calls."""
+        for number, removed in enumerate(ids):
             if self.thread.is_stopping:
                 return number
-            remove(job_id)
-        return len(jobs)
+            remove(removed)
+        return len(ids)
 
-    def _delete_files(self, job_id: str) -> None:
-        self._storage.delete_folder(job_folder(job_id))
-        self._ledger.files_deleted(job_id)
+    def _delete_folders(
+        self,
+        ids: list[str],
+        folder_of: Callable[[str], str],
+        note_deleted: Callable[[str], object],
+    ) -> int:
+        """Delete each id's folder, and note that in Redis; returns the number of ids."""
 
-    def _delete_voice(self, voice_id: str) -> None:
-        self._storage.delete_folder(voice_folder(voice_id))
-        self._voices.files_deleted(voice_id)
+        def delete(id_: str) -> None:
+            self._storage.delete_folder(folder_of(id_))
+            note_deleted(id_)
 
-    def _delete_segments(self, job_id: str) -> None:
-        self._storage.delete_folder(segments_folder(job_id))
-        self._ledger.leftovers_deleted(job_id)
+        return self._each(ids, delete)
 
     def _loop(self, stopping: threading.Event) -> None:
         while not stopping.wait(SWEEP_INTERVAL_S):

@@ -58,7 +58,7 @@ class Heartbeat:
         )
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self.thread.start()
 
     def stop(self) -> None:
@@ -75,7 +75,7 @@ class Heartbeat:
 
         That is when the lease is lost, the job is cancelled, or `revoke_leases` is called.
         """
-        # By epoch: this process may take a segment again while a thread still has the old claim.
+        # With the epoch: this process may claim a segment anew while a thread has the old claim.
         key, revoked = (claim.segment_id, claim.epoch), threading.Event()
         with self._lock:
             self._held[key] = claim, revoked
@@ -110,7 +110,10 @@ class Heartbeat:
         else:
             _log.critical("The engine is gone; this worker stops")
             os.kill(os.getpid(), signal.SIGTERM)
-        self._sign_out()
+        try:
+            self._roster.sign_out(self._worker, self._card)
+        except Unavailable as error:
+            _log.warning("Could not sign out: %s", error)
 
     def _beat(self) -> None:
         self._roster.sign_in(self._worker, self._card)
@@ -123,12 +126,6 @@ class Heartbeat:
         self._watchdog.note_beat()  # even if reconciling fails
         for model, missing in self._ledger.reconcile():
             self._announcer.announce(model, missing)
-
-    def _sign_out(self) -> None:
-        try:
-            self._roster.sign_out(self._worker, self._card)
-        except Unavailable as error:
-            _log.warning("Could not sign out: %s", error)
 
 
 class Watchdog:

@@ -1,4 +1,4 @@
-"""The names of workers: no two are equal, and a container finds its own."""
+"""Unique names of workers, by which a container finds its own."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 def worker_name() -> str:
-    """A name for this process, which no other has: a host may have a name of others', too."""
+    """A unique name of this process; the random part tells hosts of one name apart."""
     return f"{place_name()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def place_name() -> str:
     """The name of this container or host, with which the names of its workers begin.
 
-    Containers with one host name differ in their namespace of processes, machines in their boot.
-    Elsewhere than on Linux the host name has to do.
+    Containers with one host name differ in their PID namespace, machines in their boot id.
+    On other systems than Linux it is the host name.
     """
     try:
         place = f"{BOOT.read_text()} {PID_NAMESPACE.readlink()}"

@@ -20,50 +20,50 @@ from shared.store.live_audio import KEPT_S, MAX_STREAM_ENTRIES, LiveChunk, strea
 from worker.engine.request import Samples
 from worker.retry import retry_while_held
 
-# Chunks that wait while Redis is away: some 60 MB of samples.
+# Chunks that are queued while Redis is away: about 60 MB of samples.
 MAX_QUEUED_CHUNKS = 2_048
 CLOSE_TIMEOUT_S = 2.0
 _log = logging.getLogger(__name__)
 
 
-class _Due(NamedTuple):
+class _QueuedChunk(NamedTuple):
     claim: Claim
     at: int
     samples: Samples
 
 
 class LivePublisher:
-    """A thread that publishes; whoever speaks never waits for it.
+    """A thread that publishes chunks; the engine never waits for it.
 
-    What cannot be published in time is dropped: the listener then waits for the segment's file.
+    A chunk that finds the queue full is dropped: the listener then reads the segment's file.
     """
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._due: Queue[_Due | None] = Queue(MAX_QUEUED_CHUNKS)
+        self._chunks: Queue[_QueuedChunk | None] = Queue(MAX_QUEUED_CHUNKS)
         self._given_up = threading.Event()
         self.thread = BackgroundThread("live", self._loop)
         self.thread.start()
 
     def begin(self, claim: Claim) -> LiveSegment:
-        """An attempt at a segment that somebody listens to."""
-        return LiveSegment(claim, self._due)
+        """The publication of one attempt at a segment."""
+        return LiveSegment(claim, self._chunks)
 
     def close(self) -> None:
-        """Publish what is due, unless Redis is away, and stop."""
+        """Publish what is queued, for `CLOSE_TIMEOUT_S` at most, and stop."""
         with suppress(Full):
-            self._due.put_nowait(None)
+            self._chunks.put_nowait(None)
         self.thread.stop(CLOSE_TIMEOUT_S)
         self._given_up.set()
 
     def _loop(self, _stopping: threading.Event) -> None:
         with suppress(CancelledError):
-            while (due := self._due.get()) is not None:
-                retry_while_held(self._given_up, self._publish, due)
+            while (chunk := self._chunks.get()) is not None:
+                retry_while_held(self._given_up, self._publish, chunk)
 
-    def _publish(self, due: _Due) -> None:
-        key = stream_key(due.claim.segment_id)
-        heard = LiveChunk(due.claim.epoch, due.at, to_pcm(due.samples))
+    def _publish(self, chunk: _QueuedChunk) -> None:
+        key = stream_key(chunk.claim.segment_id)
+        heard = LiveChunk(chunk.claim.epoch, chunk.at, to_pcm(chunk.samples))
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.xadd(key, heard.fields(), maxlen=MAX_STREAM_ENTRIES)
             pipe.expire(key, KEPT_S)
@@ -71,23 +71,23 @@ class LivePublisher:
 
 
 class LiveSegment:
-    """An attempt: its samples as they come, and its end."""
+    """One attempt at a live segment: its samples as they come, and its end."""
 
-    def __init__(self, claim: Claim, due: Queue[_Due | None]) -> None:
-        self._claim, self._due, self._at = claim, due, 0
+    def __init__(self, claim: Claim, chunks: Queue[_QueuedChunk | None]) -> None:
+        self._claim, self._chunks, self._at = claim, chunks, 0
 
     def add(self, samples: Samples) -> None:
-        """Take the next float32 samples [n]; returns at once."""
+        """Queue the next float32 samples [n]; returns at once."""
         if len(samples):
             self._put(samples)
 
     def end(self) -> None:
-        """Say that there are no more."""
+        """Queue the end of the segment: a chunk of no samples."""
         self._put(np.zeros(0, np.float32))
 
     def _put(self, samples: Samples) -> None:
         try:
-            self._due.put_nowait(_Due(self._claim, self._at, samples))
+            self._chunks.put_nowait(_QueuedChunk(self._claim, self._at, samples))
         except Full:
             _log.warning("Too much is unpublished; some of %s is dropped", self._claim.segment_id)
         self._at += len(samples)

@@ -1,4 +1,4 @@
-"""Where the prompts of saved voices lie, so that all workers share them."""
+"""The clone prompts of saved voices, in the storage that all workers share."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _log = logging.getLogger(__name__)
 
 
 class VoicePromptStore:
-    """Obeys `PromptStore`: whoever finds nothing here makes the prompt anew."""
+    """A `PromptStore` over the storage; the engine encodes a prompt that is not in it."""
 
     def __init__(self, voices: Voices, storage: Storage) -> None:
         self._voices = voices
         self._storage = storage
 
     def load(self, voice: str, name: str) -> bytes | None:
-        """The prompt, if it is there and can be had."""
+        """The prompt, or None if it is not stored or the storage is away."""
         try:
             return self._storage.get(prompt_key(voice, name))
         except ObjectNotFound:
@@ -34,7 +34,7 @@ class VoicePromptStore:
             if not self._voices.exists(voice):
                 return
             self._storage.put(prompt_key(voice, name), content)
-            # Deleted in between, and perhaps even swept: nothing of it is to stay.
+            # The voice was deleted in between, perhaps its folder, too: the prompt must not stay.
             if not self._voices.exists(voice):
                 self._storage.delete_folder(voice_folder(voice))
         except Unavailable as error:

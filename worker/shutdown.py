@@ -1,4 +1,4 @@
-"""How a worker stops: what is being spoken may end, and at the deadline the rest is handed back."""
+"""A worker's graceful shutdown: segments may end until a deadline, the others are handed back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 from celery import Celery
 from celery.bootsteps import StartStopStep
 
-# What a step and the way to the ledger take at the most.
+# The longest that a step of the engine and a release in the ledger take.
 EXIT_GRACE_S = 2.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 _log = logging.getLogger(__name__)
@@ -30,12 +29,12 @@ class GracefulShutdown:
         self._timers: list[threading.Timer] = []
 
     def begin(self) -> None:
-        """Start the clock."""
+        """Start the timers, once."""
         if self._timers:
             return
         _log.info("Stopping: what is being spoken has %g s to end", self._deadline_s)
         for after_s, call in (
-            (self._deadline_s, self._give_up),
+            (self._deadline_s, self._revoke),
             (self._deadline_s + EXIT_GRACE_S, self._exit),
         ):
             timer = threading.Timer(after_s, call)
@@ -45,27 +44,27 @@ class GracefulShutdown:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the worker is to stop."""
+        """True once the worker is to stop."""
         return bool(self._timers)
 
     def end(self) -> None:
-        """Note that the worker has stopped by itself."""
+        """Stop the timers: the worker has stopped by itself."""
         for timer in self._timers:
             timer.cancel()
 
-    def _give_up(self) -> None:
+    def _revoke(self) -> None:
         _log.warning("Handing back what is not done")
         self._hand_back()
 
     def _exit(self) -> None:
-        # What is left is found when its lease runs out.
+        # A segment that was not handed back is found when its lease runs out.
         _log.warning("Something holds this worker up: it exits without waiting for it")
         logging.shutdown()
         os._exit(0)
 
 
 class StopSignals(StartStopStep):
-    """The last word on these signals, after Celery has set up its own.
+    """Ctrl-C and SIGHUP stop a worker as SIGTERM does; set up after Celery's own handlers.
 
     At SIGHUP Celery would start `sys.argv` anew, which is no command after `python -m`; at Ctrl-C
     it would end with 1.
@@ -73,14 +72,10 @@ class StopSignals(StartStopStep):
 
     @classmethod
     def add_to(cls, app: Celery) -> None:
-        """Let the workers of an application have this step."""
+        """Add this step to the workers of an application."""
         app.steps["worker"].add(cls)
 
     def start(self, _worker: object) -> None:
         """Set up the signals."""
         for number in STOP_SIGNALS:
-            signal.signal(number, _stop)
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    signal.raise_signal(signal.SIGTERM)
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))

@@ -1,4 +1,4 @@
-"""From a model's name to what can be loaded, and from a loaded model to its card."""
+"""The checkpoint of a model's name, and the card of a loaded model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _KINDS = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design", "Base": 
 
 
 def locate(name: str) -> str:
-    """What to load for a model's name: a folder or a hub id.
+    """The checkpoint of a model's name: a folder or a hub id.
 
-    The tiny models (random weights, for trying things out) are made on their first use.
+    The tiny models (random weights, for tests and demonstrations) are made on their first use.
     """
     source = full_name(name)
     if source in TINY and not is_folder(source):
@@ -33,7 +33,7 @@ def locate(name: str) -> str:
 
 
 def cache_folder() -> Path:
-    """Where checkpoints that we make are kept: under `XDG_CACHE_HOME`, anew for each version."""
+    """The folder of generated checkpoints: under `XDG_CACHE_HOME`, one for each version."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "qwen-tts-queue" / version("qwen-tts-queue") / "checkpoints"
 
@@ -43,12 +43,12 @@ def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
     config = model.model
     task = _TASKS[config.tts_model_type]
     # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
-    deaf = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
+    ignores_instructions = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
     return ModelCard(
         id=model_id(name),
         task=task,
         size={"0b6": "0.6B", "1b7": "1.7B"}.get(config.tts_model_size, config.tts_model_size),
         voices=tuple(sorted(model.get_supported_speakers() or ())),
         languages=tuple(model.get_supported_languages() or ("auto",)),
-        instructions=task != Task.VOICE_CLONE and not deaf,
+        instructions=task != Task.VOICE_CLONE and not ignores_instructions,
     )

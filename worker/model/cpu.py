@@ -16,11 +16,11 @@ CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def set_up_cpu(threads: int | None = None) -> int:
-    """Set how this process computes on the CPU, and return its threads.
+    """Set up this process for inference on the CPU; returns its number of threads.
 
-    oneDNN on; `threads` for one operation, by default `physical_cores()`; operations one after
-    another; denormals, which are very slow, flushed to zero. A thread takes the last of these from
-    the one that starts it, so this comes before the engine's.
+    oneDNN on; `threads` for one operation, by default `physical_cores()`; one operation at a time;
+    denormals, which are very slow, flushed to zero. A thread inherits the last setting from the
+    thread that starts it, so this comes before the engine's start.
     """
     threads = threads or physical_cores()
     torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
@@ -38,9 +38,9 @@ def set_up_cpu(threads: int | None = None) -> int:
 
 
 def give_memory_back() -> None:
-    """Return what was freed to the system, where the C library can (glibc).
+    """Return freed memory to the system, where the C library can (glibc).
 
-    It keeps weights that were laid out anew: 2.3 of 7.1 GiB with 0.6B in float32.
+    Without this, the old copies of repacked weights stay: 2.3 of 7.1 GiB with 0.6B in float32.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Loads a checkpoint for inference, or says in one sentence why it cannot."""
+"""Loads a checkpoint for inference; an error says in one sentence what to do."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def load_model(
 ) -> Qwen3TTSModel:
     """Load a checkpoint for inference: no gradients, evaluation mode, CPU threads set.
 
-    `source` is a folder or a Hugging Face id. Without a `dtype` the weights are what is stored: on
-    a CPU they stay in the file, mapped into memory. `threads` defaults to the physical cores that
-    this process may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
+    `source` is a folder or a Hugging Face id. Without a `dtype` the weights keep the stored one:
+    on a CPU they stay in the file, mapped into memory. `threads` defaults to the physical cores
+    that this process may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
     `ModelUnavailable` when the checkpoint is missing or broken.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -60,7 +60,7 @@ def load_model(
     model = _load(folder, device, dtype)
     _freeze(model, stored, folder)
     if device == "cpu" and dtype is None:
-        _map_alone(model.model.talker.model.text_embedding, folder)
+        _remap_embedding(model.model.talker.model.text_embedding, folder)
     _log.info("Successfully loaded %s in %.1f s", source, time.perf_counter() - started)
     return model
 
@@ -147,13 +147,13 @@ def _load(folder: Path, device: str, dtype: torch.dtype | None) -> Qwen3TTSModel
         return Qwen3TTSModel.from_pretrained(str(folder), dtype=dtype or "auto", device_map=device)
     except torch.OutOfMemoryError as error:
         raise ModelUnavailable(f"{device} has too little memory for {folder}") from error
-    except Exception as error:  # whatever a broken checkpoint makes the libraries raise
+    except Exception as error:  # a broken checkpoint makes the libraries raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ModelUnavailable(f"{folder} cannot be loaded ({reason[0]}): {_AGAIN}") from error
 
 
-def _map_alone(embedding: nn.Module, folder: Path) -> None:
-    """Map a table that is only looked up by itself, so that all others can be unmapped."""
+def _remap_embedding(embedding: nn.Module, folder: Path) -> None:
+    """Re-map the text embedding on its own, so that the rest of the file can be unmapped."""
     name = "talker.model.text_embedding.weight"
     for path in folder.glob("*.safetensors"):
         with safe_open(path, "pt") as tensors:
