@@ -17,7 +17,7 @@ MEDIA_TYPES = {
     ".epub": epub.MEDIA_TYPE,
 }
 READERS = {"text/plain": plain.read, "text/markdown": markdown.read, epub.MEDIA_TYPE: epub.read}
-# What is often sent under a wrong name and would pass for text, or for a book.
+# The starts of other file types, which are often sent under a wrong name and would pass as text.
 FOREIGN_PREFIXES = (
     (b"%pdf-", "PDF"),
     (b"{\\rtf", "RTF"),
@@ -41,11 +41,13 @@ def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars:
 
 
 def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
-    """The media type of what is read here, by the content and else by what the client says."""
+    """The media type of a file, by its content, else by its name or the client's Content-Type."""
     file.seek(0)
     head = file.read(512)
     file.seek(0)
-    said = _declared_type(name, media_type)
+    by_name = MEDIA_TYPES.get(PurePosixPath(name or "").suffix.lower())
+    by_header = (media_type or "").partition(";")[0].strip().lower()
+    said = by_name or (by_header if by_header in READERS else None)
     if epub.has_epub_magic(head):
         return epub.MEDIA_TYPE
     if head.startswith(ZIP_MAGIC) and said != epub.MEDIA_TYPE:
@@ -59,9 +61,3 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
             f"{(name or media_type or 'a file without a name')[:100]!r} is no such kind"
         )
     return said
-
-
-def _declared_type(name: str | None, media_type: str | None) -> str | None:
-    by_name = MEDIA_TYPES.get(PurePosixPath(name or "").suffix.lower())
-    by_type = (media_type or "").partition(";")[0].strip().lower()
-    return by_name or (by_type if by_type in READERS else None)

@@ -1,4 +1,4 @@
-"""A zip archive of unknown origin: what is read is counted, whatever the archive claims."""
+"""Untrusted zip archives: bytes are counted while they are read, not by the archive's header."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_MEMBER_BYTES = 32 * 2**20
 MAX_TOTAL_BYTES = 128 * 2**20
 CHUNK_BYTES = 2**16
 ENCRYPTED_FLAG = 0x1
-# The two that EPUB allows; the others may take gigabytes to unpack.
+# The two that EPUB allows; others may unpack to gigabytes.
 COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ARCHIVE_ERRORS = (
     zipfile.BadZipFile,
@@ -32,7 +32,7 @@ ARCHIVE_ERRORS = (
 
 
 class Archive:
-    """The members of a zip archive by name, read within bounds and as often as wanted.
+    """The members of a zip archive by name, read within bounds.
 
     Raises `InvalidRequest` if the archive is broken, encrypted or unpacks to too much.
     """
@@ -52,15 +52,15 @@ class Archive:
         self._left_bytes = MAX_TOTAL_BYTES
 
     def find(self, path: str) -> str | None:
-        """The name of the member at `path`, upper and lower case apart only if both exist."""
+        """The name of the member at `path`: the exact one, else one in another case."""
         return path if path in self._members else self._names.get(path.casefold())
 
     def read(self, name: str, most_bytes: int) -> bytes:
-        """All of a member that unpacks to at most `most_bytes`."""
+        """The content of a member, of at most `most_bytes`."""
         return b"".join(self.chunks(name, most_bytes))
 
     def chunks(self, name: str, most_bytes: int = MAX_MEMBER_BYTES) -> Iterator[bytes]:
-        """A member bit by bit."""
+        """Yield a member in chunks of 64 KiB."""
         info = self._members[name]
         if info.flag_bits & ENCRYPTED_FLAG:
             raise unreadable("the book is protected by a password: send it without one")
@@ -78,7 +78,7 @@ class Archive:
 
 
 class _BoundedFile:
-    """A file that `zipfile` cannot make read a huge directory, which is one read, into memory."""
+    """A file with bounded reads: `zipfile` reads the directory of an archive in a single read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

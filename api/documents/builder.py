@@ -1,4 +1,4 @@
-"""A document in the making: paragraphs come in order, chapters are marked in them."""
+"""Builder of a document: paragraphs are added in order, chapters are marked in them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ MAX_TITLE_CHARS = 200
 
 
 def line(text: str) -> str:
-    """A text as one normalised line, without the marks of where a word may be broken."""
+    """A text as one normalised line, without soft hyphens."""
     return normalise(" ".join(text.replace(SOFT_HYPHEN, "").split()))
 
 
 def title(text: str) -> str:
-    """A text as one line that is short enough for a title."""
+    """A text as one line of at most `MAX_TITLE_CHARS` characters."""
     return line(text)[:MAX_TITLE_CHARS].rstrip()
 
 
@@ -43,19 +43,19 @@ class DocumentBuilder:
         return added
 
     def check(self, more: int) -> None:
-        """Raise `InvalidRequest` if so many more characters would be too many."""
+        """Raise `InvalidRequest` if `more` characters would exceed the limit."""
         if self.end + more > self._max_chars:
             raise too_long(self._max_chars)
 
     def mark(self, name: str, start: int) -> None:
-        """Let a chapter begin at a character; of several that do, the last one counts."""
+        """Begin a chapter at a character; of several at one character, the last one counts."""
         if short := title(name):
             self._chapters[start] = short
 
     def document(
         self, *, name: str | None = None, author: str | None = None, language: str | None = None
     ) -> Document:
-        """The document; a chapter with no text after its mark, such as a picture, is left out."""
+        """The document; chapters without text after their mark, such as a picture, are left out."""
         chapters = (Chapter(self._chapters[start], start) for start in sorted(self._chapters))
         return Document(
             text=PARAGRAPH_SEPARATOR.join(self._paragraphs),

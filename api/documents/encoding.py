@@ -1,4 +1,4 @@
-"""From the bytes of a page to its characters."""
+"""Decoding of a page's bytes, by its byte order mark or its declaration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from api.documents.errors import unreadable
 
-# By how a page begins: a byte order mark, or the zero byte beside the first "<".
+# Encodings by the first bytes: a byte order mark, or the zero byte beside the first "<".
 ENCODING_MARKS = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
@@ -17,12 +17,12 @@ ENCODING_MARKS = (
 )
 DECLARED_ENCODING = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 DECLARED_WITHIN_BYTES = 1_024
-# Of Python's codecs those that are for pages: others unpack archives, or take quadratic time.
+# Python codecs for pages; other codecs unpack archives, or take quadratic time.
 PAGE_CODECS = ("ascii", "big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift_jis", "utf-8")
 
 
 def decode_page(chunks: Iterable[bytes], name: str) -> Iterator[str]:
-    """The text of the page `name` in the encoding that it declares, else in UTF-8.
+    """Yield the text of the page `name`, decoded by the encoding that it declares, else as UTF-8.
 
     Raises `InvalidRequest` if it is not in that encoding.
     """

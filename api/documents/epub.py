@@ -12,7 +12,7 @@ from api.documents.xhtml import PageReader
 from shared.document import Document
 
 MEDIA_TYPE = "application/epub+zip"
-# The names of the model's languages by what dc:language begins with, in two letters or three.
+# The models' languages by the two or three letters that dc:language begins with.
 LANGUAGES_BY_CODE = {
     code: name
     for codes, name in (
@@ -32,7 +32,7 @@ LANGUAGES_BY_CODE = {
 
 
 def has_epub_magic(head: bytes) -> bool:
-    """Whether a file that begins so is an EPUB: its type is the first member, and not packed."""
+    """True if a file that begins with `head` is an EPUB: its first member is its media type."""
     return head.startswith(b"PK\x03\x04") and head[30:].startswith(
         b"mimetype" + MEDIA_TYPE.encode()
     )

@@ -1,4 +1,4 @@
-"""What is said of a file that cannot be read: each message says what is wrong and what to do."""
+"""Errors for files that cannot be read; each message has the problem and its remedy."""
 
 from __future__ import annotations
 

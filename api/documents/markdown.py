@@ -1,4 +1,4 @@
-"""Markdown: what it says, without its marks."""
+"""Markdown: its text without markup."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ MARKDOWN_OPTIONS = (
     | pyromark.Options.ENABLE_STRIKETHROUGH
     | pyromark.Options.ENABLE_FOOTNOTES
 )
-# Only at the beginning, and without an empty line: a text may begin with a rule, too.
+# YAML without an empty line, at the beginning: a text may also begin with a thematic break.
 FRONT_MATTER = re.compile(
     r"\A---[ \t]*\n(?=[\w-]+:)(?:(?![ \t]*\n).*\n)*?(?:---|\.\.\.)[ \t]*(?:\n|\Z)"
 )
 URL = re.compile(r" ?\b(?:https?://|www\.)\S*[^\s.,;:!?)\]}'\"”’»]")
 MAX_EVENTS = 2_000_000  # a dense text of 5 million characters has 700,000
-EVENTS_PER_CPU_CHECK = 1_000  # after so many the CPU time is looked at
+EVENTS_PER_CPU_CHECK = 1_000  # between two checks of the CPU time
 INLINE_TAGS = frozenset(
     ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
 )
@@ -67,7 +67,9 @@ def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
         if count % EVENTS_PER_CPU_CHECK == 0:
             check_cpu()
         match event:
-            case {"Start": tag} if unspoken or _is_unspoken(tag):
+            case {"Start": {"Link": {"link_type": "Autolink"}}}:
+                unspoken += 1
+            case {"Start": tag} if unspoken or _name(tag) in UNSPOKEN_TAGS:
                 unspoken += 1
             case {"End": _} if unspoken:
                 unspoken -= 1
@@ -89,16 +91,8 @@ def _name(tag: str | Mapping[str, Any]) -> str:
     return tag if isinstance(tag, str) else next(iter(tag))
 
 
-def _is_unspoken(tag: str | Mapping[str, Any]) -> bool:
-    match tag:
-        case {"Link": {"link_type": "Autolink"}}:
-            return True
-        case _:
-            return _name(tag) in UNSPOKEN_TAGS
-
-
 def _level(tag: str | Mapping[str, Any]) -> int:
-    """That of the heading that begins; at its end the tag is the bare level."""
+    """The level of a heading that begins; 0 for any other tag, and at the heading's end."""
     match tag:
         case {"Heading": {"level": level}}:
             return int(level[1:])

@@ -1,4 +1,4 @@
-"""What an EPUB says of itself: its package document, its contents page and its protection."""
+"""The package document (OPF) of an EPUB: spine, contents page, metadata and protection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu
 
 MAX_XML_BYTES = 2 * 2**20
-# Starts and ends of elements of one title or label; with its characters, of all labels together.
+# Start and end tags that are read of one title or label; and tags plus characters of all labels.
 MAX_NODES, MAX_VISITED = 2_000, 400_000
-MAX_METADATA_ELEMENTS = 20  # titles, authors and languages that are looked at
+MAX_METADATA_ELEMENTS = 20  # titles, authors or languages that are read
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
 RIGHTS_FILES = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
-# Fonts may be obfuscated in a book that is otherwise open.
+# Font obfuscation is allowed: the text of such a book is readable.
 FONT_METHODS = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
 NCX_MEDIA_TYPE = "application/x-dtbncx+xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
 
 
 class Package(NamedTuple):
-    """A book; `spine` names the members that are its text, in reading order, each of them once."""
+    """A book; `spine` has the names of its text members, each once, in reading order."""
 
     spine: tuple[str, ...]
     contents: tuple[Entry, ...]
@@ -50,7 +50,7 @@ class Package(NamedTuple):
 def read(archive: Archive) -> Package:
     """Read the package document and the contents page that it names.
 
-    Raises `InvalidRequest` if the book is protected, or a file is missing that it needs.
+    Raises `InvalidRequest` if the book is protected or lacks a required file.
     """
     _refuse_protection(archive)
     base = _find(archive)
@@ -89,7 +89,8 @@ def _spine(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Ite
     for itemref in root.iterfind("{*}spine/{*}itemref"):
         item = items.get(itemref.get("idref"))
         href = "" if item is None else item.get("href", "")
-        if itemref.get("linear") == "no" or (item is not None and _is_no_text(item)):
+        is_picture = item is not None and item.get("media-type", "").startswith("image/")
+        if itemref.get("linear") == "no" or is_picture or (item is not None and _is_nav(item)):
             continue
         name = archive.find(_join(base, href)) if href else None
         if name is None:
@@ -98,19 +99,16 @@ def _spine(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Ite
         yield name
 
 
-def _is_no_text(item: Any) -> bool:
-    """Whether it is the contents page, or a picture that is a page of its own."""
-    return _is_nav(item) or item.get("media-type", "").startswith("image/")
-
-
 def _is_nav(item: Any) -> bool:
     return "nav" in item.get("properties", "").split()
 
 
 def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]:
-    """The contents page of EPUB 3, else that of EPUB 2, else nothing."""
-    navs = [(item, _nav) for item in items.values() if _is_nav(item)]
-    maps = [(item, _ncx) for item in items.values() if item.get("media-type") == NCX_MEDIA_TYPE]
+    """The entries of the contents page of EPUB 3 (nav), else of EPUB 2 (NCX), else none."""
+    navs = [(item, _nav_links) for item in items.values() if _is_nav(item)]
+    maps = [
+        (item, _ncx_links) for item in items.values() if item.get("media-type") == NCX_MEDIA_TYPE
+    ]
     for item, links in navs[:1] + maps[:1]:
         name = archive.find(_join(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
@@ -119,13 +117,13 @@ def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]
     return []
 
 
-def _nav(root: Any) -> Iterator[tuple[Any, str]]:
+def _nav_links(root: Any) -> Iterator[tuple[Any, str]]:
     navs = (nav for nav in root.iter("{*}nav") if "toc" in nav.get(EPUB_TYPE, "").split())
     for nav in islice(navs, 1):
         yield from ((link, link.get("href", "")) for link in nav.iter("{*}a"))
 
 
-def _ncx(root: Any) -> Iterator[tuple[Any, str]]:
+def _ncx_links(root: Any) -> Iterator[tuple[Any, str]]:
     for point in root.iter("{*}navPoint"):
         label, content = point.find("{*}navLabel"), point.find("{*}content")
         if label is not None and content is not None:
@@ -138,7 +136,7 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
         check_cpu()
         name, (title, nodes) = archive.find(_join(base, href)), _text(label)
         visited += nodes + len(title)
-        if visited > MAX_VISITED:  # links lie within links
+        if visited > MAX_VISITED:  # nested links
             raise unreadable("the book's contents page is not well made: export the book again")
         if name and title:
             yield Entry(title, name, unquote(href.partition("#")[2]))
@@ -150,9 +148,9 @@ def _metadata(root: Any, name: str) -> str | None:
 
 
 def _text(element: Any) -> tuple[str, int]:
-    """The text of the first few nodes of an element, and how many those are.
+    """The text of the first `MAX_NODES` tags of an element, and their number.
 
-    Elements may lie within each other: to read each of them whole would take quadratic time.
+    The bound is needed for nested elements: to read each of them whole would take quadratic time.
     """
     parts: list[str] = []
     steps = list(islice(etree.iterwalk(element, events=("start", "end")), MAX_NODES))
@@ -162,21 +160,21 @@ def _text(element: Any) -> tuple[str, int]:
         elif node is not element:
             parts.append(node.tail or "")
     text = "".join(parts)
-    # A named entity such as &nbsp; is none that XML knows, and comes as it is written.
+    # XML does not know named entities such as &nbsp;, and leaves them as they are.
     try:
         return html.unescape(text).strip(), len(steps)
-    except ValueError:  # a number with thousands of digits, which is no character
+    except ValueError:  # a character reference with thousands of digits
         return text.strip(), len(steps)
 
 
 def _join(base: str, href: str) -> str:
-    """The path in the archive of what is named on the page `base`; it never meets a disk."""
+    """The path in the archive for `href` on the page `base`; it is never used on a disk."""
     path = unquote(href.partition("#")[0])
     return posixpath.normpath(posixpath.join(posixpath.dirname(base), path))
 
 
 def _tree(archive: Archive, name: str) -> Any:
-    """The root of an XML member: nothing is fetched for it, and no entity of its own expanded."""
+    """The root of an XML member; external resources are not fetched, entities not expanded."""
     parser = etree.XMLParser(
         recover=True, resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
     )

@@ -1,4 +1,4 @@
-"""Plain text."""
+"""Plain text in UTF-8, or in UTF-16 with a byte order mark."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from shared.document import Document
 from shared.text import headings
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-MAX_BYTES_PER_CHAR = 4  # of UTF-8 and of UTF-16
+MAX_BYTES_PER_CHAR = 4  # in UTF-8 and in UTF-16
 
 
 def read(file: BinaryIO, max_chars: int) -> Document:
-    """Read a plain text, whose headings make its chapters."""
+    """Read a plain text; its headings begin its chapters."""
     text = decode(file, max_chars)
     return Document(text, headings(text))
 
@@ -22,7 +22,7 @@ def read(file: BinaryIO, max_chars: int) -> Document:
 def decode(file: BinaryIO, max_chars: int) -> str:
     """The characters of a file in UTF-8, or in UTF-16 with a byte order mark.
 
-    Raises `InvalidRequest` if it is neither or has more than `max_chars` of them, and
+    Raises `InvalidRequest` if it is neither or has more than `max_chars` characters, and
     `UnsupportedMedia` if it is no text at all.
     """
     most = MAX_BYTES_PER_CHAR * (max_chars + 1)

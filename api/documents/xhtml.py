@@ -1,4 +1,4 @@
-"""The text of a book's pages, bit by bit: no tree is built, so that memory stays small."""
+"""The text of a book's pages, parsed as a stream: no tree is built, to save memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from api.documents.errors import unreadable
 from shared.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
-MAX_MARKS = 2_000_000  # tags, attributes and bits of text in a book; a novel has some thousands
+MAX_MARKS = 2_000_000  # tags, attributes and text nodes in a book; a novel has thousands
 MAX_TAG_CHARS = 2**16
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 BLOCK_TAGS = HEADING_TAGS | frozenset(
@@ -70,14 +70,14 @@ UNSPOKEN_TAGS = frozenset(
         "video",
     )
 )
-# epub:type, and role with "doc-" before it: notes and their marks, and the numbers of paper pages.
+# Values of epub:type, and of role after "doc-": notes, their marks, and printed page numbers.
 UNSPOKEN_TYPES = frozenset(("noteref", "footnote", "endnote", "rearnote", "backlink", "pagebreak"))
-# XHTML may close any tag at once; read as HTML, such a tag would stay open.
+# XHTML may write any element as `<p/>`; an HTML parser would leave it open.
 SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
 
 
 class PageMarks(NamedTuple):
-    """What was found on a page: where the anchors are, and its first heading with its place."""
+    """The offsets of a page's anchors in the text, and its first heading with its offset."""
 
     anchors: Mapping[str, int]
     heading: tuple[str, int] | None
@@ -86,9 +86,9 @@ class PageMarks(NamedTuple):
 class PageReader:
     """Adds the text of pages to a builder, a paragraph for each block element.
 
-    It reads XHTML as HTML, which takes it as it is meant even where it is not well-formed, and
-    knows no entities but those of HTML. Being also the parser's target, it gets the tags as they
-    come. Raises `InvalidRequest` if there are too many, or too many in one another.
+    It reads XHTML as HTML, which tolerates pages that are not well-formed and has only HTML's own
+    entities. It is also the parser's target: the parser calls `start`, `end`, `data` and `close`.
+    Raises `InvalidRequest` if there are too many tags, or if they are nested too deeply.
     """
 
     def __init__(self, builder: DocumentBuilder) -> None:
@@ -96,14 +96,14 @@ class PageReader:
         self._marks = 0
 
     def read(self, chunks: Iterable[bytes], name: str, anchors: set[str]) -> PageMarks:
-        """Add a page to the builder, and find those of `anchors` that are ids on it."""
+        """Add a page to the builder; returns the offsets of those `anchors` that are ids on it."""
         self._wanted, self._anchors = anchors, dict[str, int]()
         self._heading: tuple[str, int] | None = None
         self._words: list[str] = []
         self._held = 0
         self._depth = self._unspoken = 0
         self._in_heading = False
-        # Its own bounds would end a page in silence; ours raise.
+        # The parser's own bounds would truncate a page silently; `_count` raises.
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
         parser.feed(b"<html>")  # so that a page is never empty
         for text in _whole_tags(decode_page(chunks, name)):
@@ -139,7 +139,7 @@ class PageReader:
             self._in_heading &= tag not in HEADING_TAGS
 
     def data(self, text: str) -> None:
-        """Take a part of the text."""
+        """Add a text node."""
         self._count(1)
         if not self._unspoken:
             text = " " if text.isspace() else text
@@ -167,6 +167,7 @@ class PageReader:
 
 
 def _is_unspoken(attributes: Mapping[str, str]) -> bool:
+    """True if an element is hidden, a note, a mark of a note or a page number."""
     if attributes.get("aria-hidden") == "true" or "hidden" in attributes:
         return True
     types = attributes.get("epub:type", "").split()
@@ -175,7 +176,10 @@ def _is_unspoken(attributes: Mapping[str, str]) -> bool:
 
 
 def _whole_tags(texts: Iterable[str]) -> Iterator[str]:
-    """The same text, not cut within a tag; the middle of a long one is lost, such as a picture."""
+    """Yield the text again, cut only outside tags: `a<b`, `r>c` → `a`, `<br>c`.
+
+    Of a tag longer than `MAX_TAG_CHARS`, such as an inline picture, the middle is dropped.
+    """
     held = ""
     for text in texts:
         text = held + text

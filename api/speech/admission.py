@@ -155,7 +155,7 @@ def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
 def _request(
     asked: SpeechRequest, task: Task, card: ModelCard, instructions: str | None
 ) -> JobRequest:
-    """The request for one model; the job is stored as WAV, in whatever format it is streamed."""
+    """The request for one model; the job is stored as WAV, whatever format is streamed."""
     common: dict[str, Any] = {
         "input": asked.input,
         "model": card.id,

@@ -126,7 +126,7 @@ class Tempo:
 
 
 def _steps(speed: float) -> list[float]:
-    """Factors in the filter's bounds whose product is the speed: 4 is [2, 2], 0.3 is [0.5, 0.6]."""
+    """Factors in the filter's bounds whose product is the speed: 4 → [2, 2], 0.3 → [0.5, 0.6]."""
     steps = []
     for most in (MAX_STEP, MIN_STEP):
         while (speed > most) if most > 1 else (speed < most):

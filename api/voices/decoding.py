@@ -17,7 +17,7 @@ def decode(content: Iterator[bytes]) -> Iterator[Pcm]:
 
     Raises `AudioDamaged` at the first error; some decoders skip what they cannot read.
     """
-    # Opus comes out at 48 kHz, whatever went in.
+    # Opus is always decoded at 48 kHz.
     resampler = AudioResampler("s16", "mono", SAMPLE_RATE)
     try:
         with av.open(_Pipe(content), "r") as file:

@@ -73,16 +73,18 @@ class Upload(BaseModel):
             json_schema_extra=limited_by("TTS_MAX_VOICE_BYTES"),
         ),
     ]
-    name: Annotated[_Name, Field(description="How you call it; each only once.")]
+    name: Annotated[_Name, Field(description="Your name for the voice; it must be unique.")]
     consent: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000),
-        Field(description="How the speaker has agreed: a statement, or the id of one."),
+        Field(description="The speaker's consent: a statement, or the id of one."),
     ]
     ref_text: Annotated[
-        _Text | None, Field(description="All that is said in it, for the best likeness.")
+        _Text | None, Field(description="All words spoken in it, for the best likeness.")
     ] = None
-    language: Annotated[_Language | None, Field(description="Which is spoken in it.")] = None
+    language: Annotated[
+        _Language | None, Field(description="The language that is spoken in it.")
+    ] = None
     description: _Text | None = None
 
 

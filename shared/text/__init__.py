@@ -1,4 +1,4 @@
-"""From a text to segments that the model speaks well in one go; pure functions."""
+"""Splitting of a text into segments that the model speaks well; pure functions."""
 
 from __future__ import annotations
 
@@ -47,12 +47,15 @@ def split(
     chapters: Sequence[Chapter] = (),
     most: int | None = None,
 ) -> list[Segment]:
-    """Split a text as it was given, at sentence ends, into segments of at most `limit` characters.
+    """Split a text, at sentence ends, into segments of at most `limit` characters.
 
-    Short sentences of a paragraph share a segment; one that is longer than `limit` is broken where
-    it hurts least. Paragraphs, chapters and marks such as `[pause 1.5s]` end a segment. The ranges
-    cover the text in order: what has no letter or digit, such as `* * *` between chapters, is in
-    the range of its neighbour. Empty if there is nothing to speak.
+    Short sentences of a paragraph share a segment; a sentence longer than `limit` is split at its
+    best break. Paragraphs, chapters and marks such as `[pause 1.5s]` end a segment. The ranges
+    cover the whole text in order: characters that are not spoken, such as `* * *` between chapters,
+    are in the range of the segment before. Empty if there is nothing to speak.
+
+    Example: `One.` `[pause 2s]` `Two!` and a blank line give two segments. After `One.` the mark's
+    2 s win over the sentence's 0.2 s; after `Two!`, the last one, there is no pause.
 
     Raises `InvalidRequest` for more than `most` segments, for a pause of more than `MAX_PAUSE_S`,
     and for marks that ask for more than `MAX_MARKED_S` of silence in all.
@@ -60,10 +63,11 @@ def split(
     texts: list[str] = []
     ends: list[int] = []
     pauses: list[float] = []
+    # The natural pause and the marked pauses since the last segment; all marks of the text.
     natural_s = marked_s = all_marked_s = 0.0
     for section in sections(text, chapters):
         for spoken, end in _spoken(text[section.start : section.end], language, limit):
-            natural_s, marked_s = _natural_pause(spoken), 0.0
+            natural_s, marked_s = _natural_pause_s(spoken), 0.0
             texts.append(spoken)
             ends.append(section.start + end)
             pauses.append(natural_s)
@@ -75,7 +79,8 @@ def split(
         all_marked_s = _checked(all_marked_s + section.marked_s, MAX_MARKED_S, "in all")
         if texts:
             ends[-1], pauses[-1] = section.stop, max(natural_s, marked_s)
-    pauses[-1:] = [marked_s]  # After the last, only what the text asks for.
+    if pauses:
+        pauses[-1] = marked_s  # at the end of the text only marks make a pause
     return [Segment(*parts) for parts in zip(texts, [0, *ends], ends, pauses, strict=False)]
 
 
@@ -97,40 +102,37 @@ def _checked(pause_s: float, most_s: int, where: str) -> float:
     return pause_s
 
 
-def _natural_pause(spoken: str) -> float:
+def _natural_pause_s(spoken: str) -> float:
+    """The pause that the last mark of a segment asks for, closing quotation marks aside."""
     last = spoken.rstrip(_CLOSING_MARKS)[-1:]
-    return (
-        SENTENCE_PAUSE_S
-        if last in _SENTENCE_ENDS
-        else CLAUSE_PAUSE_S
-        if last in _CLAUSE_ENDS
-        else 0.0
-    )
+    if last in _SENTENCE_ENDS:
+        return SENTENCE_PAUSE_S
+    return CLAUSE_PAUSE_S if last in _CLAUSE_ENDS else 0.0
 
 
 def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
-    """The segments of a paragraph: what is spoken, and where it ends in what was given."""
-    squeezed = collapse_whitespace(given)
-    if not _SPEAKABLE.search(squeezed):
+    """Yield the segments of a paragraph: the normalised text, and its end in `given`."""
+    collapsed = collapse_whitespace(given)
+    if not _SPEAKABLE.search(collapsed):
         return
-    if len(squeezed) <= limit:
-        yield squeezed, len(given)
+    if len(collapsed) <= limit:
+        yield collapsed, len(given)
         return
-    places = list(cuts(squeezed, language, limit))
-    ends = [*map_offsets(given, squeezed, places[:-1]), len(given)]
+    places = list(cuts(collapsed, language, limit))
+    ends = [*map_offsets(given, collapsed, places[:-1]), len(given)]
     start = 0
     for cut, end in zip(places, ends, strict=True):
-        if _SPEAKABLE.search(squeezed, start, cut):
-            yield squeezed[start:cut].strip(), end
+        if _SPEAKABLE.search(collapsed, start, cut):
+            yield collapsed[start:cut].strip(), end
         start = cut
 
 
 def frame_bound(text: str) -> int:
-    """The most codec frames (80 ms each) that speaking `text` can honestly take.
+    """The upper bound of codec frames (80 ms each) for the speech of `text`.
 
-    Slow speech is about 8 letters or 2 ideographs a second; twice that time and 4 s to spare, so
-    that only a model that has lost its way reaches the bound. Never more than 2,048 (163.84 s),
-    qwen-tts's own default.
+    Slow speech is about 8 letters or 2 ideographs a second. The bound is twice that time and 4 s
+    more, so that only a model that does not stop reaches it: 80 letters have 24 s, 300 frames.
+    At most 2,048 (163.84 s), qwen-tts's own default.
     """
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     seconds = 4 + 2 * (wide / 2 + (len(text) - wide) / 8)

@@ -1,4 +1,4 @@
-"""The length of a text's speech, as far as it can be told before it is spoken."""
+"""An estimate of the length of a text's speech."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 FRAMES_PER_S = 12.5
 SAMPLES_PER_FRAME = 1_920  # at 24 kHz
-# What a segment costs however short it is: the model reads its prompt, and speaks about a second.
+# The cost of the shortest segment: the model reads its prompt, and speaks about 1 s.
 MIN_FRAMES = 12
 _LETTERS_PER_S, _IDEOGRAPHS_PER_S = 15, 4
 # Han, kana, Hangul and full-width forms.
@@ -17,7 +17,10 @@ _WIDE_CHARS = re.compile(
 
 
 def expected_frames(text: str) -> int:
-    """The codec frames (80 ms each) that a text takes at a usual pace, at least `MIN_FRAMES`."""
+    """The codec frames (80 ms each) of a text at a usual pace, at least `MIN_FRAMES`.
+
+    Example: 150 letters are 10 s, which are 125 frames.
+    """
     narrow = len(text) if text.isascii() else len(_WIDE_CHARS.sub("", text))
     seconds = narrow / _LETTERS_PER_S + (len(text) - narrow) / _IDEOGRAPHS_PER_S
     return max(MIN_FRAMES, math.ceil(seconds * FRAMES_PER_S))

@@ -13,7 +13,7 @@ from shared.text.normalise import BLANK_LINES, blank_invisible, collapse_whitesp
 
 MAX_HEADING_CHARS = 80
 
-# A number, or one word that stands for it; then the end of the line, or what marks a title off.
+# A number, or one word for it; then the end of the line, or a separator and the title.
 _NUMBER = r"(?:\d{1,4}|[IVXLCDM]{1,8}|(?-i:\p{L}{2,15}(?=\W*$|\s*[.:—–-])))"
 _TITLE = r"(?:\s*[.:—–-].*)?"
 _NUMBERED = rf"{_NUMBER}(?:\s+(?!(?-i:\p{{Ll}})).*|{_TITLE})"
@@ -45,23 +45,26 @@ def headings(text: str) -> tuple[Chapter, ...]:
     """The chapters of a plain text, by headings such as `CHAPTER I.`, `Глава 2` and `第三章`.
 
     A heading is a short paragraph of its own, with its title on the same line or the next. Three or
-    more in a row are a table of contents, but the last of them may be the first chapter's own.
+    more in a row are a table of contents; the last of them counts if the table has its title too.
+
+    Example: `Chapter 1`, `Chapter 2`, `Chapter 3`, `Chapter 1` and then prose: only the last one is
+    a heading.
     """
     found: list[Chapter] = []
     for is_heading, run in groupby(_paragraphs(text), lambda paragraph: paragraph[0] is not None):
         if is_heading:
-            found += _without_contents([Chapter(title or "", start) for title, start in run])
+            chapters = [Chapter(title or "", start) for title, start in run]
+            is_contents_page = len(chapters) >= 3
+            is_repeated = chapters[-1].title in {chapter.title for chapter in chapters[:-1]}
+            if not is_contents_page:
+                found += chapters
+            elif is_repeated:  # the heading of the first chapter itself
+                found.append(chapters[-1])
     return tuple(found)
 
 
-def _without_contents(run: list[Chapter]) -> list[Chapter]:
-    if len(run) < 3:
-        return run
-    return [run[-1]] if run[-1].title in {chapter.title for chapter in run[:-1]} else []
-
-
 def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
-    """The paragraphs of a text: their titles, if they are headings, and where they begin."""
+    """Yield the paragraphs of a text: the title of a heading or None, and the first character."""
     seen = blank_invisible(text)
     start = len(seen) - len(seen.lstrip())
     for gap in BLANK_LINES.finditer(seen, start):
@@ -72,7 +75,7 @@ def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
 
 
 def _title(paragraph: str) -> str | None:
-    """The text of a paragraph that is a heading, or nothing if it is none."""
+    """The title of a paragraph that is a heading; None for any other paragraph."""
     if len(paragraph) > 3 * MAX_HEADING_CHARS:
         return None
     first, *more = [collapse_whitespace(line) for line in paragraph.splitlines()] or [""]

@@ -1,4 +1,4 @@
-"""Normalised text, and the way back from it to the text as it was given."""
+"""Normalised text, and the mapping of its offsets to those of the given text."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _WHITE_SPACE = re.compile(r"\s")
 _TOKEN = re.compile(rf"(?P<ignored>{_IGNORED_CHARS.pattern}++(?!\S))|\S++")
 _CLUSTER = regex.compile(CLUSTER)
 _CLUSTER_GROUP = regex.compile(rf"{CLUSTER}{{1,16}}+")
-_MAX_CACHED_CHARS = 32  # the size of a cluster with more characters is not remembered
+_MAX_CACHED_CHARS = 32  # the size of a longer cluster is not cached
 _NEWLINE = r"(?:\n|\r(?!\n))"
 BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
 
 
 def blank_invisible(text: str) -> str:
-    """The text, with a space for each character that is neither seen nor heard; as long as it."""
+    """The text with a space for each invisible character; its length stays."""
     return _IGNORED_CHARS.sub(" ", text)
 
 
@@ -52,23 +52,24 @@ def normalise(text: str) -> str:
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
 
-def map_offsets(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
-    """The places in `given` of the rising places `cuts` of `squeezed`, which was made of it.
+def map_offsets(given: str, collapsed: str, cuts: Sequence[int]) -> list[int]:
+    """The offsets in `given` of the rising offsets `cuts` in `collapsed`, its normalised form.
 
-    A place inside a composed character is moved to its start.
+    Example: `given` is `a   b`, `collapsed` is `a b`: the cut 2, before `b`, is 4 in `given`. An
+    offset inside a composed character is moved to its start.
     """
-    if not cuts or _WHITE_SPACE.sub(" ", given).rstrip() == squeezed:
+    if not cuts or _WHITE_SPACE.sub(" ", given).rstrip() == collapsed:
         return list(cuts)
     found: list[int] = []
     stop = 0
     for token in _TOKEN.finditer(given):
         if token.lastgroup == "ignored":
             continue
-        # Each token is a word of what was squeezed: its end is at the next space.
-        start, stop = stop, squeezed.find(" ", stop) + 1 or len(squeezed)
+        # Each token is one word of `collapsed`: its end is at the next space.
+        start, stop = stop, collapsed.find(" ", stop) + 1 or len(collapsed)
         if cuts[len(found)] < stop:
             places = cuts[len(found) : bisect_left(cuts, stop)]
-            word = squeezed[start:stop].rstrip(" ")
+            word = collapsed[start:stop].rstrip(" ")
             inner = _inside(token[0], word, [place - start for place in places])
             found += (token.start() + place for place in inner)
             if len(found) == len(cuts):
@@ -77,20 +78,20 @@ def map_offsets(given: str, squeezed: str, cuts: Sequence[int]) -> list[int]:
 
 
 def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
-    """The rising places of a squeezed word, in the word as it was given.
+    """Yield the offsets in a given word of rising offsets in its normalised form.
 
-    Its clusters are squeezed a few at a time; only those around a place are looked at one by one.
+    Clusters are normalised 16 at a time; only those around an offset are normalised one by one.
     """
     if given == word:
         yield from places
         return
     few = _CLUSTER_GROUP.findall(given)
     is_plain = not (_IGNORED_CHARS.search(given) or _ACCENT_RUN.search(given))
-    squeezed = (
+    collapsed = (
         unicodedata.normalize("NFC", some) if is_plain else collapse_whitespace(some)
         for some in few
     )
-    ends = list(accumulate(map(len, squeezed), initial=0))
+    ends = list(accumulate(map(len, collapsed), initial=0))
     starts = list(accumulate(map(len, few), initial=0))
     for place in places:
         number = bisect_right(ends, place) - 1
@@ -101,24 +102,17 @@ def _inside(given: str, word: str, places: list[int]) -> Iterator[int]:
 
 
 def _within(given: str, place: int) -> int:
-    """The place of a squeezed place in a few clusters as they were given."""
+    """The offset in up to 16 given clusters of an offset in their normalised form."""
     start = 0
     for cluster in _CLUSTER.findall(given):
-        size = _size(cluster)
+        is_cached = len(cluster) <= _MAX_CACHED_CHARS
+        size = _cached_size(cluster) if is_cached else len(collapse_whitespace(cluster))
         if place < size:
             return start + min(place, len(cluster))
         start, place = start + len(cluster), place - size
     return start
 
 
-def _size(cluster: str) -> int:
-    return (
-        _small_size(cluster)
-        if len(cluster) <= _MAX_CACHED_CHARS
-        else len(collapse_whitespace(cluster))
-    )
-
-
 @lru_cache(4_096)
-def _small_size(cluster: str) -> int:
+def _cached_size(cluster: str) -> int:
     return len(collapse_whitespace(cluster))

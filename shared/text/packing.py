@@ -1,4 +1,4 @@
-"""The cuts of a paragraph into segments: as few as there can be, at the ends of sentences."""
+"""Packing of a paragraph's sentences into the fewest segments."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from shared.cpu_limit import check_cpu
 from shared.text.line_breaking import breaks
 from shared.text.sentences import SentenceEnds
 
-# A run of 500 marks or more is cut anywhere, since nothing of it is spoken. The first
-# of its marks stay with what was said before, the last ones with what comes next.
+# A run of 500 marks or more may be cut anywhere, since it is not spoken. Its first 16 marks stay
+# with the text before it, its last 16 with the text after it.
 _SILENT_RUN = re.compile(r"(?<![\W_])[\W_]{500,}+")
 _KEPT_CHARS = 16
 
 
 def cuts(paragraph: str, language: str, limit: int) -> Iterator[int]:
-    """The rising places, the last included, between pieces of at most `limit` characters.
+    """Yield the rising offsets of the ends of pieces of at most `limit` characters.
 
-    `paragraph` is squeezed text. Linear in time.
+    `paragraph` is normalised text. Takes linear time.
     """
     start = 0
     for silence in _SILENT_RUN.finditer(paragraph):
@@ -32,9 +32,10 @@ def cuts(paragraph: str, language: str, limit: int) -> Iterator[int]:
 
 
 def _packed(text: str, offset: int, language: str, limit: int) -> Iterator[int]:
-    """The fewest cuts at the ends of sentences, or at breaks within one that is too long.
+    """Yield the fewest cuts: at sentence ends, or at breaks of a sentence that is too long.
 
-    Only the last end that still fits counts, so that the others need not be looked at.
+    Example: sentences of 30, 40 and 50 characters with a limit of 80 give the cuts 70 and 120. Only
+    the last end that fits is checked, so the ends before it cost nothing.
     """
     ends = SentenceEnds(text, language, limit)
     places = chain(ends.candidates(), [len(text)])
@@ -63,5 +64,5 @@ def _packed(text: str, offset: int, language: str, limit: int) -> Iterator[int]:
 
 
 def _fits(text: str, start: int, end: int, limit: int) -> bool:
-    """True if a piece without the space at its end has at most `limit` characters."""
+    """True if a piece, without a space at its end, has at most `limit` characters."""
     return end - (text[end - 1] == " ") - start <= limit

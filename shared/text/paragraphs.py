@@ -1,4 +1,4 @@
-"""The pauses of a text: at its paragraphs, its chapters, and where it says `[pause 1.5s]`."""
+"""Sections of a text between pauses: at paragraphs, chapters and marks such as `[pause 1.5s]`."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from shared.text.normalise import BLANK_LINES, blank_invisible
 PARAGRAPH_PAUSE_S = 0.6
 CHAPTER_PAUSE_S = 1.5
 
-# Blank lines, with what is between them if it is not spoken, such as `* * *`.
+# Blank lines, with the unspoken characters between them, such as `* * *`.
 _PARAGRAPH_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
-# Possessive, since going back in a long run of spaces takes quadratic time.
+# Possessive: backtracking in a long run of spaces would take quadratic time.
 _PAUSE_MARK = re.compile(
     r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(ms|s)?\s*+\]", re.IGNORECASE
 )
 
 
 class Section(NamedTuple):
-    """A stretch of text between two places where speech must pause.
+    """A stretch of text between two pauses.
 
-    What is spoken goes from `start` to `end`; the next section begins at `stop`. `natural_s` is
-    the silence that the place asks for, `marked_s` the one that a mark does.
+    Its spoken text goes from `start` to `end`; the next section begins at `stop`. `natural_s` is
+    the pause of a paragraph or chapter, `marked_s` that of a mark.
     """
 
     start: int
@@ -36,7 +36,7 @@ class Section(NamedTuple):
 
 
 def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
-    """Cut a text at its blank lines, chapters and pause marks; together they are the whole text."""
+    """Yield the sections of a whole text, cut at blank lines, chapters and pause marks."""
     seen = blank_invisible(text)
     gaps = ((*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in _PARAGRAPH_GAP.finditer(seen))
     marks = ((*mark.span(), 0.0, _seconds(mark)) for mark in _PAUSE_MARK.finditer(seen))
@@ -50,5 +50,6 @@ def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
 
 
 def _seconds(mark: re.Match[str]) -> float:
+    """The seconds of a pause mark: `[pause 500 ms]` → 0.5, `[pause 1,5]` → 1.5."""
     number, unit = mark.groups()
     return float(number.replace(",", ".")) / (1_000 if unit and unit.lower() == "ms" else 1)

@@ -1,4 +1,4 @@
-"""Quotations and brackets, which are best spoken in one go."""
+"""Quotations and brackets, which are best kept in one segment."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import cached_property
 
 import regex
 
-# None of them may hold another of its kind, so that an opening mark is looked for only as far as
-# the next: an unclosed one costs no quadratic time.
+# A quotation holds no other of its kind, so that a search ends at the next opening mark: an
+# unclosed mark does not cost quadratic time.
 _QUOTATION = regex.compile(
     r"""
     „[^„“”]*[“”] | “[^“”]*” | «[^«»]*» | »(?=\S)[^«»]*(?<=\S)« | ‹[^‹›]*› | ›(?=\S)[^‹›]*(?<=\S)‹

@@ -10,7 +10,7 @@ import sentencex
 from shared.cpu_limit import check_cpu
 from shared.text.quotations import Quotations
 
-# sentencex speaks ISO 639-1.
+# The ISO 639-1 codes that sentencex takes.
 _CODES = {
     "chinese": "zh",
     "english": "en",
@@ -23,7 +23,7 @@ _CODES = {
     "french": "fr",
     "russian": "ru",
 }
-# Whose rules a text of unnamed language gets: those of its first letter's script, else English.
+# The language of a text without one: by its first letter's script, else English.
 _SCRIPTS = regex.compile(
     r"(?P<ja>[\p{Hiragana}\p{Katakana}])|(?P<zh>\p{Han})|(?P<ko>\p{Hangul})|(?P<ru>\p{Cyrillic})"
     r"|(?P<en>\p{L})"
@@ -32,7 +32,7 @@ WINDOW_CHARS = 2_000
 
 WIDE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}"
 CLOSING = r"[”’»›“«‹\"')\]}」』》〉】〕）］｝]"
-# What has no business at the start of a segment: the end of what was said before.
+# Characters that must not start a segment: they end the text before.
 _CONTINUES = (
     r"""[)\]}”」』》〉】〕）］｝、，。．！？；：ー,;:!?%\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}]"""
     r"""|['"’»›](?:\s|\p{P}|$)|\.(?:\P{L}|$)"""
@@ -44,11 +44,12 @@ _WIDE_END = regex.compile(
 _OPENING_MARK = regex.compile(r"(?<![\w.!?…,;:])(?:«|[“„‘»‹›\"'(\[](?=\S))")
 _CLOSING_MARK = regex.compile(rf"([.!?…])\s?{CLOSING}+")
 _NARROW_END = regex.compile(rf"[.!?…؟।]{CLOSING}*\s")
-# What goes on besides: `“Yes!” said he`, `“Yes!” (it was)`, `— Да? — спросил он`, `「はい。」と`.
+# Other continuations:
+# `“Yes!” said he`, `“Yes!” (it was)`, `— Да? — спросил он`, `「はい。」と`.
 _GOES_ON = regex.compile(
     rf"{_CONTINUES}|(?<={CLOSING}\s)\p{{Ll}}|(?:[—–-]\s*|[(\[])\p{{Ll}}|(?<=[」』])(?:と|って)"
 )
-# Short forms that sentencex does not know in every language, without their last full stop.
+# Abbreviations that sentencex does not know in every language, without their last full stop.
 _ABBREVIATION = regex.compile(
     r"Dr|Mr|Mrs|Ms|Prof|Hr|Fr|Nr|St|Ste|MM|Mme|Mmes|Mlle|Mlles|Mgr|Sr|Sra|Srta|Dra|Dª|Exa|Exmo|Av"
     r"|Sig|Dott|cf|pag|pág|ex|vgl|ca|bzw|z\.B|d\.h|u\.a|i\.e|e\.g|p\.ex|т\.е|т\.к|им|св|см|напр|ул"
@@ -57,7 +58,7 @@ _OPENING_MARKS = "“„‘«»‹›\"'([—"
 
 
 class SentenceEnds:
-    """The ends of sentences in a paragraph of squeezed text, its own end included.
+    """The ends of sentences in a paragraph of normalised text, its own end included.
 
     None lies inside a quotation that fits into `limit`. Each is just before the next sentence's
     first character.
@@ -69,7 +70,7 @@ class SentenceEnds:
         self._quoted = Quotations(paragraph, limit)
 
     def candidates(self) -> Iterator[int]:
-        """The places that may be ends, in order, without the paragraph's own."""
+        """The possible ends in order, without the end of the paragraph."""
         return _candidates(_without_marks(self._paragraph), self._code)
 
     def holds(self, end: int) -> bool:
@@ -77,7 +78,7 @@ class SentenceEnds:
         if end == len(self._paragraph):
             return True
         return not (
-            _is_short(self._paragraph, end, self._code)
+            _is_abbreviation(self._paragraph, end, self._code)
             or self._quoted.hold(end)
             or _GOES_ON.match(self._paragraph, end)
         )
@@ -88,8 +89,8 @@ def _code(paragraph: str) -> str:
     return (letter and letter.lastgroup) or "en"
 
 
-def _is_short(paragraph: str, end: int, code: str) -> bool:
-    """True if the full stop before a place belongs to a short form, an initial or an ordinal.
+def _is_abbreviation(paragraph: str, end: int, code: str) -> bool:
+    """True if the full stop before `end` belongs to an abbreviation, an initial or an ordinal.
 
     In German, a number with a full stop is an ordinal, as in `der 1. Mai`; a year is not.
     """
@@ -104,10 +105,10 @@ def _is_short(paragraph: str, end: int, code: str) -> bool:
 
 
 def _without_marks(paragraph: str) -> str:
-    """The paragraph with its quotation marks and brackets blotted out, as long as before.
+    """The paragraph with its quotation marks and brackets replaced; its length stays.
 
-    sentencex keeps a quotation whole however long it is, and puts an unclosed mark on the wrong
-    side of an end.
+    sentencex never splits a quotation, of any length, and puts an unclosed mark on the wrong side
+    of an end.
     """
     opened = _OPENING_MARK.sub("_", paragraph)
     blotted: str = _CLOSING_MARK.sub(lambda marks: marks[1] + " " * (len(marks[0]) - 1), opened)
@@ -115,10 +116,10 @@ def _without_marks(paragraph: str) -> str:
 
 
 def _candidates(text: str, code: str) -> Iterator[int]:
-    """The places where sentences may end, but for the text's end.
+    """Yield the possible ends of sentences, without the end of the text.
 
-    A full stop of Chinese or Japanese is one in any language; what is between two of them goes to
-    sentencex, which is slow with them.
+    A Chinese or Japanese full stop ends a sentence in any language; the text between two of them
+    goes to sentencex, which is slow with them.
     """
     start = 0
     narrow = _NARROW_END.search(text)
@@ -134,7 +135,7 @@ def _candidates(text: str, code: str) -> Iterator[int]:
 
 
 def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
-    """The ends that sentencex finds, a window at a time: it takes quadratic time.
+    """Yield the ends that sentencex finds, a window at a time, since it takes quadratic time.
 
     The last sentence of a window may be cut, so that the next window begins with it.
     """
@@ -150,7 +151,7 @@ def _narrow(text: str, start: int, end: int, code: str) -> Iterator[int]:
                 yield start
         if start + len(last) >= end:
             return
-        # A sentence of a window's length begins the next one; two such windows in a row are none.
+        # A sentence as long as a window is tried again from its start; after two windows it is cut.
         if not whole or passed + start - before < WINDOW_CHARS // 2:
             rest = window[start - before :]
             start += rest.rfind(" ") + 1 or len(rest)

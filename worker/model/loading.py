@@ -47,8 +47,8 @@ def load_model(
 
     `source` is a folder or a Hugging Face id. Without a `dtype` the weights keep the stored one:
     on a CPU they stay in the file, mapped into memory. `threads` defaults to the physical cores
-    that this process may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`. Raises
-    `ModelUnavailable` when the checkpoint is missing or broken.
+    that this process may use. Nothing else differs from a plain `Qwen3TTSModel.from_pretrained`.
+    Raises `ModelUnavailable` when the checkpoint is missing or broken.
     """
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise ModelUnavailable(f"there is no {device} device here: use cpu")
