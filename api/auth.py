@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.http.access_log import note
+from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
@@ -26,7 +26,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
-class Sender:
+class Caller:
     """The owner of what is sent, and the client's own name for this request, if it gave one.
 
     Without a `key` the server is open: all senders are one owner, whatever token they send.
@@ -46,16 +46,16 @@ class Sender:
         """Whose names for jobs and voices these are."""
         return self.tenant or PUBLIC
 
-    def once(self, key: str) -> Sender:
-        """The same sender with a name for this request, after which it is known again."""
+    def once(self, key: str) -> Caller:
+        """The same caller with a name for this request, after which it is known again."""
         return replace(self, idempotency_key=key)
 
     def sees(self, owner: str) -> bool:
-        """Whether what belongs to `owner` is there for this sender."""
+        """Whether what belongs to `owner` is there for this caller."""
         return self.tenant in (None, owner)
 
     def limits(self, settings: Settings) -> Limits:
-        """How much may be accepted of this sender: what its key says, else what settings say."""
+        """How much may be accepted of this caller: what its key says, else what settings say."""
         quota = self.key.quota if self.key else Quota()
         return Limits(
             open_segments=settings.max_open_segments,
@@ -68,7 +68,7 @@ class Sender:
         )
 
 
-class Authenticate(HTTPBearer):
+class RequireScope(HTTPBearer):
     """Reads the key, before anything else is read.
 
     Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
@@ -84,11 +84,11 @@ class Authenticate(HTTPBearer):
         )
         self._scope = scope
 
-    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
         """Who sends this request."""
-        return await self.sender(request)
+        return await self.caller(request)
 
-    async def sender(self, request: Request) -> Sender:
+    async def caller(self, request: Request) -> Caller:
         """The same, for kinds of this to add to."""
         services = services_of(request)
         token, table = _token(request), services.keys.fresh
@@ -96,49 +96,49 @@ class Authenticate(HTTPBearer):
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
-            note(owner=PUBLIC)
-            return Sender(PUBLIC)
+            add_to_log(owner=PUBLIC)
+            return Caller(PUBLIC)
         key = _key(token, table)
-        note(owner=key.owner, key=key.id)
+        add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
-        return Sender(key.owner, key)
+        return Caller(key.owner, key)
 
 
-class AuthenticateOnce(Authenticate):
+class RequireScopeIdempotent(RequireScope):
     """Reads the client's name for the request, too."""
 
-    async def sender(self, request: Request) -> Sender:
+    async def caller(self, request: Request) -> Caller:
         """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
-        sender, key = await super().sender(request), idempotency_key(request)
-        return sender.once(f"key:{key}") if key else sender
+        caller, key = await super().caller(request), idempotency_key(request)
+        return caller.once(f"key:{key}") if key else caller
 
 
-Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
-Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
-Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
-From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
+CanRead = Annotated[Caller, Depends(RequireScope(Scope.READ))]
+CanSubmit = Annotated[Caller, Depends(RequireScope(Scope.SPEAK))]
+CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
+Submitter = Annotated[Caller, Depends(RequireScopeIdempotent(Scope.SPEAK))]
 
 
-async def _listen_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_to_read(caller: CanRead, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
-async def _listen_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_to_speak(caller: CanSubmit, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
-async def _listen_once(sender: From, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_once(caller: Submitter, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
 # For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
-READING_LISTENER, SPEAKING_LISTENER, SENDING_LISTENER = map(
+READ_LISTENER, SUBMIT_LISTENER, SUBMITTER_LISTENER = map(
     Depends, (_listen_to_read, _listen_to_speak, _listen_once)
 )
 
@@ -154,7 +154,7 @@ def _key(token: str, table: KeyTable) -> Key:
     key = table.find(token)
     if key is None:
         if (known := table.id_of(token)) is not None:
-            note(key=known)
+            add_to_log(key=known)
         raise Unauthenticated("this key is not known here, or was revoked")
     return key
 

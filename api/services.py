@@ -125,4 +125,4 @@ async def _services(request: Request) -> Services:
     return services_of(request)
 
 
-Use = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 20.0
 
 
-class Impatient(H11Protocol):
+class HeaderTimeoutProtocol(H11Protocol):
     """Closes a connection that has begun a request, or its first one not, and sends no whole head.
 
     Between requests uvicorn's own limit holds, and `BodyLimit` has one for bodies.

@@ -52,7 +52,7 @@ class RequestId:
                 message = {**message, "headers": headers}
             await send(message)
 
-        with access_log.noting(request_id) as notes:
+        with access_log.request_log(request_id) as notes:
             try:
                 await self._served(scope, receive, send_with_headers)
             except Exception:

@@ -11,7 +11,7 @@ from shared.models import ModelCard, full_name
 from shared.store.workers import ServedModel
 
 
-def fit(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
+def select_model(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
     """The job for the first model that can do all that is asked; a reference is not in it yet.
 
     Raises `InvalidRequest` with what the first one lacks, or `Unavailable` if nothing is served.

@@ -27,7 +27,7 @@ Wanted = Annotated[
 ]
 
 
-async def stored(job: Job, wanted: Format | None, services: Services) -> str:
+async def ensure_format(job: Job, wanted: Format | None, services: Services) -> str:
     """Where a job's audio lies in the wanted format, once it is there; raises `InvalidRequest`."""
     assert job.result_key is not None
     if wanted is None or wanted == job.spec.response_format:
@@ -80,5 +80,5 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
                 samples += len(pcm)
         lost_s = abs(samples - job.samples) / SAMPLE_RATE
         if lost_s > LONGEST_DELAY_S:
-            raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
+            raise AudioDamaged(f"{lost_s:.1f} s of the ensure_format audio cannot be read")
         storage.put(key, path)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from api.auth import Sender
+from api.auth import Caller
 from api.jobs import admission, submission
 from api.jobs.admission import CheckedJob
-from api.jobs.model_selection import fit
+from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.services import Services
 from api.speech.openai_aliases import is_any_model, voice_of
@@ -26,12 +26,12 @@ from shared.store.workers import ServedModel
 NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
 
 
-def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
+def admit(asked: SpeechRequest, services: Services, caller: Caller) -> Job:
     """Admit the job of a request; raises as `check` and `admission.admit` do."""
-    return admission.admit(check(asked, services, sender), services, sender)
+    return admission.admit(check(asked, services, caller), services, caller)
 
 
-def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJob:
+def check(asked: SpeechRequest, services: Services, caller: Caller) -> CheckedJob:
     """The job of a request, checked; raises as `admission.check` does.
 
     Beyond that, `ModelNotFound` if nothing of that name is served, and `Unavailable` if no worker
@@ -46,9 +46,9 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
         )
     served = services.roster.models()
     try:
-        meant = _with_saved_voice(asked, served, services, sender)
-        sent = submission.of(job_request(meant, served), most)
-        checked = admission.check(replace(sent, live=asked), services, served, sender)
+        meant = _with_saved_voice(asked, served, services, caller)
+        sent = submission.from_json(job_request(meant, served), most)
+        checked = admission.check(replace(sent, live=asked), services, served, caller)
     except (InvalidRequest, FetchFailed) as error:
         param = NAMES.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from error
@@ -58,13 +58,13 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
 
 
 def _with_saved_voice(
-    asked: SpeechRequest, served: list[ServedModel], services: Services, sender: Sender
+    asked: SpeechRequest, served: list[ServedModel], services: Services, caller: Caller
 ) -> SpeechRequest:
-    """The same, with the id of the sender's own voice where it is one that was named."""
+    """The same, with the id of the caller's own voice where it is one that was named."""
     if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
         return asked
     try:
-        own = voices.find(asked.voice, services, sender)
+        own = voices.find(asked.voice, services, caller)
     except VoiceNotFound:
         return asked
     task_type = asked.task_type or TaskType.BASE
@@ -80,7 +80,7 @@ def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
     for meant in _meanings(asked, served):
         try:
             request = _request(asked, *meant)
-            fit(request, served)
+            select_model(request, served)
         except InvalidRequest as error:
             refusals.append(error)
         else:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SENDING_LISTENER, From
-from api.http.access_log import note
+from api.auth import SUBMITTER_LISTENER, Submitter
+from api.http.access_log import add_to_log
 from api.http.answers import REFUSALS, Answers, error
 from api.http.headers import IDEMPOTENCY_KEY, described
 from api.jobs import admission
-from api.services import Use
+from api.services import ServicesDep
 from api.speech import admission as speaking
 from api.speech.requests import BODY, Asked
 from api.speech.streaming import SpokenResponse, events_of, sound_of
@@ -33,19 +33,19 @@ ANSWERS: Answers = {
     response_class=SpokenResponse,
     responses=ANSWERS,
     openapi_extra=EXTRA,
-    dependencies=[SENDING_LISTENER],
+    dependencies=[SUBMITTER_LISTENER],
 )
-async def speech(sender: From, asked: Asked, services: Use) -> SpokenResponse:
+async def speech(caller: Submitter, asked: Asked, services: ServicesDep) -> SpokenResponse:
     """Speak a text to whoever listens, in the shape of OpenAI's API.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
     if the connection ends first. The answer begins with the first sound, and is broken off if
     something fails after that. Fields that are not known are ignored.
     """
-    checked = await run_in_threadpool(speaking.check, asked, services, sender)
+    checked = await run_in_threadpool(speaking.check, asked, services, caller)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    job = await run(admission.admit, checked, services, sender)
-    note(job=job.id)
+    job = await run(admission.admit, checked, services, caller)
+    add_to_log(job=job.id)
     is_sse = asked.stream_format == "sse"
     return SpokenResponse(
         (events_of if is_sse else sound_of)(job, asked, services),
