@@ -1,4 +1,4 @@
-"""Who sends a request, what they may do, and whether it was sent before."""
+"""Authentication: the caller, the scopes of its key, and its idempotency key."""
 
 from __future__ import annotations
 
@@ -38,24 +38,24 @@ class Caller:
 
     @property
     def tenant(self) -> str | None:
-        """Whose records are seen; None: everybody's."""
+        """The owner whose records are visible; None on an open server: all owners."""
         return self.owner if self.key else None
 
     @property
     def space(self) -> str:
-        """Whose names for jobs and voices these are."""
+        """The namespace of the caller's own ids for jobs and voices."""
         return self.tenant or PUBLIC
 
     def once(self, key: str) -> Caller:
-        """The same caller with a name for this request, after which it is known again."""
+        """A copy with this idempotency key."""
         return replace(self, idempotency_key=key)
 
     def sees(self, owner: str) -> bool:
-        """Whether what belongs to `owner` is there for this caller."""
+        """True if the records of `owner` are visible to this caller."""
         return self.tenant in (None, owner)
 
     def limits(self, settings: Settings) -> Limits:
-        """How much may be accepted of this caller: what its key says, else what settings say."""
+        """The admission limits of this caller: its key's quota, else the settings."""
         quota = self.key.quota if self.key else Quota()
         return Limits(
             open_segments=settings.max_open_segments,
@@ -85,11 +85,11 @@ class RequireScope(HTTPBearer):
         self._scope = scope
 
     async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
-        """Who sends this request."""
+        """The caller of this request."""
         return await self.caller(request)
 
     async def caller(self, request: Request) -> Caller:
-        """The same, for kinds of this to add to."""
+        """The caller; subclasses add to it."""
         services = services_of(request)
         token, table = _token(request), services.keys.fresh
         if table is None:
@@ -111,7 +111,7 @@ class RequireScopeIdempotent(RequireScope):
     """Reads the client's name for the request, too."""
 
     async def caller(self, request: Request) -> Caller:
-        """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
+        """The caller with its `Idempotency-Key`; raises `InvalidRequest` if that is too long."""
         caller, key = await super().caller(request), idempotency_key(request)
         return caller.once(f"key:{key}") if key else caller
 
@@ -160,9 +160,9 @@ def _key(token: str, table: KeyTable) -> Key:
 
 
 def _refuse_strange_pages(request: Request, settings: Settings) -> None:
-    """On an open server, a web page from elsewhere must not send for who looks at it.
+    """Refuse cross-site writes (CSRF) and unknown hosts on an open server.
 
-    Nor under a name of its own that leads here (DNS rebinding).
+    An unknown `Host` is a foreign name that resolves to this server (DNS rebinding).
     """
     host = request.headers.get("host", "")
     if not _is_known(host, settings.hosts):
@@ -179,7 +179,7 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
 
 @lru_cache(1_024)
 def _is_known(host: str, hosts: str) -> bool:
-    """Whether a host is in our list, or nobody can have registered it: an address, or a word."""
+    """True if a host is in `hosts`, or is an IP address or a name without a dot."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         if "." not in name or name.endswith(".localhost") or name in hosts.split():

@@ -126,7 +126,7 @@ def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
 
 
 class FieldError(NamedTuple):
-    """What is wrong with a field, for people and for programs."""
+    """The first problem of a request: a message, a stable code and the field's path."""
 
     message: str
     code: str
@@ -170,7 +170,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods(request: Request) -> set[str]:
-    """What a path can do; the router knows of the first route that matches only."""
+    """The methods of a path, over all routes; the router reports only the first match."""
     return {
         method
         for method in METHODS

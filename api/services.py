@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The services of the application: connections, limiters and settings."""
 
 from __future__ import annotations
 

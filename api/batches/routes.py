@@ -130,7 +130,7 @@ def _output(batch_id: str, services: Services) -> Iterator[str]:
 
 
 def _result(line: BatchLine, services: Services) -> dict[str, Any] | None:
-    """What became of a line; None while its job has not ended."""
+    """The output line of a request; None while its job has not ended."""
     result: dict[str, Any] = {
         "id": f"batch_req_{line.job_id}",
         "custom_id": line.custom_id,

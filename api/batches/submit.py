@@ -155,7 +155,7 @@ def _admit(
     batch_id: str, checked: dict[str, CheckedJob], services: Services, caller: Caller
 ) -> Iterator[BatchLine]:
     for number, (custom_id, job) in enumerate(checked.items()):
-        # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
+        # A client that sends the batch again after a lost answer gets these jobs.
         once = caller.once(f"batch:{batch_id}/{number}")
         admitted = admission.admit(job, services, once, batch=batch_id)
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)

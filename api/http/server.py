@@ -16,13 +16,13 @@ from uvicorn.supervisors import Multiprocess
 from api.http.bounds import MAX_HEAD_BYTES
 from api.http.header_timeout import HeaderTimeoutProtocol
 
-# Who listens to events would stay for as long as its job takes.
+# An event stream would otherwise stay open until its job ends.
 LONGEST_GOODBYE_S = 5
 STARTUP_FAILURE = 3  # uvicorn's exit code of a process whose application did not start
 
 
 def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
-    """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in so many processes.
+    """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in `workers` processes.
 
     Exits with 1 if the address cannot be listened on or the application does not start.
     """
@@ -119,7 +119,7 @@ class ReusePortSocket(socket.socket):
 
     @classmethod
     def at(cls, family: int, address: Any) -> Self:
-        """A socket at that address, whoever else has one there."""
+        """A socket bound to that address with SO_REUSEPORT."""
         shared = cls(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -127,5 +127,5 @@ class ReusePortSocket(socket.socket):
         return shared
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What a new process makes of it."""
+        """A spawned process binds a socket of its own instead of inheriting this one."""
         return ReusePortSocket.at, (self.family, self.getsockname())

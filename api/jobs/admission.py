@@ -71,7 +71,7 @@ def check(
 
 
 def _live(spec: SpeechSpec) -> SpeechSpec:
-    """With a seed, so that another attempt says the same to whoever has heard some of it."""
+    """A live spec with a fixed seed, so that a retry repeats what the listener has heard."""
     seed = secrets.randbits(32) if spec.seed is None else spec.seed
     return spec.model_copy(update={"live": True, "seed": seed})
 
@@ -115,7 +115,7 @@ def admit(
         _discard(job, job_id, services)
         return services.ledger.job(accepted)
     services.announcer.announce(job.spec.model, len(job.segments))
-    # It is accepted: whether Redis can still be asked after it is of no account.
+    # The job is not read back: a Redis failure here must not fail an accepted job.
     return _accepted(job, job_id, spec, caller.owner, name, cancel_after_s)
 
 

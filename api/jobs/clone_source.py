@@ -1,4 +1,4 @@
-"""What a job clones: the recording that comes with it, or a saved voice."""
+"""The source of a clone job's voice: a recording sent with it, or a saved voice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CloneSource(NamedTuple):
 
 
 def check(request: VoiceClone, services: Services, caller: Caller) -> CloneSource:
-    """What a request clones; raises `InvalidRequest`, which names the field to change."""
+    """The clone source of a request; raises `InvalidRequest` with the field to change."""
     if request.voice is not None:
         if request.reference is not None:
             raise InvalidRequest("send either voice or reference, not both", param="voice")

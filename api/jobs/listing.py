@@ -1,4 +1,4 @@
-"""The jobs of who asks, page by page."""
+"""The caller's jobs, page by page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which served model can do what is asked, and what it is asked for."""
+"""The choice of the served model for a request, and the job's `SpeechSpec`."""
 
 from __future__ import annotations
 

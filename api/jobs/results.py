@@ -1,4 +1,4 @@
-"""What a finished job has become: audio, chapters, timings, subtitles."""
+"""The results of a completed job: audio, chapters, timings, subtitles."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ async def _accept(
 async def _job_response(
     job: Job, request: Request, caller: Caller, *, status: int = 200
 ) -> Response:
-    """The job, perhaps after a while, and when to ask again."""
+    """The job, after `Prefer: wait` if it was sent, with the time of the next poll."""
     services, headers = services_of(request), {}
     add_to_log(job=job.id)
     if seconds := preferred_wait(request):

@@ -163,7 +163,7 @@ def _with_segments(sent: Submission, settings: Settings) -> Submission:
 
 
 async def read_submission(request: Request) -> Submission:
-    """Read the body, and split a long one with it, since a book takes a while."""
+    """Read the body; a long one is split in the same step, on the splitter's threads."""
     services = services_of(request)
     settings, run = services.settings, services.splitter.run
     kind = media_type_of(request)

@@ -1,4 +1,4 @@
-"""What is served."""
+"""The list of served models."""
 
 from __future__ import annotations
 

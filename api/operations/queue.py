@@ -1,4 +1,4 @@
-"""How busy the service is."""
+"""The state of the queue."""
 
 from __future__ import annotations
 
