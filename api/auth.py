@@ -1,4 +1,4 @@
-"""Who sends a request, what they may do, and whether it was sent before."""
+"""Authentication: the caller, the scopes of its key, and its idempotency key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.http.access_log import note
+from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
@@ -26,7 +26,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
-class Sender:
+class Caller:
     """The owner of what is sent, and the client's own name for this request, if it gave one.
 
     Without a `key` the server is open: all senders are one owner, whatever token they send.
@@ -38,24 +38,24 @@ class Sender:
 
     @property
     def tenant(self) -> str | None:
-        """Whose records are seen; None: everybody's."""
+        """The owner whose records are visible; None on an open server: all owners."""
         return self.owner if self.key else None
 
     @property
     def space(self) -> str:
-        """Whose names for jobs and voices these are."""
+        """The namespace of the caller's own ids for jobs and voices."""
         return self.tenant or PUBLIC
 
-    def once(self, key: str) -> Sender:
-        """The same sender with a name for this request, after which it is known again."""
+    def once(self, key: str) -> Caller:
+        """A copy with this idempotency key."""
         return replace(self, idempotency_key=key)
 
     def sees(self, owner: str) -> bool:
-        """Whether what belongs to `owner` is there for this sender."""
+        """True if the records of `owner` are visible to this caller."""
         return self.tenant in (None, owner)
 
     def limits(self, settings: Settings) -> Limits:
-        """How much may be accepted of this sender: what its key says, else what settings say."""
+        """The admission limits of this caller: its key's quota, else the settings."""
         quota = self.key.quota if self.key else Quota()
         return Limits(
             open_segments=settings.max_open_segments,
@@ -68,7 +68,7 @@ class Sender:
         )
 
 
-class Authenticate(HTTPBearer):
+class RequireScope(HTTPBearer):
     """Reads the key, before anything else is read.
 
     Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
@@ -84,61 +84,61 @@ class Authenticate(HTTPBearer):
         )
         self._scope = scope
 
-    async def __call__(self, request: Request) -> Sender:  # type: ignore[override]
-        """Who sends this request."""
-        return await self.sender(request)
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
+        """The caller of this request."""
+        return await self.caller(request)
 
-    async def sender(self, request: Request) -> Sender:
-        """The same, for kinds of this to add to."""
+    async def caller(self, request: Request) -> Caller:
+        """The caller; subclasses add to it."""
         services = services_of(request)
         token, table = _token(request), services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
-            note(owner=PUBLIC)
-            return Sender(PUBLIC)
+            add_to_log(owner=PUBLIC)
+            return Caller(PUBLIC)
         key = _key(token, table)
-        note(owner=key.owner, key=key.id)
+        add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
-        return Sender(key.owner, key)
+        return Caller(key.owner, key)
 
 
-class AuthenticateOnce(Authenticate):
+class RequireScopeIdempotent(RequireScope):
     """Reads the client's name for the request, too."""
 
-    async def sender(self, request: Request) -> Sender:
-        """Who sends this request, and what they call it; raises `InvalidRequest`, too."""
-        sender, key = await super().sender(request), idempotency_key(request)
-        return sender.once(f"key:{key}") if key else sender
+    async def caller(self, request: Request) -> Caller:
+        """The caller with its `Idempotency-Key`; raises `InvalidRequest` if that is too long."""
+        caller, key = await super().caller(request), idempotency_key(request)
+        return caller.once(f"key:{key}") if key else caller
 
 
-Reader = Annotated[Sender, Depends(Authenticate(Scope.READ))]
-Speaker = Annotated[Sender, Depends(Authenticate(Scope.SPEAK))]
-Keeper = Annotated[Sender, Depends(Authenticate(Scope.VOICES))]
-From = Annotated[Sender, Depends(AuthenticateOnce(Scope.SPEAK))]
+CanRead = Annotated[Caller, Depends(RequireScope(Scope.READ))]
+CanSubmit = Annotated[Caller, Depends(RequireScope(Scope.SPEAK))]
+CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
+Submitter = Annotated[Caller, Depends(RequireScopeIdempotent(Scope.SPEAK))]
 
 
-async def _listen_to_read(sender: Reader, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_to_read(caller: CanRead, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
-async def _listen_to_speak(sender: Speaker, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_to_speak(caller: CanSubmit, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
-async def _listen_once(sender: From, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(sender.tenant):
+async def _listen_once(caller: Submitter, request: Request) -> AsyncIterator[None]:
+    with services_of(request).listener_limit.listening(caller.tenant):
         yield
 
 
 # For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
-READING_LISTENER, SPEAKING_LISTENER, SENDING_LISTENER = map(
+READ_LISTENER, SUBMIT_LISTENER, SUBMITTER_LISTENER = map(
     Depends, (_listen_to_read, _listen_to_speak, _listen_once)
 )
 
@@ -154,15 +154,15 @@ def _key(token: str, table: KeyTable) -> Key:
     key = table.find(token)
     if key is None:
         if (known := table.id_of(token)) is not None:
-            note(key=known)
+            add_to_log(key=known)
         raise Unauthenticated("this key is not known here, or was revoked")
     return key
 
 
 def _refuse_strange_pages(request: Request, settings: Settings) -> None:
-    """On an open server, a web page from elsewhere must not send for who looks at it.
+    """Refuse cross-site writes (CSRF) and unknown hosts on an open server.
 
-    Nor under a name of its own that leads here (DNS rebinding).
+    An unknown `Host` is a foreign name that resolves to this server (DNS rebinding).
     """
     host = request.headers.get("host", "")
     if not _is_known(host, settings.hosts):
@@ -179,7 +179,7 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
 
 @lru_cache(1_024)
 def _is_known(host: str, hosts: str) -> bool:
-    """Whether a host is in our list, or nobody can have registered it: an address, or a word."""
+    """True if a host is in `hosts`, or is an IP address or a name without a dot."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         if "." not in name or name.endswith(".localhost") or name in hosts.split():

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
-from api.http.access_log import note
+from api.http.access_log import add_to_log
 from api.http.error_body import ErrorBody, ErrorObject
 from shared.errors import (
     BadRequest,
@@ -55,7 +55,7 @@ METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
-    Unauthenticated: {"WWW-Authenticate": "Bearer"},
+    Unauthenticated: {"WWW-RequireScope": "Bearer"},
     Unavailable: {"Retry-After": "5"},
     StorageRefused: {"Retry-After": "60"},
     # No client should try all day long.
@@ -106,9 +106,9 @@ def _ours(_request: Request, error: QueueError) -> JSONResponse:
 
 def refusal(error: QueueError) -> JSONResponse:
     """One of our errors as an answer, with its headers; it is noted for the log."""
-    note(code=error.code)
+    add_to_log(code=error.code)
     if isinstance(error, (Unauthenticated, Forbidden)):
-        note(reason=error.message)
+        add_to_log(reason=error.message)
     headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
@@ -121,19 +121,19 @@ def _gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-    said = told(error.errors(), within=1)
+    said = first_field_error(error.errors(), within=1)
     return response(400, said.message, said.code, said.param)
 
 
-class Told(NamedTuple):
-    """What is wrong with a field, for people and for programs."""
+class FieldError(NamedTuple):
+    """The first problem of a request: a message, a stable code and the field's path."""
 
     message: str
     code: str
     param: str
 
 
-def told(errors: Sequence[Any], *, within: int = 0) -> Told:
+def first_field_error(errors: Sequence[Any], *, within: int = 0) -> FieldError:
     """The first of pydantic's errors; its place without the `within` parts before the request.
 
     A body that is no JSON has no field.
@@ -142,14 +142,14 @@ def told(errors: Sequence[Any], *, within: int = 0) -> Told:
     kind, said = first["type"], first["msg"]
     if kind == "json_invalid":
         reason = first.get("ctx", {}).get("error", "")
-        return Told(f"the body is not valid JSON: {reason}", "invalid_json", "body")
+        return FieldError(f"the body is not valid JSON: {reason}", "invalid_json", "body")
     # The union's member is no part of what the client wrote.
     path = [str(part) for part in first["loc"][within:] if part not in set(Task)]
     if kind.startswith("union_tag"):
         param = ".".join([*path, "task"])
-        return Told(f"{param} must be one of {', '.join(Task)}", "invalid_value", param)
+        return FieldError(f"{param} must be one of {', '.join(Task)}", "invalid_value", param)
     param = ".".join(path) or "body"
-    return Told(f"{param}: {said}", _code(kind), param)
+    return FieldError(f"{param}: {said}", _code(kind), param)
 
 
 def _code(kind: str) -> str:
@@ -170,7 +170,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 
 def _methods(request: Request) -> set[str]:
-    """What a path can do; the router knows of the first route that matches only."""
+    """The methods of a path, over all routes; the router reports only the first match."""
     return {
         method
         for method in METHODS

@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The services of the application: connections, limiters and settings."""
 
 from __future__ import annotations
 
@@ -124,4 +124,4 @@ async def _services(request: Request) -> Services:
     return services_of(request)
 
 
-Use = Annotated[Services, Depends(_services)]
+ServicesDep = Annotated[Services, Depends(_services)]

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from api.http.stored_response import has
-from api.services import Use
+from api.services import ServicesDep
 
 router = APIRouter(include_in_schema=False)
 FOLDER = files("api") / "static"
@@ -73,7 +73,7 @@ async def page(request: Request) -> Response:
 
 
 @router.get("/static/limits.json")
-async def limits(services: Use) -> PageLimits:
+async def limits(services: ServicesDep) -> PageLimits:
     """Return what the page tells of the limits before anything is sent."""
     return PageLimits.model_validate(services.settings, from_attributes=True)
 

@@ -1,4 +1,4 @@
-"""What the API writes of a batch."""
+"""The response models of a batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.store.batches import Batch
 
 
 class RequestCounts(BaseModel):
-    """How a batch's jobs stand; cancelled ones count as failed."""
+    """Numbers of a batch's jobs by outcome; cancelled ones count as failed."""
 
     total: int
     completed: int
@@ -58,7 +58,7 @@ class BatchObject(BaseModel):
 
 
 class BatchLinks(BaseModel):
-    """Where to go from here."""
+    """The URLs of a batch."""
 
     self: str
     output: str

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import errors
-from api.auth import Sender
+from api.auth import Caller
 from api.http.bounds import MAX_EMPTY_LINES, check_json
 from api.jobs import admission, submission
 from api.jobs.admission import CheckedJob
@@ -46,7 +46,7 @@ class RequestLine(BaseModel):
 
 
 def admit(
-    content: bytes, checked: dict[str, CheckedJob], services: Services, sender: Sender
+    content: bytes, checked: dict[str, CheckedJob], services: Services, caller: Caller
 ) -> str:
     """Admit the checked jobs of a batch; returns its id.
 
@@ -54,10 +54,10 @@ def admit(
     raised.
     """
     fingerprint = hashlib.sha256(content).hexdigest()
-    batch_id = _batch_id(sender)
+    batch_id = _batch_id(caller)
     services.batches.begin(
         batch_id,
-        owner=sender.owner,
+        owner=caller.owner,
         endpoint=ENDPOINT,
         fingerprint=fingerprint,
         total=len(checked),
@@ -67,7 +67,7 @@ def admit(
         return batch_id
     lines: list[BatchLine] = []
     try:
-        for line in _admit(batch_id, checked, services, sender):
+        for line in _admit(batch_id, checked, services, caller):
             lines.append(line)
         services.batches.admitted(batch_id, lines)
     except (Busy, Unavailable, InvalidRequest) as error:
@@ -79,16 +79,16 @@ def admit(
     return batch_id
 
 
-def check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
+def check(content: bytes, services: Services, caller: Caller) -> dict[str, CheckedJob]:
     """Each line's job by its `custom_id`, in order.
 
     Raises `InvalidRequest`, and `TooComplex` if all lines together take too long to split.
     """
     with cpu_limit(services.settings.max_split_cpu_s):
-        return _check(content, services, sender)
+        return _check(content, services, caller)
 
 
-def _check(content: bytes, services: Services, sender: Sender) -> dict[str, CheckedJob]:
+def _check(content: bytes, services: Services, caller: Caller) -> dict[str, CheckedJob]:
     served, most = services.served.models(), services.settings.max_open_jobs
     checked: dict[str, CheckedJob] = {}
     for number, raw in _lines(content):
@@ -100,8 +100,8 @@ def _check(content: bytes, services: Services, sender: Sender) -> dict[str, Chec
             raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
         try:
             _refuse_urls(line.body)
-            sent = submission.of(line.body, services.settings.max_input_chars)
-            checked[line.custom_id] = admission.check(sent, services, served, sender)
+            sent = submission.from_json(line.body, services.settings.max_input_chars)
+            checked[line.custom_id] = admission.check(sent, services, served, caller)
         except TooComplex:
             raise
         except (InvalidRequest, UnsupportedMedia) as error:
@@ -135,28 +135,28 @@ def _read(raw: bytes, where: str) -> RequestLine:
     except InvalidRequest as error:
         raise _bad(where, error.message, error.param) from None
     except ValidationError as error:
-        told = errors.told(error.errors())
-        raise _bad(where, told.message, told.param) from None
+        problem = errors.first_field_error(error.errors())
+        raise _bad(where, problem.message, problem.param) from None
 
 
 def _bad(where: str, message: str, param: str | None) -> InvalidRequest:
     return InvalidRequest(f"{where}: {message}", param=f"{where}: {param}" if param else where)
 
 
-def _batch_id(sender: Sender) -> str:
+def _batch_id(caller: Caller) -> str:
     """With an idempotency key, the same each time."""
-    if sender.idempotency_key is None:
+    if caller.idempotency_key is None:
         return f"{BATCH_PREFIX}{uuid.uuid4().hex}"
-    name = f"{sender.owner}:{sender.idempotency_key}"
+    name = f"{caller.owner}:{caller.idempotency_key}"
     return BATCH_PREFIX + hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
 def _admit(
-    batch_id: str, checked: dict[str, CheckedJob], services: Services, sender: Sender
+    batch_id: str, checked: dict[str, CheckedJob], services: Services, caller: Caller
 ) -> Iterator[BatchLine]:
     for number, (custom_id, job) in enumerate(checked.items()):
-        # Whoever sends the batch again, after an answer that was lost, gets the same jobs.
-        once = sender.once(f"batch:{batch_id}/{number}")
+        # A client that sends the batch again after a lost answer gets these jobs.
+        once = caller.once(f"batch:{batch_id}/{number}")
         admitted = admission.admit(job, services, once, batch=batch_id)
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 

@@ -25,7 +25,7 @@ _notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
 
 
 @contextmanager
-def noting(request_id: str) -> Iterator[dict[str, str]]:
+def request_log(request_id: str) -> Iterator[dict[str, str]]:
     """Collect what is noted of one request."""
     notes = {"request": request_id}
     token = _notes.set(notes)
@@ -35,7 +35,7 @@ def noting(request_id: str) -> Iterator[dict[str, str]]:
         _notes.reset(token)
 
 
-def note(**values: str) -> None:
+def add_to_log(**values: str) -> None:
     """Add values to the line of the current request; outside a request, do nothing."""
     notes = _notes.get()
     if notes is not None:

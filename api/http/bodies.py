@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from shared.errors import InvalidRequest, UnsupportedMedia
 
 
-def kind_of(request: Request) -> str:
+def media_type_of(request: Request) -> str:
     """The media type of a body; raises `UnsupportedMedia` for one that is not in UTF-8."""
     media_type, said = parse_options_header(request.headers.get("content-type"))
     if said.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):
@@ -32,7 +32,7 @@ def body_errors() -> Iterator[None]:
         raise RequestValidationError(found) from None
 
 
-def fields_of(form: FormData) -> dict[str, UploadFile | str]:
+def unique_form_fields(form: FormData) -> dict[str, UploadFile | str]:
     """The fields of a form by name; raises `InvalidRequest` if one was sent twice."""
     fields: dict[str, UploadFile | str] = {}
     for name, value in form.multi_items():

@@ -35,7 +35,7 @@ class BodyBudget:
             self._give_back(body)
 
     async def take(self, body: HeldBody, size: int, owner: str | None) -> None:
-        """Count bytes of an owner, None without keys; raises `BodiesFull` after a while."""
+        """Count bytes of an owner, None without keys; raises `BodiesFull` after 2 s."""
         if not self._fits(size, owner):
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_S):

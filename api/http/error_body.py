@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class ErrorObject(BaseModel):
-    """What went wrong; `param` names the field, `code` is stable."""
+    """An error; `param` names the field, `code` is stable."""
 
     message: str
     type: str

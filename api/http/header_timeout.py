@@ -1,4 +1,4 @@
-"""Connections that say nothing: they cost a socket each, and uvicorn would keep them for ever."""
+"""A time limit for request heads, which uvicorn does not have."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_S = 20.0
 
 
-class Impatient(H11Protocol):
-    """Closes a connection that has begun a request, or its first one not, and sends no whole head.
+class HeaderTimeoutProtocol(H11Protocol):
+    """Closes connections that do not send a complete request head within 20 s.
 
     Between requests uvicorn's own limit holds, and `BodyLimit` has one for bodies.
     """

@@ -38,7 +38,7 @@ CANCEL_AFTER = _header(
 
 
 def described(*headers: Header) -> dict[str, Any]:
-    """What a route adds to its description."""
+    """The `openapi_extra` of a route with these headers."""
     return {"parameters": list(headers)}
 
 

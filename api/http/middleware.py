@@ -20,7 +20,7 @@ from api.http.security_headers import secured
 from shared.errors import BodiesFull
 
 _log = logging.getLogger(__name__)
-# A body on a line of a bad telephone comes faster.
+# 4 kB/s is slower than any real link.
 PATIENCE_S, SLOWEST = 30.0, 4_000
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -52,7 +52,7 @@ class RequestId:
                 message = {**message, "headers": headers}
             await send(message)
 
-        with access_log.noting(request_id) as notes:
+        with access_log.request_log(request_id) as notes:
             try:
                 await self._served(scope, receive, send_with_headers)
             except Exception:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Sender
+from api.auth import Caller
 from api.jobs.feeds import POLL_S, JobFeed
 from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound, TooManyListeners
@@ -29,14 +29,14 @@ def preferred_wait(request: Request) -> int:
     return min(int(found[1]), LONGEST_S) if found else 0
 
 
-async def wait(
-    job: Job, seconds: float, services: Services, sender: Sender, request: Request
+async def wait_until_ended(
+    job: Job, seconds: float, services: Services, caller: Caller, request: Request
 ) -> Job:
     """The job when it has ended, or as it stands after `seconds`, or when the client has gone.
 
     If there are as many listeners as may be, it is the job as it stands now.
     """
-    with suppress(TooManyListeners), services.listener_limit.listening(sender.tenant):
+    with suppress(TooManyListeners), services.listener_limit.listening(caller.tenant):
         return await _wait(job, seconds, services, request)
     return job
 
@@ -68,7 +68,7 @@ async def _followed(feed: JobFeed, job: Job, within_s: float) -> Job:
     return job
 
 
-def deadline_s(request: Request) -> float | None:
+def cancel_after_s(request: Request) -> float | None:
     """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""
     said = request.headers.get("cancel-after")
     if said is None:

@@ -14,29 +14,29 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from api.http.bounds import MAX_HEAD_BYTES
-from api.http.header_timeout import Impatient
+from api.http.header_timeout import HeaderTimeoutProtocol
 
-# Who listens to events would stay for as long as its job takes.
+# An event stream would otherwise stay open until its job ends.
 LONGEST_GOODBYE_S = 5
 STARTUP_FAILURE = 3  # uvicorn's exit code of a process whose application did not start
 
 
 def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
-    """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in so many processes.
+    """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in `workers` processes.
 
     Exits with 1 if the address cannot be listened on or the application does not start.
     """
-    options |= {"http": Impatient, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    options |= {"http": HeaderTimeoutProtocol, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
     options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
     is_shared = workers > 1 and sys.platform == "linux"
     try:
         check_free(host, port)
-        place = Place.take(host, port) if is_shared else None
+        shared = ReusePortSocket.take(host, port) if is_shared else None
     except OSError as error:
         sys.exit(f"error: {host}:{port} cannot be listened on: {error.strerror}")
     config = uvicorn.Config(app, host=host, port=port, workers=workers, **options)
-    if place is not None:
-        started = Processes(config, [place]).serve()
+    if shared is not None:
+        started = Processes(config, [shared]).serve()
     elif workers > 1:
         started = Processes(config, [config.bind_socket()]).serve()
     else:
@@ -100,7 +100,7 @@ class Processes(Multiprocess):
         self.handle_term()
 
 
-class Place(socket.socket):
+class ReusePortSocket(socket.socket):
     """An address where each process that it is sent to listens with a socket of its own.
 
     Linux then deals connections out. With one socket for all, who wakes first is given a whole
@@ -119,13 +119,13 @@ class Place(socket.socket):
 
     @classmethod
     def at(cls, family: int, address: Any) -> Self:
-        """A socket at that address, whoever else has one there."""
-        place = cls(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        place.bind(address)
-        return place
+        """A socket bound to that address with SO_REUSEPORT."""
+        shared = cls(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        shared.bind(address)
+        return shared
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """What a new process makes of it."""
-        return Place.at, (self.family, self.getsockname())
+        """A spawned process binds a socket of its own instead of inheriting this one."""
+        return ReusePortSocket.at, (self.family, self.getsockname())

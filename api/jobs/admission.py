@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.auth import Sender
+from api.auth import Caller
 from api.jobs import clone_source as cloning
-from api.jobs.clone_source import Cloned
-from api.jobs.model_selection import fit
+from api.jobs.clone_source import CloneSource
+from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone
 from api.jobs.segments import segments_of
 from api.jobs.submission import Submission
@@ -41,37 +41,37 @@ class CheckedJob:
     spec: SpeechSpec
     segments: list[Segment]
     outline: Outline
-    cloned: Cloned | None = None
+    source: CloneSource | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
     @property
     def has_files(self) -> bool:
         """True if something of it goes into the storage."""
-        return self.cloned is not None
+        return self.source is not None
 
 
 def check(
-    sent: Submission, services: Services, served: list[ServedModel], sender: Sender
+    sent: Submission, services: Services, served: list[ServedModel], caller: Caller
 ) -> CheckedJob:
     """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
     request, settings = sent.request, services.settings
-    spec = fit(request, served)
+    spec = select_model(request, served)
     segments = sent.segments or segments_of(request, sent.document, settings)
-    cloned = cloning.check(request, services, sender) if isinstance(request, VoiceClone) else None
+    source = cloning.check(request, services, caller) if isinstance(request, VoiceClone) else None
     return CheckedJob(
         request,
         _live(spec) if sent.live else spec,
         segments,
         outline=_outline(sent, segments),
-        cloned=cloned,
+        source=source,
         live=sent.live,
         webhook=webhook_of(request, settings),
     )
 
 
 def _live(spec: SpeechSpec) -> SpeechSpec:
-    """With a seed, so that another attempt says the same to whoever has heard some of it."""
+    """A live spec with a fixed seed, so that a retry repeats what the listener has heard."""
     seed = secrets.randbits(32) if spec.seed is None else spec.seed
     return spec.model_copy(update={"live": True, "seed": seed})
 
@@ -79,7 +79,7 @@ def _live(spec: SpeechSpec) -> SpeechSpec:
 def admit(
     job: CheckedJob,
     services: Services,
-    sender: Sender,
+    caller: Caller,
     *,
     batch: str | None = None,
     name: str | None = None,
@@ -98,14 +98,14 @@ def admit(
             spec,
             job.segments,
             outline=job.outline,
-            owner=sender.owner,
-            limits=sender.limits(services.settings),
-            idempotency=_idempotency(job.live or job.request, sender, name),
+            owner=caller.owner,
+            limits=caller.limits(services.settings),
+            idempotency=_idempotency(job.live or job.request, caller, name),
             batch=batch,
             name=name,
             priority=job.request.priority,
             cancel_after_s=cancel_after_s,
-            webhook=job.webhook and job.webhook.model_copy(update={"signer": sender.space}),
+            webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
             size_bytes=size_bytes,
         )
     except (Busy, KeyReused, InvalidRequest, NotAdmitted):
@@ -115,8 +115,8 @@ def admit(
         _discard(job, job_id, services)
         return services.ledger.job(accepted)
     services.announcer.announce(job.spec.model, len(job.segments))
-    # It is accepted: whether Redis can still be asked after it is of no account.
-    return _accepted(job, job_id, spec, sender.owner, name, cancel_after_s)
+    # The job is not read back: a Redis failure here must not fail an accepted job.
+    return _accepted(job, job_id, spec, caller.owner, name, cancel_after_s)
 
 
 def _accepted(
@@ -147,9 +147,9 @@ def _accepted(
 
 def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:
     """The spec and the bytes of its recording, stored first, since a worker may need it at once."""
-    if job.cloned is None:
+    if job.source is None:
         return job.spec, 0
-    stored, size_bytes = cloning.store(job.cloned, reference_key(job_id), services)
+    stored, size_bytes = cloning.store(job.source, reference_key(job_id), services)
     return job.spec.model_copy(update={"reference": stored}), size_bytes
 
 
@@ -161,8 +161,8 @@ def _discard(job: CheckedJob, job_id: str, services: Services) -> None:
         services.storage.delete_folder(job_folder(job_id))
 
 
-def _idempotency(request: BaseModel, sender: Sender, name: str | None) -> Idempotency | None:
-    key = name_key(name) if name else sender.idempotency_key
+def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempotency | None:
+    key = name_key(name) if name else caller.idempotency_key
     if key is None:
         return None
     body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()

@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.auth import READING_LISTENER
+from api.auth import READ_LISTENER
 from api.http.answers import MISSING
 from api.http.bounds import limited_by
 from api.jobs.feeds import JobFeeds
-from api.jobs.lookup import Found
+from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject
-from api.services import Use
+from api.services import ServicesDep
 from shared.jobs import TERMINAL, Job
 from shared.store.job_marks import mark_of
 
@@ -25,11 +25,11 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
     "/{job_id}/events",
     response_class=EventSourceResponse,
     responses=MISSING,
-    dependencies=[READING_LISTENER],
+    dependencies=[READ_LISTENER],
 )
 async def events(
-    job: Found,
-    services: Use,
+    job: ReadableJob,
+    services: ServicesDep,
     last_event_id: Annotated[
         str | None,
         Header(

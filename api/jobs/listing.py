@@ -1,4 +1,4 @@
-"""The jobs of who asks, page by page."""
+"""The caller's jobs, page by page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import Reader, Sender
+from api.auth import Caller, CanRead
 from api.http.answers import COMMON, error
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
-from api.services import Services, Use
+from api.services import Services, ServicesDep
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs import Job, Status, Task
 from shared.models import full_name
@@ -24,9 +24,9 @@ METADATA = "metadata["
 
 @router.get("", responses=COMMON | error(404, "`after` is no job"))
 def list_jobs(
-    sender: Reader,
+    caller: CanRead,
     request: Request,
-    services: Use,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=100, description="Jobs of a page.")] = 20,
     after: Annotated[
         str | None, Query(max_length=128, description="The `last_id` of the page before.")
@@ -52,10 +52,10 @@ def list_jobs(
         )
 
     page = services.job_list.page(
-        sender.tenant,
+        caller.tenant,
         limit=limit,
         keep=keep,
-        after=after and _known(after, services, sender),
+        after=after and _known(after, services, caller),
         newest_first=order == "desc",
     )
     return _listed(page, services.settings)
@@ -83,9 +83,9 @@ def _listed(page: JobPage, settings: Settings) -> JobPageObject:
     )
 
 
-def _known(job_id: str, services: Services, sender: Sender) -> str:
+def _known(job_id: str, services: Services, caller: Caller) -> str:
     """The ledger's id; one that was deleted stays as it is."""
     try:
-        return find(job_id, services, sender).id
+        return find(job_id, services, caller).id
     except JobNotFound:
         return job_id

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from api.auth import Reader, Sender, Speaker
-from api.http.access_log import note
+from api.auth import Caller, CanRead, CanSubmit
+from api.http.access_log import add_to_log
 from api.services import Services, services_of
 from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, Job
@@ -17,25 +17,25 @@ JobId = Annotated[
 ]
 
 
-def find(job_id: str, services: Services, sender: Sender) -> Job:
-    """The job of that id, if this sender sees it; raises `JobNotFound`."""
+def find(job_id: str, services: Services, caller: Caller) -> Job:
+    """The job of that id, if this caller sees it; raises `JobNotFound`."""
     known = job_id
     if not job_id.startswith(ID_PREFIX):
-        known = services.ledger.named(sender.space, job_id) or job_id
+        known = services.ledger.named(caller.space, job_id) or job_id
     job = services.ledger.job(known)
-    if not sender.sees(job.owner):
+    if not caller.sees(job.owner):
         raise JobNotFound(f"no job {job_id!r}", param="job_id")
-    note(job=job.id)
+    add_to_log(job=job.id)
     return job
 
 
-def _to_read(sender: Reader, job_id: JobId, request: Request) -> Job:
-    return find(job_id, services_of(request), sender)
+def _to_read(caller: CanRead, job_id: JobId, request: Request) -> Job:
+    return find(job_id, services_of(request), caller)
 
 
-def _to_change(sender: Speaker, job_id: JobId, request: Request) -> Job:
-    return find(job_id, services_of(request), sender)
+def _to_change(caller: CanSubmit, job_id: JobId, request: Request) -> Job:
+    return find(job_id, services_of(request), caller)
 
 
-Found = Annotated[Job, Depends(_to_read)]
-Own = Annotated[Job, Depends(_to_change)]
+ReadableJob = Annotated[Job, Depends(_to_read)]
+ChangeableJob = Annotated[Job, Depends(_to_change)]

@@ -1,4 +1,4 @@
-"""Which served model can do what is asked, and what it is asked for."""
+"""The choice of the served model for a request, and the job's `SpeechSpec`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shared.models import ModelCard, full_name
 from shared.store.workers import ServedModel
 
 
-def fit(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
+def select_model(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
     """The job for the first model that can do all that is asked; a reference is not in it yet.
 
     Raises `InvalidRequest` with what the first one lacks, or `Unavailable` if nothing is served.

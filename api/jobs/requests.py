@@ -1,4 +1,4 @@
-"""What a job is asked for with."""
+"""The request models of a job, one for each task."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ Metadata = Annotated[
 
 
 class InputFormat(StrEnum):
-    """How `input` is written; files say so themselves."""
+    """The format of `input`; a file has its own media type."""
 
     TEXT = "text"
     MARKDOWN = "markdown"
 
     @property
     def media_type(self) -> str:
-        """The format's name in the wide world."""
+        """The format's media type."""
         return {self.TEXT: "text/plain", self.MARKDOWN: "text/markdown"}[self]
 
 
@@ -133,7 +133,7 @@ class Reference(BaseModel):
 
     @property
     def is_url(self) -> bool:
-        """Whether the recording lies somewhere else."""
+        """True if `audio` is an http(s) URL."""
         return self.audio[:8].lower().startswith(("http://", "https://"))
 
 

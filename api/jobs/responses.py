@@ -1,4 +1,4 @@
-"""How a job looks to clients."""
+"""The response models of a job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class JobError(BaseModel):
 
 
 class SegmentCounts(BaseModel):
-    """How many segments a job has; `truncated` ones reached their longest length."""
+    """Numbers of a job's segments; `truncated` ones reached the maximum length."""
 
     total: int
     completed: int
@@ -39,7 +39,7 @@ class Audio(BaseModel):
 
 
 class Synthesis(BaseModel):
-    """How the work goes: seconds since it began, seconds of audio so far, `rtf` is one ÷ the other.
+    """Progress: seconds since the start, seconds of audio, and `rtf`, the first ÷ the second.
 
     `batch_sizes` counts segments by how many were spoken at once.
     """
@@ -58,7 +58,7 @@ class ChapterObject(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go from here."""
+    """The URLs of a job's parts."""
 
     self: str
     content: str
@@ -151,7 +151,7 @@ def public_id(job: Job) -> str:
 
 
 def poll_after_ms(job: Job) -> int:
-    """When it is worth to ask again: after a tenth of what is left, from 0.2 to 5 s."""
+    """Milliseconds to the next poll: a tenth of the time left, from 0.2 to 5 s."""
     if job.status in TERMINAL:
         return 0
     return int(1_000 * min(5.0, max(0.2, (job.eta_s if job.eta_s is not None else 10) / 10)))

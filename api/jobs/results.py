@@ -1,4 +1,4 @@
-"""What a finished job has become: audio, chapters, timings, subtitles."""
+"""The results of a completed job: audio, chapters, timings, subtitles."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api.http.answers import NOT_READY, Answers, error
 from api.http.stored_response import Stored, send
-from api.jobs.lookup import Found
+from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id
 from api.jobs.subtitles import srt, vtt
-from api.jobs.transcode import Wanted, stored
-from api.services import Services, Use
+from api.jobs.transcode import Wanted, ensure_format
+from api.services import Services, ServicesDep
 from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status
@@ -33,7 +33,7 @@ AUDIO: Answers = {
 SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 
-def completed(job: Found) -> Job:
+def completed(job: ReadableJob) -> Job:
     """The job, which has to be completed."""
     if not job.is_understood:
         raise Unavailable("a newer version has made this job: ask a server of that version for it")
@@ -53,13 +53,13 @@ Completed = Annotated[Job, Depends(completed)]
 @router.head("/content", response_class=Response, include_in_schema=False)
 @router.get("/content", response_class=StreamingResponse, responses=AUDIO)
 async def content(
-    request: Request, job: Completed, services: Use, wanted: Wanted = None
+    request: Request, job: Completed, services: ServicesDep, wanted: Wanted = None
 ) -> Response:
     """Return the finished audio, or a `Range` of it, in its own format or another.
 
     Another one is made at the first request for it, which may take some seconds.
     """
-    key = await stored(job, wanted, services)
+    key = await ensure_format(job, wanted, services)
     kind = wanted or job.spec.response_format
     return await _send(request, key, kind, public_id(job), services)
 
@@ -69,7 +69,7 @@ async def chapter(
     request: Request,
     job: Completed,
     number: ChapterNumber,
-    services: Use,
+    services: ServicesDep,
 ) -> Response:
     """Return a chapter's audio, if the job was sent with `chapter_files`."""
     if not job.spec.chapter_files:
@@ -82,7 +82,7 @@ async def chapter(
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
-async def timings(job: Completed, services: Use) -> Response:
+async def timings(job: Completed, services: ServicesDep) -> Response:
     """Return which segment, and which part of the input, is heard when."""
     return Response(await _timings(job, services), media_type="application/json")
 
@@ -92,7 +92,9 @@ async def timings(job: Completed, services: Use) -> Response:
     response_class=Response,
     responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
 )
-async def subtitles(job: Completed, services: Use, format: SubtitleFormat = "vtt") -> Response:
+async def subtitles(
+    job: Completed, services: ServicesDep, format: SubtitleFormat = "vtt"
+) -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLES[format]
     stored_timings = await _timings(job, services)

@@ -10,17 +10,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import From, Reader, Sender, Speaker
-from api.http.access_log import log_action, note
+from api.auth import Caller, CanRead, CanSubmit, Submitter
+from api.http.access_log import add_to_log, log_action
 from api.http.answers import MISSING, REFUSALS
 from api.http.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
-from api.http.prefer import deadline_s, preferred_wait, wait
+from api.http.prefer import cancel_after_s, preferred_wait, wait_until_ended
 from api.jobs import admission
 from api.jobs.admission import CheckedJob
-from api.jobs.lookup import Found, Own
+from api.jobs.lookup import ChangeableJob, ReadableJob
 from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
-from api.jobs.submission import BODY, Sent, Submission
-from api.services import Use, services_of
+from api.jobs.submission import BODY, Submission, SubmissionDep
+from api.services import ServicesDep, services_of
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
 from shared.storage_paths import job_folder
@@ -63,13 +63,13 @@ ClientId = Annotated[str, Depends(_client_id)]
     responses=REFUSALS,
     openapi_extra=BODY | described(IDEMPOTENCY_KEY, PREFER, CANCEL_AFTER),
 )
-async def submit(sender: From, sent: Sent, request: Request) -> Response:
+async def submit(caller: Submitter, sent: SubmissionDep, request: Request) -> Response:
     """Accept a text for synthesis; poll the job at `Location`.
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = await _accept(sent, request, sender)
-    return await _told(job, request, sender, status=202)
+    job = await _accept(sent, request, caller)
+    return await _job_response(job, request, caller, status=202)
 
 
 @router.put(
@@ -79,60 +79,62 @@ async def submit(sender: From, sent: Sent, request: Request) -> Response:
     responses=REFUSALS,
     openapi_extra=BODY | described(PREFER, CANCEL_AFTER),
 )
-async def submit_as(sender: Speaker, job_id: ClientId, sent: Sent, request: Request) -> Response:
+async def submit_as(
+    caller: CanSubmit, job_id: ClientId, sent: SubmissionDep, request: Request
+) -> Response:
     """Accept a text for synthesis under an id of your own.
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    job = await _accept(sent, request, sender, name=job_id)
-    return await _told(job, request, sender, status=202)
+    job = await _accept(sent, request, caller, name=job_id)
+    return await _job_response(job, request, caller, status=202)
 
 
 async def _accept(
-    sent: Submission, request: Request, sender: Sender, *, name: str | None = None
+    sent: Submission, request: Request, caller: Caller, *, name: str | None = None
 ) -> Job:
     """Check and admit what was sent."""
-    services, ends_in_s = services_of(request), deadline_s(request)
+    services, after_s = services_of(request), cancel_after_s(request)
 
     def check() -> CheckedJob:
-        return admission.check(sent, services, services.served.models(), sender)
+        return admission.check(sent, services, services.served.models(), caller)
 
     checked = await run_in_threadpool(check)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    return await run(
-        admission.admit, checked, services, sender, name=name, cancel_after_s=ends_in_s
-    )
+    return await run(admission.admit, checked, services, caller, name=name, cancel_after_s=after_s)
 
 
-async def _told(job: Job, request: Request, sender: Sender, *, status: int = 200) -> Response:
-    """The job, perhaps after a while, and when to ask again."""
+async def _job_response(
+    job: Job, request: Request, caller: Caller, *, status: int = 200
+) -> Response:
+    """The job, after `Prefer: wait` if it was sent, with the time of the next poll."""
     services, headers = services_of(request), {}
-    note(job=job.id)
+    add_to_log(job=job.id)
     if seconds := preferred_wait(request):
-        job = await wait(job, seconds, services, sender, request)
+        job = await wait_until_ended(job, seconds, services, caller, request)
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         headers["openai-poll-after-ms"] = str(after_ms)
-    told = JobObject.of(job, services.settings.result_ttl_s)
+    body = JobObject.of(job, services.settings.result_ttl_s)
     if status == HTTPStatus.ACCEPTED:
-        headers["Location"] = told.links.self
+        headers["Location"] = body.links.self
     # Written here: FastAPI would check it once more, and this is asked for more than all else.
-    return Response(told.model_dump_json(), status, headers, "application/json")
+    return Response(body.model_dump_json(), status, headers, "application/json")
 
 
 @router.get(
     "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
 )
-async def retrieve(sender: Reader, job: Found, request: Request) -> Response:
+async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _told(job, request, sender)
+    return await _job_response(job, request, caller)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)
-def cancel(job: Own, services: Use) -> JobObject:
+def cancel(job: ChangeableJob, services: ServicesDep) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
     if services.ledger.cancel(job.id):
         log_action("cancel", job=job.id)
@@ -140,7 +142,7 @@ def cancel(job: Own, services: Use) -> JobObject:
 
 
 @router.delete("/{job_id}", responses=MISSING)
-async def delete(job: Own, services: Use) -> JobDeleted:
+async def delete(job: ChangeableJob, services: ServicesDep) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
     await run_in_threadpool(services.ledger.cancel, job.id)
     if not await run_in_threadpool(services.ledger.forget, job.id):

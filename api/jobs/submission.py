@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
-from api.http.bodies import body_errors, fields_of, kind_of
+from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
 from api.jobs.requests import KINDS, InputFormat, JobRequest
 from api.jobs.segments import segments_of
@@ -78,7 +78,7 @@ class Submission:
     segments: list[Segment] | None = None
 
 
-def of(request: JobRequest, max_chars: int) -> Submission:
+def from_json(request: JobRequest, max_chars: int) -> Submission:
     """Read the text that a request has in itself; raises `InvalidRequest`."""
     if len(request.input) > max_chars:
         raise InvalidRequest(
@@ -98,7 +98,7 @@ def of(request: JobRequest, max_chars: int) -> Submission:
 
 def _from_form(form: FormData, max_chars: int) -> Submission:
     """Read a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
-    sent = fields_of(form).get("file")
+    sent = unique_form_fields(form).get("file")
     if not isinstance(sent, UploadFile):
         raise InvalidRequest("send the text's file as the form's field `file`", param="file")
     document = documents.read(
@@ -110,7 +110,9 @@ def _from_form(form: FormData, max_chars: int) -> Submission:
 
 def _fields(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {
-        name: _field(name, value) for name, value in fields_of(form).items() if name != "file"
+        name: _field(name, value)
+        for name, value in unique_form_fields(form).items()
+        if name != "file"
     }
     said = fields.pop("reference_text", None)
     if "input" in fields:
@@ -147,7 +149,7 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
 
 def _read_json(content: bytes, settings: Settings) -> Submission:
     with cpu_limit(settings.max_split_cpu_s):
-        sent = of(_validate(content), settings.max_input_chars)
+        sent = from_json(_validate(content), settings.max_input_chars)
         return sent if len(content) <= LONG_BYTES else _with_segments(sent, settings)
 
 
@@ -160,15 +162,15 @@ def _with_segments(sent: Submission, settings: Settings) -> Submission:
     return replace(sent, segments=segments_of(sent.request, sent.document, settings))
 
 
-async def submission(request: Request) -> Submission:
-    """Read the body, and split a long one with it, since a book takes a while."""
+async def read_submission(request: Request) -> Submission:
+    """Read the body; a long one is split in the same step, on the splitter's threads."""
     services = services_of(request)
     settings, run = services.settings, services.splitter.run
-    kind = kind_of(request)
+    kind = media_type_of(request)
     if kind == "application/json":
         content = await request.body()
         if len(content) <= SHORT_BYTES:
-            return of(_validate(content), settings.max_input_chars)
+            return from_json(_validate(content), settings.max_input_chars)
         return await run(request, len(content), partial(_read_json, content, settings))
     if kind == "multipart/form-data":
         async with request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS) as form:
@@ -180,4 +182,4 @@ async def submission(request: Request) -> Submission:
     )
 
 
-Sent = Annotated[Submission, Depends(submission)]
+SubmissionDep = Annotated[Submission, Depends(read_submission)]

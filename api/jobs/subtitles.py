@@ -45,7 +45,7 @@ def srt(timings: Timings) -> str:
 
 
 def cues(timings: Timings) -> Iterator[Cue]:
-    """What is shown when; each segment's time is shared by the width of its cues."""
+    """The cues in order; a segment's time is divided in proportion to their width."""
     for segment in timings.segments:
         yield from _cues(segment)
 
@@ -55,7 +55,7 @@ def _cues(segment: SegmentTiming) -> Iterator[Cue]:
     lines = _cut(segment.text, LINE)
     texts = ["\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)]
     if end_ms - start_ms < len(texts):
-        return  # too short for anybody to read
+        return  # too short to read
     widths = [max(1, _width(text)) for text in texts]
     shares = [each / sum(widths) for each in accumulate(widths, initial=0)]
     times = [start_ms + round(share * (end_ms - start_ms)) for share in shares]
@@ -86,7 +86,7 @@ def _tokens(text: str, most: int) -> Iterator[str]:
 
 
 def _width(text: str) -> int:
-    """How many columns a text takes."""
+    """The columns that a text takes: 2 for a wide character, else 1."""
     return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
 
 

@@ -16,7 +16,7 @@ from shared.storage import Storage, temporary_folder
 from shared.storage_paths import job_folder, timings_key, transcoded_path
 from shared.timings import Timings
 
-# Minutes of work otherwise: a worker does it at once if it is asked to.
+# Longer audio would take minutes here; request it with `response_format` instead.
 LONGEST_S = 3_600
 # A codec's own delay is shorter.
 LONGEST_DELAY_S = 0.1
@@ -27,8 +27,8 @@ Wanted = Annotated[
 ]
 
 
-async def stored(job: Job, wanted: Format | None, services: Services) -> str:
-    """Where a job's audio lies in the wanted format, once it is there; raises `InvalidRequest`."""
+async def ensure_format(job: Job, wanted: Format | None, services: Services) -> str:
+    """Path of a job's audio in the wanted format, made if missing; raises `InvalidRequest`."""
     assert job.result_key is not None
     if wanted is None or wanted == job.spec.response_format:
         return job.result_key
@@ -53,7 +53,7 @@ def _is_there(key: str, storage: Storage) -> bool:
 
 
 def _make(job: Job, kind: Format, key: str, services: Services) -> None:
-    """Convert a job's audio, unless somebody did meanwhile; raises `JobNotFound` if it is gone."""
+    """Convert a job's audio unless it was converted meanwhile; raises `JobNotFound`."""
     assert job.result_key is not None
     if _is_there(key, services.storage):
         return
@@ -61,7 +61,7 @@ def _make(job: Job, kind: Format, key: str, services: Services) -> None:
     try:
         services.ledger.job(job.id)
     except JobNotFound:
-        # Deleted meanwhile, perhaps so long ago that nobody looks for its files any more.
+        # Deleted meanwhile: the cleaner may have removed its folder before this file was stored.
         services.storage.delete_folder(job_folder(job.id))
         raise
 
@@ -80,5 +80,5 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
                 samples += len(pcm)
         lost_s = abs(samples - job.samples) / SAMPLE_RATE
         if lost_s > LONGEST_DELAY_S:
-            raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
+            raise AudioDamaged(f"{lost_s:.1f} s of the ensure_format audio cannot be read")
         storage.put(key, path)

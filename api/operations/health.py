@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from api import errors
 from api.http.answers import Answers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
-from api.services import Services, Use
+from api.services import Services, ServicesDep
 from shared.errors import Unavailable
 
 router = APIRouter(tags=["health"])
@@ -27,7 +27,7 @@ async def alive() -> Health:
 
 
 @router.get("/readyz", response_model=None, responses=READY)
-async def ready(services: Use) -> JSONResponse:
+async def ready(services: ServicesDep) -> JSONResponse:
     """Return whether jobs are accepted: Redis and the storage can be written to and read.
 
     With or without workers, they are. `checks` names each thing that is needed; it is looked at in

@@ -1,19 +1,19 @@
-"""What is served."""
+"""The list of served models."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.auth import Reader
+from api.auth import CanRead
 from api.http.answers import COMMON
 from api.operations.responses import ModelList, ModelObject
-from api.services import Use
+from api.services import ServicesDep
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
 @router.get("/models", responses=COMMON)
-def models(services: Use, _sender: Reader) -> ModelList:
+def models(services: ServicesDep, _caller: CanRead) -> ModelList:
     """List every model that workers serve."""
     return ModelList(
         data=[

@@ -1,20 +1,20 @@
-"""How busy the service is."""
+"""The state of the queue."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.auth import Reader
+from api.auth import CanRead
 from api.http.answers import COMMON
 from api.operations.responses import Counts, ModelQueue, QueueObject
-from api.services import Use
+from api.services import ServicesDep
 from shared.store.queue_stats import QueueState
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
 @router.get("/queue", responses=COMMON)
-def queue(services: Use, _sender: Reader) -> QueueObject:
+def queue(services: ServicesDep, _caller: CanRead) -> QueueObject:
     """Return how much waits for each model, who speaks, and how fast."""
     state = QueueState.read(services.redis)
     offered = {served.card.id for served in services.roster.models()}

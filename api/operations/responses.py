@@ -31,14 +31,14 @@ class ModelList(BaseModel):
 
 
 class Counts(BaseModel):
-    """How many wait, and how many are being spoken."""
+    """Numbers of waiting entries, and of those in progress."""
 
     queued: int
     in_progress: int
 
 
 class ModelQueue(BaseModel):
-    """What waits for one model, and who would speak it."""
+    """The queue of one model, and its live workers."""
 
     id: str
     task: str

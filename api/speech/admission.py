@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from api.auth import Sender
+from api.auth import Caller
 from api.jobs import admission, submission
 from api.jobs.admission import CheckedJob
-from api.jobs.model_selection import fit
+from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.services import Services
 from api.speech.requests import SpeechRequest, TaskType
@@ -44,12 +44,12 @@ OPENAI_VOICES = {
 _OPENAI_VOICE_ORDER = tuple(OPENAI_VOICES)
 
 
-def admit(asked: SpeechRequest, services: Services, sender: Sender) -> Job:
+def admit(asked: SpeechRequest, services: Services, caller: Caller) -> Job:
     """Admit the job of a request; raises as `check` and `admission.admit` do."""
-    return admission.admit(check(asked, services, sender), services, sender)
+    return admission.admit(check(asked, services, caller), services, caller)
 
 
-def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJob:
+def check(asked: SpeechRequest, services: Services, caller: Caller) -> CheckedJob:
     """The job of a request, checked; raises as `admission.check` does.
 
     Beyond that, raises `ModelNotFound` if no such model is served, and `Unavailable` if no worker
@@ -64,9 +64,9 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
         )
     served = services.roster.models()
     try:
-        resolved = _with_saved_voice(asked, served, services, sender)
-        sent = submission.of(job_request(resolved, served), most)
-        checked = admission.check(replace(sent, live=asked), services, served, sender)
+        resolved = _with_saved_voice(asked, served, services, caller)
+        sent = submission.from_json(job_request(resolved, served), most)
+        checked = admission.check(replace(sent, live=asked), services, served, caller)
     except (InvalidRequest, FetchFailed) as error:
         param = FIELD_NAMES.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from error
@@ -76,13 +76,13 @@ def check(asked: SpeechRequest, services: Services, sender: Sender) -> CheckedJo
 
 
 def _with_saved_voice(
-    asked: SpeechRequest, served: list[ServedModel], services: Services, sender: Sender
+    asked: SpeechRequest, served: list[ServedModel], services: Services, caller: Caller
 ) -> SpeechRequest:
     """The request with a saved voice's name replaced by its id; unchanged for a preset."""
     if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
         return asked
     try:
-        own = voices.find(asked.voice, services, sender)
+        own = voices.find(asked.voice, services, caller)
     except VoiceNotFound:
         return asked
     task_type = asked.task_type or TaskType.BASE
@@ -98,7 +98,7 @@ def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:
     for interpretation in _interpretations(asked, served):
         try:
             request = _request(asked, *interpretation)
-            fit(request, served)
+            select_model(request, served)
         except InvalidRequest as error:
             refusals.append(error)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.auth import Sender
+from api.auth import Caller
 from api.services import Services
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest
@@ -25,7 +25,7 @@ SENTENCES = {
 }
 
 
-def admit(voice: VoiceObject, services: Services, sender: Sender) -> tuple[Job, SpeechRequest]:
+def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, SpeechRequest]:
     """The job of a voice's preview, and its request; an earlier job is used again if it exists.
 
     Raises what `speaking.admit` raises.
@@ -37,7 +37,7 @@ def admit(voice: VoiceObject, services: Services, sender: Sender) -> tuple[Job, 
         response_format=SpeechFormat.WAV,
         seed=0,
     )
-    once = sender.once(f"preview:{voice.id}:{voice.model}")
+    once = caller.once(f"preview:{voice.id}:{voice.model}")
     job = speaking.admit(asked, services, once)
     if job.status in (Status.FAILED, Status.CANCELLED):
         services.ledger.forget(job.id)

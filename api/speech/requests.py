@@ -20,7 +20,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from starlette.concurrency import run_in_threadpool
 
-from api.http.bodies import body_errors, kind_of
+from api.http.bodies import body_errors, media_type_of
 from api.http.bounds import (
     MAX_LANGUAGE_CHARS,
     MAX_MODEL_CHARS,
@@ -152,7 +152,7 @@ class SpeechRequest(BaseModel):
 
 async def _read_request(request: Request) -> SpeechRequest:
     """Read the body, after the API key was checked."""
-    if kind_of(request) != "application/json":
+    if media_type_of(request) != "application/json":
         raise UnsupportedMedia("send JSON (application/json)", param="Content-Type")
     return await run_in_threadpool(parse_speech_request, await request.body())
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SENDING_LISTENER, From
-from api.http.access_log import note
+from api.auth import SUBMITTER_LISTENER, Submitter
+from api.http.access_log import add_to_log
 from api.http.answers import REFUSALS, Answers, error
 from api.http.headers import IDEMPOTENCY_KEY, described
 from api.jobs import admission
-from api.services import Use
+from api.services import ServicesDep
 from api.speech import admission as speaking
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
 from api.speech.streaming import AudioStreamResponse, audio_chunks, sse_chunks
@@ -36,19 +36,21 @@ RESPONSES: Answers = {
     response_class=AudioStreamResponse,
     responses=RESPONSES,
     openapi_extra=OPENAPI_EXTRA,
-    dependencies=[SENDING_LISTENER],
+    dependencies=[SUBMITTER_LISTENER],
 )
-async def speech(sender: From, asked: SpeechRequestDep, services: Use) -> AudioStreamResponse:
+async def speech(
+    caller: Submitter, asked: SpeechRequestDep, services: ServicesDep
+) -> AudioStreamResponse:
     """Speak a text to the client while it is synthesised, as OpenAI's API defines it.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
     if the connection ends first. The response begins with the first audio, and is cut off if
     something fails after that. Unknown fields are ignored.
     """
-    checked = await run_in_threadpool(speaking.check, asked, services, sender)
+    checked = await run_in_threadpool(speaking.check, asked, services, caller)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    job = await run(admission.admit, checked, services, sender)
-    note(job=job.id)
+    job = await run(admission.admit, checked, services, caller)
+    add_to_log(job=job.id)
     is_sse = asked.stream_format == "sse"
     return AudioStreamResponse(
         (sse_chunks if is_sse else audio_chunks)(job, asked, services),

@@ -8,10 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SPEAKING_LISTENER, Keeper, Reader, Sender, Speaker
-from api.http.access_log import log_action, note
+from api.auth import SUBMIT_LISTENER, Caller, CanEditVoices, CanRead, CanSubmit
+from api.http.access_log import add_to_log, log_action
 from api.http.answers import COMMON, error
-from api.services import Services, Use
+from api.services import Services, ServicesDep
 from api.speech import preview as previews
 from api.speech.streaming import AudioStreamResponse, audio_chunks
 from api.voices import service as voices
@@ -44,38 +44,40 @@ SAMPLE_RESPONSES = {
 
 
 @router.get("", responses=COMMON)
-def list_voices(sender: Reader, services: Use) -> VoiceList:
+def list_voices(caller: CanRead, services: ServicesDep) -> VoiceList:
     """List the voices of the served models, and those that you have uploaded."""
     served = services.served.models()
-    own = [VoiceObject.of(voice, served) for voice in services.voices.of(sender.space)]
+    own = [VoiceObject.of(voice, served) for voice in services.voices.of(caller.space)]
     listed = [*presets(served), *own]
     return VoiceList(voices=listed, data=listed)
 
 
 @router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
-async def create(sender: Keeper, sent: Uploaded, response: Response, services: Use) -> VoiceObject:
+async def create(
+    caller: CanEditVoices, sent: Uploaded, response: Response, services: ServicesDep
+) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
     It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
     would make the voice better.
     """
     served = await run_in_threadpool(services.served.models)
-    checked, wav = await run_in_threadpool(voices.check, sent, services, sender, served)
+    checked, wav = await run_in_threadpool(voices.check, sent, services, caller, served)
     voice = await services.storage_threads.run(voices.keep, checked, wav, services)
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
 
 @router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
-def retrieve(sender: Reader, voice_id: VoiceId, services: Use) -> VoiceObject:
+def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
-    return _preset(voice_id, services) or _own(voice_id, services, sender)
+    return _preset(voice_id, services) or _own(voice_id, services, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
-async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
+async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
-    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    voice = await run_in_threadpool(_kept, voice_id, services, caller)
     if voice is None:
         raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
     wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
@@ -87,32 +89,34 @@ async def sample(sender: Reader, voice_id: VoiceId, services: Use) -> Response:
     "/{voice_id}/preview",
     response_class=AudioStreamResponse,
     responses=PREVIEW_RESPONSES,
-    dependencies=[SPEAKING_LISTENER],
+    dependencies=[SUBMIT_LISTENER],
 )
-async def preview(sender: Speaker, voice_id: VoiceId, services: Use) -> AudioStreamResponse:
+async def preview(
+    caller: CanSubmit, voice_id: VoiceId, services: ServicesDep
+) -> AudioStreamResponse:
     """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
 
     It is an ordinary job, which `x-job-id` names.
     """
     voice = await run_in_threadpool(_preset, voice_id, services)
     if voice is not None:
-        job, asked = await run_in_threadpool(previews.admit, voice, services, sender)
+        job, asked = await run_in_threadpool(previews.admit, voice, services, caller)
     else:
-        voice = await run_in_threadpool(_own, voice_id, services, sender)
-        job, asked = await services.storage_threads.run(previews.admit, voice, services, sender)
-    note(job=job.id)
+        voice = await run_in_threadpool(_own, voice_id, services, caller)
+        job, asked = await services.storage_threads.run(previews.admit, voice, services, caller)
+    add_to_log(job=job.id)
     return AudioStreamResponse(
         audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
     )
 
 
 @router.delete("/{voice_id}", responses=NO_VOICE_RESPONSES)
-async def delete(sender: Keeper, voice_id: VoiceId, services: Use) -> VoiceDeleted:
+async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep) -> VoiceDeleted:
     """Delete a voice of yours, its recording and what models have made of it.
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
-    voice = await run_in_threadpool(_kept, voice_id, services, sender)
+    voice = await run_in_threadpool(_kept, voice_id, services, caller)
     if voice is None:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     await run_in_threadpool(services.voices.delete, voice.id)
@@ -127,13 +131,13 @@ def _preset(voice_id: str, services: Services) -> VoiceObject | None:
     return next(found, None)
 
 
-def _kept(voice_id: str, services: Services, sender: Sender) -> Voice | None:
-    """The sender's voice of that id or name; None if it is one of the models' own."""
+def _kept(voice_id: str, services: Services, caller: Caller) -> Voice | None:
+    """The caller's voice of that id or name; None if it is one of the models' own."""
     if _preset(voice_id, services):
         return None
-    return voices.find(voice_id, services, sender)
+    return voices.find(voice_id, services, caller)
 
 
-def _own(voice_id: str, services: Services, sender: Sender) -> VoiceObject:
-    voice = voices.find(voice_id, services, sender)
+def _own(voice_id: str, services: Services, caller: Caller) -> VoiceObject:
+    voice = voices.find(voice_id, services, caller)
     return VoiceObject.of(voice, services.served.models())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
-from api.auth import Sender
+from api.auth import Caller
 from api.services import Services
 from api.voices.presets import is_preset
 from api.voices.recording import normalise_recording
@@ -28,19 +28,19 @@ from shared.store.voices import (
 from shared.store.workers import ServedModel
 
 
-def find(name: str, services: Services, sender: Sender) -> Voice:
-    """The saved voice of that id, or of that name of the sender's; raises `VoiceNotFound`."""
+def find(name: str, services: Services, caller: Caller) -> Voice:
+    """The saved voice of that id, or of that name of the caller's; raises `VoiceNotFound`."""
     known: str | None = name
     if not name.startswith(VOICE_PREFIX):
-        known = services.voices.named(sender.space, name)
+        known = services.voices.named(caller.space, name)
     with suppress(VoiceNotFound):
-        if known is not None and sender.sees((voice := services.voices.get(known)).owner):
+        if known is not None and caller.sees((voice := services.voices.get(known)).owner):
             return voice
     raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
 
 
 def check(
-    upload: Upload, services: Services, sender: Sender, served: list[ServedModel]
+    upload: Upload, services: Services, caller: Caller, served: list[ServedModel]
 ) -> tuple[Voice, bytes]:
     """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
     _check_fields(upload, served)
@@ -49,7 +49,7 @@ def check(
     )
     voice = Voice(
         id=new_voice_id(),
-        owner=sender.space,
+        owner=caller.space,
         name=upload.name,
         consent=upload.consent,
         digest=hashlib.sha256(recording.wav).hexdigest(),

@@ -11,9 +11,9 @@ from pydantic.functional_validators import AfterValidator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from api.http.bodies import body_errors, fields_of, kind_of
+from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import limited_by
-from api.services import Use
+from api.services import ServicesDep
 from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
 
 FILE_FIELD = "audio_sample"
@@ -102,10 +102,10 @@ OPENAPI_BODY: dict[str, Any] = {
 }
 
 
-async def upload(request: Request, services: Use) -> AsyncIterator[Upload]:
+async def upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
     """Read the form; raises `InvalidRequest`, `TooLarge` or `UnsupportedMedia`."""
     most = services.settings.max_voice_bytes
-    if kind_of(request) != "multipart/form-data":
+    if media_type_of(request) != "multipart/form-data":
         raise UnsupportedMedia(
             f"send a form (multipart/form-data) with the file as {FILE_FIELD}", param="Content-Type"
         )
@@ -120,7 +120,7 @@ Uploaded = Annotated[Upload, Depends(upload)]
 
 
 def _read(form: FormData, most: int) -> Upload:
-    fields: dict[str, Any] = fields_of(form)
+    fields: dict[str, Any] = unique_form_fields(form)
     for name, value in fields.items():
         if isinstance(value, UploadFile) != (name == FILE_FIELD):
             what = "a file" if name == FILE_FIELD else "no file"

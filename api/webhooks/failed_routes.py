@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
-from api.auth import Reader, Speaker
+from api.auth import CanRead, CanSubmit
 from api.http.access_log import log_action
 from api.http.answers import COMMON, error
-from api.services import Use
+from api.services import ServicesDep
 from shared.errors import InvalidRequest
 from shared.store.failed_webhooks import FailedEvent
 from shared.store.webhooks import MAX_FAILED_EVENTS, EventType
@@ -63,12 +63,12 @@ class WebhookResent(BaseModel):
 
 @router.get("", responses=COMMON)
 def list_failed(
-    sender: Reader,
-    services: Use,
+    caller: CanRead,
+    services: ServicesDep,
     limit: Annotated[int, Query(ge=1, le=MAX_FAILED_EVENTS, description="Of the newest.")] = 100,
 ) -> FailedWebhookList:
     """List your webhooks that were given up after their last attempt; they are kept for a week."""
-    found = services.failed_webhooks.of(sender.space, limit=limit)
+    found = services.failed_webhooks.of(caller.space, limit=limit)
     return FailedWebhookList(data=[FailedWebhook.of(event) for event in found])
 
 
@@ -77,10 +77,10 @@ def list_failed(
     status_code=202,
     responses=COMMON | error(404, "No such webhook that was given up"),
 )
-def resend(sender: Speaker, event_id: EventId, services: Use) -> WebhookResent:
+def resend(caller: CanSubmit, event_id: EventId, services: ServicesDep) -> WebhookResent:
     """Send a webhook again that was given up, under the same `webhook-id`, with all attempts."""
     if services.settings.webhook_targets == "off":
         raise InvalidRequest("webhooks are switched off on this server", param="event_id")
-    services.failed_webhooks.resend(sender.space, event_id)
+    services.failed_webhooks.resend(caller.space, event_id)
     log_action("resend", webhook=event_id)
     return WebhookResent(id=event_id)

@@ -10,7 +10,7 @@ import uvicorn
 from processes import wait_until
 
 from api.app import create_app
-from api.http.header_timeout import Impatient
+from api.http.header_timeout import HeaderTimeoutProtocol
 from client.local.ports import free_port
 from shared.settings import Settings
 
@@ -20,7 +20,9 @@ def serving(settings: Settings) -> Iterator[str]:
     """Yields its URL."""
     port = free_port("127.0.0.1")
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, http=Impatient))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=port, log_config=None, http=HeaderTimeoutProtocol)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

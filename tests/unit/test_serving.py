@@ -14,7 +14,7 @@ import httpx
 import pytest
 from processes import wait_until
 
-from api.http.server import Place
+from api.http.server import ReusePortSocket
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 
@@ -35,7 +35,7 @@ def waiting_at(place: socket.socket) -> int:
 
 @linux
 def test_a_burst_of_connections_is_shared() -> None:
-    with closing(Place.take("127.0.0.1", 0)) as place, ExitStack() as clients:
+    with closing(ReusePortSocket.take("127.0.0.1", 0)) as place, ExitStack() as clients:
         sockets = [pickle.loads(pickle.dumps(place)) for _ in range(2)]
         for each in sockets:
             each.listen(100)
@@ -56,7 +56,7 @@ def test_an_address_that_others_have_is_not_taken(shared: bool) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(OSError, match="in use"):
-            Place.take(*other.getsockname())
+            ReusePortSocket.take(*other.getsockname())
 
 
 @linux

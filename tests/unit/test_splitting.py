@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.app import create_app
-from api.http.access_log import note, noting
+from api.http.access_log import add_to_log, request_log
 from api.jobs.splitting import LONG_BYTES, Splitter
 from client.local.redis_server import RedisServer
 from shared.cpu_limit import check_cpu, cpu_limit
@@ -157,8 +157,8 @@ def test_a_made_up_token_makes_no_other_client() -> None:
 
 def test_a_client_with_a_key_is_its_owner_whatever_its_address() -> None:
     async def of(owner: str, key: str, asked: Request, work: Callable[[], object]) -> None:
-        with noting("1"):
-            note(owner=owner, key=key)
+        with request_log("1"):
+            add_to_log(owner=owner, key=key)
             await splitter.run(asked, LONG, work)
 
     async def ask() -> None:

@@ -16,7 +16,7 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from api.auth import Sender
+from api.auth import Caller
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
@@ -353,15 +353,15 @@ def test_speech_at_once_takes_it_too(api: TestClient, ask: Any) -> None:
     services = cast(FastAPI, api.app).state.services
     asked = {"input": "Good evening.", "model": "tts-1", "instructions": "Calmly."}
     named = SpeechRequest.model_validate(asked | {"voice": ask or voice["id"]})
-    job = speaking.admit(named, services, Sender("public"))
+    job = speaking.admit(named, services, Caller("public"))
     assert job.spec.task is Task.VOICE_CLONE
     assert job.spec.reference is not None
     assert job.spec.reference.voice == voice["id"]
     preset = SpeechRequest.model_validate(asked | {"voice": "Vivian"})
-    assert speaking.admit(preset, services, Sender("public")).spec.voice == "vivian"
+    assert speaking.admit(preset, services, Caller("public")).spec.voice == "vivian"
     gone = SpeechRequest.model_validate(asked | {"voice": "voice_0", "task_type": "Base"})
     with pytest.raises(InvalidRequest, match="no voice 'voice_0'"):
-        speaking.admit(gone, services, Sender("public"))
+        speaking.admit(gone, services, Caller("public"))
 
 
 def test_custom_voices_stay_what_they_are(api: TestClient, ledger: Ledger) -> None:
