@@ -55,7 +55,7 @@ METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
-    Unauthenticated: {"WWW-RequireScope": "Bearer"},
+    Unauthenticated: {"WWW-Authenticate": "Bearer"},
     Unavailable: {"Retry-After": "5"},
     StorageRefused: {"Retry-After": "60"},
     # No client should try all day long.

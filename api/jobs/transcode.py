@@ -80,5 +80,5 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
                 samples += len(pcm)
         lost_s = abs(samples - job.samples) / SAMPLE_RATE
         if lost_s > LONGEST_DELAY_S:
-            raise AudioDamaged(f"{lost_s:.1f} s of the ensure_format audio cannot be read")
+            raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
         storage.put(key, path)

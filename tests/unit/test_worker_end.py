@@ -111,7 +111,7 @@ def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: st
 
 
 def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
     revoked, calls = threading.Event(), []
 
     def away() -> None:
