@@ -122,9 +122,15 @@ class RestartingProcess:
     It never gives up: the cause, such as a port in use or a full disk, may go away.
     """
 
-    def __init__(self, start: Callable[[], Child], child: Child | None = None) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Child],
+        child: Child | None = None,
+        max_backoff_s: float = MAX_BACKOFF_S,
+    ) -> None:
         self._start = start
-        self._pauses = backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
+        self._max_backoff_s = max_backoff_s
+        self._pauses = backoff(FIRST_BACKOFF_S, max_backoff_s)
         self._started_s = time.monotonic()
         self._due_s: float | None = None
         self.child = child or start()
@@ -139,7 +145,7 @@ class RestartingProcess:
             return None
         if self._due_s is None:
             if now_s - self._started_s > STABLE_AFTER_S:
-                self._pauses = backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
+                self._pauses = backoff(FIRST_BACKOFF_S, self._max_backoff_s)
             self._due_s = now_s + next(self._pauses)
             return ChildExited(self.child.name, self.child.exit_code, self.child.log)
         if now_s < self._due_s:

@@ -66,7 +66,9 @@ class Service:
             self.start_redis()
             self.start_api()
             for index in range(self._count):
-                self.keepers.append(RestartingProcess(partial(self._start_worker, index)))
+                start = partial(self._start_worker, index)
+                # Here they end all the time: without a limit none would come back in time.
+                self.keepers.append(RestartingProcess(start, max_backoff_s=0.5))
             self.tending.set()
             self._tender.start()
             self.wait_for_workers()
@@ -139,8 +141,7 @@ class Service:
     def _tend(self) -> None:
         while self.tending.is_set():
             for keeper in self.keepers:
-                if keeper.restart_if_ended() is not None:
-                    keeper._pause_s = 0.5  # here they end all the time
+                keeper.restart_if_ended()
             time.sleep(0.1)
 
     def wait_for_workers(self, within_s: float = 120) -> None:
