@@ -1,4 +1,4 @@
-"""LivePublisher segments: what they sound like, published while they are spoken."""
+"""Live segments: their samples, published while they are spoken."""
 
 from __future__ import annotations
 
