@@ -504,6 +504,25 @@ def test_messages_do_not_pile_up(ledger: Ledger, spec: SpeechSpec, redis: Redis)
     assert redis.llen(f"tts.{MODEL}") == 503
 
 
+@pytest.mark.parametrize("step", ["commit", "release", "record_failure", "fail", "renew"])
+def test_no_lease_outlives_the_next_step_of_a_cancelled_job(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, step: str
+) -> None:
+    ledger.admit("j", spec, plain(["one", "two"]))
+    held = claim(ledger, "j:0")
+    ledger.cancel("j")
+    steps: dict[str, Callable[[], object]] = {
+        "commit": lambda: ledger.commit(held, RESULT),
+        "release": lambda: ledger.release(held),
+        "record_failure": lambda: ledger.record_failure(held, "a reason"),
+        "fail": lambda: ledger.fail(held, "a_code", "a reason"),
+        "renew": lambda: ledger.renew([held]),
+    }
+    with contextlib.suppress(StaleClaim):
+        steps[step]()
+    assert redis.zcard("tts:leases") == 0
+
+
 def test_cancelling_takes_the_segments_with_it(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:

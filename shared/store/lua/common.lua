@@ -47,10 +47,15 @@ local function holder(segment)
   return status == 'in_progress' and is_open(job_of(segment)) and worker
 end
 
--- The fence: true if `epoch` still holds the segment.
+-- The fence: true if `epoch` still holds the segment. A segment of an ended job has no lease after it,
+-- since its worker will not renew one again.
 local function holds_lease(segment, epoch)
+  if not is_open(job_of(segment)) then
+    redis.call('ZREM', LEASES, segment)
+    return false
+  end
   local status, newest = unpack(redis.call('HMGET', segment_key(segment), 'status', 'epoch'))
-  return status == 'in_progress' and newest == epoch and is_open(job_of(segment))
+  return status == 'in_progress' and newest == epoch
 end
 
 -- What an owner has had on this day of UTC: characters and samples, counted on the day of acceptance.
