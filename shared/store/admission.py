@@ -96,7 +96,10 @@ class Admission:
         Raises `Overloaded`, `QuotaExceeded`, `KeyReused`, `NotAdmitted` if nothing was accepted for
         sure, and `Unconfirmed` if Redis does not even say that.
         """
-        rows = [_row(segment) for segment in segments]
+        rows = [
+            Row(segment.text, write_range(segment), expected_frames(segment.text))
+            for segment in segments
+        ]
         first, *rest = (
             rows[start : start + SEGMENTS_PER_STEP]
             for start in range(0, len(rows), SEGMENTS_PER_STEP)
@@ -141,36 +144,31 @@ class Admission:
         return self._in_time(lambda by: self._run("admit", json.dumps({**fields, "by": by}), *rest))
 
     def _add(self, job_id: str, parts: list[list[Row]]) -> None:
+        step = partial(self._run, "admit_part", job_id)
         for number, rows in enumerate(parts, 1):
-            reply = self._in_time(partial(self._add_part, job_id, number * SEGMENTS_PER_STEP, rows))
+            reply = self._in_time(step, number * SEGMENTS_PER_STEP, *_flat(rows))
             if reply.outcome == "gone":
                 raise Unavailable("its admission took too long and was given up")
-
-    def _add_part(self, job_id: str, place: int, rows: list[Row], by: float) -> Any:
-        return self._run("admit_part", job_id, by, place, *_flat(rows))
 
     def _run(self, name: str, *args: str | float) -> Any:
         with redis_errors():
             return self._steps[name](args=list(args))
 
-    def _in_time(self, step: Callable[[float], Any]) -> _Reply:
+    def _in_time(self, step: Callable[..., Any], *args: str | int) -> _Reply:
         """The reply of a step that is begun in time, or not at all.
 
-        `step` takes the time, by Redis's clock, after which it is not begun.
+        `step` takes the time, by Redis's clock, after which it is not begun, and then `args`.
         """
         for _ in range(2):
             if self._clock.is_unknown:
-                self._ask_the_time()
-            reply = _Reply(*step(self._clock.now_s() + BEGUN_WITHIN_S))
+                with redis_errors():
+                    seconds, micros = self._redis.time()
+                self._clock.set(seconds + micros / 1e6)
+            reply = _Reply(*step(self._clock.now_s() + BEGUN_WITHIN_S, *args))
             self._clock.set(float(reply.time_s))
             if reply.outcome != "late":
                 return reply
         raise _NotBegun("Redis is too busy to accept it; try again shortly")
-
-    def _ask_the_time(self) -> None:
-        with redis_errors():
-            seconds, micros = self._redis.time()
-        self._clock.set(seconds + micros / 1e6)
 
     def _settle(self, job_id: str, error: Unavailable) -> list[str | None]:
         """The times of a job that was accepted although a step had no answer.
@@ -263,10 +261,6 @@ class Row(NamedTuple):
     text: str
     place: str
     frames: int
-
-
-def _row(segment: Segment) -> Row:
-    return Row(segment.text, write_range(segment), expected_frames(segment.text))
 
 
 def _flat(rows: list[Row]) -> Iterator[str | int]:

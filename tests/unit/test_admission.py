@@ -31,14 +31,16 @@ class Interrupted(Exception):
     """Raised where a test stops an admission."""
 
 
+def stop(_admission: Admission, _job_id: str, parts: list[object]) -> None:
+    if parts:
+        raise Interrupted
+
+
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Stops every admission before its second part, as kill -9 does."""
 
-    def stop(*_: object) -> None:
-        raise Interrupted
-
-    return lambda: monkeypatch.setattr(Admission, "_add_part", stop)
+    return lambda: monkeypatch.setattr(Admission, "_add", stop)
 
 
 def begin_only(ledger: Ledger, spec: SpeechSpec, name: str = "j", **options: object) -> None:
@@ -94,14 +96,14 @@ def test_an_admission_that_stopped_is_given_up_and_nothing_of_it_counts(
 def test_the_same_request_waits_until_the_first_is_accepted(
     ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, begun, go_on = Admission._add_part, threading.Event(), threading.Event()
+    add, begun, go_on = Admission._add, threading.Event(), threading.Event()
 
-    def slow(self: Admission, *args: object) -> object:
+    def slow(self: Admission, *args: object) -> None:
         begun.set()
         go_on.wait(10)
-        return add(self, *args)  # type: ignore[arg-type]
+        add(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Admission, "_add_part", slow)
+    monkeypatch.setattr(Admission, "_add", slow)
     sent, texts, ids = Idempotency("k", "print"), plain(["one"] * MANY), list[str]()
     first = threading.Thread(
         target=lambda: ids.append(id_of(ledger.admit("j", spec, texts, idempotency=sent)))
@@ -299,11 +301,7 @@ def test_the_same_request_takes_the_place_of_one_whose_process_has_died(
 ) -> None:
     """Also while no worker is there to reconcile."""
     with pytest.MonkeyPatch.context() as patch:
-
-        def stop(*_: object) -> None:
-            raise Interrupted
-
-        patch.setattr(Admission, "_add_part", stop)
+        patch.setattr(Admission, "_add", stop)
         sent = Idempotency("k", "print")
         begin_only(ledger, spec, idempotency=sent)
     redis.zadd("tts:admitting", {"j": 1})
