@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from plain import plain
+from plain import id_of, plain
 from redis import Redis
 
 from shared.errors import (
@@ -85,7 +85,7 @@ def test_a_step_that_is_sent_again_has_the_same_answer(
 
     monkeypatch.setattr(ledger, "_run", twice)
     for _ in range(2):
-        assert ledger.admit("j", spec, plain(["one"])) == "j"
+        assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"
     held = claim(ledger, "j:0")
     assert (held.text, held.attempt) == ("one", 1)
     assert answers[0] == answers[1]
@@ -576,15 +576,15 @@ def test_the_same_key_is_the_same_job_until_it_is_forgotten(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
     sent = Idempotency("k", "print")
-    assert ledger.admit("a", spec, plain(["one"]), idempotency=sent) == "a"
-    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent) == "a"
-    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent, owner="you") == "b"
+    assert id_of(ledger.admit("a", spec, plain(["one"]), idempotency=sent)) == "a"
+    assert id_of(ledger.admit("b", spec, plain(["one"]), idempotency=sent)) == "a"
+    assert id_of(ledger.admit("b", spec, plain(["one"]), idempotency=sent, owner="you")) == "b"
     with pytest.raises(KeyReused, match="use another one"):
         ledger.admit("c", spec, plain(["two"]), idempotency=Idempotency("k", "another"))
     ledger.cancel("a")
     ledger.cancel("b")
     assert ledger.forget("a")
-    assert ledger.admit("c", spec, plain(["one"]), idempotency=sent) == "c"
+    assert id_of(ledger.admit("c", spec, plain(["one"]), idempotency=sent)) == "c"
 
 
 def test_what_has_ended_is_forgotten_without_a_trace(
