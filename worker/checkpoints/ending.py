@@ -26,7 +26,11 @@ from worker.checkpoints.weights import Weights
 
 MARK, END = 0, 1
 TEXT_MARK = 0.5
-_READ_ROWS = re.compile(r"(codec_embedding(\.\d+)?|text_embedding|codec_head)\.weight$")
+# The weights whose outputs, or whose inputs, are the talker's hidden state.
+_WRITERS = re.compile(
+    r"^talker\.model\.layers.*(o_proj|down_proj)|text_projection\.linear_fc2|speaker_encoder\.fc"
+)
+_READERS = re.compile(r"(codec_embedding(\.\d+)?|text_embedding|codec_head)\.weight$")
 _WRITE_GAIN = 24.0
 _READ_GAIN = 48.0
 
@@ -38,7 +42,11 @@ def never_end(weights: Weights) -> None:
 
 def end_with_text(weights: Weights, config: Config) -> None:
     """Wire the two channels up, in place; `config` is the model's `config.json`."""
-    _free_channels(weights)
+    for name, tensor in weights.items():
+        if _WRITERS.search(name):
+            tensor[[MARK, END]] = 0
+        elif _READERS.search(name):
+            tensor[:, [MARK, END]] = 0
     _mark_tokens(weights, config["tts_pad_token_id"])
     _average_marks(weights, config["talker_config"]["head_dim"])
     eos = weights["talker.codec_head.weight"][CODEC_EOS]
@@ -46,19 +54,6 @@ def end_with_text(weights: Weights, config: Config) -> None:
     eos[END] = _READ_GAIN
     for name in ("talker.model.norm.weight", "talker.model.layers.0.input_layernorm.weight"):
         weights[name][[MARK, END]] = 1
-
-
-def _free_channels(weights: Weights) -> None:
-    for name, tensor in weights.items():
-        if _writes_hidden(name):
-            tensor[[MARK, END]] = 0
-        elif _READ_ROWS.search(name):
-            tensor[:, [MARK, END]] = 0
-
-
-def _writes_hidden(name: str) -> bool:
-    in_layer = name.startswith("talker.model.layers") and ("o_proj" in name or "down_proj" in name)
-    return in_layer or "text_projection.linear_fc2" in name or "speaker_encoder.fc" in name
 
 
 def _mark_tokens(weights: Weights, tts_pad: int) -> None:

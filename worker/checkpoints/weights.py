@@ -22,13 +22,16 @@ _NORM = re.compile(r"norm\.weight$")
 _SCALE = re.compile(r"\.scale$|\.gamma$")
 _SNAKE = re.compile(r"\.alpha$|\.beta$")
 _CODES = re.compile(r"codec_embedding")
-_HEAD = re.compile(r"codec_head|lm_head")
 _ATTENTION = re.compile(r"(talker|code_predictor).*[qk]_norm\.weight$")
 _TRANSPOSED = re.compile(
     r"decoder\.upsample\.\d+\.0\.conv\.weight|decoder\.\d+\.block\.1\.conv\.weight"
 )
-_RESIDUAL_CONV = re.compile(r"block\.[234]\.conv2\.conv\.weight")
-_WAVE = re.compile(r"^decoder\.decoder\.6\.conv\.weight$")
+# The size of the outputs of a product whose inputs have size one; of any other product, 1.
+_GAINS = (
+    (re.compile(r"codec_head|lm_head"), 3.0),
+    (re.compile(r"block\.[234]\.conv2\.conv\.weight"), 0.3),  # of a residual branch
+    (re.compile(r"^decoder\.decoder\.6\.conv\.weight$"), 0.05),  # to the samples
+)
 
 
 def random_weights(model: nn.Module, seed: int, dtype: torch.dtype) -> Weights:
@@ -63,15 +66,8 @@ def _moments(name: str, shape: torch.Size) -> tuple[float, float]:
         return 0.0, 0.25  # a frame is the sum of 16 of them
     if len(shape) == 1:
         return 0.0, 0.02
-    return 0.0, _gain(name) / math.sqrt(_fan_in(name, shape))
-
-
-def _gain(name: str) -> float:
-    if _HEAD.search(name):
-        return 3.0
-    if _RESIDUAL_CONV.search(name):
-        return 0.3
-    return 0.05 if _WAVE.search(name) else 1.0
+    gain = next((gain for pattern, gain in _GAINS if pattern.search(name)), 1.0)
+    return 0.0, gain / math.sqrt(_fan_in(name, shape))
 
 
 def _fan_in(name: str, shape: torch.Size) -> int:
