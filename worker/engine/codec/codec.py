@@ -100,17 +100,22 @@ class _Codebooks:
     """The embeddings of the codes: the first one's, and the sum of the others', projected."""
 
     def __init__(self, quantizer: Any, precision: Precision) -> None:
-        parts = (quantizer.rvq_first, quantizer.rvq_rest)
-        self._parts = [_tables(part.vq.layers).to(precision.dtype) for part in parts]
-        self._projections = [
-            part.output_proj.weight.detach().squeeze(-1).to(precision.dtype, copy=True)
-            for part in parts
-        ]
+        # Tables [books, codes, width] and projection of each part.
+        self._tables: list[Tensor] = []
+        self._projections: list[Tensor] = []
+        for part in (quantizer.rvq_first, quantizer.rvq_rest):
+            books = [layer._codebook for layer in part.vq.layers]
+            sums = torch.stack([book.embedding_sum.detach() for book in books])
+            counts = torch.stack([book.cluster_usage.detach() for book in books])
+            tables = sums / counts.clamp(min=books[0].epsilon)[..., None]
+            self._tables.append(tables.to(precision.dtype))
+            projection = part.output_proj.weight.detach().squeeze(-1)
+            self._projections.append(projection.to(precision.dtype, copy=True))
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Embed [rows, frames, 16] as [rows, frames, width]."""
         sums, first = [], 0
-        for tables, projection in zip(self._parts, self._projections, strict=True):
+        for tables, projection in zip(self._tables, self._projections, strict=True):
             own = codes[..., first : first + len(tables)]
             first += len(tables)
             embedded = torch.stack(
@@ -118,11 +123,3 @@ class _Codebooks:
             )
             sums.append(F.linear(embedded.sum(0), projection))
         return sums[0] + sums[1]
-
-
-def _tables(layers: Any) -> Tensor:
-    """The embeddings of several codebooks: [books, codes, width]."""
-    books = [layer._codebook for layer in layers]
-    sums = torch.stack([book.embedding_sum.detach() for book in books])
-    counts = torch.stack([book.cluster_usage.detach() for book in books])
-    return sums / counts.clamp(min=books[0].epsilon)[..., None]
