@@ -167,18 +167,15 @@ class SegmentTask:
         """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
         claim, request = held.claim, _request(held)
         if claim.spec.live:
-            return self._synthesise_live(claim, request)
+            # With one seed: audio that a listener has heard cannot be taken back.
+            publication = self._live.begin(claim)
+            speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+            publication.end()
+            return speech
         speech = self._engine.submit(request).result()
         if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
             speech = self._engine.submit(_with_next_seed(request)).result()
-        return speech
-
-    def _synthesise_live(self, claim: Claim, request: SynthesisRequest) -> Speech:
-        """Synthesise for a listener, with one seed: published audio cannot be taken back."""
-        publication = self._live.begin(claim)
-        speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
-        publication.end()
         return speech
 
     def _join(self, held: HeldClaim) -> None:
