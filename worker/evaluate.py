@@ -17,14 +17,14 @@ import soundfile
 import torch
 
 from shared.errors import QueueError
-from shared.jobs import Task as JobTask
 from shared.models import ModelCard
+from shared.speech_model import Task
 from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
-from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
+from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.teacher_forcing import ForcedRun, force
 from worker.model import catalogue as models
 from worker.model.loading import load_model
@@ -96,15 +96,15 @@ def evaluate(
 def _requests(
     card: ModelCard, frames: int, texts: Iterable[str], reference: Path | None
 ) -> list[SynthesisRequest]:
-    task = Task(card.task)
+    task = card.task
     voice = Reference("reference", *_recording(reference)) if task is Task.VOICE_CLONE else None
     return [
         SynthesisRequest(
             task=task,
             text=text,
             max_frames=frames,
-            speaker=card.voices[0] if card.task == JobTask.CUSTOM_VOICE else None,
-            instruct="A calm voice." if card.task == JobTask.VOICE_DESIGN else None,
+            speaker=card.voices[0] if task is Task.CUSTOM_VOICE else None,
+            instruct="A calm voice." if task is Task.VOICE_DESIGN else None,
             reference=voice,
         )
         for text in texts

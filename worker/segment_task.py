@@ -21,7 +21,7 @@ from shared.store.ledger import Ledger
 from shared.text import frame_bound
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.heartbeat import Heartbeat
 from worker.join import join_job
 from worker.live_publisher import LivePublisher
@@ -198,7 +198,7 @@ def _request(held: HeldClaim) -> SynthesisRequest:
     claim, spec, sampling = held.claim, held.claim.spec, held.claim.spec.sampling
     tokens = sampling.max_new_tokens
     return SynthesisRequest(
-        task=Task(spec.task),
+        task=spec.task,
         text=claim.text,
         # qwen-tts makes one frame less than it makes tokens.
         max_frames=tokens - 1 if tokens else frame_bound(claim.text),
@@ -206,7 +206,7 @@ def _request(held: HeldClaim) -> SynthesisRequest:
         speaker=spec.voice,
         instruct=spec.instructions,
         reference=_decode(spec.reference, held.get(spec.reference.key)) if spec.reference else None,
-        sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
+        sampling=sampling.overrides(spec.seed),
         cancelled=held.revoked,
     )
 

@@ -14,6 +14,7 @@ from redis import Redis
 from safetensors.torch import load, save
 
 from shared.errors import ObjectNotFound, Unavailable
+from shared.speech_model import SamplingOverrides, Task
 from shared.storage import Storage
 from shared.store.voices import Voice, Voices, prompt_key, voice_folder
 from worker.engine import prompt_file
@@ -22,7 +23,7 @@ from worker.engine.engine import Engine
 from worker.engine.precision import Precision
 from worker.engine.prompt_file import CODES, SPEAKER
 from worker.engine.qwen import Qwen3TTSModel
-from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.model.loading import load_model
 from worker.prompt_store import VoicePromptStore
 
@@ -67,7 +68,7 @@ class Worker:
             text="Good evening.",
             max_frames=8,
             reference=Reference(f"heard:{text}", SOUND, 24_000, text, voice),
-            sampling=Sampling(do_sample=False, subtalker_dosample=False),
+            sampling=SamplingOverrides(do_sample=False, subtalker_dosample=False),
         )
         return self._engine.submit(request).result(60)
 

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from shared.speech_model import Task
 from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
-from worker.engine.request import SynthesisRequest, Task
+from worker.engine.request import SynthesisRequest
 
 
 @dataclass(frozen=True, eq=False)

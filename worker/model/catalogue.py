@@ -6,8 +6,8 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.jobs import Task
 from shared.models import TINY, ModelCard, full_name, is_folder, model_id
+from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
 
