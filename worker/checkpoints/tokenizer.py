@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.checkpoints.configs import FIRST_SPECIAL_TOKEN
 
-_NAMES = """
+_SPECIAL_TOKEN_NAMES = """
 <|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|>
 <|box_end|> <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|>
 <|image_pad|> <|video_pad|> <tool_call> </tool_call> <|fim_prefix|> <|fim_middle|>
@@ -22,8 +22,9 @@ _NAMES = """
 <think> </think> <|audio_start|> <|audio_end|> <tts_pad> <tts_text_bos> <tts_text_eod>
 <tts_text_bos_single> <|audio_pad|>
 """
-_SPECIAL_TOKENS = tuple(_NAMES.split())
-_NOT_SPECIAL = range(14, 26)  # from <tool_call> to </think>: plain tokens that may be skipped over
+_SPECIAL_TOKENS = tuple(_SPECIAL_TOKEN_NAMES.split())
+# From <tool_call> to </think>: plain tokens that may be skipped over.
+_PLAIN_INDICES = range(14, 26)
 _RELEASED_IDS = {"user": 872, "assistant": 77_091}
 
 
@@ -67,7 +68,7 @@ def tokenizer_config(size: str) -> dict[str, Any]:
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": {
-            str(first + index): {"content": token, **flags, "special": index not in _NOT_SPECIAL}
+            str(first + index): {"content": token, **flags, "special": index not in _PLAIN_INDICES}
             for index, token in enumerate(_SPECIAL_TOKENS)
         },
         "bos_token": None,
