@@ -29,12 +29,12 @@ from worker.engine.teacher_forcing import ForcedRun, force
 from worker.model import catalogue as models
 from worker.model.loading import load_model
 
-TEXTS = (
+DEFAULT_TEXTS = (
     "The lamp was lit, and nobody spoke for quite a while.",
     "On 14 March the ferry left at half past six, as it always had.",
     "Really? I never thought that anyone would ask me that.",
 )
-COLUMNS = "{:<10} {:>12} {:>12} {:>13} {:>11}"
+ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11}"
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     args = _arguments()
     try:
         source = models.locate(args.model)
-        asked = args.frames, args.text or TEXTS, args.reference
+        asked = args.frames, args.text or DEFAULT_TEXTS, args.reference
         table = evaluate(source, *asked, compiled=args.compile)
         for line in table:
             sys.stdout.write(f"{line}\n")
@@ -80,8 +80,8 @@ def evaluate(
     spoken = force(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [lesson.codes for lesson in spoken]
     sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)
-    yield COLUMNS.format("precision", "first codes", "other codes", "logit error", "codec SNR")
-    yield COLUMNS.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
+    yield ROW_FORMAT.format("precision", "first codes", "other codes", "logit error", "codec SNR")
+    yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
         model = load_model(source)
         parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
@@ -90,7 +90,7 @@ def evaluate(
         first, others, error = _compare(spoken, heard)
         snr = _snr(sounds, found)
         cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
-        yield COLUMNS.format(precision, *(cell.replace("%", " %") for cell in cells))
+        yield ROW_FORMAT.format(precision, *(cell.replace("%", " %") for cell in cells))
 
 
 def _requests(

@@ -16,7 +16,7 @@ from shared.store.ledger import Ledger
 
 # Credentials may be in the middle of a rotation; after this time they are taken for wrong.
 REFUSAL_LIMIT_S = 15.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 10.0
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ def retry_while_held(revoked: Event, call: Callable[P, T], *args: P.args, **kwar
             refused_since_s = None
             _log.warning("Trying again in %g s: %s", pause_s, error)
         revoked.wait(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        pause_s = min(2 * pause_s, MAX_PAUSE_S)
     raise CancelledError
 
 

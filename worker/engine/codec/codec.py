@@ -19,7 +19,7 @@ from worker.engine.single_flight_lru import SingleFlightLRU
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
-CHUNK = 4
+CHUNK_FRAMES = 4
 # References that are remembered.
 MAX_REFERENCES = 64
 
@@ -32,10 +32,10 @@ class Codec:
     context; up to there its samples are the same.)
     """
 
-    chunk = CHUNK
+    chunk = CHUNK_FRAMES
 
     def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
-        time = CHUNK
+        time = CHUNK_FRAMES
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
         self._references: SingleFlightLRU[ReferenceStream] = SingleFlightLRU(MAX_REFERENCES)
         self._books = _Codebooks(decoder.quantizer, precision)
@@ -71,7 +71,7 @@ class Codec:
         """Decode the next chunk of a reference; after a failure it is opened anew."""
         start = reference.stream.frames
         try:
-            self.decode([reference.stream], reference.codes[None, start : start + CHUNK])
+            self.decode([reference.stream], reference.codes[None, start : start + CHUNK_FRAMES])
         except Exception:
             self._references.drop(reference.key)
             raise
@@ -82,7 +82,7 @@ class Codec:
 
     @torch.inference_mode()
     def decode(self, streams: Sequence[Stream], codes: Codes) -> Samples:
-        """Decode the next frames [streams, frames, 16] of each stream, best `CHUNK` of them.
+        """Decode the next frames [streams, frames, 16] of each stream, best `CHUNK_FRAMES` of them.
 
         Returns float32 [streams, frames * 1,920], at most 1 in magnitude.
         """
