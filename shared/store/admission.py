@@ -17,17 +17,8 @@ from redis.exceptions import ResponseError
 
 from shared.document import Segment
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
-from shared.jobs import (
-    ADMITTING,
-    JOB_VERSION,
-    SAMPLE_RATE,
-    WEIGHTS,
-    Job,
-    Outline,
-    Priority,
-    SpeechSpec,
-    Status,
-)
+from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
+from shared.speech_model import SAMPLE_RATE
 from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
