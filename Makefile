@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page fault-tools faults soak hardening check format lock clean
+.PHONY: help setup demo test browser page fault-tools faults soak hardening lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -56,11 +56,16 @@ soak: $(READY) ## inject faults at random, under load, for MINUTES=20
 hardening: $(READY) ## install each extra alone, as the images do, and speak through them
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/hardening -p no:cacheprovider
 
-check: $(READY) ## style, types and import rules
+lint-tools: # luacheck, for the steps in Lua
+	@command -v luacheck >/dev/null || ! command -v apt-get >/dev/null || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends lua-check; }
+
+check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/lint_lua.py
 
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
