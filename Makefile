@@ -60,16 +60,20 @@ lint-tools: # luacheck, for the steps in Lua
 	@command -v luacheck >/dev/null || ! command -v apt-get >/dev/null || \
 	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends lua-check; }
 
+CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h
+
 check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/lint_lua.py
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
 
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
 
 LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
 
