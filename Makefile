@@ -60,6 +60,8 @@ lint-tools: # luacheck, for the steps in Lua
 	@command -v luacheck >/dev/null || ! command -v apt-get >/dev/null || \
 	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends lua-check; }
 
+# Its package has a program for Linux on x86-64 only.
+BIOME := test ! -x $(BIN)/biome && echo "biome is not run: it has no package for this machine" || $(BIN)/biome
 CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h
 
 check: $(READY) lint-tools ## style, types and import rules
@@ -69,11 +71,13 @@ check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/lint_lua.py
 	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIOME) check --error-on-warnings
 
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(CPP)
+	$(BIOME) format --write
 
 LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
 
