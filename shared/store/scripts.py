@@ -10,7 +10,7 @@ from shared.jobs import TRANSITIONS
 from shared.store import keys
 from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
-COMMON = ("common", "webhooks", "fair_queue", "batches", "finish", "deletion")
+COMMON = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
 # These run most often, and each part that they do not need would cost them something every time.
 PARTS = {
     "admit": ("common", "fair_queue", "admission"),

@@ -1,4 +1,5 @@
--- Put in front of every script, after the keys (`shared/store/keys.py`). LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
+-- Put in front of every script, after the keys (`shared/store/keys.py`).
+-- LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = @TRANSITIONS@
 -- Seconds after which an admission that does not go on is given up.
 local ADMITTED_WITHIN_S = 60
