@@ -15,7 +15,7 @@ UNSTORED = {"Cache-Control": "no-store"}
 
 
 class WebhookSecret(BaseModel):
-    """What your webhooks are signed with: `whsec_` and the key in base64."""
+    """The secret that signs your webhooks: `whsec_` and the key in base64."""
 
     key: str
 
