@@ -19,6 +19,8 @@ from shared.errors import FetchFailed
 
 # A host with more addresses is tried at these.
 MAX_ADDRESSES = 4
+# The authorities that httpx trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Read once.
+_default_tls = cache(httpx.create_ssl_context)
 _ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 # The addresses of a host; raises `OSError` or `UnicodeError` if there are none.
@@ -70,6 +72,10 @@ class SafeClient:
         ends_at = asyncio.get_running_loop().time() + within_s
         backend = _CheckedBackend(self._resolve, ends_at, allow_private=self._allow_private)
         host = target.raw_host.decode()
+        # The parts as they were checked, so that httpcore does not parse the URL again.
+        checked = httpcore.URL(
+            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
+        )
         deadline = asyncio.timeout_at(ends_at)
         try:
             async with (
@@ -78,13 +84,14 @@ class SafeClient:
                     self._tls or _default_tls(), network_backend=backend
                 ) as pool,
                 pool.stream(
-                    method,
-                    _to_httpcore_url(target),
-                    headers=list(fields.items()),
-                    content=content,
+                    method, checked, headers=list(fields.items()), content=content
                 ) as response,
             ):
-                yield _to_response(response)
+                received = {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                }
+                yield Response(response.status, received, response.aiter_stream())
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -157,23 +164,3 @@ class _CheckedBackend(httpcore.AnyIOBackend):
             return await run_sync(self._resolve, host, port, abandon_on_cancel=True, limiter=alone)
         except (OSError, UnicodeError):
             return []
-
-
-@cache
-def _default_tls() -> ssl.SSLContext:
-    """The authorities that httpx trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others."""
-    return httpx.create_ssl_context()
-
-
-def _to_httpcore_url(url: httpx.URL) -> httpcore.URL:
-    """The parts as they were checked, so that httpcore does not parse the URL again."""
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
-
-
-def _to_response(response: httpcore.Response) -> Response:
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-    }
-    return Response(response.status, headers, response.aiter_stream())
