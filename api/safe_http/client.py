@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
 import httpcore
 import httpx
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 
 from api.safe_http.addresses import is_public, parse_url, resolve
 from shared.errors import FetchFailed
@@ -157,10 +157,22 @@ class _CheckedBackend(httpcore.AnyIOBackend):
         raise refused
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        """Resolve a host in a thread, which is left behind when the time is over."""
-        # A limiter for each: look-ups that hang take no thread from other calls.
-        alone = CapacityLimiter(1)
+        """Resolve a host in a thread of its own, which is left behind when the time is over.
+
+        A look-up that hangs so takes no thread from other calls. Its thread is a daemon, which the
+        process does not wait for when it ends.
+        """
+        found: Future[list[str]] = Future()
+        found.set_running_or_notify_cancel()  # so that its result can be set after the time is over
+
+        def resolve() -> None:
+            try:
+                found.set_result(self._resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - it is raised where the look-up is awaited
+                found.set_exception(error)
+
+        threading.Thread(target=resolve, name="look-up", daemon=True).start()
         try:
-            return await run_sync(self._resolve, host, port, abandon_on_cancel=True, limiter=alone)
+            return await asyncio.wrap_future(found)
         except (OSError, UnicodeError):
             return []
