@@ -7,9 +7,10 @@ import time
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.formats import Format
+from shared.records import Record
 
 SAMPLE_RATE = 24_000
 # Raised when a job's record changes so that older workers could not run it; they skip such jobs.
@@ -62,12 +63,6 @@ class Task(StrEnum):
     CUSTOM_VOICE = "custom_voice"
     VOICE_DESIGN = "voice_design"
     VOICE_CLONE = "voice_clone"
-
-
-class Record(BaseModel):
-    """The base of stored records: frozen; unknown fields, of another version, are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 TopK = Annotated[int, Field(ge=1, le=3072)]
@@ -123,7 +118,7 @@ class SpeechSpec(Record):
     sampling: Sampling = Sampling()
     response_format: Format = Format.WAV
     chapter_files: bool = False
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = Field(default_factory=dict)
     live: bool = False  # a client listens while it is synthesised
 
 
@@ -234,7 +229,7 @@ class Job(Record):
     result_bytes: int | None = None
     error_code: str | None = None
     error_message: str | None = None
-    batch_sizes: dict[int, int] = {}
+    batch_sizes: dict[int, int] = Field(default_factory=dict)
     webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None

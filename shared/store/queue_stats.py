@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from shared.jobs import SAMPLE_RATE, Record
+from shared.jobs import SAMPLE_RATE
+from shared.records import Record
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 

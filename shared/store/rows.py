@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.document import Segment
-from shared.jobs import Job, Outline, Record, SpeechSpec, SpokenSegment, Task
+from shared.jobs import Job, Outline, SpeechSpec, SpokenSegment, Task
+from shared.records import Record
 from shared.store.webhooks import Webhook
 
 _log = logging.getLogger(__name__)
