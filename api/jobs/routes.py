@@ -12,15 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Caller, CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
-from api.http.answers import MISSING, REFUSALS
-from api.http.headers import (
-    CANCEL_AFTER,
-    IDEMPOTENCY_KEY,
-    PREFER,
-    cancel_after_s,
-    described,
-    preferred_wait,
-)
+from api.http.headers import cancel_after_s, preferred_wait
+from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
 from api.jobs import admission
 from api.jobs.admission import CheckedJob
 from api.jobs.lookup import ChangeableJob, ReadableJob
