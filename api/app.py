@@ -20,10 +20,12 @@ from api.http.middleware import BodyLimit, RequestId
 from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
+from api.jobs.requests import KINDS
 from api.operations import health, models, queue
 from api.safe_http.client import SafeClient
 from api.services import Services
 from api.speech import routes as speech
+from api.speech.requests import SpeechRequest
 from api.voices import routes as voices
 from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
@@ -39,6 +41,8 @@ ROUTES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
     *(speech, voices, models, queue, health, web),
 )
+# The bodies that the routes read themselves, so that FastAPI does not know their models.
+REQUEST_MODELS = (*KINDS, SpeechRequest)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -74,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for module in ROUTES:
         app.include_router(module.router)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
+    app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)
     if settings.auth == "auto":

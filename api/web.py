@@ -36,7 +36,7 @@ HEADERS = {
 
 
 class PageLimits(BaseModel):
-    """What the page says of the limits: characters, bytes, and seconds of a reference."""
+    """The limits that the page shows: characters, bytes, and seconds of a reference."""
 
     max_input_chars: int
     max_body_bytes: int

@@ -7,9 +7,10 @@ import time
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from shared.formats import Format
+from shared.records import Record
 from shared.speech_model import SAMPLE_RATE, SamplingOverrides, Task
 
 # Raised when a job's record changes so that older workers could not run it; they skip such jobs.
@@ -54,12 +55,6 @@ class Priority(StrEnum):
 
 # The cost of a frame in turns: a high job gets four times as many frames as a normal one.
 WEIGHTS = {Priority.LOW: 4.0, Priority.NORMAL: 1.0, Priority.HIGH: 0.25}
-
-
-class Record(BaseModel):
-    """The base of stored records: frozen; unknown fields, of another version, are ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 TopK = Annotated[int, Field(ge=1, le=3072)]
@@ -130,7 +125,7 @@ class SpeechSpec(Record):
     sampling: Sampling = Sampling()
     response_format: Format = Format.WAV
     chapter_files: bool = False
-    metadata: dict[str, str] = {}
+    metadata: dict[str, str] = Field(default_factory=dict)
     live: bool = False  # a client listens while it is synthesised
 
 
@@ -241,7 +236,7 @@ class Job(Record):
     result_bytes: int | None = None
     error_code: str | None = None
     error_message: str | None = None
-    batch_sizes: dict[int, int] = {}
+    batch_sizes: dict[int, int] = Field(default_factory=dict)
     webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.jobs import Record
+from shared.records import Record
 
 
 class SegmentTiming(Record):

@@ -16,9 +16,8 @@ from api.auth import Caller, CanRead, CanSubmit, Submitter
 from api.batches import submit as batching
 from api.batches.responses import BatchObject
 from api.http.access_log import add_to_log, log_action
-from api.http.answers import COMMON, REFUSALS, error
 from api.http.bodies import media_type_of
-from api.http.headers import IDEMPOTENCY_KEY, described
+from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error
 from api.jobs.responses import JobObject
 from api.services import Services, ServicesDep
 from shared.errors import BatchNotFound, JobNotFound, UnsupportedMedia

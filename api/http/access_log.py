@@ -80,14 +80,11 @@ def log_request(
     if status in _REFUSED:
         client = scope.get("client")
         _log.warning("%s", _line({**said, "client": client[0] if client else "-"}))
-    elif is_wanted:
-        _write(logging.DEBUG if route in _HEALTH else logging.INFO, said)
-
-
-def _write(level: int, values: dict[str, str]) -> None:
-    """Log a line without looking for the place in the code that logs it, which takes time."""
-    if _log.isEnabledFor(level):
-        _log.handle(logging.LogRecord(_log.name, level, __file__, 0, _line(values), None, None))
+        return
+    level = logging.DEBUG if route in _HEALTH else logging.INFO
+    if is_wanted and _log.isEnabledFor(level):
+        # `_log.log` would look for the place in the code that logs the line, which takes time.
+        _log.handle(logging.LogRecord(_log.name, level, __file__, 0, _line(said), None, None))
 
 
 def _line(values: dict[str, str]) -> str:
@@ -95,10 +92,8 @@ def _line(values: dict[str, str]) -> str:
     # Most lines have plain values only, which is seen sooner of the whole line.
     if _PLAIN_LINE.fullmatch(line) and line.count("=") == len(values) == line.count(" ") + 1:
         return line
-    return " ".join([f"{name}={_written(value)}" for name, value in values.items()])
-
-
-def _written(value: str) -> str:
-    if _PLAIN.fullmatch(value):
-        return value
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    quoted = {
+        name: value if _PLAIN.fullmatch(value) else json.dumps(value).replace("\x7f", "\\u007f")
+        for name, value in values.items()
+    }
+    return " ".join([f"{name}={value}" for name, value in quoted.items()])

@@ -32,7 +32,10 @@ class BodyBudget:
         try:
             yield body
         finally:
-            self._give_back(body)
+            self._held -= body.held  # and drops what is at 0
+            for waiting in self._waiting:
+                if not waiting.done():
+                    waiting.set_result(None)
 
     async def take(self, body: HeldBody, size: int, owner: str | None) -> None:
         """Count bytes of an owner, None without keys; raises `BodiesFull` after 2 s."""
@@ -61,12 +64,6 @@ class BodyBudget:
             await waiting
         finally:
             self._waiting.discard(waiting)
-
-    def _give_back(self, body: HeldBody) -> None:
-        self._held -= body.held  # and drops what is at 0
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
 
 
 class HeldBody:

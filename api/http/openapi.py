@@ -1,17 +1,21 @@
-"""OpenAPI as it is: what FastAPI knows, and what is read by us."""
+"""The description of the API: its texts, errors, headers, and the bodies that are read by us."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.http.bounds import limited_by
 from api.http.error_body import ErrorBody
-from api.jobs.requests import KINDS
-from api.speech.requests import SpeechRequest
+from api.http.headers import MAX_KEY_CHARS
 
+Answers = dict[int | str, dict[str, Any]]
+Header = dict[str, Any]
 SUMMARY = "Submit text, poll the job, fetch the speech."
 DESCRIPTION = """\
 An asynchronous text-to-speech job queue for Qwen3-TTS.
@@ -39,12 +43,65 @@ TAGS = [
     {"name": "batches", "description": "Many jobs at once, in the shape of OpenAI's Batch API."},
     {"name": "voices", "description": "Voices to speak with: the models' own, and yours to clone."},
     {"name": "models", "description": "What is served, and how busy it is."},
-    {"name": "health", "description": "For whoever keeps the service running."},
+    {"name": "health", "description": "For the operators of the service."},
 ]
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The description, made once.
+def error(status: int, description: str) -> Answers:
+    """An answer that is not a success, as the description of a route has it."""
+    content = {
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorBody.__name__}"}}
+    }
+    return {status: {"description": description, "content": content}}
+
+
+BAD = error(400, "A field is wrong; `param` names it")
+NO_KEY = error(401, "A key is needed, and none or a wrong one was sent")
+NOT_ALLOWED = error(403, "The key has not the scope for this")
+AWAY = error(503, "Try again after `Retry-After` seconds")
+BUSY = error(429, "Too much at once, or of today's share: try again after `Retry-After` seconds")
+# What every route behind a key may answer.
+COMMON = BAD | NO_KEY | NOT_ALLOWED | BUSY | AWAY
+MISSING = COMMON | error(404, "No such job")
+REFUSALS = (
+    COMMON
+    | error(409, "The `Idempotency-Key`, or your id, came with another request before")
+    | error(408, "The body does not come")
+    | error(413, "The body is too large")
+    | error(415, "Neither JSON nor a form, or a file of another kind")
+)
+NOT_READY = MISSING | error(409, "Not ready, or never will be")
+
+
+def _header(name: str, description: str, **schema: Any) -> Header:
+    """The description of a header that routes read themselves."""
+    said = {"name": name, "in": "header", "required": False, "description": description}
+    return said | {"schema": {"type": "string", **schema}}
+
+
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key", "The same request is accepted once.", minLength=1, maxLength=MAX_KEY_CHARS
+)
+PREFER = _header(
+    "Prefer",
+    "`wait=n`: hold the answer for up to n seconds, 60 at the most.",
+    **limited_by("MAX_HEAD_BYTES"),
+)
+CANCEL_AFTER = _header(
+    "Cancel-After",
+    "Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
+    maxLength=15,
+    pattern="^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$",
+)
+
+
+def described(*headers: Header) -> dict[str, Any]:
+    """The `openapi_extra` of a route with these headers."""
+    return {"parameters": list(headers)}
+
+
+def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The description, made once, with the models of the bodies that are read by us.
 
     FastAPI's own 422 never happens, since a bad field is a 400 here.
     """
@@ -63,15 +120,10 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas = app.openapi_schema["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
-        schemas |= _described()
+        models: list[type[BaseModel]] = [*request_models, ErrorBody]
+        _, described_models = models_json_schema(
+            [(model, "validation") for model in models],
+            ref_template="#/components/schemas/{model}",
+        )
+        schemas |= described_models["$defs"]
     return app.openapi_schema
-
-
-def _described() -> dict[str, Any]:
-    """The requests, which are read by us, and the errors, which all routes have."""
-    _, described = models_json_schema(
-        [(kind, "validation") for kind in (*KINDS, SpeechRequest, ErrorBody)],
-        ref_template="#/components/schemas/{model}",
-    )
-    schemas: dict[str, Any] = described["$defs"]
-    return schemas

@@ -126,7 +126,7 @@ def _span(request: Request, etag: str, size: int) -> Span | None:
 
 
 def has(condition: str | None, etag: str) -> bool:
-    """Whether an `If-None-Match` says that the client has it."""
+    """True if an `If-None-Match` says that the client has the object of that ETag."""
     if condition is None:
         return False
     tags = [tag.strip().removeprefix("W/") for tag in condition.split(",")]

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api.auth import READ_LISTENER
-from api.http.answers import MISSING
 from api.http.bounds import limited_by
+from api.http.openapi import MISSING
 from api.jobs.feeds import JobFeeds
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 
 from api.auth import Caller, CanRead
-from api.http.answers import COMMON, error
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
+from api.http.openapi import COMMON, error
 from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
 from api.services import Services, ServicesDep

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.http.answers import NOT_READY, Answers, error
+from api.http.openapi import NOT_READY, Answers, error
 from api.http.stored_response import Stored, send
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id

@@ -12,14 +12,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import Caller, CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
-from api.http.answers import MISSING, REFUSALS
-from api.http.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
-from api.http.prefer import cancel_after_s, preferred_wait, wait_until_ended
+from api.http.headers import cancel_after_s, preferred_wait
+from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
 from api.jobs import admission
 from api.jobs.admission import CheckedJob
 from api.jobs.lookup import ChangeableJob, ReadableJob
 from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
 from api.jobs.submission import BODY, Submission, SubmissionDep
+from api.jobs.waiter import wait_until_ended
 from api.services import ServicesDep, services_of
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Query
 
+from api.jobs.decoding import decode
 from api.services import Services
-from api.voices.decoding import decode
 from shared.audio.writers import Tags, open_writer
 from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
 from shared.formats import Format

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
 from api import errors
-from api.http.answers import Answers
+from api.http.openapi import Answers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
 from api.services import Services, ServicesDep
 from shared.errors import Unavailable

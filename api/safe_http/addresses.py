@@ -79,13 +79,11 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         mapped = IPv4Address(int(ip) & 0xFFFFFFFF) if ip in NAT64 else ip.ipv4_mapped
         if mapped is None:
-            return _is_global_unicast(ip)
+            # 6to4 and Teredo are tunnels, which lead to an IPv4 host.
+            is_tunnel = ip.sixtofour is not None or ip.teredo is not None
+            return (
+                ip in GLOBAL_UNICAST and ip.is_global and not is_tunnel and ip not in DOCUMENTATION
+            )
         ip = mapped
     private = ip.is_multicast or ip.is_reserved or any(ip in net for net in NOT_PUBLIC)
     return ip.is_global and not private
-
-
-def _is_global_unicast(ip: IPv6Address) -> bool:
-    """False for all of 6to4 and Teredo: these tunnels lead to an IPv4 host."""
-    tunnel = ip.sixtofour is not None or ip.teredo is not None
-    return ip in GLOBAL_UNICAST and ip.is_global and not tunnel and ip not in DOCUMENTATION

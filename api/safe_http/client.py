@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
 import httpcore
 import httpx
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 
 from api.safe_http.addresses import is_public, parse_url, resolve
 from shared.errors import FetchFailed
 
 # A host with more addresses is tried at these.
 MAX_ADDRESSES = 4
+# The authorities that httpx trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others. Read once.
+_default_tls = cache(httpx.create_ssl_context)
 _ERRORS = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 
 # The addresses of a host; raises `OSError` or `UnicodeError` if there are none.
@@ -70,6 +72,10 @@ class SafeClient:
         ends_at = asyncio.get_running_loop().time() + within_s
         backend = _CheckedBackend(self._resolve, ends_at, allow_private=self._allow_private)
         host = target.raw_host.decode()
+        # The parts as they were checked, so that httpcore does not parse the URL again.
+        checked = httpcore.URL(
+            scheme=target.raw_scheme, host=target.raw_host, port=target.port, target=target.raw_path
+        )
         deadline = asyncio.timeout_at(ends_at)
         try:
             async with (
@@ -78,13 +84,14 @@ class SafeClient:
                     self._tls or _default_tls(), network_backend=backend
                 ) as pool,
                 pool.stream(
-                    method,
-                    _to_httpcore_url(target),
-                    headers=list(fields.items()),
-                    content=content,
+                    method, checked, headers=list(fields.items()), content=content
                 ) as response,
             ):
-                yield _to_response(response)
+                received = {
+                    name.decode("latin-1").lower(): value.decode("latin-1")
+                    for name, value in response.headers
+                }
+                yield Response(response.status, received, response.aiter_stream())
         except TimeoutError as error:
             if not deadline.expired():
                 raise
@@ -150,30 +157,22 @@ class _CheckedBackend(httpcore.AnyIOBackend):
         raise refused
 
     async def _look_up(self, host: str, port: int) -> list[str]:
-        """Resolve a host in a thread, which is left behind when the time is over."""
-        # A limiter for each: look-ups that hang take no thread from other calls.
-        alone = CapacityLimiter(1)
+        """Resolve a host in a thread of its own, which is left behind when the time is over.
+
+        A look-up that hangs so takes no thread from other calls. Its thread is a daemon, which the
+        process does not wait for when it ends.
+        """
+        found: Future[list[str]] = Future()
+        found.set_running_or_notify_cancel()  # so that its result can be set after the time is over
+
+        def resolve() -> None:
+            try:
+                found.set_result(self._resolve(host, port))
+            except Exception as error:  # noqa: BLE001 - it is raised where the look-up is awaited
+                found.set_exception(error)
+
+        threading.Thread(target=resolve, name="look-up", daemon=True).start()
         try:
-            return await run_sync(self._resolve, host, port, abandon_on_cancel=True, limiter=alone)
+            return await asyncio.wrap_future(found)
         except (OSError, UnicodeError):
             return []
-
-
-@cache
-def _default_tls() -> ssl.SSLContext:
-    """The authorities that httpx trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` name others."""
-    return httpx.create_ssl_context()
-
-
-def _to_httpcore_url(url: httpx.URL) -> httpcore.URL:
-    """The parts as they were checked, so that httpcore does not parse the URL again."""
-    return httpcore.URL(
-        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-    )
-
-
-def _to_response(response: httpcore.Response) -> Response:
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers
-    }
-    return Response(response.status, headers, response.aiter_stream())

@@ -7,8 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
-from api.http.answers import REFUSALS, Answers, error
-from api.http.headers import IDEMPOTENCY_KEY, described
+from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
 from api.jobs import admission
 from api.services import ServicesDep
 from api.speech import admission as speaking

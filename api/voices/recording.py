@@ -56,7 +56,10 @@ def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recor
     """
     sound = decode(content, max_s, param=FILE_PARAM)
     samples: Samples = soxr.resample(sound.mono, sound.rate, SAMPLE_RATE)
-    levels = _levels(samples)
+    # The level of each 20 ms in dB, 0 being a square wave at full scale.
+    frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
+    level: NDArray[np.float64] = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
+    levels = 20 * np.log10(np.maximum(level, MIN_LEVEL))
     loud = np.flatnonzero(levels > levels.max() - SILENCE_DB)
     first = max(0, int(loud[0]) - KEPT_SILENCE_FRAMES) * FRAME_SAMPLES
     trimmed = samples[first : (int(loud[-1]) + 1 + KEPT_SILENCE_FRAMES) * FRAME_SAMPLES]
@@ -73,13 +76,6 @@ def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recor
     return Recording(wav, round(duration_s, 3), tuple(found))
 
 
-def _levels(samples: Samples) -> NDArray[np.float64]:
-    """The level of each 20 ms in dB, 0 being a square wave at full scale."""
-    frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
-    level: NDArray[np.float64] = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
-    return 20 * np.log10(np.maximum(level, MIN_LEVEL))
-
-
 def quality_warnings(
     sound: Sound, levels: NDArray[np.float64], duration_s: float, text: str | None
 ) -> Iterator[VoiceWarning]:
@@ -88,18 +84,14 @@ def quality_warnings(
     `levels` are those of its 20 ms frames in dB, `duration_s` is its length without the silence at
     its ends, `text` the words spoken in it.
     """
-    yield from _of_length(duration_s)
-    yield from _of_level(sound, levels)
-    yield from _of_noise(levels)
-    yield from _of_format(sound)
-    yield from _of_text(duration_s, text)
-
-
-def _of_length(duration_s: float) -> _Warnings:
     if duration_s < MIN_GOOD_S:
         yield _warning("short", f"it lasts {duration_s:.1f} s: 5 to 15 s make a better voice")
     if duration_s > MAX_GOOD_S:
         yield _warning("long", f"it lasts {duration_s:.1f} s: more than 15 s only take longer")
+    yield from _of_level(sound, levels)
+    yield from _of_noise(levels)
+    yield from _of_format(sound)
+    yield from _of_text(duration_s, text)
 
 
 def _of_level(sound: Sound, levels: NDArray[np.float64]) -> _Warnings:

@@ -50,7 +50,14 @@ def read(reference: Reference, settings: Settings) -> bytes:
     Raises `FetchFailed` if its URL gives no file in time.
     """
     audio = reference.audio
-    content = _fetch(audio, settings) if reference.is_url else _decode_base64(audio)
+    if reference.is_url:
+        content = _fetch(audio, settings)
+    else:
+        encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
+        try:
+            content = base64.b64decode("".join(encoded.split()), validate=True)
+        except (binascii.Error, ValueError):
+            raise _bad("it is not base64", "reference.audio") from None
     decode(content, settings.max_reference_s, param="reference.audio")
     return content
 
@@ -94,14 +101,6 @@ def _fetch(url: str, settings: Settings) -> bytes:
         raise type(error)(error.message, param="reference.audio") from None
     finally:
         _FETCH_PERMITS.release()
-
-
-def _decode_base64(audio: str) -> bytes:
-    encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
-    try:
-        return base64.b64decode("".join(encoded.split()), validate=True)
-    except (binascii.Error, ValueError):
-        raise _bad("it is not base64", "reference.audio") from None
 
 
 def _check_header(file: soundfile.SoundFile, max_s: float) -> None:

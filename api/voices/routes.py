@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth import SUBMIT_LISTENER, Caller, CanEditVoices, CanRead, CanSubmit
 from api.http.access_log import add_to_log, log_action
-from api.http.answers import COMMON, error
+from api.http.openapi import COMMON, error
 from api.services import Services, ServicesDep
 from api.speech import preview as previews
 from api.speech.streaming import AudioStreamResponse, audio_chunks

@@ -62,15 +62,22 @@ class Deliverer:
 
     async def _run(self, stopping: threading.Event) -> None:
         free = asyncio.Semaphore(self._max_deliveries)
+        failure: Exception | None = None
         with suppress(TimeoutError):  # the grace is over
             async with asyncio.timeout(None) as grace, asyncio.TaskGroup() as tasks:
-                while not stopping.is_set():
-                    try:
-                        await asyncio.wait_for(free.acquire(), self._poll_s)
-                    except TimeoutError:
-                        continue
-                    await self._begin_next(stopping, tasks, free)
-                grace.reschedule(asyncio.get_running_loop().time() + GRACE_S)
+                try:
+                    while not stopping.is_set():
+                        try:
+                            await asyncio.wait_for(free.acquire(), self._poll_s)
+                        except TimeoutError:
+                            continue
+                        await self._begin_next(stopping, tasks, free)
+                    grace.reschedule(asyncio.get_running_loop().time() + GRACE_S)
+                except Exception as error:  # noqa: BLE001 - raised below, for the thread to restart
+                    # Raised in the group, it would cancel the deliveries that are under way.
+                    failure = error
+        if failure is not None:
+            raise failure
 
     async def _begin_next(
         self, stopping: threading.Event, tasks: asyncio.TaskGroup, free: asyncio.Semaphore

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api.auth import CanRead, CanSubmit
 from api.http.access_log import log_action
-from api.http.answers import COMMON, error
+from api.http.openapi import COMMON, error
 from api.services import ServicesDep
 from shared.errors import InvalidRequest
 from shared.store.failed_webhooks import FailedEvent

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from api.auth import CanSubmit
 from api.http.access_log import log_action
-from api.http.answers import COMMON
+from api.http.openapi import COMMON
 from api.services import ServicesDep
 
 router = APIRouter(prefix="/v1/webhooks/default/secret", tags=["webhooks"])
@@ -15,7 +15,7 @@ UNSTORED = {"Cache-Control": "no-store"}
 
 
 class WebhookSecret(BaseModel):
-    """What your webhooks are signed with: `whsec_` and the key in base64."""
+    """The secret that signs your webhooks: `whsec_` and the key in base64."""
 
     key: str
 

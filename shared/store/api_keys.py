@@ -19,7 +19,7 @@ from typing import cast
 from redis import Redis
 
 from shared.errors import KeyNotFound, Unavailable
-from shared.jobs import Record
+from shared.records import Record
 from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.key_mark import KeyMark

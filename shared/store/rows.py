@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.document import Segment
-from shared.jobs import Job, Outline, Record, SpeechSpec, SpokenSegment
+from shared.jobs import Job, Outline, SpeechSpec, SpokenSegment
+from shared.records import Record
 from shared.speech_model import Task
 from shared.store.webhooks import Webhook
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 from redis import Redis
 
 from shared.errors import NameTaken, TooManyVoices, Unavailable, VoiceNotFound
-from shared.jobs import Record
+from shared.records import Record
 from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 from redis import Redis
 
-from shared.jobs import PUBLIC, Record, Status
+from shared.jobs import PUBLIC, Status
+from shared.records import Record
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 

@@ -17,7 +17,7 @@ from finished import finish
 from redis import Redis
 
 from api.jobs import transcode as converting
-from api.voices.decoding import decode
+from api.jobs.decoding import decode
 from shared.formats import Format
 from shared.settings import Settings
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -225,6 +227,37 @@ def test_a_slow_look_up_is_cut_off(receiver: Receiver) -> None:
     assert time.monotonic() - began < 2
     answered.set()
     assert receiver.got == []
+
+
+HANGING_LOOK_UP = """
+import asyncio, threading
+from api.safe_http.client import SafeClient
+from shared.errors import FetchFailed
+
+client = SafeClient(allow_private=True, resolve=lambda *_: threading.Event().wait(120))
+try:
+    asyncio.run(client.fetch("http://slow.example/", 100, 0.2))
+except FetchFailed as error:
+    print(error.message)
+"""
+
+
+def test_a_look_up_that_hangs_does_not_delay_the_exit_of_the_process() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING_LOOK_UP], capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "slow.example gave no answer: took more than 0.2 s\n"
+
+
+def test_an_unexpected_error_of_a_look_up_is_raised() -> None:
+    def broken(_host: str, _port: int) -> list[str]:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(
+            SafeClient(allow_private=True, resolve=broken).fetch("http://a.example/", 100, 5)
+        )
 
 
 def test_who_answers_without_end_is_cut_off() -> None:

@@ -35,7 +35,7 @@ WHOLE = {
     "api.http.middleware._SAFE_ID",
     "api.safe_http.addresses._NAME",
     "api.http.stored_response._RANGE",
-    "api.http.prefer._DURATION",
+    "api.http.headers._DURATION",
     "shared.text.sentences._SHORT",
 }
 SHORT = {"shared.text.headings._HEADING", "shared.text.headings._NO_TITLE"}

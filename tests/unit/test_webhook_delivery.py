@@ -9,12 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import pytest
+from anyio.to_thread import run_sync
 from fastapi.testclient import TestClient
 from good import GOOD
 from plain import plain
@@ -313,6 +315,43 @@ def test_webhooks_wait_while_redis_is_away(caplog: pytest.LogCaptureFixture) -> 
         wait_until(lambda: len(asked) > 3)
         deliverer.close()
     assert caplog.text.count("Webhooks wait") == 1
+
+
+def test_an_unexpected_error_of_the_queue_ends_no_delivery_that_is_under_way(
+    ledger: Ledger,
+    spec: SpeechSpec,
+    redis: Redis,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    end_one(ledger, spec, "j1", receiver)
+    begun, failed = threading.Event(), threading.Event()
+    ended: list[str] = []
+
+    class Failing(Events):
+        def take(self) -> Event | None:
+            if begun.is_set() and not failed.is_set():
+                failed.set()
+                raise ZeroDivisionError
+            return super().take()
+
+    async def accept_after_the_failure(event: Event) -> Reply:
+        begun.set()
+        await run_sync(failed.wait, 10)
+        await asyncio.sleep(0.1)
+        ended.append(event.id)
+        return Reply(200)
+
+    deliverer = Deliverer(Failing(redis, lease_s=20), accept_after_the_failure, poll_s=0.01)
+    deliverer.start()
+    wait_until(lambda: "The thread webhooks failed" in caplog.text)
+    assert len(ended) == 1
+    assert all_is_done(redis)
+    problem = deliverer.thread.problem
+    assert problem == "the thread `webhooks` failed with ZeroDivisionError and is started again"
+    end_one(ledger, spec, "j2", receiver)
+    wait_until(lambda: len(ended) == 2)
+    deliverer.close()
 
 
 def test_nothing_is_delivered_where_webhooks_are_switched_off(

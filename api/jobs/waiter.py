@@ -1,9 +1,8 @@
-"""Holding an answer until a job has ended, for as long as the client prefers (RFC 7240)."""
+"""Waiting for the end of a job, for as long as its client prefers."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from contextlib import suppress
 
@@ -13,20 +12,10 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import Caller
 from api.jobs.feeds import POLL_S, JobFeed
 from api.services import Services
-from shared.errors import InvalidRequest, JobNotFound, TooManyListeners
+from shared.errors import JobNotFound, TooManyListeners
 from shared.jobs import TERMINAL, Job
 
-LONGEST_S = 60
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.I)
-_DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
-MOST_S = 30 * 24 * 3_600
-
-
-def preferred_wait(request: Request) -> int:
-    """Seconds that the client wants to wait; other preferences are passed over, as the RFC asks."""
-    found = _WAIT.search(request.headers.get("prefer", ""))
-    return min(int(found[1]), LONGEST_S) if found else 0
 
 
 async def wait_until_ended(
@@ -66,18 +55,3 @@ async def _followed(feed: JobFeed, job: Job, within_s: float) -> Job:
                 raise JobNotFound(f"no job {job.name or job.id!r}", param="job_id")
             return newer
     return job
-
-
-def cancel_after_s(request: Request) -> float | None:
-    """Seconds after which a job is to be cancelled; raises `InvalidRequest`."""
-    said = request.headers.get("cancel-after")
-    if said is None:
-        return None
-    found = _DURATION.fullmatch(said.strip())
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    after_s = hours * 3_600 + minutes * 60 + seconds
-    if not 1 <= after_s <= MOST_S:
-        raise InvalidRequest(
-            "write it as 90s, 5m or 1h30m, from 1 second to 30 days", param="Cancel-After"
-        )
-    return float(after_s)
