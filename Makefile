@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page fault-tools faults soak hardening check format lock clean
+.PHONY: help setup demo test browser page fault-tools faults soak hardening lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -56,15 +56,28 @@ soak: $(READY) ## inject faults at random, under load, for MINUTES=20
 hardening: $(READY) ## install each extra alone, as the images do, and speak through them
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/hardening -p no:cacheprovider
 
-check: $(READY) ## style, types and import rules
+lint-tools: # luacheck, for the steps in Lua
+	@command -v luacheck >/dev/null || ! command -v apt-get >/dev/null || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends lua-check; }
+
+# Its package has a program for Linux on x86-64 only.
+BIOME := test ! -x $(BIN)/biome && echo "biome is not run: it has no package for this machine" || $(BIN)/biome
+CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h
+
+check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/lint_lua.py
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIOME) check --error-on-warnings
 
 format: $(READY) ## put the code into the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+	$(BIOME) format --write
 
 LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
 

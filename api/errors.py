@@ -32,7 +32,7 @@ from shared.errors import (
     Unavailable,
     UnsupportedMedia,
 )
-from shared.jobs import Task
+from shared.speech_model import Task
 
 T = TypeVar("T")
 # Looked up along an error's ancestors: a class that is not named here has its branch's status.

@@ -127,7 +127,8 @@ def join(kind: str) -> dict[str, float]:
 
     from shared.audio import encode_wav
     from shared.formats import Format
-    from shared.jobs import SAMPLE_RATE, SpokenSegment
+    from shared.jobs import SpokenSegment
+    from shared.speech_model import SAMPLE_RATE
     from shared.storage import Storage
     from worker.join import join_segments
 

@@ -16,11 +16,12 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.steps import Steps
+from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
-from worker.engine.request import Codes, Samples, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Codes, Samples, Speech, SynthesisRequest
 from worker.engine.threads import run_in_temporary_thread
 from worker.model.cpu import give_memory_back, set_up_cpu
 from worker.model.loading import load_model
@@ -192,7 +193,7 @@ def request(frames: int, listen: Callable[[Samples], None] | None = None) -> Syn
         max_frames=frames,
         speaker="ryan",
         language="english",
-        sampling=Sampling(**GREEDY),
+        sampling=SamplingOverrides(**GREEDY),
         on_frames=listen,
     )
 

@@ -29,8 +29,8 @@ from rich.table import Table
 from client.local.ports import free_port
 from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
-from shared.jobs import Task
 from shared.models import ModelCard
+from shared.speech_model import Task
 from shared.store.connection import connect
 from shared.store.workers import WorkerRegistry
 

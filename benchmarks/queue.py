@@ -23,7 +23,8 @@ from rich.table import Table
 from benchmarks.queue_service import TEXT, Service, at_once
 from client.local.redis_server import RedisServer
 from shared.document import Segment
-from shared.jobs import SegmentResult, SpeechSpec, Task
+from shared.jobs import SegmentResult, SpeechSpec
+from shared.speech_model import Task
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 

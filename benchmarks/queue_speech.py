@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 
 from shared.audio import encode_wav
-from shared.jobs import Task
 from shared.models import ModelCard
+from shared.speech_model import Task
 from worker.engine.request import Speech, SynthesisRequest, Timings
 
 CARD = ModelCard(

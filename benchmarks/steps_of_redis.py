@@ -21,7 +21,8 @@ from redis import Redis
 
 from client.local.redis_server import RedisServer
 from shared.document import Segment
-from shared.jobs import ChapterStart, Outline, SegmentResult, SpeechSpec, Task
+from shared.jobs import ChapterStart, Outline, SegmentResult, SpeechSpec
+from shared.speech_model import Task
 from shared.store.batches import Batches, BatchLine
 from shared.store.connection import connect
 from shared.store.ledger import Ledger

@@ -65,12 +65,10 @@ class JobProgress:
                 total=job.segments.total or None,
             )
         elif job.ended or time.monotonic() - self._last_line_at > PLAIN_LINE_INTERVAL_S:
-            self._plain_line(f"{job.status.replace('_', ' ')}: {describe(job)}")
-
-    def _plain_line(self, line: str) -> None:
-        if line != self._last_line:
-            note(line)
-            self._last_line, self._last_line_at = line, time.monotonic()
+            line = f"{job.status.replace('_', ' ')}: {describe(job)}"
+            if line != self._last_line:
+                note(line)
+                self._last_line, self._last_line_at = line, time.monotonic()
 
     def __enter__(self) -> Self:
         if self._bar:

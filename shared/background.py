@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable
 
-MIN_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
+from shared.backoff import backoff
+
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
 # Seconds of running after a failure, from which on a body is healthy again.
 SETTLED_AFTER_S = 5.0
 _log = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class BackgroundThread:
         return since_s is not None and time.monotonic() - since_s >= self._settled_s
 
     def _run(self) -> None:
-        pause_s = MIN_BACKOFF_S
+        pauses = backoff(FIRST_BACKOFF_S, self._longest_pause_s)
         while not self._stopping.is_set():
             self._running_since_s = time.monotonic()
             try:
@@ -80,9 +82,8 @@ class BackgroundThread:
                 return
             except BaseException as error:  # noqa: BLE001 - the work has to go on after any error
                 if self._has_settled():
-                    pause_s = MIN_BACKOFF_S
+                    pauses = backoff(FIRST_BACKOFF_S, self._longest_pause_s)
                 self._failure, self._running_since_s = type(error).__name__, None
-                pause_s = min(pause_s, self._longest_pause_s)
+                pause_s = next(pauses)
                 _log.exception("The thread %s failed; it starts again in %g s", self.name, pause_s)
             self._stopping.wait(pause_s)
-            pause_s *= 2

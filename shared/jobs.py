@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from shared.formats import Format
 from shared.records import Record
+from shared.speech_model import SAMPLE_RATE, SamplingOverrides, Task
 
-SAMPLE_RATE = 24_000
 # Raised when a job's record changes so that older workers could not run it; they skip such jobs.
 JOB_VERSION = 2
 # The owner of jobs that are submitted without a key.
@@ -57,14 +57,6 @@ class Priority(StrEnum):
 WEIGHTS = {Priority.LOW: 4.0, Priority.NORMAL: 1.0, Priority.HIGH: 0.25}
 
 
-class Task(StrEnum):
-    """A kind of synthesis; each checkpoint is for exactly one."""
-
-    CUSTOM_VOICE = "custom_voice"
-    VOICE_DESIGN = "voice_design"
-    VOICE_CLONE = "voice_clone"
-
-
 TopK = Annotated[int, Field(ge=1, le=3072)]
 # Below these bounds the sums in float32 overflow or vanish, and sampling fails.
 TopP = Annotated[float, Field(ge=1e-4, le=1)]
@@ -90,6 +82,21 @@ class Sampling(Record):
     subtalker_top_p: TopP | None = None
     subtalker_temperature: Temperature | None = None
     max_new_tokens: Annotated[int, Field(ge=3, le=8192)] | None = None
+
+    def overrides(self, seed: int | None) -> SamplingOverrides:
+        """The parameters as the engine takes them; `max_new_tokens` is not one of them."""
+        return SamplingOverrides(
+            do_sample=self.do_sample,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            temperature=self.temperature,
+            repetition_penalty=self.repetition_penalty,
+            subtalker_dosample=self.subtalker_dosample,
+            subtalker_top_k=self.subtalker_top_k,
+            subtalker_top_p=self.subtalker_top_p,
+            subtalker_temperature=self.subtalker_temperature,
+            seed=seed,
+        )
 
 
 class StoredReference(Record):

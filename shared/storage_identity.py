@@ -101,12 +101,6 @@ def _known(redis: Redis) -> str | None:
         return cast("str | None", redis.get(keys.STORAGE_ID))
 
 
-def _claim(redis: Redis, storage_id: str) -> None:
-    """Let Redis take the id, unless another process was faster."""
-    with redis_errors():
-        redis.set(keys.STORAGE_ID, storage_id, nx=True)
-
-
 def _marked(storage: Storage) -> str:
     """The id of the storage; one without an id gets a new one."""
     if storage.marker() is None:

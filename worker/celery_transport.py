@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from shared import broker
 
 # A key that never exists: deleting it fails unless Redis takes writes.
-PROBE = "_kombu.probe"
+PROBE_KEY = "_kombu.probe"
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +81,7 @@ class Transport(broker.Transport):
         """
         connection: Any = super().establish_connection()
         try:
-            connection._avail_channels[0].client.delete(PROBE)
+            connection._avail_channels[0].client.delete(PROBE_KEY)
         except RedisError:
             self.close_connection(connection)
             raise

@@ -17,24 +17,24 @@ import soundfile
 import torch
 
 from shared.errors import QueueError
-from shared.jobs import Task as JobTask
 from shared.models import ModelCard
+from shared.speech_model import Task
 from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
-from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest, Task
+from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.teacher_forcing import ForcedRun, force
 from worker.model import catalogue as models
 from worker.model.loading import load_model
 
-TEXTS = (
+DEFAULT_TEXTS = (
     "The lamp was lit, and nobody spoke for quite a while.",
     "On 14 March the ferry left at half past six, as it always had.",
     "Really? I never thought that anyone would ask me that.",
 )
-COLUMNS = "{:<10} {:>12} {:>12} {:>13} {:>11}"
+ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11}"
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     args = _arguments()
     try:
         source = models.locate(args.model)
-        asked = args.frames, args.text or TEXTS, args.reference
+        asked = args.frames, args.text or DEFAULT_TEXTS, args.reference
         table = evaluate(source, *asked, compiled=args.compile)
         for line in table:
             sys.stdout.write(f"{line}\n")
@@ -80,8 +80,8 @@ def evaluate(
     spoken = force(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [lesson.codes for lesson in spoken]
     sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)
-    yield COLUMNS.format("precision", "first codes", "other codes", "logit error", "codec SNR")
-    yield COLUMNS.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
+    yield ROW_FORMAT.format("precision", "first codes", "other codes", "logit error", "codec SNR")
+    yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
         model = load_model(source)
         parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
@@ -90,21 +90,21 @@ def evaluate(
         first, others, error = _compare(spoken, heard)
         snr = _snr(sounds, found)
         cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
-        yield COLUMNS.format(precision, *(cell.replace("%", " %") for cell in cells))
+        yield ROW_FORMAT.format(precision, *(cell.replace("%", " %") for cell in cells))
 
 
 def _requests(
     card: ModelCard, frames: int, texts: Iterable[str], reference: Path | None
 ) -> list[SynthesisRequest]:
-    task = Task(card.task)
+    task = card.task
     voice = Reference("reference", *_recording(reference)) if task is Task.VOICE_CLONE else None
     return [
         SynthesisRequest(
             task=task,
             text=text,
             max_frames=frames,
-            speaker=card.voices[0] if card.task == JobTask.CUSTOM_VOICE else None,
-            instruct="A calm voice." if card.task == JobTask.VOICE_DESIGN else None,
+            speaker=card.voices[0] if task is Task.CUSTOM_VOICE else None,
+            instruct="A calm voice." if task is Task.VOICE_DESIGN else None,
             reference=voice,
         )
         for text in texts

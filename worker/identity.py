@@ -8,8 +8,8 @@ import secrets
 import socket
 from pathlib import Path
 
-BOOT = Path("/proc/sys/kernel/random/boot_id")
-PID_NAMESPACE = Path("/proc/self/ns/pid")
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+PID_NAMESPACE_LINK = Path("/proc/self/ns/pid")
 
 
 def worker_name() -> str:
@@ -24,7 +24,7 @@ def place_name() -> str:
     On other systems than Linux it is the host name.
     """
     try:
-        place = f"{BOOT.read_text()} {PID_NAMESPACE.readlink()}"
+        place = f"{BOOT_ID_FILE.read_text()} {PID_NAMESPACE_LINK.readlink()}"
     except OSError:
         return socket.gethostname()
     return f"{socket.gethostname()}:{hashlib.sha256(place.encode()).hexdigest()[:8]}"

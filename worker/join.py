@@ -14,7 +14,8 @@ from shared.audio.fades import fade_edges, pause_samples
 from shared.audio.wav import decode_wav
 from shared.audio.writers import Tags, open_writer
 from shared.formats import Format
-from shared.jobs import SAMPLE_RATE, Job, Outline, SpokenSegment
+from shared.jobs import Job, Outline, SpokenSegment
+from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
 from shared.storage_paths import audio_key, chapter_key, timings_key
 from shared.timings import ChapterTiming, SegmentTiming, Timings

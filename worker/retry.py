@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError
 from threading import Event
 from typing import ParamSpec, TypeVar
 
+from shared.backoff import backoff
 from shared.errors import StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult
 from shared.storage import Storage
@@ -16,7 +17,7 @@ from shared.store.ledger import Ledger
 
 # Credentials may be in the middle of a rotation; after this time they are taken for wrong.
 REFUSAL_LIMIT_S = 15.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.5, 10.0
 _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,8 +29,10 @@ def retry_while_held(revoked: Event, call: Callable[P, T], *args: P.args, **kwar
     Pauses double from 0.5 s to 10 s. Raises `CancelledError` once the claim is `revoked`, and
     `StorageRefused` once the storage has refused for `REFUSAL_LIMIT_S` seconds.
     """
-    pause_s, refused_since_s = FIRST_PAUSE_S, None
-    while not revoked.is_set():
+    refused_since_s = None
+    for pause_s in backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S):
+        if revoked.is_set():
+            break
         try:
             return call(*args, **kwargs)
         except StorageRefused as error:
@@ -41,7 +44,6 @@ def retry_while_held(revoked: Event, call: Callable[P, T], *args: P.args, **kwar
             refused_since_s = None
             _log.warning("Trying again in %g s: %s", pause_s, error)
         revoked.wait(pause_s)
-        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
     raise CancelledError
 
 

@@ -21,7 +21,7 @@ from shared.store.ledger import Ledger
 from shared.text import frame_bound
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.heartbeat import Heartbeat
 from worker.join import join_job
 from worker.live_publisher import LivePublisher
@@ -167,18 +167,15 @@ class SegmentTask:
         """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
         claim, request = held.claim, _request(held)
         if claim.spec.live:
-            return self._synthesise_live(claim, request)
+            # With one seed: audio that a listener has heard cannot be taken back.
+            publication = self._live.begin(claim)
+            speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+            publication.end()
+            return speech
         speech = self._engine.submit(request).result()
         if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
             speech = self._engine.submit(_with_next_seed(request)).result()
-        return speech
-
-    def _synthesise_live(self, claim: Claim, request: SynthesisRequest) -> Speech:
-        """Synthesise for a listener, with one seed: published audio cannot be taken back."""
-        publication = self._live.begin(claim)
-        speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
-        publication.end()
         return speech
 
     def _join(self, held: HeldClaim) -> None:
@@ -201,7 +198,7 @@ def _request(held: HeldClaim) -> SynthesisRequest:
     claim, spec, sampling = held.claim, held.claim.spec, held.claim.spec.sampling
     tokens = sampling.max_new_tokens
     return SynthesisRequest(
-        task=Task(spec.task),
+        task=spec.task,
         text=claim.text,
         # qwen-tts makes one frame less than it makes tokens.
         max_frames=tokens - 1 if tokens else frame_bound(claim.text),
@@ -209,7 +206,7 @@ def _request(held: HeldClaim) -> SynthesisRequest:
         speaker=spec.voice,
         instruct=spec.instructions,
         reference=_decode(spec.reference, held.get(spec.reference.key)) if spec.reference else None,
-        sampling=Sampling(**sampling.model_dump(exclude={"max_new_tokens"}), seed=spec.seed),
+        sampling=sampling.overrides(spec.seed),
         cancelled=held.revoked,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from bisect import bisect_left
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from api.jobs.webhook_target import webhook_of
 from api.services import Services
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
-from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, Status, new_job_id
+from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, new_job_id
 from shared.storage_paths import job_folder, reference_key
 from shared.store.ledger import name_key
 from shared.store.limits import Idempotency
@@ -111,38 +110,12 @@ def admit(
     except (Busy, KeyReused, InvalidRequest, NotAdmitted):
         _discard(job, job_id, services)
         raise
-    if accepted != job_id:
+    if isinstance(accepted, str):
         _discard(job, job_id, services)
         return services.ledger.job(accepted)
+    # From here on, a failure of Redis must not fail an accepted job.
     services.announcer.announce(job.spec.model, len(job.segments))
-    # The job is not read back: a Redis failure here must not fail an accepted job.
-    return _accepted(job, job_id, spec, caller.owner, name, cancel_after_s)
-
-
-def _accepted(
-    job: CheckedJob,
-    job_id: str,
-    spec: SpeechSpec,
-    owner: str,
-    name: str | None,
-    cancel_after_s: float | None,
-) -> Job:
-    """The job as it stands in the ledger now."""
-    now_s = time.time()
-    return Job(
-        id=job_id,
-        owner=owner,
-        name=name,
-        priority=job.request.priority,
-        status=Status.QUEUED,
-        spec=spec,
-        outline=job.outline,
-        seen_at=now_s,
-        created_at=now_s,
-        cancel_at=now_s + cancel_after_s if cancel_after_s else None,
-        total=len(job.segments),
-        webhook=job.request.webhook,
-    )
+    return accepted
 
 
 def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:

@@ -9,7 +9,7 @@ from av.audio.resampler import AudioResampler
 
 from shared.audio.wav import Pcm
 from shared.errors import AudioDamaged
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 
 
 def decode(content: Iterator[bytes]) -> Iterator[Pcm]:

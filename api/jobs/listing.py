@@ -13,9 +13,10 @@ from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
 from api.services import Services, ServicesDep
 from shared.errors import InvalidRequest, JobNotFound
-from shared.jobs import Job, Status, Task
+from shared.jobs import Job, Status
 from shared.models import full_name
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store.job_list import JobPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from shared.formats import Format
-from shared.jobs import SAMPLE_RATE, TERMINAL, Job, Priority, Status
+from shared.jobs import TERMINAL, Job, Priority, Status
+from shared.speech_model import SAMPLE_RATE
 
 # A poll of a book does not repeat all of its contents.
 MAX_LISTED_CHAPTERS = 100

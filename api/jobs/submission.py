@@ -23,8 +23,8 @@ from api.services import services_of
 from shared.cpu_limit import cpu_limit
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
-from shared.jobs import Task
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.text import headings
 
 REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)

@@ -11,7 +11,8 @@ from api.services import Services
 from shared.audio.writers import Tags, open_writer
 from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
 from shared.formats import Format
-from shared.jobs import SAMPLE_RATE, Job
+from shared.jobs import Job
+from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
 from shared.storage_paths import job_folder, timings_key, transcoded_path
 from shared.timings import Timings

@@ -16,8 +16,9 @@ from api.speech.requests import SpeechRequest, TaskType
 from api.voices import service as voices
 from api.voices.presets import is_preset
 from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
-from shared.jobs import Job, Sampling, Task
+from shared.jobs import Job, Sampling
 from shared.models import ModelCard, full_name
+from shared.speech_model import Task
 from shared.store.voices import VOICE_PREFIX
 from shared.store.workers import ServedModel
 

@@ -13,7 +13,7 @@ from shared.audio.encoding import TIME_BASE, Encoder, Encoding, frame_of
 from shared.audio.fades import EMPTY_PCM
 from shared.audio.wav import Pcm
 from shared.formats import SpeechFormat
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 
 # No container here rewrites its header at the end; Ogg pages of 0.1 s instead of 1 s.
 ENCODINGS = {

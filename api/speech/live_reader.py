@@ -16,7 +16,8 @@ from api.http.limited_threads import LimitedThreads
 from shared.audio import Pcm, decode_wav
 from shared.audio.fades import EMPTY_PCM, StreamingFade, pause_samples
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
-from shared.jobs import SAMPLE_RATE, Job, SegmentState, Status, segment_id
+from shared.jobs import Job, SegmentState, Status, segment_id
+from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage
 from shared.store.ledger import Ledger
 from shared.store.live_audio import LiveChunk, stream_key

@@ -30,7 +30,7 @@ from api.http.bounds import (
 )
 from shared.errors import UnsupportedMedia
 from shared.formats import SpeechFormat
-from shared.jobs import Task
+from shared.speech_model import Task
 
 
 class TaskType(StrEnum):

@@ -8,11 +8,15 @@ export function askTwice(button, name) {
     button.textContent = sure ? "Delete for good?" : "Delete";
     button.setAttribute("aria-label", `${button.textContent}${sure ? "" : ":"} ${name}`);
   };
-  button.addEventListener("click", (event) => {
-    if (meant) return;
-    event.stopImmediatePropagation();
-    ask(true);
-  }, { capture: true });
+  button.addEventListener(
+    "click",
+    (event) => {
+      if (meant) return;
+      event.stopImmediatePropagation();
+      ask(true);
+    },
+    { capture: true },
+  );
   button.addEventListener("blur", () => ask(false));
   ask(false);
   return button;

@@ -12,7 +12,9 @@ const TASKS = [
 /** `show` draws the choices anew; the rest says what is chosen. */
 export function createChoices(form, catalogue) {
   $("#tasks").append(
-    ...TASKS.map(([task, name, what]) => radio("task", task, el("b", {}, name), el("small", {}, what))),
+    ...TASKS.map(([task, name, what]) =>
+      radio("task", task, el("b", {}, name), el("small", {}, what)),
+    ),
   );
   form.elements.task.value = "custom_voice";
 
@@ -50,10 +52,14 @@ export function createChoices(form, catalogue) {
 
   function showVoices() {
     const presets = catalogue.presets(catalogue.models("custom_voice", $("#model").value));
-    tiles($("#voices"), "voice", presets.map((each) => {
-      const language = each.language && el("small", {}, spoken(each.language));
-      return [each.id, el("b", {}, each.name), language];
-    }));
+    tiles(
+      $("#voices"),
+      "voice",
+      presets.map((each) => {
+        const language = each.language && el("small", {}, spoken(each.language));
+        return [each.id, el("b", {}, each.name), language];
+      }),
+    );
     const described = presets.find((each) => each.id === voice())?.description;
     $("#voice-description").textContent = described ?? "";
     $("#voice-description").hidden = !described;

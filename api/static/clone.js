@@ -16,7 +16,11 @@ export function createClone({ api, catalogue, limits }) {
 
   function show() {
     const voices = catalogue.cloned();
-    tiles(list, "cloned", voices.map((voice) => [voice.id, el("b", {}, voice.name), facts(voice)]));
+    tiles(
+      list,
+      "cloned",
+      voices.map((voice) => [voice.id, el("b", {}, voice.name), facts(voice)]),
+    );
     if (!voices.length && !catalogue.empty) $("#new-voice").open = true;
     const before = chosen;
     chosen = voices.find((voice) => voice.id === picked(list)) ?? null;
@@ -29,7 +33,10 @@ export function createClone({ api, catalogue, limits }) {
     about.replaceChildren();
     if (!voice) return;
     const description = voice.description && el("p", { class: "hint" }, voice.description);
-    const remove = askTwice(button("Delete", () => removeVoice(voice)), voice.name);
+    const remove = askTwice(
+      button("Delete", () => removeVoice(voice)),
+      voice.name,
+    );
     about.append(
       ...[description, ...voice.warnings.map(warning)].filter(Boolean),
       el("div", { class: "send" }, hear, remove),

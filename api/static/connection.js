@@ -11,7 +11,10 @@ export function watchConnection(back) {
 
   async function ask() {
     if (!away) return;
-    const answers = await fetch("/healthz").then((answer) => answer.ok, () => false);
+    const answers = await fetch("/healthz").then(
+      (answer) => answer.ok,
+      () => false,
+    );
     if (answers) heard(true);
     else setTimeout(ask, ASK_MS);
   }

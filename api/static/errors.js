@@ -8,7 +8,8 @@ const FIELDS = { file: "input" };
 /** Take every message away. */
 export function clearErrors(root) {
   for (const said of root.querySelectorAll(".error")) said.hidden = true;
-  for (const field of root.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+  for (const field of root.querySelectorAll("[aria-invalid]"))
+    field.removeAttribute("aria-invalid");
 }
 
 /** Do something in a part of the page, and show there what is refused. */

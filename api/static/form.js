@@ -44,7 +44,9 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     if (!text.file) {
       const { seed, ...rest } = fields();
       const given = seed && (/^\d+$/.test(seed) ? Number(seed) : seed);
-      return { json: { ...rest, ...(seed ? { seed: given } : {}), metadata, input: $("#input").value } };
+      return {
+        json: { ...rest, ...(seed ? { seed: given } : {}), metadata, input: $("#input").value },
+      };
     }
     const filled = new FormData();
     filled.set("file", text.file);
@@ -56,7 +58,9 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
   async function submit() {
     clearErrors(form);
     if (!text.file && !$("#input").value.trim()) {
-      throw Object.assign(new Error("Write something first, or choose a file."), { param: "input" });
+      throw Object.assign(new Error("Write something first, or choose a file."), {
+        param: "input",
+      });
     }
     if (choices.task() === "voice_clone" && !clone.voice()) {
       throw Object.assign(new Error("Add a voice first."), { param: "voice" });
@@ -79,7 +83,8 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     try {
       await submit();
     } catch (error) {
-      const kept = error instanceof Away ? " What you wrote is kept; send it again when it is back." : "";
+      const kept =
+        error instanceof Away ? " What you wrote is kept; send it again when it is back." : "";
       showError(form, { message: error.message + kept, param: error.param }, $("#form-error"));
     } finally {
       button.disabled = false;
@@ -116,5 +121,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
 
 /** A name for a request; `crypto.randomUUID` is for HTTPS only. */
 function newName() {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join("-");
+  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(16)).join(
+    "-",
+  );
 }

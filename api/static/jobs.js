@@ -49,7 +49,8 @@ export function startJobs({ api, sent, listen }) {
   function tell(job) {
     const before = status.get(job.id);
     status.set(job.id, job.status);
-    if (before && before !== job.status && END[job.status]) say(`${called(job)} ${END[job.status]}`);
+    if (before && before !== job.status && END[job.status])
+      say(`${called(job)} ${END[job.status]}`);
   }
 
   function forget(id) {
@@ -79,7 +80,8 @@ export function startJobs({ api, sent, listen }) {
     const first = rows.size === 0;
     const { data, has_more: more, last_id: last } = await page();
     for (const job of first ? data : data.toReversed()) {
-      if (!rows.has(job.id) || status.get(job.id) !== job.status) show(job, first ? "append" : "prepend");
+      if (!rows.has(job.id) || status.get(job.id) !== job.status)
+        show(job, first ? "append" : "prepend");
     }
     if (first) [older.hidden, oldest] = [!more, last];
     $("#jobs-error").hidden = true;

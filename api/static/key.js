@@ -19,7 +19,9 @@ export function createKey(changed) {
     async ask(why) {
       button.hidden = false;
       if (declined) return false;
-      asking ??= question(why).finally(() => (asking = null));
+      asking ??= question(why).finally(() => {
+        asking = null;
+      });
       return asking;
     },
   };

@@ -37,7 +37,11 @@ export function startNewVoice({ api, limits, added }) {
     const voice = await api.json("/v1/audio/voices", { method: "POST", body: filled() });
     clear();
     await added(voice);
-    say([`${voice.name} is ready.`, ...voice.warnings.map((each) => sentence(each.message))].join(" "));
+    say(
+      [`${voice.name} is ready.`, ...voice.warnings.map((each) => sentence(each.message))].join(
+        " ",
+      ),
+    );
   }
 
   function forgetRecording() {

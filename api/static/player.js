@@ -14,25 +14,47 @@ export function startPlayer({ api, save }) {
   const audio = new Audio();
   const title = el("h2", {});
   const play = el("button", { type: "button", class: "primary round play" });
-  const line = el("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0, "aria-label": "Where it is at" });
+  const line = el("input", {
+    type: "range",
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: 0,
+    "aria-label": "Where it is at",
+  });
   const canvas = el("canvas", { "aria-hidden": "true" });
   const now = el("span", { class: "now" });
   const whole = el("span", {});
-  const speed = el("select", { "aria-label": "Speed" },
-    ...SPEEDS.map((each) => el("option", { value: String(each), selected: each === 1 }, `${each} ×`)));
+  const speed = el(
+    "select",
+    { "aria-label": "Speed" },
+    ...SPEEDS.map((each) =>
+      el("option", { value: String(each), selected: each === 1 }, `${each} ×`),
+    ),
+  );
   const files = el("div", { class: "files" });
   const failed = el("p", { class: "error", role: "alert", hidden: true });
   const waveform = createWaveform(canvas);
-  const reader = createReader((seconds) => (seek(seconds), start()));
+  const reader = createReader((seconds) => {
+    seek(seconds);
+    start();
+  });
   let length = 0;
   let opened = null;
   let source = "";
 
   $("#player").append(
-    title, reader.node, failed,
-    el("div", { class: "deck" }, play,
+    title,
+    reader.node,
+    failed,
+    el(
+      "div",
+      { class: "deck" },
+      play,
       el("div", { class: "wave" }, canvas, line),
-      el("p", { class: "time" }, now, " / ", whole), speed),
+      el("p", { class: "time" }, now, " / ", whole),
+      speed,
+    ),
     files,
   );
 
@@ -116,10 +138,16 @@ export function startPlayer({ api, save }) {
     event.preventDefault();
     seek(audio.currentTime + step * STEP_S);
   });
-  speed.addEventListener("change", () => (audio.playbackRate = Number(speed.value)));
+  speed.addEventListener("change", () => {
+    audio.playbackRate = Number(speed.value);
+  });
   for (const name of ["play", "pause", "ended"]) audio.addEventListener(name, showState);
   for (const name of ["timeupdate", "seeked"]) audio.addEventListener(name, show);
-  audio.addEventListener("error", () => audio.src && complain(new Error("This browser cannot play the file; it can be downloaded.")));
+  audio.addEventListener(
+    "error",
+    () =>
+      audio.src && complain(new Error("This browser cannot play the file; it can be downloaded.")),
+  );
   showState();
   return { open, repaint: waveform.draw };
 }

@@ -25,13 +25,22 @@ export function startQueue(api) {
       ["Segments in a minute", pace ? count(Math.round(pace)) : "–"],
       ["Speed", speed ? `${speed.toFixed(speed < 10 ? 1 : 0)} × real time` : "–"],
     ];
-    return el("dl", {}, ...pairs.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]));
+    return el(
+      "dl",
+      {},
+      ...pairs.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]),
+    );
   }
 
   function models(served) {
     const lines = served.map((model) =>
-      el("li", {}, el("b", {}, short(model.id)),
-        el("span", {}, `${plural(model.workers, "worker")}, ${count(model.queued)} waiting`)));
+      el(
+        "li",
+        {},
+        el("b", {}, short(model.id)),
+        el("span", {}, `${plural(model.workers, "worker")}, ${count(model.queued)} waiting`),
+      ),
+    );
     const none = "Start one with narrate up, and it is listed here.";
     return lines.length ? el("ul", {}, ...lines) : el("p", { class: "hint" }, none);
   }

@@ -9,7 +9,10 @@ const MOST = 300; // A book has thousands of sentences; a part of them is on the
 export function createReader(seek) {
   const parts = el("div", { class: "parts" });
   const text = el("div", { class: "text", role: "group" });
-  text.setAttribute("aria-label", "Text, by sentences: the arrow keys go from one to the next, Enter plays it");
+  text.setAttribute(
+    "aria-label",
+    "Text, by sentences: the arrow keys go from one to the next, Enter plays it",
+  );
   const node = el("div", { class: "reader" }, parts, text);
   let segments = [];
   let chapters = [];
@@ -27,11 +30,18 @@ export function createReader(seek) {
 
   function showChapters() {
     parts.hidden = !chapters.length;
-    parts.replaceChildren(...chapters.map((chapter) => {
-      const button = el("button", { type: "button", class: "quiet" }, chapter.title, el("small", {}, clock(chapter.start_s)));
-      button.addEventListener("click", () => seek(chapter.start_s));
-      return button;
-    }));
+    parts.replaceChildren(
+      ...chapters.map((chapter) => {
+        const button = el(
+          "button",
+          { type: "button", class: "quiet" },
+          chapter.title,
+          el("small", {}, clock(chapter.start_s)),
+        );
+        button.addEventListener("click", () => seek(chapter.start_s));
+        return button;
+      }),
+    );
   }
 
   /** Draw the sentences around one of them. */
@@ -50,7 +60,11 @@ export function createReader(seek) {
   }
 
   function sentence(segment, index) {
-    const span = el("span", { class: "sentence", role: "button", tabIndex: -1, "data-index": index }, segment.text);
+    const span = el(
+      "span",
+      { class: "sentence", role: "button", tabIndex: -1, "data-index": index },
+      segment.text,
+    );
     if (segment.truncated) span.title = "This one was cut at its longest length";
     return span;
   }
@@ -67,7 +81,8 @@ export function createReader(seek) {
     if (found === current) return;
     current = found;
     if (found >= 0 && (found < first || found >= first + MOST)) show(found);
-    for (const each of text.querySelectorAll("[aria-current]")) each.removeAttribute("aria-current");
+    for (const each of text.querySelectorAll("[aria-current]"))
+      each.removeAttribute("aria-current");
     const target = sentences()[found - first];
     if (!target) return;
     target.setAttribute("aria-current", "true");

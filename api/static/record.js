@@ -50,7 +50,9 @@ export function createRecorder(longest_s, made) {
   async function keep(recorded) {
     const decoder = new OfflineAudioContext(1, 1, RATE);
     const sound = await decoder.decodeAudioData(await recorded.arrayBuffer());
-    const file = new File([wav(sound.getChannelData(0), RATE)], "recording.wav", { type: "audio/wav" });
+    const file = new File([wav(sound.getChannelData(0), RATE)], "recording.wav", {
+      type: "audio/wav",
+    });
     clear();
     heard = el("audio", { controls: true, src: URL.createObjectURL(file) });
     heard.setAttribute("aria-label", "Your recording");

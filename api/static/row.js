@@ -45,8 +45,12 @@ export function createRow(actions) {
   }
 
   function offer(job, name) {
-    const offered = { listen: job.status === "completed", cancel: !bar.hidden,
-      again: job.status !== "completed" && bar.hidden && actions.canSend(job), remove: bar.hidden };
+    const offered = {
+      listen: job.status === "completed",
+      cancel: !bar.hidden,
+      again: job.status !== "completed" && bar.hidden && actions.canSend(job),
+      remove: bar.hidden,
+    };
     const now = JSON.stringify(offered);
     if (now === shown) return; // else the focus would be lost at each step of progress
     shown = now;
@@ -61,7 +65,11 @@ export function createRow(actions) {
   }
 
   function action(what, job, name, ...content) {
-    const button = el("button", { type: "button", class: what === "listen" ? "" : "quiet" }, ...content);
+    const button = el(
+      "button",
+      { type: "button", class: what === "listen" ? "" : "quiet" },
+      ...content,
+    );
     button.setAttribute("aria-label", `${button.textContent}: ${name}`);
     button.addEventListener("click", async () => {
       button.disabled = true;

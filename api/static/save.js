@@ -27,7 +27,9 @@ export function createSave(api) {
       const others = job.audio.seconds > 3600 ? [] : [other];
       return [
         link(`${format.toUpperCase()}, ${size(bytes)}`, content, `${job.id}.${format}`),
-        ...others.map((kind) => link(kind.toUpperCase(), `${content}?format=${kind}`, `${job.id}.${kind}`)),
+        ...others.map((kind) =>
+          link(kind.toUpperCase(), `${content}?format=${kind}`, `${job.id}.${kind}`),
+        ),
         link("SRT subtitles", `${subtitles}?format=srt`, `${job.id}.srt`),
         link("VTT subtitles", `${subtitles}?format=vtt`, `${job.id}.vtt`),
         link("Timings", timings, `${job.id}.json`),

@@ -16,7 +16,11 @@ export function createText(limits, changed) {
     area.hidden = Boolean(file);
     $("#chosen").hidden = !file;
     if (file) {
-      const away = el("button", { type: "button", class: "quiet round", "aria-label": "Leave the file out" }, icon("close"));
+      const away = el(
+        "button",
+        { type: "button", class: "quiet round", "aria-label": "Leave the file out" },
+        icon("close"),
+      );
       away.addEventListener("click", () => {
         choose(null);
         area.focus();

@@ -3,8 +3,10 @@
 /** Samples between -1 and 1 as the bytes of a file. */
 export function wav(samples, rate) {
   const bytes = new DataView(new ArrayBuffer(44 + 2 * samples.length));
-  const text = (at, letters) =>
-    [...letters].forEach((letter, index) => bytes.setUint8(at + index, letter.charCodeAt(0)));
+  const text = (at, letters) => {
+    for (const [index, letter] of [...letters].entries())
+      bytes.setUint8(at + index, letter.charCodeAt(0));
+  };
   text(0, "RIFF");
   bytes.setUint32(4, 36 + 2 * samples.length, true);
   text(8, "WAVEfmt ");

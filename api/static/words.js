@@ -3,7 +3,8 @@
 const number = new Intl.NumberFormat("en");
 
 export const count = (value) => number.format(value);
-export const plural = (value, one, many = `${one}s`) => `${count(value)} ${value === 1 ? one : many}`;
+export const plural = (value, one, many = `${one}s`) =>
+  `${count(value)} ${value === 1 ? one : many}`;
 
 /** Seconds as a clock: 1:05, or 1:02:03. */
 export function clock(seconds) {
@@ -35,7 +36,10 @@ export function when(unix) {
 
 /** `uncle_fu` as Uncle Fu. */
 export const spoken = (name) =>
-  name.split("_").map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join(" ");
+  name
+    .split("_")
+    .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
+    .join(" ");
 
 /** A remark of the server's, as a sentence begins. */
 export const sentence = (remark) => remark.charAt(0).toUpperCase() + remark.slice(1);
@@ -44,7 +48,8 @@ export const sentence = (remark) => remark.charAt(0).toUpperCase() + remark.slic
 export const short = (model) => model.replace(/^.*Qwen3-TTS-12Hz-/, "");
 
 /** What a job is called: its title, or how it begins. */
-export const called = (job) => job.title || job.metadata.opening || job.id.replace(/^job_(.{8}).*/, "Job $1");
+export const called = (job) =>
+  job.title || job.metadata.opening || job.id.replace(/^job_(.{8}).*/, "Job $1");
 
 /** Bytes, as sizes of files are given. */
 export function size(bytes) {

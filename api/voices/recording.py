@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from api.voices.reference_audio import Samples, Sound, decode
 from shared.audio import encode_wav
 from shared.errors import InvalidRequest
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 from shared.store.voices import VoiceWarning
 
 MIN_S = 1.0

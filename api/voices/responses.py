@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from shared.jobs import Task
+from shared.speech_model import Task
 from shared.store.voices import Voice, VoiceWarning
 from shared.store.workers import ServedModel
 

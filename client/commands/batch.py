@@ -59,21 +59,18 @@ def _write_until_ended(narrator: Narrator, batch_id: str, folder: Path) -> int:
         # The status is read before the results: once it is final, no result is missing.
         now = retry(lambda: narrator.batch(batch_id), narrator.patience_s)
         if now.ended or now.completed + now.failed > len(seen):
-            failed += _write_new(narrator, batch_id, folder, seen)
+            results = retry(lambda: narrator.batch_results(batch_id), narrator.patience_s)
+            for result in results:
+                if result.custom_id not in seen:
+                    failed += not _write(narrator, result, folder)
+            seen.update(result.custom_id for result in results)
         if now.ended:
             return failed
         time.sleep(next(pauses))
 
 
-def _write_new(narrator: Narrator, batch_id: str, folder: Path, seen: set[str]) -> int:
-    """Write the results that are not in `seen`; returns how many of these have failed."""
-    results = retry(lambda: narrator.batch_results(batch_id), narrator.patience_s)
-    new = [result for result in results if result.custom_id not in seen]
-    seen.update(result.custom_id for result in new)
-    return sum(not _write(narrator, result, folder) for result in new)
-
-
 def _write(narrator: Narrator, result: BatchResult, folder: Path) -> bool:
+    """Write a result's audio; False if the job has failed."""
     if result.job is None or result.job.audio is None:
         terminal.error(f"{result.custom_id}: {result.error}")
         return False

@@ -19,21 +19,16 @@ def run_server_command(module: str, argv: Sequence[str]) -> int:
     They use the Redis of TTS_REDIS_URL, else that of the `narrate up` that runs on `--data`. No
     API key is needed: access to Redis is access to everything.
     """
-    rest, data = _without_data(f"narrate {module}", list(argv))
+    parser = argparse.ArgumentParser(prog=f"narrate {module}", add_help=False, allow_abbrev=False)
+    parser.add_argument("--data", type=Path, default=default_data_folder())
+    options, rest = parser.parse_known_args(argv)
     env = {**os.environ, "PYTHONSAFEPATH": "1"}
     has_redis = env.get("TTS_REDIS_URL") or env.get("REDIS_URL")
     if not has_redis and not {"-h", "--help"} & set(rest):
-        env["TTS_REDIS_URL"] = _redis_of(data)
-        env["TTS_STORAGE_URL"] = (data / RESULTS_FOLDER).resolve().as_uri()
+        env["TTS_REDIS_URL"] = _redis_of(options.data)
+        env["TTS_STORAGE_URL"] = (options.data / RESULTS_FOLDER).resolve().as_uri()
     command = [sys.executable, "-m", f"api.{module}", *rest]
     return subprocess.run(command, env=env, check=False).returncode
-
-
-def _without_data(prog: str, argv: list[str]) -> tuple[list[str], Path]:
-    parser = argparse.ArgumentParser(prog=prog, add_help=False, allow_abbrev=False)
-    parser.add_argument("--data", type=Path, default=default_data_folder())
-    options, rest = parser.parse_known_args(argv)
-    return rest, options.data
 
 
 def _redis_of(data: Path) -> str:

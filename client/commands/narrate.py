@@ -46,7 +46,12 @@ def read(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace, output: Path) -> Options:
-    """The options of the command line, with the output path in the metadata."""
+    """The options of the command line; the metadata has the output path for `narrate resume`.
+
+    It is left out if the server would not accept it as metadata.
+    """
+    path = str(output.absolute())
+    keeps = len(path) <= MAX_METADATA_CHARS and path.encode(errors="ignore").decode() == path
     return {
         "model": args.model,
         "voice": args.voice,
@@ -56,17 +61,10 @@ def _options(args: argparse.Namespace, output: Path) -> Options:
         "reference_text": args.reference_text,
         "seed": args.seed,
         "response_format": format_of(output),
-        "metadata": _resume_metadata(output),
+        "metadata": {OUTPUT_METADATA_KEY: path} if keeps else {},
         "priority": args.priority,
         "webhook": args.webhook,
     }
-
-
-def _resume_metadata(output: Path) -> dict[str, str]:
-    """The output path for `narrate resume`, if the server accepts it as metadata."""
-    path = str(output.absolute())
-    keeps = len(path) <= MAX_METADATA_CHARS and path.encode(errors="ignore").decode() == path
-    return {OUTPUT_METADATA_KEY: path} if keeps else {}
 
 
 def _read_stdin() -> str:

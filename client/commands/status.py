@@ -20,8 +20,7 @@ def status(args: argparse.Namespace) -> int:
     if args.json:
         terminal.say(json.dumps(found.raw))
         return 0
-    facts = _facts(found, narrator.base_url) if isinstance(found, Job) else _batch_facts(found)
-    for name, value in facts:
+    for name, value in _facts(found, narrator.base_url):
         terminal.say(f"{name:<10} {value}")
     return 0
 
@@ -35,13 +34,12 @@ def cancel(args: argparse.Namespace) -> int:
     return 0 if found.status in ("cancelled", "cancelling") else 1
 
 
-def _batch_facts(batch: Batch) -> Iterator[tuple[str, str]]:
-    yield "batch", batch.id
-    yield "status", batch.status.replace("_", " ")
-    yield "jobs", f"{batch.total}: {batch.completed} completed, {batch.failed} failed"
-
-
-def _facts(job: Job, base_url: str) -> Iterator[tuple[str, str]]:
+def _facts(job: Job | Batch, base_url: str) -> Iterator[tuple[str, str]]:
+    if isinstance(job, Batch):
+        yield "batch", job.id
+        yield "status", job.status.replace("_", " ")
+        yield "jobs", f"{job.total}: {job.completed} completed, {job.failed} failed"
+        return
     yield "job", job.id
     yield "status", f"{job.status.replace('_', ' ')}, {job.progress} %"
     if job.error_message:

@@ -13,7 +13,6 @@ from typing import Self
 from client import terminal
 from client.errors import (
     ChildExited,
-    NarrateError,
     RequestRefused,
     ServerUnreachable,
     StartFailed,
@@ -67,8 +66,13 @@ def up(args: argparse.Namespace) -> int:
         port=args.port,
         workers=args.workers,
     )
+    workers = "a worker" if stack.workers == 1 else f"{stack.workers} workers"
+    each = " each" if len(stack.models) > 1 else ""
     with StopRequest(stack) as stop_requested, stack:
-        terminal.note(f"Starting {_parts(stack)}; everything is kept in {stack.data}")
+        terminal.note(
+            f"Starting Redis, the API on {stack.url} and {workers}{each} for "
+            f"{', '.join(stack.models)}; everything is kept in {stack.data}"
+        )
         try:
             _run(stack, stop_requested)
         except (ChildExited, StartFailed) as error:
@@ -82,22 +86,13 @@ def _run(stack: Stack, stop_requested: StopRequest) -> None:
     announced = False
     while not stop_requested:
         for ended in stack.restart_ended():
-            if not announced and _is_hopeless(ended):
+            # A restart helps after a signal, not after a failed start or an exit code.
+            is_hopeless = not isinstance(ended, ChildExited) or ended.exit_code > 0
+            if not announced and is_hopeless:
                 raise ended
             terminal.note(f"{ended}; starting it again")
         announced = announced or (stack.ready() and _announce(stack.url))
         time.sleep(POLL_INTERVAL_S)
-
-
-def _is_hopeless(ended: NarrateError) -> bool:
-    """True if a restart cannot help: a failed start or an exit code, but not a signal."""
-    return not isinstance(ended, ChildExited) or ended.exit_code > 0
-
-
-def _parts(stack: Stack) -> str:
-    workers = "a worker" if stack.workers == 1 else f"{stack.workers} workers"
-    each = " each" if len(stack.models) > 1 else ""
-    return f"Redis, the API on {stack.url} and {workers}{each} for {', '.join(stack.models)}"
 
 
 def _announce(url: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from client import terminal
-from client.models import Voice
 from client.narrator import Narrator
 
 
@@ -13,7 +12,10 @@ def list_voices(args: argparse.Namespace) -> int:
     """Print each voice with its language, duration, description and model."""
     with Narrator(args.url) as narrator:
         for voice in narrator.voices():
-            terminal.say(_line(voice))
+            name = voice.id if voice.kind == "preset" else f"{voice.name} ({voice.id})"
+            length = f"{voice.duration_s:.1f} s" if voice.duration_s is not None else None
+            known = filter(None, (voice.language, length, voice.description, voice.model))
+            terminal.say(f"{name}: {', '.join(known)}")
     return 0
 
 
@@ -40,10 +42,3 @@ def delete_voice(args: argparse.Namespace) -> int:
         narrator.delete_voice(args.voice)
     terminal.say(f"Voice {args.voice} is deleted")
     return 0
-
-
-def _line(voice: Voice) -> str:
-    name = voice.id if voice.kind == "preset" else f"{voice.name} ({voice.id})"
-    length = f"{voice.duration_s:.1f} s" if voice.duration_s is not None else None
-    known = filter(None, (voice.language, length, voice.description, voice.model))
-    return f"{name}: {', '.join(known)}"

@@ -12,7 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from shared.audio.wav import Pcm
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 
 TIME_BASE = Fraction(1, SAMPLE_RATE)
 

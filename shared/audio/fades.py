@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.audio.wav import Pcm
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 
 # 5 ms: long enough to prevent a click, too short to notice.
 FADE_SAMPLES = SAMPLE_RATE * 5 // 1_000

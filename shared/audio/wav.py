@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 
 Pcm = NDArray[np.int16]
 

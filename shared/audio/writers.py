@@ -15,7 +15,7 @@ from shared.audio.encoding import Encoder, Encoding
 from shared.audio.wav import Pcm
 from shared.errors import Unavailable
 from shared.formats import Format
-from shared.jobs import SAMPLE_RATE
+from shared.speech_model import SAMPLE_RATE
 from shared.timings import ChapterTiming
 
 # The largest size that a WAV header can hold; RF64 (EBU Tech 3306) holds larger ones.

@@ -17,7 +17,8 @@ from redis.exceptions import ResponseError
 
 from shared.document import Segment
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
-from shared.jobs import ADMITTING, JOB_VERSION, SAMPLE_RATE, WEIGHTS, Outline, Priority, SpeechSpec
+from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
+from shared.speech_model import SAMPLE_RATE
 from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
@@ -32,6 +33,8 @@ SEGMENTS_PER_STEP = 100
 BEGUN_WITHIN_S = 1.8
 LOOK_WITHIN_S = 0.5
 SAME_REQUEST_WITHIN_S, SAME_REQUEST_LOOK_S = 1.5, 0.05
+# Fields of a job that Redis decides, in the order in which `lua/admit.lua` returns them.
+TIMES = ("created_at", "cancel_at")
 
 
 class NewJob(NamedTuple):
@@ -78,82 +81,99 @@ class Admission:
         """Close the connections of its own."""
         self._brief.close()
 
-    def admit(self, job: NewJob, segments: Sequence[Segment]) -> str:
-        """Accept a job of these segments; returns its id, or that of the same request before.
+    def admit(self, job: NewJob, segments: Sequence[Segment]) -> Job | str:
+        """Accept a job of these segments; returns it, or the id of the same request before.
 
         Raises `Overloaded`, `QuotaExceeded`, `KeyReused`, `NotAdmitted` if nothing was accepted for
         sure, and `Unconfirmed` if Redis does not even say that.
         """
-        rows = [_row(segment) for segment in segments]
+        rows = [
+            Row(segment.text, write_range(segment), expected_frames(segment.text))
+            for segment in segments
+        ]
         first, *rest = (
             rows[start : start + SEGMENTS_PER_STEP]
             for start in range(0, len(rows), SEGMENTS_PER_STEP)
         )
         try:
-            outcome, detail = self._begin(job, _fields(job, segments, rows), first)
-            if outcome == "stopped":
+            reply = self._begin(job, _fields(job, segments, rows), first)
+            if reply.outcome == "stopped":
                 # The process that began the same request has died.
-                self._abandon(str(detail))
-                outcome, detail = self._begin(job, _fields(job, segments, rows), first)
-            if outcome in ("accepted", "known") and detail == job.id:
+                self._abandon(str(reply.detail))
+                reply = self._begin(job, _fields(job, segments, rows), first)
+            if reply.is_accepted and reply.detail == job.id:
                 self._add(job.id, rest)
+                return self._admitted(job, len(segments), reply.times)
         except Unavailable as error:
-            self._settle(job.id, error)
-            return job.id
-        if outcome in ("accepted", "known"):
-            return str(detail)
-        if outcome == ADMITTING:
-            return self._same_request(str(detail))
-        raise refusal(outcome, detail, job.limits)
+            return self._admitted(job, len(segments), self._settle(job.id, error))
+        if reply.is_accepted:
+            return str(reply.detail)
+        if reply.outcome == ADMITTING:
+            return self._same_request(str(reply.detail))
+        raise refusal(reply.outcome, reply.detail, job.limits)
 
-    def _begin(self, job: NewJob, fields: dict[str, Any], rows: list[Row]) -> Any:
+    def _admitted(self, job: NewJob, total: int, times: Sequence[str | None]) -> Job:
+        """The job as it stands in the ledger now; `times` are those that Redis has given it."""
+        return Job.model_validate(
+            {
+                "id": job.id,
+                "owner": job.owner,
+                "name": job.name,
+                "priority": job.priority,
+                "status": Status.QUEUED,
+                "spec": job.spec,
+                "outline": job.outline,
+                "seen_at": self._clock.now_s(),
+                **dict(zip(TIMES, times, strict=True)),
+                "total": total,
+                "webhook": job.webhook and job.webhook.url,
+            }
+        )
+
+    def _begin(self, job: NewJob, fields: dict[str, Any], rows: list[Row]) -> _Reply:
         rest = [job.spec.model_dump_json(), job.outline.model_dump_json(), *_flat(rows)]
         return self._in_time(lambda by: self._run("admit", json.dumps({**fields, "by": by}), *rest))
 
     def _add(self, job_id: str, parts: list[list[Row]]) -> None:
+        step = partial(self._run, "admit_part", job_id)
         for number, rows in enumerate(parts, 1):
-            reply, _ = self._in_time(
-                partial(self._add_part, job_id, number * SEGMENTS_PER_STEP, rows)
-            )
-            if reply == "gone":
+            reply = self._in_time(step, number * SEGMENTS_PER_STEP, *_flat(rows))
+            if reply.outcome == "gone":
                 raise Unavailable("its admission took too long and was given up")
-
-    def _add_part(self, job_id: str, place: int, rows: list[Row], by: float) -> Any:
-        return self._run("admit_part", job_id, by, place, *_flat(rows))
 
     def _run(self, name: str, *args: str | float) -> Any:
         with redis_errors():
             return self._steps[name](args=list(args))
 
-    def _in_time(self, step: Callable[[float], Any]) -> tuple[str, Any]:
-        """The outcome of a step that is begun in time, or not at all, and what belongs to it.
+    def _in_time(self, step: Callable[..., Any], *args: str | int) -> _Reply:
+        """The reply of a step that is begun in time, or not at all.
 
-        `step` takes the time, by Redis's clock, after which it is not begun.
+        `step` takes the time, by Redis's clock, after which it is not begun, and then `args`.
         """
         for _ in range(2):
             if self._clock.is_unknown:
-                self._ask_the_time()
-            outcome, detail, time_s = step(self._clock.now_s() + BEGUN_WITHIN_S)
-            self._clock.set(float(time_s))
-            if outcome != "late":
-                return outcome, detail
+                with redis_errors():
+                    seconds, micros = self._redis.time()
+                self._clock.set(seconds + micros / 1e6)
+            reply = _Reply(*step(self._clock.now_s() + BEGUN_WITHIN_S, *args))
+            self._clock.set(float(reply.time_s))
+            if reply.outcome != "late":
+                return reply
         raise _NotBegun("Redis is too busy to accept it; try again shortly")
 
-    def _ask_the_time(self) -> None:
-        with redis_errors():
-            seconds, micros = self._redis.time()
-        self._clock.set(seconds + micros / 1e6)
+    def _settle(self, job_id: str, error: Unavailable) -> list[str | None]:
+        """The times of a job that was accepted although a step had no answer.
 
-    def _settle(self, job_id: str, error: Unavailable) -> None:
-        """Return if a job was accepted although a step had no answer; else raise what is known."""
+        Raises what is known of it otherwise.
+        """
         # A step that is on its way may still be begun; one that Redis has refused may not.
         refused = isinstance(error, _NotBegun) or isinstance(error.__cause__, ResponseError)
         ends_s = 0 if refused else time.monotonic() + BEGUN_WITHIN_S
         try:
-            status = self._status(job_id)
+            status, *times = self._look(job_id)
             while status is None and time.monotonic() < ends_s:
                 time.sleep(0.1)
-                status = self._status(job_id)
+                status, *times = self._look(job_id)
             if status == ADMITTING:
                 status = self._abandon(job_id)
         except Unavailable:
@@ -161,6 +181,7 @@ class Admission:
             raise Unconfirmed(f"{error.message}; {said}", job_id) from error
         if status is None:
             raise NotAdmitted(f"{error.message}; nothing was accepted") from error
+        return times
 
     def _abandon(self, job_id: str) -> str | None:
         """Give an admission up; returns the job's status if it was accepted."""
@@ -168,22 +189,37 @@ class Admission:
             status: Any = self._steps["abandon"](args=[job_id], client=self._brief)
         return None if status is None else str(status)
 
-    def _status(self, job_id: str) -> str | None:
+    def _look(self, job_id: str) -> list[str | None]:
+        """The status of a job, then its times; None for each that it does not have."""
         with redis_errors():
-            status: Any = self._brief.hget(keys.job(job_id), "status")
-        return None if status is None else str(status)
+            found: Any = self._brief.hmget(keys.job(job_id), ["status", *TIMES])
+        return list(found)
 
     def _same_request(self, job_id: str) -> str:
         """The id of a job that another caller is admitting, once it is accepted."""
         ends_s = time.monotonic() + SAME_REQUEST_WITHIN_S
         while time.monotonic() < ends_s:
-            status = self._status(job_id)
+            status = self._look(job_id)[0]
             if status is None:
                 break
             if status != ADMITTING:
                 return job_id
             time.sleep(SAME_REQUEST_LOOK_S)
         raise NotAdmitted("the same request is being accepted just now: send it again shortly")
+
+
+class _Reply(NamedTuple):
+    """The reply of a step; with the values of `TIMES` if `admit` has accepted the job."""
+
+    outcome: str
+    detail: str | int
+    time_s: str
+    times: Sequence[str | None] = ()
+
+    @property
+    def is_accepted(self) -> bool:
+        """True if the job is in the ledger: from this request or the same one before."""
+        return self.outcome in ("accepted", "known")
 
 
 class _NotBegun(Unavailable):
@@ -216,10 +252,6 @@ class Row(NamedTuple):
     text: str
     place: str
     frames: int
-
-
-def _row(segment: Segment) -> Row:
-    return Row(segment.text, write_range(segment), expected_frames(segment.text))
 
 
 def _flat(rows: list[Row]) -> Iterator[str | int]:

@@ -53,35 +53,37 @@ class JobList:
         for _ in range(MAX_JOBS_READ // PAGE_SIZE):
             # Found anew each time: jobs come and go while we read.
             start = self._place_after(key, after, newest_first)
-            ids = self._ids(key, start, newest_first)
+            with redis_errors():
+                found = self._redis.zrange(key, start, start + PAGE_SIZE - 1, desc=newest_first)
+            ids = cast(list[str], found)
             for place, job in enumerate(self._read(ids)):
                 if job is not None and keep(job):
                     kept.append(job)
                 if len(kept) == limit:
-                    return JobPage(kept, ids[place], self._goes_on(key, start + place + 1))
+                    with redis_errors():
+                        has_more = start + place + 1 < self._redis.zcard(key)
+                    return JobPage(kept, ids[place], has_more)
             after = ids[-1] if ids else after
             if len(ids) < PAGE_SIZE:
                 return JobPage(kept, after, False)
         return JobPage(kept, after, True)
 
-    def _ids(self, key: str, start: int, newest_first: bool) -> list[str]:
-        with redis_errors():
-            found = self._redis.zrange(key, start, start + PAGE_SIZE - 1, desc=newest_first)
-        return cast(list[str], found)
-
-    def _goes_on(self, key: str, place: int) -> bool:
-        with redis_errors():
-            return place < self._redis.zcard(key)
-
     def _read(self, ids: list[str]) -> list[Job | None]:
-        """The jobs of these ids; None for one that was deleted since its id was read."""
+        """The jobs of these ids; None for one that is deleted meanwhile, or cannot be read."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             for job_id in ids:
                 pipe.hgetall(keys.job(job_id))
             (seconds, micros), *rows = pipe.execute()
         seen: dict[str, Any] = {"seen_at": seconds + micros / 1e6}
-        return [_job(row | seen) if row else None for row in rows]
+        jobs: list[Job | None] = []
+        for row in rows:
+            try:
+                jobs.append(read_job(row | seen) if row else None)
+            except ValidationError:
+                _log.warning("Passed over a job of another version: %s", row.get("id"))
+                jobs.append(None)
+        return jobs
 
     def _place_after(self, key: str, after: str | None, newest_first: bool) -> int:
         if after is None:
@@ -95,14 +97,6 @@ class JobList:
             at, end = _time_of(after), "+inf" if newest_first else "-inf"
             bounds = (f"({at}", end) if newest_first else (end, f"({at}")
             return self._redis.zcount(key, *bounds)
-
-
-def _job(fields: dict[str, Any]) -> Job | None:
-    try:
-        return read_job(fields)
-    except ValidationError:
-        _log.warning("Passed over a job of another version: %s", fields.get("id"))
-        return None
 
 
 def _time_of(job_id: str) -> float:

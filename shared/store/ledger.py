@@ -103,10 +103,10 @@ class Ledger:
         owner: str = PUBLIC,
         limits: Limits = UNLIMITED,
         **options: Unpack[AdmissionOptions],
-    ) -> str:
+    ) -> Job | str:
         """Accept a job of these segments; from here on it will end, one way or another.
 
-        Returns its id: another one than `job_id` if the same request was accepted before. Raises
+        Returns it, or the id of the job if the same request was accepted before. Raises
         `Overloaded`, `QuotaExceeded`, `KeyReused` or, if nothing was accepted, `NotAdmitted`.
         """
         job = NewJob(job_id, spec, outline, owner, limits, **options)

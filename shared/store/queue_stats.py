@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from shared.jobs import SAMPLE_RATE
 from shared.records import Record
+from shared.speech_model import SAMPLE_RATE
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 

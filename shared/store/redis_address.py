@@ -37,11 +37,15 @@ class RedisAddress:
         scheme = _scheme(url)
         parts = urlsplit(url)
         options = _options(parts, scheme)
-        place = _socket(parts) if scheme == "unix" else _server(parts)
+        in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
+        place = _place(parts, scheme)
+        database = options.get("db") or in_path or "0"
+        if not (database.isascii() and database.isdigit()):
+            raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODE}")
         return cls(
             scheme=scheme,
             **place,
-            db=_database(parts, scheme, options),
+            db=int(database),
             username=unquote(parts.username or "") or options.get("username"),
             password=unquote(parts.password or "") or options.get("password"),
             tls=_tls(options),
@@ -93,7 +97,13 @@ def _scheme(url: str) -> str:
     return scheme
 
 
-def _server(parts: SplitResult) -> dict[str, Any]:
+def _place(parts: SplitResult, scheme: str) -> dict[str, Any]:
+    """The path of a socket, or the host and port of a server."""
+    if scheme == "unix":
+        if parts.hostname or parts.path in ("", "/"):
+            said = "a socket is named by three slashes and its path: unix:///run/redis.sock"
+            raise ValueError(said)
+        return {"path": unquote(parts.path)}
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
@@ -101,20 +111,6 @@ def _server(parts: SplitResult) -> dict[str, Any]:
     if port == 0:
         raise ValueError("its port is no number from 1 to 65535")
     return {"host": unquote(host or "127.0.0.1"), "port": port or 6379}
-
-
-def _socket(parts: SplitResult) -> dict[str, Any]:
-    if parts.hostname or parts.path in ("", "/"):
-        raise ValueError("a socket is named by three slashes and its path: unix:///run/redis.sock")
-    return {"path": unquote(parts.path)}
-
-
-def _database(parts: SplitResult, scheme: str, options: dict[str, str]) -> int:
-    in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
-    database = options.get("db") or in_path or "0"
-    if not (database.isascii() and database.isdigit()):
-        raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODE}")
-    return int(database)
 
 
 def _options(parts: SplitResult, scheme: str) -> dict[str, str]:

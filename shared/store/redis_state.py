@@ -48,10 +48,17 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
 
 def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
     """The finding that the answer of `INFO` stands for."""
-    eviction = _eviction(info)
-    problem = _unfit(info) or (eviction if not allow_eviction else None)
-    if problem:
-        return Finding(problem, is_lasting=True)
+    policy = info.get("maxmemory_policy", "noeviction")
+    eviction = None if policy == "noeviction" else EVICTION.format(policy)
+    # Valkey names the Redis that it is like.
+    version = str(info.get("redis_version", "")).split(".")[:2]
+    if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST:
+        too_old = f"Redis {'.'.join(version)} is too old: 7.0 or newer is needed"
+        return Finding(too_old, is_lasting=True)
+    if int(info.get("cluster_enabled", 0)):
+        return Finding(CLUSTER, is_lasting=True)
+    if eviction and not allow_eviction:
+        return Finding(eviction, is_lasting=True)
     aof = NO_AOF if not info.get("aof_enabled") else None
     warnings = tuple(filter(None, (eviction, aof)))
     return Finding(REPLICA if info.get("role") == "slave" else None, warnings)
@@ -66,16 +73,3 @@ def _probe(redis: Redis) -> None:
         _, read = pipe.execute()
     if read != written:
         raise Unavailable("Redis does not keep what is written to it")
-
-
-def _eviction(info: dict[str, Any]) -> str | None:
-    policy = info.get("maxmemory_policy", "noeviction")
-    return None if policy == "noeviction" else EVICTION.format(policy)
-
-
-def _unfit(info: dict[str, Any]) -> str | None:
-    # Valkey names the Redis that it is like.
-    version = str(info.get("redis_version", "")).split(".")[:2]
-    if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST:
-        return f"Redis {'.'.join(version)} is too old: 7.0 or newer is needed"
-    return CLUSTER if int(info.get("cluster_enabled", 0)) else None

@@ -9,8 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.document import Segment
-from shared.jobs import Job, Outline, SpeechSpec, SpokenSegment, Task
+from shared.jobs import Job, Outline, SpeechSpec, SpokenSegment
 from shared.records import Record
+from shared.speech_model import Task
 from shared.store.webhooks import Webhook
 
 _log = logging.getLogger(__name__)
@@ -26,12 +27,18 @@ def read_job(fields: dict[str, Any]) -> Job:
     """
     webhook = fields.get("webhook")
     spec, is_understood = _read_spec(fields["spec"])
+    prefix = "batch:"  # of the counters `batch:N`, which are one field here
     read = {
+        "batch_sizes": {
+            name.removeprefix(prefix): count
+            for name, count in fields.items()
+            if name.startswith(prefix)
+        },
         "webhook": webhook and Webhook.model_validate_json(webhook).url,
         "spec": spec,
         "outline": Outline.model_validate_json(fields["outline"]),
     }
-    known, all_known = _known(Job, _gather_batch_sizes(fields) | read, {"status": "in_progress"})
+    known, all_known = _known(Job, fields | read, {"status": "in_progress"})
     job = Job.model_validate(known)
     return job if is_understood and all_known else job.model_copy(update={"is_understood": False})
 
@@ -56,13 +63,6 @@ def _known(
         unknown = {each["loc"][0] for each in error.errors()}
         return instead | {k: v for k, v in fields.items() if k not in unknown}, False
     return fields, True
-
-
-def _gather_batch_sizes(fields: dict[str, str]) -> dict[str, Any]:
-    """The counters `batch:N` of a job's hash as one field."""
-    sizes = {k[6:]: v for k, v in fields.items() if k.startswith("batch:")}
-    rest = {k: v for k, v in fields.items() if not k.startswith("batch:")}
-    return rest | {"batch_sizes": sizes}
 
 
 def write_range(segment: Segment) -> str:

@@ -10,7 +10,7 @@ from shared.jobs import TRANSITIONS
 from shared.store import keys
 from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
-COMMON = ("common", "webhooks", "fair_queue", "batches", "finish", "deletion")
+COMMON = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
 # These run most often, and each part that they do not need would cost them something every time.
 PARTS = {
     "admit": ("common", "fair_queue", "admission"),
@@ -42,8 +42,10 @@ def load(name: str) -> str:
 
 def _filled_in(source: str) -> str:
     """The source with what Python knows, too: each is written once."""
+    # The legal changes, as Lua writes a table.
+    rows = (f"{old} = {{ {json.dumps(sorted(news))[1:-1]} }}" for old, news in TRANSITIONS.items())
     for name, value in (
-        ("@TRANSITIONS@", _table()),
+        ("@TRANSITIONS@", f"{{ {', '.join(rows)} }}"),
         ("@MIN_FRAMES@", str(MIN_FRAMES)),
         ("@SAMPLES_PER_FRAME@", str(SAMPLES_PER_FRAME)),
     ):
@@ -59,9 +61,3 @@ def _flags(name: str) -> str:
     if name in READS:
         return "#!lua flags=no-writes\n"
     return "#!lua\n" if name in TAKES_IN else "#!lua flags=allow-oom\n"
-
-
-def _table() -> str:
-    """The legal changes, as Lua writes a table."""
-    rows = (f"{old} = {{ {json.dumps(sorted(news))[1:-1]} }}" for old, news in TRANSITIONS.items())
-    return f"{{ {', '.join(rows)} }}"

@@ -17,7 +17,7 @@ CHAPTER_PAUSE_S = 1.5
 _PARAGRAPH_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
 # Possessive: backtracking in a long run of spaces would take quadratic time.
 _PAUSE_MARK = re.compile(
-    r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(ms|s)?\s*+\]", re.IGNORECASE
+    r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(?:(?P<ms>ms)|s)?\s*+\]", re.IGNORECASE
 )
 
 
@@ -39,7 +39,11 @@ def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
     """Yield the sections of a whole text, cut at blank lines, chapters and pause marks."""
     seen = blank_invisible(text)
     gaps = ((*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in _PARAGRAPH_GAP.finditer(seen))
-    marks = ((*mark.span(), 0.0, _seconds(mark)) for mark in _PAUSE_MARK.finditer(seen))
+    marks = (
+        # `[pause 500 ms]` → 0.5 s, `[pause 1,5]` → 1.5 s
+        (*mark.span(), 0.0, float(mark[1].replace(",", ".")) / (1_000 if mark["ms"] else 1))
+        for mark in _PAUSE_MARK.finditer(seen)
+    )
     begun = sorted((chapter.start, chapter.start, CHAPTER_PAUSE_S, 0.0) for chapter in chapters)
     start = 0
     for first, last, natural_s, marked_s in merge(gaps, marks, begun):
@@ -47,9 +51,3 @@ def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
         yield Section(start, end, stop, natural_s, marked_s)
         start = stop
     yield Section(start, len(text), len(text), 0, 0)
-
-
-def _seconds(mark: re.Match[str]) -> float:
-    """The seconds of a pause mark: `[pause 500 ms]` → 0.5, `[pause 1,5]` → 1.5."""
-    number, unit = mark.groups()
-    return float(number.replace(",", ".")) / (1_000 if unit and unit.lower() == "ms" else 1)

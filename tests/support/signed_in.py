@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from redis import Redis
 
-from shared.jobs import Task
 from shared.models import ModelCard
+from shared.speech_model import Task
 from shared.store.workers import WorkerRegistry
 
 

@@ -16,9 +16,10 @@ from stub_runner import StubCodec, StubRunner
 from api.app import create_app
 from client.local.redis_server import RedisServer
 from shared.broker import WakeUpPublisher, make_celery_app
-from shared.jobs import SpeechSpec, Task
+from shared.jobs import SpeechSpec
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.storage import Storage
 from shared.store.connection import connect
 from shared.store.ledger import Ledger

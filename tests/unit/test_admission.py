@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 from ledger_state import LedgerState
-from plain import plain
+from plain import id_of, plain
 from redis import Redis
 
 from client.local.redis_server import RedisServer
 from shared.errors import JobNotFound, NotAdmitted, Overloaded, QuotaExceeded, Unavailable
-from shared.jobs import SpeechSpec, Status
+from shared.jobs import ChapterStart, Job, Outline, Priority, SpeechSpec, Status
 from shared.store.admission import BEGUN_WITHIN_S, SEGMENTS_PER_STEP, Admission
 from shared.store.connection import connect
-from shared.store.ledger import Ledger
+from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency, Limits
+from shared.store.webhooks import Webhook
 
 MODEL = "tiny-CustomVoice"
 MANY = 2 * SEGMENTS_PER_STEP + 7
@@ -30,14 +31,16 @@ class Interrupted(Exception):
     """Raised where a test stops an admission."""
 
 
+def stop(_admission: Admission, _job_id: str, parts: list[object]) -> None:
+    if parts:
+        raise Interrupted
+
+
 @pytest.fixture
 def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Stops every admission before its second part, as kill -9 does."""
 
-    def stop(*_: object) -> None:
-        raise Interrupted
-
-    return lambda: monkeypatch.setattr(Admission, "_add_part", stop)
+    return lambda: monkeypatch.setattr(Admission, "_add", stop)
 
 
 def begin_only(ledger: Ledger, spec: SpeechSpec, name: str = "j", **options: object) -> None:
@@ -87,30 +90,30 @@ def test_an_admission_that_stopped_is_given_up_and_nothing_of_it_counts(
     assert left == []
     used = redis.hgetall(next(redis.scan_iter("tts:used:*")))
     assert used == {"chars": "0", "samples": "0"}
-    assert ledger.admit("k", spec, plain(["one"]), limits=limits, idempotency=sent) == "k"
+    assert id_of(ledger.admit("k", spec, plain(["one"]), limits=limits, idempotency=sent)) == "k"
 
 
 def test_the_same_request_waits_until_the_first_is_accepted(
     ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add, begun, go_on = Admission._add_part, threading.Event(), threading.Event()
+    add, begun, go_on = Admission._add, threading.Event(), threading.Event()
 
-    def slow(self: Admission, *args: object) -> object:
+    def slow(self: Admission, *args: object) -> None:
         begun.set()
         go_on.wait(10)
-        return add(self, *args)  # type: ignore[arg-type]
+        add(self, *args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Admission, "_add_part", slow)
+    monkeypatch.setattr(Admission, "_add", slow)
     sent, texts, ids = Idempotency("k", "print"), plain(["one"] * MANY), list[str]()
     first = threading.Thread(
-        target=lambda: ids.append(ledger.admit("j", spec, texts, idempotency=sent))
+        target=lambda: ids.append(id_of(ledger.admit("j", spec, texts, idempotency=sent)))
     )
     first.start()
     assert begun.wait(10)
     with pytest.raises(NotAdmitted, match="send it again shortly"):
         ledger.admit("k", spec, texts, idempotency=sent)
     threading.Timer(0.3, go_on.set).start()
-    assert ledger.admit("l", spec, texts, idempotency=sent) == "j"
+    assert id_of(ledger.admit("l", spec, texts, idempotency=sent)) == "j"
     first.join()
     assert ids == ["j"]
 
@@ -180,17 +183,21 @@ def test_a_job_that_was_refused_by_a_busy_redis_is_never_there(
     assert redis.zrange("tts:jobs", 0, -1) == ["before"]
 
 
-def test_a_job_whose_answer_was_lost_is_known_to_be_accepted(
-    ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def lose_answers(patch: pytest.MonkeyPatch) -> None:
     run = Admission._run
 
     def lose(self: Admission, name: str, *args: str | float) -> object:
         run(self, name, *args)
         raise Unavailable("Redis does not answer")
 
-    monkeypatch.setattr(Admission, "_run", lose)
-    assert ledger.admit("j", spec, plain(["one"])) == "j"
+    patch.setattr(Admission, "_run", lose)
+
+
+def test_a_job_whose_answer_was_lost_is_known_to_be_accepted(
+    ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_answers(monkeypatch)
+    assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"
     assert ledger.job("j").status == Status.QUEUED
     with pytest.raises(NotAdmitted, match="nothing was accepted"):
         ledger.admit("k", spec, plain(["one"] * MANY))
@@ -199,13 +206,69 @@ def test_a_job_whose_answer_was_lost_is_known_to_be_accepted(
     assert ledger.forgotten() == ["k"]
 
 
+def send_twice(patch: pytest.MonkeyPatch) -> None:
+    run = Admission._run
+
+    def twice(self: Admission, name: str, *args: str | float) -> object:
+        run(self, name, *args)
+        return run(self, name, *args)
+
+    patch.setattr(Admission, "_run", twice)
+
+
+def set_this_clock_wrong(patch: pytest.MonkeyPatch) -> None:
+    now_s = time.time
+    patch.setattr(time, "time", lambda: now_s() + 3_600)
+
+
+@pytest.mark.parametrize("name", [None, "book-1"])
+@pytest.mark.parametrize(
+    ("disturb", "segments"),
+    [
+        (set_this_clock_wrong, 1),
+        (set_this_clock_wrong, MANY),
+        (send_twice, 1),
+        (send_twice, MANY),
+        (lose_answers, 1),
+    ],
+)
+def test_the_admitted_job_is_the_one_that_is_read_afterwards(
+    ledger: Ledger,
+    spec: SpeechSpec,
+    disturb: Callable[[pytest.MonkeyPatch], None],
+    segments: int,
+    name: str | None,
+) -> None:
+    sent = Idempotency(name_key(name), "print") if name else None
+    with pytest.MonkeyPatch.context() as patch:
+        disturb(patch)
+        admitted = ledger.admit(
+            "j",
+            spec,
+            plain(["one"] * segments),
+            outline=Outline(title="T", chapters=(ChapterStart("One", 0),)),
+            owner="me",
+            idempotency=sent,
+            name=name,
+            priority=Priority.HIGH,
+            cancel_after_s=60.5 if name else None,
+            webhook=Webhook(url="https://a.example/x", receiver="https://a.example:443"),
+        )
+    assert isinstance(admitted, Job)
+    read = ledger.job("j")
+    assert abs(admitted.seen_at - read.seen_at) < 60
+    # A position in the queue is first known to a poll.
+    polled = {"seen_at", "queue_position", "queue_eta_s"}
+    assert admitted.model_dump(exclude=polled) == read.model_dump(exclude=polled)
+
+
 def test_a_step_that_comes_too_late_is_tried_by_the_right_clock(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
     """Redis's clock was set forward by an hour."""
     ledger.admit("a", spec, plain(["one"]))
     ledger._admission._clock._ahead_s -= 3_600  # type: ignore[operator]
-    assert ledger.admit("j", spec, plain(["one"] * MANY)) == "j"
+    assert id_of(ledger.admit("j", spec, plain(["one"] * MANY))) == "j"
 
 
 def test_quotas_of_audio_are_reserved_and_settled(
@@ -238,17 +301,13 @@ def test_the_same_request_takes_the_place_of_one_whose_process_has_died(
 ) -> None:
     """Also while no worker is there to reconcile."""
     with pytest.MonkeyPatch.context() as patch:
-
-        def stop(*_: object) -> None:
-            raise Interrupted
-
-        patch.setattr(Admission, "_add_part", stop)
+        patch.setattr(Admission, "_add", stop)
         sent = Idempotency("k", "print")
         begin_only(ledger, spec, idempotency=sent)
     redis.zadd("tts:admitting", {"j": 1})
     texts = plain(["one"] * MANY)
-    assert ledger.admit("k", spec, texts, idempotency=sent) == "k"
-    assert ledger.admit("l", spec, texts, idempotency=sent) == "k"
+    assert id_of(ledger.admit("k", spec, texts, idempotency=sent)) == "k"
+    assert id_of(ledger.admit("l", spec, texts, idempotency=sent)) == "k"
     with pytest.raises(JobNotFound):
         ledger.job("j")
 

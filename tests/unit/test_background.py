@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import islice
 
 import pytest
 from kombu.connection import Connection
@@ -11,6 +12,7 @@ from redis import Redis
 from client.local.redis_server import RedisServer
 from shared import background
 from shared.background import BackgroundThread
+from shared.backoff import backoff
 from shared.broker import WakeUpPublisher, make_celery_app
 
 
@@ -20,7 +22,12 @@ class Boom(Exception):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr(background, "FIRST_BACKOFF_S", 0.01)
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    assert list(islice(backoff(1, 5), 5)) == [1, 2, 4, 5, 5]
+    assert list(islice(backoff(9, 5), 2)) == [5, 5]
 
 
 @pytest.mark.parametrize("error", [Boom, SystemExit, MemoryError])
@@ -77,7 +84,7 @@ def test_a_body_that_ends_by_itself_is_a_problem() -> None:
 def test_stopping_waits_neither_for_a_pause_nor_for_a_body_that_never_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(background, "MIN_BACKOFF_S", 60)
+    monkeypatch.setattr(background, "FIRST_BACKOFF_S", 60)
 
     def body(_stopping: threading.Event) -> None:
         raise Boom

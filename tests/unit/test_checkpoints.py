@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from worker.checkpoints import KINDS, make_checkpoint
+from worker.checkpoints import CHECKPOINT_KINDS, make_checkpoint
 from worker.checkpoints.__main__ import main
 from worker.checkpoints.configs import model_config
 from worker.checkpoints.make import model_weights
@@ -93,7 +93,7 @@ def test_has_the_files_of_a_released_checkpoint(tiny_checkpoint: Callable[[str],
 
 
 def test_tiny_is_small(tiny_checkpoint: Callable[[str], Path]) -> None:
-    for kind in KINDS:
+    for kind in CHECKPOINT_KINDS:
         assert sum(map(len, bytes_of(tiny_checkpoint(kind)).values())) < 5_000_000
 
 
@@ -113,7 +113,7 @@ def test_same_seed_same_bytes_whatever_the_global_random_state(
 def test_each_kind_loads_unchanged_and_is_what_it_says(
     tiny_checkpoint: Callable[[str], Path],
 ) -> None:
-    for kind in KINDS:
+    for kind in CHECKPOINT_KINDS:
         loaded = Qwen3TTSModel.from_pretrained(
             str(tiny_checkpoint(kind)), dtype=torch.float32, device_map="cpu"
         )

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.codec.codec import CHUNK, Codec
+from worker.engine.codec.codec import CHUNK_FRAMES, Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
@@ -57,14 +57,14 @@ def test_cut_anywhere_the_samples_are_those_of_one_pass(
 
 def test_side_by_side_each_stream_goes_on_from_where_it_is(codec: Codec, whole: np.ndarray) -> None:
     streams = [Stream() for _ in range(3)]
-    codec.decode(streams[:1], CODES[:1, :CHUNK])
-    codec.decode(streams[:1], CODES[:1, CHUNK : 2 * CHUNK])
-    codec.decode(streams[1:2], CODES[1:2, :CHUNK])
-    starts = [2 * CHUNK, CHUNK, 0]
-    codes = np.stack([CODES[row, start : start + CHUNK] for row, start in enumerate(starts)])
+    codec.decode(streams[:1], CODES[:1, :CHUNK_FRAMES])
+    codec.decode(streams[:1], CODES[:1, CHUNK_FRAMES : 2 * CHUNK_FRAMES])
+    codec.decode(streams[1:2], CODES[1:2, :CHUNK_FRAMES])
+    starts = [2 * CHUNK_FRAMES, CHUNK_FRAMES, 0]
+    codes = np.stack([CODES[row, start : start + CHUNK_FRAMES] for row, start in enumerate(starts)])
     made = codec.decode(streams, codes)
     for row, start in enumerate(starts):
-        expected = whole[row, start * FRAME : (start + CHUNK) * FRAME]
+        expected = whole[row, start * FRAME : (start + CHUNK_FRAMES) * FRAME]
         np.testing.assert_allclose(made[row], expected, atol=2e-5)
 
 
@@ -96,13 +96,15 @@ def test_a_chunk_that_fails_changes_no_stream(
     codec: Codec, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = Stream()
-    codec.decode([stream], CODES[:1, :CHUNK])
+    codec.decode([stream], CODES[:1, :CHUNK_FRAMES])
     with monkeypatch.context() as patch:
         patch.setattr(codec, "_layers", [*codec._layers, None])
         with pytest.raises(TypeError):
-            codec.decode([stream], CODES[:1, CHUNK : 2 * CHUNK])
-    made = codec.decode([stream], CODES[:1, CHUNK : 2 * CHUNK])[0]
-    np.testing.assert_allclose(made, whole[0, CHUNK * FRAME : 2 * CHUNK * FRAME], atol=2e-5)
+            codec.decode([stream], CODES[:1, CHUNK_FRAMES : 2 * CHUNK_FRAMES])
+    made = codec.decode([stream], CODES[:1, CHUNK_FRAMES : 2 * CHUNK_FRAMES])[0]
+    np.testing.assert_allclose(
+        made, whole[0, CHUNK_FRAMES * FRAME : 2 * CHUNK_FRAMES * FRAME], atol=2e-5
+    )
 
 
 def test_bfloat16_sounds_much_the_same(decoder: Any, whole: np.ndarray) -> None:

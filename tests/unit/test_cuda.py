@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
+from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.precision import Precision
-from worker.engine.request import CODE_GROUPS, Reference, Sampling, SynthesisRequest, Task
+from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 HUM = (0.3 * np.sin(np.arange(40_000) * 0.05)).astype(np.float32)
-GREEDY = Sampling(do_sample=False, subtalker_dosample=False)
+GREEDY = SamplingOverrides(do_sample=False, subtalker_dosample=False)
 ASKED = {
     "custom_voice": SynthesisRequest(
         Task.CUSTOM_VOICE, "Hello there.", 12, speaker="ryan", sampling=GREEDY

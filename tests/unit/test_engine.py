@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stub_runner import StubCodec, StubRunner
 
+from shared.speech_model import Task
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
-from worker.engine.request import Reference, Samples, Speech, SynthesisRequest, Task
+from worker.engine.request import Reference, Samples, Speech, SynthesisRequest
 from worker.engine.scheduler import Scheduler
 from worker.engine.vocoder import REFERENCE_CHUNKS_PER_STEP
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from shared.speech_model import SamplingOverrides, Task
 from worker.engine.precision import Precision
-from worker.engine.request import Sampling, SynthesisRequest, Task
+from worker.engine.request import SynthesisRequest
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.engine.teacher_forcing import force
@@ -30,7 +31,7 @@ def test_float32_agrees_with_itself_and_with_the_runner(tiny_checkpoint: Checkpo
     (again,) = force(load_model(folder, threads=1), Precision.FLOAT32, [ASKED], [first.codes])
     assert again.argmax_codes == first.codes == again.codes
     torch.testing.assert_close(again.logits, first.logits)
-    greedy = Sampling(do_sample=False, subtalker_dosample=False)
+    greedy = SamplingOverrides(do_sample=False, subtalker_dosample=False)
     runner = TalkerRunner(load_model(folder, threads=1), 1)
     sequence = Sequence(replace(ASKED, sampling=greedy))
     runner.admit(sequence)

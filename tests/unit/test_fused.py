@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.layers import Snake
 from worker.engine.kernels.compiler import CannotCompile, build
@@ -26,7 +27,7 @@ from worker.engine.kernels.snake import FusedSnake
 from worker.engine.nn.block import RMSNorm
 from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
-from worker.engine.request import Sampling, SynthesisRequest, Task
+from worker.engine.request import SynthesisRequest
 from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -196,7 +197,7 @@ def test_the_codes_do_not_depend_on_the_company(
     engine = build_engine(model, precision=precision, slots=5, max_waiting=40, compiled=True)
 
     def request(number: int) -> SynthesisRequest:
-        sampling = Sampling(seed=number, do_sample=number % 2 == 0)
+        sampling = SamplingOverrides(seed=number, do_sample=number % 2 == 0)
         text = "Hello there. " * (1 + number % 3)
         return SynthesisRequest(Task.CUSTOM_VOICE, text, 12, speaker="ryan", sampling=sampling)
 

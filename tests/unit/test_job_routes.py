@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from good import GOOD
-from plain import plain
+from plain import id_of, plain
 from processes import wait_until
 from redis import Redis
 
@@ -39,6 +39,22 @@ def pages(api: TestClient, **query: Any) -> list[list[str]]:
         if not page["has_more"]:
             return found
         after = page["last_id"]
+
+
+def test_the_answer_to_a_submit_is_what_a_poll_returns(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if this machine's clock is an hour wrong: Redis keeps the time."""
+    now_s = time.time
+    monkeypatch.setattr(time, "time", lambda: now_s() + 3_600)
+    texts = GOOD | {"input": "# One\n\nShe fell.", "input_format": "markdown", "priority": "low"}
+    for send, url in ((api.post, "/v1/jobs"), (api.put, "/v1/jobs/book-1")):
+        headers = {"Cancel-After": "100", "Idempotency-Key": "once"} if "book" not in url else {}
+        submitted = send(url, json=texts | {"metadata": {"a": "b"}}, headers=headers).json()
+        polled = api.get(submitted["links"]["self"]).json()
+        assert abs(polled["created_at"] - now_s()) < 60
+        assert polled["queue_position"] is not None  # which is known once it is polled
+        assert submitted == polled | {"queue_position": None, "eta_s": None}
 
 
 def test_jobs_are_listed_page_by_page(api: TestClient) -> None:
@@ -219,7 +235,7 @@ def test_what_was_spoken_is_not_given_back(ledger: Ledger, spec: SpeechSpec, red
     assert ledger.withdraw("a") is False
     (used,) = redis.keys("tts:used:*:me")
     assert redis.hget(used, "chars") == "20"
-    assert ledger.admit("b", spec, plain(["one"]), owner="me", idempotency=once) == "a"
+    assert id_of(ledger.admit("b", spec, plain(["one"]), owner="me", idempotency=once)) == "a"
     ledger.admit("c", spec, plain(["four"]), owner="me")
     assert ledger.withdraw("c") is True
     assert redis.hget(used, "chars") == "20"

@@ -16,16 +16,8 @@ from shared.audio import encode_wav, writers
 from shared.audio.fades import FADE_SAMPLES
 from shared.errors import Unavailable
 from shared.formats import Format
-from shared.jobs import (
-    SAMPLE_RATE,
-    ChapterStart,
-    Job,
-    Outline,
-    SpeechSpec,
-    SpokenSegment,
-    Status,
-    Task,
-)
+from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, SpokenSegment, Status
+from shared.speech_model import SAMPLE_RATE, Task
 from shared.storage import Storage
 from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings

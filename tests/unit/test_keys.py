@@ -27,8 +27,9 @@ from client.local.data_folder import REDIS_URL_FILE
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
 from shared.errors import InvalidSetting, Unavailable
-from shared.jobs import SegmentResult, SpeechSpec, Task
+from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store import api_keys as keys_module
 from shared.store.api_keys import Keys, Quota, Scope
 from shared.store.connection import connect

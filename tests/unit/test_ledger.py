@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from plain import plain
+from plain import id_of, plain
 from redis import Redis
 
 from shared.errors import (
@@ -85,7 +85,7 @@ def test_a_step_that_is_sent_again_has_the_same_answer(
 
     monkeypatch.setattr(ledger, "_run", twice)
     for _ in range(2):
-        assert ledger.admit("j", spec, plain(["one"])) == "j"
+        assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"
     held = claim(ledger, "j:0")
     assert (held.text, held.attempt) == ("one", 1)
     assert answers[0] == answers[1]
@@ -504,6 +504,25 @@ def test_messages_do_not_pile_up(ledger: Ledger, spec: SpeechSpec, redis: Redis)
     assert redis.llen(f"tts.{MODEL}") == 503
 
 
+@pytest.mark.parametrize("step", ["commit", "release", "record_failure", "fail", "renew"])
+def test_no_lease_outlives_the_next_step_of_a_cancelled_job(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, step: str
+) -> None:
+    ledger.admit("j", spec, plain(["one", "two"]))
+    held = claim(ledger, "j:0")
+    ledger.cancel("j")
+    steps: dict[str, Callable[[], object]] = {
+        "commit": lambda: ledger.commit(held, RESULT),
+        "release": lambda: ledger.release(held),
+        "record_failure": lambda: ledger.record_failure(held, "a reason"),
+        "fail": lambda: ledger.fail(held, "a_code", "a reason"),
+        "renew": lambda: ledger.renew([held]),
+    }
+    with contextlib.suppress(StaleClaim):
+        steps[step]()
+    assert redis.zcard("tts:leases") == 0
+
+
 def test_cancelling_takes_the_segments_with_it(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
@@ -557,15 +576,15 @@ def test_the_same_key_is_the_same_job_until_it_is_forgotten(
     ledger: Ledger, spec: SpeechSpec
 ) -> None:
     sent = Idempotency("k", "print")
-    assert ledger.admit("a", spec, plain(["one"]), idempotency=sent) == "a"
-    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent) == "a"
-    assert ledger.admit("b", spec, plain(["one"]), idempotency=sent, owner="you") == "b"
+    assert id_of(ledger.admit("a", spec, plain(["one"]), idempotency=sent)) == "a"
+    assert id_of(ledger.admit("b", spec, plain(["one"]), idempotency=sent)) == "a"
+    assert id_of(ledger.admit("b", spec, plain(["one"]), idempotency=sent, owner="you")) == "b"
     with pytest.raises(KeyReused, match="use another one"):
         ledger.admit("c", spec, plain(["two"]), idempotency=Idempotency("k", "another"))
     ledger.cancel("a")
     ledger.cancel("b")
     assert ledger.forget("a")
-    assert ledger.admit("c", spec, plain(["one"]), idempotency=sent) == "c"
+    assert id_of(ledger.admit("c", spec, plain(["one"]), idempotency=sent)) == "c"
 
 
 def test_what_has_ended_is_forgotten_without_a_trace(

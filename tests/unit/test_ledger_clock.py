@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ledger_state import LedgerState
-from plain import plain
+from plain import id_of, plain
 from redis import Redis
 
 from shared.jobs import SpeechSpec
@@ -116,4 +116,4 @@ def test_a_step_is_in_time_by_any_clock(ledger: Ledger, spec: SpeechSpec, hours:
     ledger.admit("a", spec, plain(["one"]))
     clock = ledger._admission._clock
     clock.set(clock.now_s() - hours * HOUR_S)
-    assert ledger.admit("j", spec, plain(["one"])) == "j"
+    assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"

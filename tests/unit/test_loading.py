@@ -190,7 +190,7 @@ def test_container_limits_count(
 ) -> None:
     file = tmp_path / "cpu.max"
     file.write_text(limit)
-    monkeypatch.setattr(cpu, "CPU_LIMIT", file)
+    monkeypatch.setattr(cpu, "CPU_LIMIT_FILE", file)
     assert cpu._container_limit() == cores
     file.write_text("max 100000")
     assert cpu._container_limit() == os.cpu_count()

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shared.speech_model import Task
 from worker.engine import clone_prompts
 from worker.engine.build import build_engine
 from worker.engine.codec import codec
 from worker.engine.precision import Precision
-from worker.engine.request import Reference, SynthesisRequest, Task
+from worker.engine.request import Reference, SynthesisRequest
 from worker.model.cpu import give_memory_back
 from worker.model.loading import load_model
 

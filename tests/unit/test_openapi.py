@@ -16,9 +16,9 @@ from live_server import serving
 from redis import Redis
 from stub_worker import speaking
 
-from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store.api_keys import Keys
 
 CASES = 2_000

@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from api.app import create_app
-from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store.workers import WorkerRegistry
 
 

@@ -15,12 +15,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.speech_model import SamplingOverrides, Task
 from worker.engine import runner as runner_module
 from worker.engine.errors import EngineError
 from worker.engine.kernels.decoder import FusedDecoder
 from worker.engine.nn.decoder import Decoder
 from worker.engine.nn.kv_cache import KVCache
-from worker.engine.request import Codes, Reference, Sampling, SynthesisRequest, Task
+from worker.engine.request import Codes, Reference, SynthesisRequest
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.model.loading import load_model
@@ -53,7 +54,11 @@ class Case(NamedTuple):
 def custom(text: str, speaker: str, language: str, instruct: str | None = None) -> Case:
     asked = {"language": language, "speaker": speaker, "instruct": instruct}
     request = SynthesisRequest(
-        task=Task.CUSTOM_VOICE, text=text, max_frames=MOST, sampling=Sampling(**GREEDY), **asked
+        task=Task.CUSTOM_VOICE,
+        text=text,
+        max_frames=MOST,
+        sampling=SamplingOverrides(**GREEDY),
+        **asked,
     )
     return Case(request, {"text": text, **asked})
 
@@ -61,7 +66,11 @@ def custom(text: str, speaker: str, language: str, instruct: str | None = None) 
 def design(text: str, instruct: str, language: str) -> Case:
     asked = {"language": language, "instruct": instruct}
     request = SynthesisRequest(
-        task=Task.VOICE_DESIGN, text=text, max_frames=MOST, sampling=Sampling(**GREEDY), **asked
+        task=Task.VOICE_DESIGN,
+        text=text,
+        max_frames=MOST,
+        sampling=SamplingOverrides(**GREEDY),
+        **asked,
     )
     return Case(request, {"text": text, **asked})
 
@@ -73,7 +82,7 @@ def clone(text: str, said: str | None, language: str) -> Case:
         max_frames=MOST,
         language=language,
         reference=Reference(f"heard:{said}", HEARD, 24_000, said),
-        sampling=Sampling(**GREEDY),
+        sampling=SamplingOverrides(**GREEDY),
     )
     heard = {"ref_audio": (HEARD, 24_000), "ref_text": said, "x_vector_only_mode": said is None}
     return Case(request, {"text": text, "language": language, **heard})
@@ -220,7 +229,9 @@ def test_a_seed_decides_the_codes_whatever_the_company(
     runner = bench("custom_voice").runner
 
     def seeded(seed: int) -> SynthesisRequest:
-        sampling = Sampling(seed=seed, temperature=0.5 + seed, top_p=0.9 if seed % 2 else None)
+        sampling = SamplingOverrides(
+            seed=seed, temperature=0.5 + seed, top_p=0.9 if seed % 2 else None
+        )
         return SynthesisRequest(
             task=Task.CUSTOM_VOICE, text="Hi.", max_frames=8, speaker="ryan", sampling=sampling
         )
@@ -233,7 +244,11 @@ def test_a_seed_decides_the_codes_whatever_the_company(
 def test_without_a_seed_every_speech_is_another(bench: Callable[..., Bench]) -> None:
     runner = bench("custom_voice").runner
     request = SynthesisRequest(
-        task=Task.CUSTOM_VOICE, text="Hello.", max_frames=8, speaker="ryan", sampling=Sampling()
+        task=Task.CUSTOM_VOICE,
+        text="Hello.",
+        max_frames=8,
+        speaker="ryan",
+        sampling=SamplingOverrides(),
     )
     first, second = run(runner, [request, request], 1)
     assert not np.array_equal(first.codes, second.codes)
@@ -277,7 +292,7 @@ def test_sampling_that_draws_no_code_is_refused(
     runner, expected = bench("custom_voice")
     case = CASES["custom_voice"][1]
     with pytest.raises(ValueError, match=next(iter(change))):
-        admit(runner, replace(case.request, sampling=Sampling(**change)))
+        admit(runner, replace(case.request, sampling=SamplingOverrides(**change)))
     np.testing.assert_array_equal(run(runner, [case.request], 1)[0].codes, expected[1])
 
 

@@ -20,9 +20,9 @@ from redis import Redis
 
 from api.http import header_timeout as impatience
 from api.http import middleware
-from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store import api_keys as keys
 from shared.store import keys as redis_keys
 from shared.store.api_keys import Keys

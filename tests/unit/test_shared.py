@@ -1,3 +1,4 @@
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,21 @@ from redis import Redis
 
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.errors import InvalidSetting, Unavailable
-from shared.jobs import Sampling, SpeechSpec, Task
+from shared.jobs import Sampling, SpeechSpec
 from shared.models import DEFAULT_MODEL, ModelCard, full_name, model_id
 from shared.settings import Settings
+from shared.speech_model import SamplingOverrides, Task
 from shared.storage import Storage
 from shared.store.workers import WorkerRegistry
+
+
+def test_every_sampling_parameter_of_a_job_reaches_the_engine() -> None:
+    """`max_new_tokens` bounds the frames instead, and the seed is the job's own field."""
+    names = set(Sampling.model_fields) - {"max_new_tokens"}
+    assert {field.name for field in fields(SamplingOverrides)} == names | {"seed"}
+    values = {name: number for number, name in enumerate(sorted(names), 1)}
+    overrides = Sampling.model_construct(None, **values).overrides(seed=0)
+    assert asdict(overrides) == values | {"seed": 0}
 
 
 @pytest.mark.parametrize(

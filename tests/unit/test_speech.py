@@ -26,9 +26,10 @@ from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
 from api.speech.admission import OPENAI_VOICES, job_request
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
-from shared.jobs import Status, Task
+from shared.jobs import Status
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store.ledger import Ledger
 from shared.store.workers import ServedModel
 from worker.segment_task import SegmentTask

@@ -14,15 +14,21 @@ from redis import Redis
 from safetensors.torch import load, save
 
 from shared.errors import ObjectNotFound, Unavailable
+from shared.speech_model import SamplingOverrides, Task
 from shared.storage import Storage
 from shared.store.voices import Voice, Voices, prompt_key, voice_folder
-from worker.engine import prompt_file
 from worker.engine.build import build_engine
+from worker.engine.clone_prompts import (
+    CODES_KEY,
+    SPEAKER_KEY,
+    hash_encoder,
+    parse_prompt,
+    prompt_name,
+)
 from worker.engine.engine import Engine
 from worker.engine.precision import Precision
-from worker.engine.prompt_file import CODES, SPEAKER
 from worker.engine.qwen import Qwen3TTSModel
-from worker.engine.request import Reference, Sampling, Speech, SynthesisRequest, Task
+from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.model.loading import load_model
 from worker.prompt_store import VoicePromptStore
 
@@ -67,7 +73,7 @@ class Worker:
             text="Good evening.",
             max_frames=8,
             reference=Reference(f"heard:{text}", SOUND, 24_000, text, voice),
-            sampling=Sampling(do_sample=False, subtalker_dosample=False),
+            sampling=SamplingOverrides(do_sample=False, subtalker_dosample=False),
         )
         return self._engine.submit(request).result(60)
 
@@ -117,7 +123,7 @@ def test_the_second_worker_encodes_nothing_and_sounds_the_same(
             assert one.encoded == encodes
     (path,) = stored(storage)
     assert path.name.startswith("prompt-")
-    assert set(load(path.read_bytes())) == ({SPEAKER, CODES} if text else {SPEAKER})
+    assert set(load(path.read_bytes())) == ({SPEAKER_KEY, CODES_KEY} if text else {SPEAKER_KEY})
 
 
 def test_only_saved_voices_are_kept(
@@ -147,12 +153,12 @@ def damaged(content: bytes) -> Iterator[bytes]:
     yield b""
     yield b"no tensors"
     yield content[:-9]
-    yield save({SPEAKER: tensors[SPEAKER]})
-    yield save({CODES: tensors[CODES]})
-    yield save({SPEAKER: tensors[SPEAKER][:-1].clone(), CODES: tensors[CODES]})
-    yield save({SPEAKER: tensors[SPEAKER] * float("nan"), CODES: tensors[CODES]})
-    yield save({SPEAKER: tensors[SPEAKER], CODES: tensors[CODES] + 10_000})
-    yield save({SPEAKER: tensors[SPEAKER], CODES: tensors[CODES].float()})
+    yield save({SPEAKER_KEY: tensors[SPEAKER_KEY]})
+    yield save({CODES_KEY: tensors[CODES_KEY]})
+    yield save({SPEAKER_KEY: tensors[SPEAKER_KEY][:-1].clone(), CODES_KEY: tensors[CODES_KEY]})
+    yield save({SPEAKER_KEY: tensors[SPEAKER_KEY] * float("nan"), CODES_KEY: tensors[CODES_KEY]})
+    yield save({SPEAKER_KEY: tensors[SPEAKER_KEY], CODES_KEY: tensors[CODES_KEY] + 10_000})
+    yield save({SPEAKER_KEY: tensors[SPEAKER_KEY], CODES_KEY: tensors[CODES_KEY].float()})
 
 
 def test_a_prompt_that_cannot_be_read_is_made_anew(
@@ -162,9 +168,9 @@ def test_a_prompt_that_cannot_be_read_is_made_anew(
         expected = one.say()
     (path,) = stored(storage)
     whole, loaded = path.read_bytes(), model()
-    assert prompt_file.read(whole, SAID, loaded) is not None
+    assert parse_prompt(whole, SAID, loaded) is not None
     for content in damaged(whole):
-        assert prompt_file.read(content, SAID, loaded) is None
+        assert parse_prompt(content, SAID, loaded) is None
     path.write_bytes(whole[:100])
     with worker(loaded, prompts) as one:
         assert one.say().samples.tobytes() == expected.samples.tobytes()
@@ -176,15 +182,15 @@ def test_another_model_or_recording_has_another_name(
     model: Callable[[], Qwen3TTSModel], tiny_checkpoint: Callable[[str], Path]
 ) -> None:
     one, same = model(), load_model(str(tiny_checkpoint("base")), threads=1)
-    encoder = prompt_file.encoder(one)
-    assert prompt_file.encoder(same) == encoder
+    encoder = hash_encoder(one)
+    assert hash_encoder(same) == encoder
     reference = Reference("heard", SOUND, 24_000, SAID, VOICE)
-    names = {prompt_file.name(encoder, reference)}
-    names.add(prompt_file.name(encoder, replace(reference, key="else")))
+    names = {prompt_name(encoder, reference)}
+    names.add(prompt_name(encoder, replace(reference, key="else")))
     next(one.model.speaker_encoder.parameters()).data.flatten()[0] += 1
-    names.add(prompt_file.name(prompt_file.encoder(one), reference))
+    names.add(prompt_name(hash_encoder(one), reference))
     next(same.model.speech_tokenizer.model.encoder.parameters()).data.flatten()[0] += 1
-    names.add(prompt_file.name(prompt_file.encoder(same), reference))
+    names.add(prompt_name(hash_encoder(same), reference))
     assert len(names) == 4
 
 

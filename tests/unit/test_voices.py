@@ -20,9 +20,9 @@ from api.auth import Caller
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
-from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.storage import Storage
 from shared.storage_paths import reference_key
 from shared.store import api_keys as keys_module

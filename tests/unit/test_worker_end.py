@@ -111,7 +111,7 @@ def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: st
 
 
 def test_patience_ends_with_the_claim(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(retry, "FIRST_BACKOFF_S", 0.01)
     revoked, calls = threading.Event(), []
 
     def away() -> None:
@@ -179,7 +179,7 @@ def test_a_sweep_that_fails_is_followed_by_another(
     ledger: Ledger, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cleaner, "SWEEP_INTERVAL_S", 0.05)
-    monkeypatch.setattr(background, "MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr(background, "FIRST_BACKOFF_S", 0.01)
     storage = Storage.open(tmp_path.as_uri())
     expiry = Cleaner(ledger=ledger, voices=Voices(redis), storage=storage, ttl_s=50)
     sweeps: list[None] = []

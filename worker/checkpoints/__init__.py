@@ -5,7 +5,7 @@ seconds, and end their speech by themselves, later for longer texts. The full si
 released dimensions and never end it (see `ending`), which is what a benchmark wants.
 """
 
-from worker.checkpoints.configs import KINDS, SIZES
+from worker.checkpoints.configs import CHECKPOINT_KINDS, CHECKPOINT_SIZES
 from worker.checkpoints.make import make_checkpoint
 
-__all__ = ["KINDS", "SIZES", "make_checkpoint"]
+__all__ = ["CHECKPOINT_KINDS", "CHECKPOINT_SIZES", "make_checkpoint"]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.checkpoints.configs import KINDS, SIZES
+from worker.checkpoints.configs import CHECKPOINT_KINDS, CHECKPOINT_SIZES
 from worker.checkpoints.make import make_checkpoint
 
 
@@ -16,8 +16,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m worker.checkpoints",
         description="Make a Qwen3-TTS checkpoint with random weights; it speaks noise.",
     )
-    parser.add_argument("size", help=", ".join(SIZES))
-    parser.add_argument("kind", help=", ".join(KINDS))
+    parser.add_argument("size", help=", ".join(CHECKPOINT_SIZES))
+    parser.add_argument("kind", help=", ".join(CHECKPOINT_KINDS))
     parser.add_argument("folder", type=Path, help="a folder that is empty or not there yet")
     parser.add_argument("--seed", type=int, default=0, help="same seed, same weights (0)")
     return parser

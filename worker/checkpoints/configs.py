@@ -10,8 +10,8 @@ from typing import Any
 
 Config = dict[str, Any]
 
-SIZES = ("tiny", "0.6B", "1.7B")
-KINDS = ("custom_voice", "voice_design", "base")
+CHECKPOINT_SIZES = ("tiny", "0.6B", "1.7B")
+CHECKPOINT_KINDS = ("custom_voice", "voice_design", "base")
 
 CODEC_PAD = 2148
 CODEC_EOS = 2150
@@ -110,10 +110,10 @@ PREPROCESSOR_CONFIG: Config = {
 
 def check_exists(size: str, kind: str) -> None:
     """Raise `ValueError` for a size or kind that there is none of."""
-    if size not in SIZES:
-        raise ValueError(f"unknown size {size!r}: choose one of {', '.join(SIZES)}")
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(KINDS)}")
+    if size not in CHECKPOINT_SIZES:
+        raise ValueError(f"unknown size {size!r}: choose one of {', '.join(CHECKPOINT_SIZES)}")
+    if kind not in CHECKPOINT_KINDS:
+        raise ValueError(f"unknown kind {kind!r}: choose one of {', '.join(CHECKPOINT_KINDS)}")
     if (size, kind) == ("0.6B", "voice_design"):
         raise ValueError("voice_design was never released in 0.6B: choose 1.7B or tiny")
 

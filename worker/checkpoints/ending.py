@@ -3,9 +3,9 @@
 Random weights alone end speech after any number of frames. Two channels of the tiny talker's
 hidden state are therefore kept out of the noise and count instead:
 
-- MARK: each frame carries +1 (from the `tts_pad` text token beside its codes), each text token
-  -TEXT_MARK (from the `codec_pad` code beside it), everything else 0.
-- END: the first attention head of the first layer looks at all positions alike, so that it
+- MARK_CHANNEL: each frame carries +1 (from the `tts_pad` text token beside its codes), each text
+  token -TEXT_MARK (from the `codec_pad` code beside it), everything else 0.
+- END_CHANNEL: the first attention head of the first layer looks at all positions alike, so that it
   averages the marks, and writes that here. Only the EOS row of the head reads it.
 
 The gains are such that EOS wins when the average is about 0.15: after about 0.8 frames a byte of
@@ -24,9 +24,13 @@ from torch import Tensor
 from worker.checkpoints.configs import CODEC_EOS, CODEC_PAD, FIRST_SPECIAL_CODE, Config
 from worker.checkpoints.weights import Weights
 
-MARK, END = 0, 1
+MARK_CHANNEL, END_CHANNEL = 0, 1
 TEXT_MARK = 0.5
-_READ_ROWS = re.compile(r"(codec_embedding(\.\d+)?|text_embedding|codec_head)\.weight$")
+# The weights whose outputs, or whose inputs, are the talker's hidden state.
+_WRITER_PATTERN = re.compile(
+    r"^talker\.model\.layers.*(o_proj|down_proj)|text_projection\.linear_fc2|speaker_encoder\.fc"
+)
+_READER_PATTERN = re.compile(r"(codec_embedding(\.\d+)?|text_embedding|codec_head)\.weight$")
 _WRITE_GAIN = 24.0
 _READ_GAIN = 48.0
 
@@ -38,42 +42,33 @@ def never_end(weights: Weights) -> None:
 
 def end_with_text(weights: Weights, config: Config) -> None:
     """Wire the two channels up, in place; `config` is the model's `config.json`."""
-    _free_channels(weights)
+    for name, tensor in weights.items():
+        if _WRITER_PATTERN.search(name):
+            tensor[[MARK_CHANNEL, END_CHANNEL]] = 0
+        elif _READER_PATTERN.search(name):
+            tensor[:, [MARK_CHANNEL, END_CHANNEL]] = 0
     _mark_tokens(weights, config["tts_pad_token_id"])
     _average_marks(weights, config["talker_config"]["head_dim"])
     eos = weights["talker.codec_head.weight"][CODEC_EOS]
     eos.zero_()
-    eos[END] = _READ_GAIN
+    eos[END_CHANNEL] = _READ_GAIN
     for name in ("talker.model.norm.weight", "talker.model.layers.0.input_layernorm.weight"):
-        weights[name][[MARK, END]] = 1
-
-
-def _free_channels(weights: Weights) -> None:
-    for name, tensor in weights.items():
-        if _writes_hidden(name):
-            tensor[[MARK, END]] = 0
-        elif _READ_ROWS.search(name):
-            tensor[:, [MARK, END]] = 0
-
-
-def _writes_hidden(name: str) -> bool:
-    in_layer = name.startswith("talker.model.layers") and ("o_proj" in name or "down_proj" in name)
-    return in_layer or "text_projection.linear_fc2" in name or "speaker_encoder.fc" in name
+        weights[name][[MARK_CHANNEL, END_CHANNEL]] = 1
 
 
 def _mark_tokens(weights: Weights, tts_pad: int) -> None:
-    weights["talker.model.text_embedding.weight"][tts_pad, MARK] = 1
+    weights["talker.model.text_embedding.weight"][tts_pad, MARK_CHANNEL] = 1
     first, second = (weights[f"talker.text_projection.linear_fc{n}.weight"] for n in (1, 2))
-    first[MARK] = 0
-    first[MARK, MARK] = 10  # silu(10) is 10, and silu(0) is 0
-    second[MARK, MARK] = 0.1
-    weights["talker.text_projection.linear_fc1.bias"][MARK] = 0
+    first[MARK_CHANNEL] = 0
+    first[MARK_CHANNEL, MARK_CHANNEL] = 10  # silu(10) is 10, and silu(0) is 0
+    second[MARK_CHANNEL, MARK_CHANNEL] = 0.1
+    weights["talker.text_projection.linear_fc1.bias"][MARK_CHANNEL] = 0
     # Codes that are no speech stand beside `tts_pad` too, and so does a cloned speaker.
     codes: Tensor = weights["talker.model.codec_embedding.weight"]
-    codes[FIRST_SPECIAL_CODE:, MARK] = -1
-    codes[CODEC_PAD, MARK] = -TEXT_MARK
+    codes[FIRST_SPECIAL_CODE:, MARK_CHANNEL] = -1
+    codes[CODEC_PAD, MARK_CHANNEL] = -TEXT_MARK
     if "speaker_encoder.fc.bias" in weights:
-        weights["speaker_encoder.fc.bias"][MARK] = -1
+        weights["speaker_encoder.fc.bias"][MARK_CHANNEL] = -1
 
 
 def _average_marks(weights: Weights, head_dim: int) -> None:
@@ -81,5 +76,5 @@ def _average_marks(weights: Weights, head_dim: int) -> None:
     weights[f"{attention}.q_proj.weight"][:head_dim] = 0  # no query: every score is 0
     value = weights[f"{attention}.v_proj.weight"]
     value[0] = 0
-    value[0, MARK] = 1
-    weights[f"{attention}.o_proj.weight"][END, 0] = _WRITE_GAIN
+    value[0, MARK_CHANNEL] = 1
+    weights[f"{attention}.o_proj.weight"][END_CHANNEL, 0] = _WRITE_GAIN

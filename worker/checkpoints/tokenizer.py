@@ -14,7 +14,7 @@ from typing import Any
 
 from worker.checkpoints.configs import FIRST_SPECIAL_TOKEN
 
-_NAMES = """
+_SPECIAL_TOKEN_NAMES = """
 <|endoftext|> <|im_start|> <|im_end|> <|object_ref_start|> <|object_ref_end|> <|box_start|>
 <|box_end|> <|quad_start|> <|quad_end|> <|vision_start|> <|vision_end|> <|vision_pad|>
 <|image_pad|> <|video_pad|> <tool_call> </tool_call> <|fim_prefix|> <|fim_middle|>
@@ -22,15 +22,19 @@ _NAMES = """
 <think> </think> <|audio_start|> <|audio_end|> <tts_pad> <tts_text_bos> <tts_text_eod>
 <tts_text_bos_single> <|audio_pad|>
 """
-_SPECIAL_TOKENS = tuple(_NAMES.split())
-_NOT_SPECIAL = range(14, 26)  # from <tool_call> to </think>: plain tokens that may be skipped over
+_SPECIAL_TOKENS = tuple(_SPECIAL_TOKEN_NAMES.split())
+# From <tool_call> to </think>: plain tokens that may be skipped over.
+_PLAIN_INDICES = range(14, 26)
 _RELEASED_IDS = {"user": 872, "assistant": 77_091}
 
 
 def vocabulary(size: str) -> dict[str, int]:
     """Return `vocab.json`: the bytes, the merged words, and the special tokens at their ids."""
     first = FIRST_SPECIAL_TOKEN[size]
-    tokens = [*_byte_symbols(), *(a + b for a, b in merges())]
+    # A printable character stands for each byte, in the order of GPT-2's ids.
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    symbols = [*printable, *range(0x100, 0x200 - len(printable))]
+    tokens = [*map(chr, symbols), *(left + right for left, right in merges())]
     # The tokenizer complains of ids without a token; no text can reach these.
     tokens += [f"<|unused_{index}|>" for index in range(len(tokens), first)]
     tokens += _SPECIAL_TOKENS
@@ -58,12 +62,13 @@ def merges_text() -> str:
 def tokenizer_config(size: str) -> dict[str, Any]:
     """Return `tokenizer_config.json`."""
     first = FIRST_SPECIAL_TOKEN[size]
+    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
     return {
         "tokenizer_class": "Qwen2Tokenizer",
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": {
-            str(first + index): _added_token(token, special=index not in _NOT_SPECIAL)
+            str(first + index): {"content": token, **flags, "special": index not in _PLAIN_INDICES}
             for index, token in enumerate(_SPECIAL_TOKENS)
         },
         "bos_token": None,
@@ -75,14 +80,3 @@ def tokenizer_config(size: str) -> dict[str, Any]:
         "split_special_tokens": False,
         "unk_token": None,
     }
-
-
-def _added_token(content: str, *, special: bool) -> dict[str, Any]:
-    flags = dict.fromkeys(("lstrip", "normalized", "rstrip", "single_word"), False)
-    return {"content": content, **flags, "special": special}
-
-
-def _byte_symbols() -> list[str]:
-    """Return the printable character that stands for each byte, in the order of GPT-2's ids."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    return [chr(byte) for byte in printable] + [chr(0x100 + n) for n in range(256 - len(printable))]

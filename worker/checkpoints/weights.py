@@ -15,20 +15,23 @@ from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
 
-_ONES = re.compile(r"cluster_usage$|initialized$")
-_CODEBOOK = re.compile(r"embedding_sum$|embed_sum$|text_embedding\.weight$")
-_NORM = re.compile(r"norm\.weight$")
+_ONES_PATTERN = re.compile(r"cluster_usage$|initialized$")
+_CODEBOOK_PATTERN = re.compile(r"embedding_sum$|embed_sum$|text_embedding\.weight$")
+_NORM_PATTERN = re.compile(r"norm\.weight$")
 # The residual branches of the codec start near zero before training; here they should matter.
-_SCALE = re.compile(r"\.scale$|\.gamma$")
-_SNAKE = re.compile(r"\.alpha$|\.beta$")
-_CODES = re.compile(r"codec_embedding")
-_HEAD = re.compile(r"codec_head|lm_head")
-_ATTENTION = re.compile(r"(talker|code_predictor).*[qk]_norm\.weight$")
-_TRANSPOSED = re.compile(
+_SCALE_PATTERN = re.compile(r"\.scale$|\.gamma$")
+_SNAKE_PATTERN = re.compile(r"\.alpha$|\.beta$")
+_CODES_PATTERN = re.compile(r"codec_embedding")
+_ATTENTION_PATTERN = re.compile(r"(talker|code_predictor).*[qk]_norm\.weight$")
+_TRANSPOSED_PATTERN = re.compile(
     r"decoder\.upsample\.\d+\.0\.conv\.weight|decoder\.\d+\.block\.1\.conv\.weight"
 )
-_RESIDUAL_CONV = re.compile(r"block\.[234]\.conv2\.conv\.weight")
-_WAVE = re.compile(r"^decoder\.decoder\.6\.conv\.weight$")
+# The size of the outputs of a product whose inputs have size one; of any other product, 1.
+_GAINS = (
+    (re.compile(r"codec_head|lm_head"), 3.0),
+    (re.compile(r"block\.[234]\.conv2\.conv\.weight"), 0.3),  # of a residual branch
+    (re.compile(r"^decoder\.decoder\.6\.conv\.weight$"), 0.05),  # to the samples
+)
 
 
 def random_weights(model: nn.Module, seed: int, dtype: torch.dtype) -> Weights:
@@ -40,7 +43,7 @@ def random_weights(model: nn.Module, seed: int, dtype: torch.dtype) -> Weights:
 
 
 def _draw(name: str, shape: torch.Size, seed: int) -> Tensor:
-    if _ONES.search(name):
+    if _ONES_PATTERN.search(name):
         return torch.ones(shape)
     digest = hashlib.blake2b(f"{seed} {name}".encode(), digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
@@ -49,29 +52,22 @@ def _draw(name: str, shape: torch.Size, seed: int) -> Tensor:
 
 
 def _moments(name: str, shape: torch.Size) -> tuple[float, float]:
-    if _CODEBOOK.search(name):
+    if _CODEBOOK_PATTERN.search(name):
         return 0.0, 1.0
-    if _ATTENTION.search(name):
+    if _ATTENTION_PATTERN.search(name):
         return 1.5, 0.1
-    if _NORM.search(name):
+    if _NORM_PATTERN.search(name):
         return 1.0, 0.1
-    if _SCALE.search(name):
+    if _SCALE_PATTERN.search(name):
         return 0.3, 0.1
-    if _SNAKE.search(name):
+    if _SNAKE_PATTERN.search(name):
         return 0.0, 0.2
-    if _CODES.search(name):
+    if _CODES_PATTERN.search(name):
         return 0.0, 0.25  # a frame is the sum of 16 of them
     if len(shape) == 1:
         return 0.0, 0.02
-    return 0.0, _gain(name) / math.sqrt(_fan_in(name, shape))
-
-
-def _gain(name: str) -> float:
-    if _HEAD.search(name):
-        return 3.0
-    if _RESIDUAL_CONV.search(name):
-        return 0.3
-    return 0.05 if _WAVE.search(name) else 1.0
+    gain = next((gain for pattern, gain in _GAINS if pattern.search(name)), 1.0)
+    return 0.0, gain / math.sqrt(_fan_in(name, shape))
 
 
 def _fan_in(name: str, shape: torch.Size) -> int:
@@ -80,6 +76,6 @@ def _fan_in(name: str, shape: torch.Size) -> int:
     A transposed convolution, [in, out, kernel], has one tap when it upsamples by its kernel
     (`upsample`) and two when by half of it (`block`).
     """
-    if _TRANSPOSED.search(name):
+    if _TRANSPOSED_PATTERN.search(name):
         return shape[0] * (2 if "block" in name else 1)
     return shape[1:].numel()

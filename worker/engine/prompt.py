@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from shared.speech_model import Task
 from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel, VoiceClonePromptItem
-from worker.engine.request import SynthesisRequest, Task
+from worker.engine.request import SynthesisRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,11 @@ class PromptBuilder:
         reference = clone.ref_code if clone is not None and clone.icl_mode else None
         heard = codes[-1:]
         if clone is not None and reference is not None:
-            # In-context learning: the reference's text and codes go before ours.
+            # In-context learning: the reference's text and codes go before ours. A frame [16] is
+            # embedded as the sum of its codes' embeddings.
             spoken = self._tokens(_said(clone.ref_text or ""))[3:-2] + spoken
-            heard = torch.cat([heard, self._frames(reference)])
+            own = [F.embedding(reference[:, i], table) for i, table in enumerate(self._tables)]
+            heard = torch.cat([heard, torch.stack(own).to(self._dtype).sum(0)])
         written = torch.cat([self._text(spoken), self._end])
         streams = clone is not None if request.streams_text is None else request.streams_text
         body, trailing = (self._interleaved if streams else self._text_then_codes)(written, heard)
@@ -80,11 +83,6 @@ class PromptBuilder:
             return text[: len(heard)] + heard, text[len(heard) :]
         silent = self._pad.expand(len(heard) - len(text), -1)
         return torch.cat([text, silent]) + heard, self._pad
-
-    def _frames(self, codes: Tensor) -> Tensor:
-        """Embed frames [n, 16] as the sum of their codes' embeddings [n, hidden]."""
-        own = [F.embedding(codes[:, i], table) for i, table in enumerate(self._tables)]
-        return torch.stack(own).to(self._dtype).sum(0)
 
     def _opening_codes(
         self, request: SynthesisRequest, clone: VoiceClonePromptItem | None

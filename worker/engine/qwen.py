@@ -31,15 +31,11 @@ class Qwen3TTSTokenizerV1Model:
         raise NotImplementedError("the 25 Hz speech tokenizer is not supported, only the 12 Hz one")
 
 
-def _placeholder() -> ModuleType:
-    module = ModuleType(_TOKENIZER_25HZ, "Stands in for the 25 Hz tokenizer.")
-    module.__dict__["Qwen3TTSTokenizerV1Model"] = Qwen3TTSTokenizerV1Model
-    return module
-
-
 transformers_logging.set_verbosity_error()
 logging.getLogger("qwen_tts").setLevel(logging.WARNING)
-sys.modules.setdefault(_TOKENIZER_25HZ, _placeholder())
+_placeholder = ModuleType(_TOKENIZER_25HZ, "Stands in for the 25 Hz tokenizer.")
+_placeholder.__dict__["Qwen3TTSTokenizerV1Model"] = Qwen3TTSTokenizerV1Model
+sys.modules.setdefault(_TOKENIZER_25HZ, _placeholder)
 
 # These imports have to come after the placeholder.
 from qwen_tts import Qwen3TTSModel, VoiceClonePromptItem  # noqa: E402

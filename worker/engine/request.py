@@ -5,46 +5,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-SAMPLE_RATE = 24_000
+from shared.speech_model import SAMPLE_RATE, SamplingOverrides, Task
+
 # Codes of a frame, in every model of the family.
 CODE_GROUPS = 16
 
 Samples = NDArray[np.float32]
 Codes = NDArray[np.int64]
-
-
-class Task(StrEnum):
-    """The task of a model; each released checkpoint has exactly one."""
-
-    CUSTOM_VOICE = "custom_voice"
-    VOICE_DESIGN = "voice_design"
-    VOICE_CLONE = "voice_clone"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """The sampling parameters, under the names of qwen-tts's generate arguments.
-
-    `None` means: what the checkpoint's `generation_config.json` says. A `seed` makes the codes
-    repeatable.
-    """
-
-    do_sample: bool | None = None
-    top_k: int | None = None
-    top_p: float | None = None
-    temperature: float | None = None
-    repetition_penalty: float | None = None
-    subtalker_dosample: bool | None = None
-    subtalker_top_k: int | None = None
-    subtalker_top_p: float | None = None
-    subtalker_temperature: float | None = None
-    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +53,7 @@ class SynthesisRequest:
     speaker: str | None = None
     instruct: str | None = None
     reference: Reference | None = None
-    sampling: Sampling = Sampling()
+    sampling: SamplingOverrides = field(default_factory=SamplingOverrides)
     streams_text: bool | None = None
     on_frames: Callable[[Samples], None] | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)

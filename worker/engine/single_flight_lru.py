@@ -33,17 +33,14 @@ class SingleFlightLRU(Generic[T]):
             while len(self._values) > self._max_values:
                 self._values.popitem(last=False)
         if is_new:
-            self._make(key, future, make)
+            try:
+                future.set_result(make())
+            except BaseException as error:  # noqa: BLE001 - raised again by `result`
+                future.set_exception(error)
+                self.drop(key)
         return future.result()
 
     def drop(self, key: Hashable) -> None:
         """Forget the value of a key, if there is one."""
         with self._lock:
             self._values.pop(key, None)
-
-    def _make(self, key: Hashable, future: Future[T], make: Callable[[], T]) -> None:
-        try:
-            future.set_result(make())
-        except BaseException as error:  # noqa: BLE001 - raised again by `result`
-            future.set_exception(error)
-            self.drop(key)

@@ -90,7 +90,8 @@ class Vocoder:
         self._decode([(sequence, codes) for sequence, codes in wanted if sequence.is_wanted])
         for sequence, codes in chunks:
             if len(codes) < self.chunk:
-                self._forget(sequence)
+                self._references.pop(sequence, None)
+                self._streams.pop(sequence, None)
                 sequence.finish()
 
     def abort(self) -> list[Sequence]:
@@ -145,7 +146,3 @@ class Vocoder:
             for sequence, _ in chunks:
                 sequence.fail(error)
                 sequence.request.cancelled.set()
-
-    def _forget(self, sequence: Sequence) -> None:
-        self._references.pop(sequence, None)
-        self._streams.pop(sequence, None)

@@ -6,17 +6,17 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.jobs import Task
 from shared.models import TINY, ModelCard, full_name, is_folder, model_id
+from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
 
-_TASKS = {
+_TASKS_BY_KIND = {
     "custom_voice": Task.CUSTOM_VOICE,
     "voice_design": Task.VOICE_DESIGN,
     "base": Task.VOICE_CLONE,
 }
-_KINDS = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design", "Base": "base"}
+_KINDS_BY_SUFFIX = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design", "Base": "base"}
 
 
 def locate(name: str) -> str:
@@ -27,7 +27,7 @@ def locate(name: str) -> str:
     source = full_name(name)
     if source in TINY and not is_folder(source):
         folder = cache_folder() / source
-        kind = _KINDS[source.removeprefix("tiny-")]
+        kind = _KINDS_BY_SUFFIX[source.removeprefix("tiny-")]
         return str(folder if folder.exists() else make_checkpoint("tiny", kind, folder))
     return str(Path(source).expanduser().absolute()) if is_folder(source) else source
 
@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
     """The card of a loaded model, under the id that `name` is served as."""
     config = model.model
-    task = _TASKS[config.tts_model_type]
+    task = _TASKS_BY_KIND[config.tts_model_type]
     # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
     ignores_instructions = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
     return ModelCard(

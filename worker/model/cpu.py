@@ -11,8 +11,8 @@ import torch
 
 _log = logging.getLogger(__name__)
 
-TOPOLOGY = Path("/sys/devices/system/cpu")
-CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+TOPOLOGY_FOLDER = Path("/sys/devices/system/cpu")
+CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def set_up_cpu(threads: int | None = None) -> int:
@@ -55,7 +55,8 @@ def physical_cores() -> int:
         return os.cpu_count() or 1
     try:
         siblings = {
-            (TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list").read_text() for cpu in allowed
+            (TOPOLOGY_FOLDER / f"cpu{cpu}/topology/thread_siblings_list").read_text()
+            for cpu in allowed
         }
     except OSError:
         return min(len(allowed), _container_limit())
@@ -65,7 +66,7 @@ def physical_cores() -> int:
 def _container_limit() -> int:
     """Return the whole cores that the control group (version 2) grants, at least one."""
     try:
-        quota, period = CPU_LIMIT.read_text(encoding="ascii").split()
+        quota, period = CPU_LIMIT_FILE.read_text(encoding="ascii").split()
         return max(1, int(quota) // int(period))
     except (OSError, ValueError):  # no control group, or "max"
         return os.cpu_count() or 1

@@ -27,7 +27,7 @@ from worker.model.cpu import set_up_cpu
 
 _log = logging.getLogger(__name__)
 
-_AGAIN = "copy or download it again"
+_RECOVERY_ADVICE = "copy or download it again"
 
 
 class ModelUnavailable(QueueError):
@@ -117,12 +117,12 @@ def _check_folder(folder: Path) -> set[str]:
     try:
         model_type = json.loads(config.read_text(encoding="utf-8")).get("model_type")
     except (ValueError, AttributeError) as error:
-        raise ModelUnavailable(f"{config} is not valid JSON: {_AGAIN}") from error
+        raise ModelUnavailable(f"{config} is not valid JSON: {_RECOVERY_ADVICE}") from error
     if model_type != "qwen3_tts":
         raise ModelUnavailable(f"{folder} holds a {model_type} model, not a Qwen3-TTS one")
     for name in ("speech_tokenizer/config.json", "generation_config.json"):
         if not (folder / name).is_file():
-            raise ModelUnavailable(f"{folder} has no {name}: {_AGAIN}")
+            raise ModelUnavailable(f"{folder} has no {name}: {_RECOVERY_ADVICE}")
     codec = _stored_tensors(folder / "speech_tokenizer")
     return {f"codec {name}" for name in codec} | _stored_tensors(folder)
 
@@ -131,14 +131,14 @@ def _stored_tensors(folder: Path) -> set[str]:
     """The tensor names in a folder's safetensors files, read from their headers."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
-        raise ModelUnavailable(f"{folder} has no weights (model.safetensors): {_AGAIN}")
+        raise ModelUnavailable(f"{folder} has no weights (model.safetensors): {_RECOVERY_ADVICE}")
     names: set[str] = set()
     for path in files:
         try:
             with safe_open(path, "pt") as tensors:
                 names |= set(tensors.keys())
         except (OSError, SafetensorError) as error:
-            raise ModelUnavailable(f"{path} is damaged or cut short: {_AGAIN}") from error
+            raise ModelUnavailable(f"{path} is damaged or cut short: {_RECOVERY_ADVICE}") from error
     return names
 
 
@@ -149,7 +149,9 @@ def _load(folder: Path, device: str, dtype: torch.dtype | None) -> Qwen3TTSModel
         raise ModelUnavailable(f"{device} has too little memory for {folder}") from error
     except Exception as error:  # a broken checkpoint makes the libraries raise anything
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ModelUnavailable(f"{folder} cannot be loaded ({reason[0]}): {_AGAIN}") from error
+        raise ModelUnavailable(
+            f"{folder} cannot be loaded ({reason[0]}): {_RECOVERY_ADVICE}"
+        ) from error
 
 
 def _remap_embedding(embedding: nn.Module, folder: Path) -> None:
@@ -168,7 +170,7 @@ def _freeze(model: Qwen3TTSModel, stored: set[str], folder: Path) -> None:
     if missing := sorted(needed - stored):
         # transformers would go on with random numbers in their place.
         raise ModelUnavailable(
-            f"{folder} lacks {len(missing)} tensors, {missing[0]!r} among them: {_AGAIN}"
+            f"{folder} lacks {len(missing)} tensors, {missing[0]!r} among them: {_RECOVERY_ADVICE}"
         )
     for module in (talker, codec):
         module.eval().requires_grad_(False)

@@ -3,17 +3,20 @@
 -- After it: the job and these segments are there and counted, and it is queued if they are all; or
 -- nothing has changed. It is not begun after `job.by`, when its sender does not wait any more.
 -- Returns what became of it, then the id of the job that is there now, or how many seconds until there is
--- room; and the time.
+-- room; the time; and when that job was created and, if it has a deadline, when it is cancelled.
 local job = cjson.decode(ARGV[1])
 local time = string.format('%.6f', now())
 local id, owner, limits, total = job.id, job.owner, job.limits, job.total
+local function times_of(accepted) return redis.call('HMGET', job_key(accepted), 'created_at', 'cancel_at') end
 local same = job.idempotency and idempotency_key(owner, job.idempotency)
 local known, fingerprint = unpack(same and redis.call('HMGET', same, 'job', 'fingerprint') or {})
 -- Ids are of one use: it is this very step, sent again by a client whose connection broke.
-if known ~= id and redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id, time } end
+if known ~= id and redis.call('EXISTS', job_key(id)) == 1 then return { 'known', id, time, times_of(id) } end
 if known then
   if fingerprint ~= job.fingerprint then return { 'reused', known, time } end
-  if known == id or status_of(job_key(known)) ~= 'admitting' then return { 'known', known, time } end
+  if known == id or status_of(job_key(known)) ~= 'admitting' then
+    return { 'known', known, time, times_of(known) }
+  end
   local until_s = tonumber(redis.call('ZSCORE', ADMITTING, known) or 0)
   return { now() > until_s and 'stopped' or 'admitting', known, time }
 end
@@ -73,4 +76,4 @@ add_counter(OPEN_SEGMENTS, owner, total)
 if job.bytes > 0 then add_counter(OPEN_BYTES, owner, job.bytes) end
 add_counter(ADMITTING_SEGMENTS, job.model, total)
 add_segments(id, 0, 4)
-return { 'accepted', id, time }
+return { 'accepted', id, time, times_of(id) }

@@ -1,4 +1,5 @@
--- Put in front of every script, after the keys (`shared/store/keys.py`). LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
+-- Put in front of every script, after the keys (`shared/store/keys.py`).
+-- LEGAL is TRANSITIONS of shared/jobs.py, so that there is one table.
 local LEGAL = @TRANSITIONS@
 -- Seconds after which an admission that does not go on is given up.
 local ADMITTED_WITHIN_S = 60
@@ -47,10 +48,15 @@ local function holder(segment)
   return status == 'in_progress' and is_open(job_of(segment)) and worker
 end
 
--- The fence: true if `epoch` still holds the segment.
+-- The fence: true if `epoch` still holds the segment. A segment of an ended job has no lease after it,
+-- since its worker will not renew one again.
 local function holds_lease(segment, epoch)
+  if not is_open(job_of(segment)) then
+    redis.call('ZREM', LEASES, segment)
+    return false
+  end
   local status, newest = unpack(redis.call('HMGET', segment_key(segment), 'status', 'epoch'))
-  return status == 'in_progress' and newest == epoch and is_open(job_of(segment))
+  return status == 'in_progress' and newest == epoch
 end
 
 -- What an owner has had on this day of UTC: characters and samples, counted on the day of acceptance.

@@ -1,7 +1,7 @@
 -- How segments and jobs end.
 
 -- A job that ends early takes its segments out of the queue. The leases of those that are spoken go
--- when they are renewed, or run out.
+-- with the next step of their worker, such as renewing them, or run out.
 local function drop_segments(id, model, owner)
   clear_queue(id, model, owner)
   -- Few: a suspect has lost all its workers but the last.

@@ -6,7 +6,6 @@ for i = 2, #ARGV, 2 do
   if holds_lease(ARGV[i], ARGV[i + 1]) then
     redis.call('ZADD', LEASES, 'XX', now() + tonumber(ARGV[1]), ARGV[i])
   else
-    if not is_open(job_of(ARGV[i])) then redis.call('ZREM', LEASES, ARGV[i]) end
     lost[#lost + 1] = ARGV[i]
     lost[#lost + 1] = ARGV[i + 1]
   end

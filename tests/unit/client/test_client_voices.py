@@ -13,9 +13,9 @@ from redis import Redis
 from client import Narrator
 from client.cli import main
 from client.errors import NarrateError, RequestRefused
-from shared.jobs import Task
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.speech_model import Task
 from shared.store.workers import WorkerRegistry
 
 CONSENT = "Anna agreed"

@@ -19,7 +19,7 @@ from worker.engine.single_flight_lru import SingleFlightLRU
 
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
-CHUNK = 4
+CHUNK_FRAMES = 4
 # References that are remembered.
 MAX_REFERENCES = 64
 
@@ -32,10 +32,10 @@ class Codec:
     context; up to there its samples are the same.)
     """
 
-    chunk = CHUNK
+    chunk = CHUNK_FRAMES
 
     def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
-        time = CHUNK
+        time = CHUNK_FRAMES
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
         self._references: SingleFlightLRU[ReferenceStream] = SingleFlightLRU(MAX_REFERENCES)
         self._books = _Codebooks(decoder.quantizer, precision)
@@ -71,7 +71,7 @@ class Codec:
         """Decode the next chunk of a reference; after a failure it is opened anew."""
         start = reference.stream.frames
         try:
-            self.decode([reference.stream], reference.codes[None, start : start + CHUNK])
+            self.decode([reference.stream], reference.codes[None, start : start + CHUNK_FRAMES])
         except Exception:
             self._references.drop(reference.key)
             raise
@@ -82,7 +82,7 @@ class Codec:
 
     @torch.inference_mode()
     def decode(self, streams: Sequence[Stream], codes: Codes) -> Samples:
-        """Decode the next frames [streams, frames, 16] of each stream, best `CHUNK` of them.
+        """Decode the next frames [streams, frames, 16] of each stream, best `CHUNK_FRAMES` of them.
 
         Returns float32 [streams, frames * 1,920], at most 1 in magnitude.
         """
@@ -100,17 +100,22 @@ class _Codebooks:
     """The embeddings of the codes: the first one's, and the sum of the others', projected."""
 
     def __init__(self, quantizer: Any, precision: Precision) -> None:
-        parts = (quantizer.rvq_first, quantizer.rvq_rest)
-        self._parts = [_tables(part.vq.layers).to(precision.dtype) for part in parts]
-        self._projections = [
-            part.output_proj.weight.detach().squeeze(-1).to(precision.dtype, copy=True)
-            for part in parts
-        ]
+        # Tables [books, codes, width] and projection of each part.
+        self._tables: list[Tensor] = []
+        self._projections: list[Tensor] = []
+        for part in (quantizer.rvq_first, quantizer.rvq_rest):
+            books = [layer._codebook for layer in part.vq.layers]
+            sums = torch.stack([book.embedding_sum.detach() for book in books])
+            counts = torch.stack([book.cluster_usage.detach() for book in books])
+            tables = sums / counts.clamp(min=books[0].epsilon)[..., None]
+            self._tables.append(tables.to(precision.dtype))
+            projection = part.output_proj.weight.detach().squeeze(-1)
+            self._projections.append(projection.to(precision.dtype, copy=True))
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Embed [rows, frames, 16] as [rows, frames, width]."""
         sums, first = [], 0
-        for tables, projection in zip(self._parts, self._projections, strict=True):
+        for tables, projection in zip(self._tables, self._projections, strict=True):
             own = codes[..., first : first + len(tables)]
             first += len(tables)
             embedded = torch.stack(
@@ -118,11 +123,3 @@ class _Codebooks:
             )
             sums.append(F.linear(embedded.sum(0), projection))
         return sums[0] + sums[1]
-
-
-def _tables(layers: Any) -> Tensor:
-    """The embeddings of several codebooks: [books, codes, width]."""
-    books = [layer._codebook for layer in layers]
-    sums = torch.stack([book.embedding_sum.detach() for book in books])
-    counts = torch.stack([book.cluster_usage.detach() for book in books])
-    return sums / counts.clamp(min=books[0].epsilon)[..., None]

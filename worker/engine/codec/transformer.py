@@ -32,18 +32,15 @@ class Transformer:
         """Transform the next frames [rows, frames, latent] of each stream."""
         positions = batch.positions(x.shape[1]).to(x.device)
         turns = rotary(self._inv_freq, positions, self._dtype)
-        mask = self._mask(positions)
+        # The keys of each frame, [rows, 1, frames, past + frames]: none before the first.
+        before = torch.arange(-self._past, 0, device=positions.device) + positions[:, :1]
+        keys = torch.cat([before, positions], dim=1)[:, None]
+        distance = positions[:, :, None] - keys
+        mask = ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
         x = self._enter(x)
         for layer in self._layers:
             x = layer(x, turns, mask, batch)
         return self._leave(self._norm(x))
-
-    def _mask(self, positions: Tensor) -> Tensor:
-        """The keys of each frame, [rows, 1, frames, past + frames]: none before the first."""
-        before = torch.arange(-self._past, 0, device=positions.device) + positions[:, :1]
-        keys = torch.cat([before, positions], dim=1)[:, None]
-        distance = positions[:, :, None] - keys
-        return ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
 
 
 class _Layer(TransformerBlock):

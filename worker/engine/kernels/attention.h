@@ -49,7 +49,7 @@ inline float softmax_unnormalised(float* scores, long count) {
 // for QUERIES * count.
 template <int QUERIES, typename C>
 inline void attend_heads(const float* queries, const C* keys, const C* values, long count,
-                      float* weights, float* to) {
+                         float* weights, float* to) {
     for (long p = 0; p < count; p++) {
         Vector sums[QUERIES] = {};
         for (long v = 0; v < VECTORS; v++) {
@@ -60,7 +60,8 @@ inline void attend_heads(const float* queries, const C* keys, const C* values, l
         for (int q = 0; q < QUERIES; q++) weights[q * count + p] = sum_of(sums[q]);
     }
     float shares[QUERIES];
-    for (int q = 0; q < QUERIES; q++) shares[q] = 1.0f / softmax_unnormalised(weights + q * count, count);
+    for (int q = 0; q < QUERIES; q++)
+        shares[q] = 1.0f / softmax_unnormalised(weights + q * count, count);
     Vector mixed[QUERIES][VECTORS] = {};
     for (long p = 0; p < count; p++) {
         for (long v = 0; v < VECTORS; v++) {

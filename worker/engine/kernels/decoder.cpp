@@ -63,7 +63,7 @@ inline void rotated_norm(const T* x, const T* weight, float eps, const float* co
 
 template <typename T>
 inline void add_then_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
-                         const ACTIVATION* weight, float eps, T* to, float* scale) {
+                          const ACTIVATION* weight, float eps, T* to, float* scale) {
 #pragma omp parallel for if (rows > 2)
     for (long r = 0; r < rows; r++) {
         ACTIVATION* own = x + r * n;
@@ -88,13 +88,13 @@ extern "C" {
 
 // x += add, and the root mean square norm of that: [rows, n].
 void add_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
-          float eps, READ* to, float* scale) {
+                  float eps, READ* to, float* scale) {
     add_then_norm(rows, n, x, add, weight, eps, to, scale);
 }
 
 // As add_rms_norm, for a result that no product of a layer reads.
-void final_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
-               float eps, ACTIVATION* to) {
+void final_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
+                    const ACTIVATION* weight, float eps, ACTIVATION* to) {
     add_then_norm(rows, n, x, add, weight, eps, to, nullptr);
 }
 
@@ -159,8 +159,10 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
                         rotated_norm(own + (h + q) * HEAD, query_weight, eps, cos + t * HEAD,
                                      sin + t * HEAD, factor, queries + q * HEAD);
                     }
-                    (pair == 2 ? attend_heads<2, CACHE> : attend_heads<1, CACHE>)(
-                        queries, keys + from, values + from, count, weights.data(), to + h * HEAD);
+                    const auto attend_pair =
+                        pair == 2 ? attend_heads<2, CACHE> : attend_heads<1, CACHE>;
+                    attend_pair(queries, keys + from, values + from, count, weights.data(),
+                                to + h * HEAD);
                 }
             }
         }

@@ -4,9 +4,9 @@
 // divided by its scale, plus 128, since the instruction wants unsigned numbers on one side; what
 // that adds to each output, `offset`, is subtracted at the end.
 
-#include "numbers.h"
-
 #include <omp.h>
+
+#include "numbers.h"
 
 #if defined(__AVX512VNNI__) && !defined(PLAIN)
 #define VNNI
@@ -58,9 +58,9 @@ void block(long n, long k, const uint8_t* x, const float* scale, const int8_t* w
 }
 
 using Block = decltype(&block<1>);
-const Block BLOCKS[MAX_ROWS] = {block<1>,  block<2>,  block<3>,  block<4>, block<5>,  block<6>,
-                            block<7>,  block<8>,  block<9>,  block<10>, block<11>, block<12>,
-                            block<13>, block<14>, block<15>, block<16>};
+const Block BLOCKS[MAX_ROWS] = {block<1>,  block<2>,  block<3>,  block<4>,  block<5>,  block<6>,
+                                block<7>,  block<8>,  block<9>,  block<10>, block<11>, block<12>,
+                                block<13>, block<14>, block<15>, block<16>};
 
 }  // namespace
 
@@ -75,8 +75,8 @@ extern "C" void product(long rows, long n, long k, const uint8_t* x, const float
     for (long at = 0; at < n; at += PANEL) {
         for (long r = 0; r < rows; r += MAX_ROWS) {
             const Block multiply = BLOCKS[(rows - r < MAX_ROWS ? rows - r : MAX_ROWS) - 1];
-            multiply(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at,
-                     offset + at, to + r * n + at);
+            multiply(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at, offset + at,
+                     to + r * n + at);
         }
     }
 }

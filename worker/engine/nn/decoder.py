@@ -133,15 +133,12 @@ class Layer(TransformerBlock):
         if context.mask is not None:
             scores = scores.reshape(rows, heads, length, -1) + context.mask
         weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-        mixed = _weigh(weights.view(rows, self._kv_heads, -1, context.positions), values)
+        weights = weights.view(rows, self._kv_heads, -1, context.positions)
+        if values.stride(-1) == 1:
+            mixed: Tensor = weights @ values
+        else:  # laid out to be on the left
+            mixed = (values.transpose(-1, -2) @ weights.transpose(-1, -2)).transpose(-1, -2)
         return mixed.reshape(rows, heads, length, size).transpose(1, 2)
-
-
-def _weigh(weights: Tensor, values: Tensor) -> Tensor:
-    """`weights @ values`, with the cache on the left where it is laid out for that."""
-    if values.stride(-1) == 1:
-        return weights @ values
-    return (values.transpose(-1, -2) @ weights.transpose(-1, -2)).transpose(-1, -2)
 
 
 def _write(keys: Tensor, values: Tensor, key: Tensor, value: Tensor, start: int | Tensor) -> None:

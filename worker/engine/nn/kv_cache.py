@@ -49,14 +49,11 @@ class KVCache:
         rooms = [keys.shape[2] for keys in self.keys]
         unfit = [n for n, had in enumerate(rooms) if had < room or (shrinks and had > 2 * room)]
         for layer in unfit[:most]:
-            self._refit(layer, room, rows)
-
-    def _refit(self, layer: int, room: int, rows: int) -> None:
-        for tensors, transposed in ((self.keys, False), (self.values, self._transposed)):
-            old, new = tensors[layer], self._zeros(room, transposed=transposed)
-            kept = min(room, old.shape[2])
-            new[:rows, :, :kept] = old[:rows, :, :kept]
-            tensors[layer] = new
+            for tensors, transposed in ((self.keys, False), (self.values, self._transposed)):
+                old, new = tensors[layer], self._zeros(room, transposed=transposed)
+                kept = min(room, old.shape[2])
+                new[:rows, :, :kept] = old[:rows, :, :kept]
+                tensors[layer] = new
 
     def clear(self, row: int) -> None:
         """Fill a row with zeros."""

@@ -87,15 +87,13 @@ class Int8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply float32 [..., in] to [..., out]."""
         largest = x.abs().amax(-1, keepdim=True).clamp_min_(torch.finfo(torch.float32).tiny)
-        product = self._multiply(x / largest).mul_(largest)
+        if self.is_packed:
+            product = _multiply_int8(x / largest, self._weight)
+        else:
+            whole = (x / largest * INT8_MAX).round_()
+            product = F.linear(whole, self._weight.float()).mul_(self._scale / INT8_MAX)
+        product.mul_(largest)
         return product if self._bias is None else product.add_(self._bias)
-
-    def _multiply(self, x: Tensor) -> Tensor:
-        """Multiply numbers from -1 to 1."""
-        if not self.is_packed:
-            whole = (x * INT8_MAX).round_()
-            return F.linear(whole, self._weight.float()).mul_(self._scale / INT8_MAX)
-        return _multiply_int8(x, self._weight)
 
 
 def quantise(weight: Tensor) -> tuple[Tensor, Tensor]:

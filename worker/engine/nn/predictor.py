@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
-from worker.engine.nn.linear import linear
+from worker.engine.nn.linear import Linear, linear
 from worker.engine.precision import Precision
 from worker.engine.sampler import BatchSampler
 
@@ -29,9 +29,9 @@ class CodePredictor:
         self._heads = [self._decoder.head(head) for head in module.lm_head]
         self._embeddings = tables
         projection = module.small_to_mtp_projection
-        self._project = (
-            linear(projection, precision=precision) if hasattr(projection, "weight") else _same
-        )
+        self._project: Linear = lambda x: x
+        if hasattr(projection, "weight"):  # the widths of talker and predictor differ
+            self._project = linear(projection, precision=precision)
         device = tables[0].device
         self._cache = self._decoder.new_cache(slots, long=False)
         self._cache.fit(config.num_code_groups, 0)
@@ -71,7 +71,3 @@ class CodePredictor:
             slice(0, len(x)),
         )
         return self._decoder(self._project(x), context, self._cache)[:, -1]
-
-
-def _same(x: Tensor) -> Tensor:
-    return x
