@@ -24,6 +24,7 @@ from api.jobs.requests import KINDS
 from api.operations import health, models, queue
 from api.safe_http.client import SafeClient
 from api.services import Services
+from api.speech import preview
 from api.speech import routes as speech
 from api.speech.requests import SpeechRequest
 from api.voices import routes as voices
@@ -39,7 +40,7 @@ FIRST_CHECKS_S = 1.0
 # In the order in which the description has them.
 ROUTES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
-    *(speech, voices, models, queue, health, web),
+    *(speech, voices, preview, models, queue, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
 REQUEST_MODELS = (*KINDS, SpeechRequest)

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from api.auth import Caller
-from api.services import Services
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from api.auth import SUBMIT_LISTENER, Caller, CanSubmit
+from api.http.access_log import add_to_log
+from api.http.openapi import error
+from api.services import Services, ServicesDep
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest
+from api.speech.streaming import AudioStreamResponse, audio_chunks
+from api.voices import service as voices
 from api.voices.responses import VoiceObject
+from api.voices.routes import NO_VOICE_RESPONSES, VoiceId
 from shared.formats import SpeechFormat
 from shared.jobs import Job, Status
 
+router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
+PREVIEW_RESPONSES = (
+    {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
+    | NO_VOICE_RESPONSES
+    | error(409, "The sentence is being cancelled")
+    | error(500, "The sentence could not be spoken")
+)
 # One for each language of the released models.
 SENTENCES = {
     "chinese": "你好，这就是我的声音。",
@@ -43,3 +58,28 @@ def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, 
         services.ledger.forget(job.id)
         job = speaking.admit(asked, services, once)
     return job, asked
+
+
+@router.post(
+    "/{voice_id}/preview",
+    response_class=AudioStreamResponse,
+    responses=PREVIEW_RESPONSES,
+    dependencies=[SUBMIT_LISTENER],
+)
+async def preview(
+    caller: CanSubmit, voice_id: VoiceId, services: ServicesDep
+) -> AudioStreamResponse:
+    """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
+
+    It is an ordinary job, which `x-job-id` names.
+    """
+    voice = await run_in_threadpool(voices.find_preset, voice_id, services)
+    if voice is not None:
+        job, asked = await run_in_threadpool(admit, voice, services, caller)
+    else:
+        voice = await run_in_threadpool(voices.view_of_own, voice_id, services, caller)
+        job, asked = await services.storage_threads.run(admit, voice, services, caller)
+    add_to_log(job=job.id)
+    return AudioStreamResponse(
+        audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+    )

@@ -1,4 +1,4 @@
-"""Voices: list them, upload your own, hear them, delete them."""
+"""Voices: list them, upload your own, fetch its recording, delete it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SUBMIT_LISTENER, Caller, CanEditVoices, CanRead, CanSubmit
-from api.http.access_log import add_to_log, log_action
+from api.auth import Caller, CanEditVoices, CanRead
+from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import Services, ServicesDep
-from api.speech import preview as previews
-from api.speech.streaming import AudioStreamResponse, audio_chunks
 from api.voices import service as voices
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
@@ -31,12 +29,6 @@ UPLOAD_RESPONSES = (
     | error(409, "The name is taken, or you have as many voices as may be kept")
     | error(413, "The recording is too large")
     | error(415, "The body is no form")
-)
-PREVIEW_RESPONSES = (
-    {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
-    | NO_VOICE_RESPONSES
-    | error(409, "The sentence is being cancelled")
-    | error(500, "The sentence could not be spoken")
 )
 SAMPLE_RESPONSES = {
     200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}
@@ -71,7 +63,7 @@ async def create(
 @router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
 def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
-    return _preset(voice_id, services) or _own(voice_id, services, caller)
+    return voices.find_preset(voice_id, services) or voices.view_of_own(voice_id, services, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
@@ -83,31 +75,6 @@ async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> R
     wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
     disposition = f'attachment; filename="{voice.id}.wav"'
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
-
-
-@router.post(
-    "/{voice_id}/preview",
-    response_class=AudioStreamResponse,
-    responses=PREVIEW_RESPONSES,
-    dependencies=[SUBMIT_LISTENER],
-)
-async def preview(
-    caller: CanSubmit, voice_id: VoiceId, services: ServicesDep
-) -> AudioStreamResponse:
-    """Let a voice speak a sentence in its language, while it is spoken, or as it was before.
-
-    It is an ordinary job, which `x-job-id` names.
-    """
-    voice = await run_in_threadpool(_preset, voice_id, services)
-    if voice is not None:
-        job, asked = await run_in_threadpool(previews.admit, voice, services, caller)
-    else:
-        voice = await run_in_threadpool(_own, voice_id, services, caller)
-        job, asked = await services.storage_threads.run(previews.admit, voice, services, caller)
-    add_to_log(job=job.id)
-    return AudioStreamResponse(
-        audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
-    )
 
 
 @router.delete("/{voice_id}", responses=NO_VOICE_RESPONSES)
@@ -126,18 +93,8 @@ async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep
     return VoiceDeleted(id=voice.id)
 
 
-def _preset(voice_id: str, services: Services) -> VoiceObject | None:
-    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
-    return next(found, None)
-
-
 def _kept(voice_id: str, services: Services, caller: Caller) -> Voice | None:
     """The caller's voice of that id or name; None if it is one of the models' own."""
-    if _preset(voice_id, services):
+    if voices.find_preset(voice_id, services):
         return None
     return voices.find(voice_id, services, caller)
-
-
-def _own(voice_id: str, services: Services, caller: Caller) -> VoiceObject:
-    voice = voices.find(voice_id, services, caller)
-    return VoiceObject.of(voice, services.served.models())

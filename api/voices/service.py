@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from api.auth import Caller
 from api.services import Services
-from api.voices.presets import is_preset
+from api.voices.presets import is_preset, presets
 from api.voices.recording import normalise_recording
+from api.voices.responses import VoiceObject
 from api.voices.upload import Upload
 from shared.errors import (
     InvalidRequest,
@@ -37,6 +38,17 @@ def find(name: str, services: Services, caller: Caller) -> Voice:
         if known is not None and caller.sees((voice := services.voices.get(known)).owner):
             return voice
     raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
+
+
+def find_preset(voice_id: str, services: Services) -> VoiceObject | None:
+    """The voice of the served models with that id; None if there is none."""
+    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
+    return next(found, None)
+
+
+def view_of_own(voice_id: str, services: Services, caller: Caller) -> VoiceObject:
+    """The public view of the voice that `find` finds; raises `VoiceNotFound`."""
+    return VoiceObject.of(find(voice_id, services, caller), services.served.models())
 
 
 def check(
