@@ -16,7 +16,7 @@ from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
 from shared.store.api_keys import Key, Keys, Quota, Scope
 from shared.store.connection import connect
-from shared.store.key_mark import MARK, KeyMark
+from shared.store.key_mark import MARK_KEY, KeyMark
 
 EPILOG = """The keys are those of TTS_REDIS_URL, with a mark in TTS_STORAGE_URL (set both as for
 the API), or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         redis = connect(settings.redis_url)
         # Only a command that makes a key writes the mark, so only that one opens the storage.
         mark = _mark(settings.storage_url, redis) if options.does is _create else None
-        options.place = f"{without_password(settings.storage_url)}/{MARK}"
+        options.place = f"{without_password(settings.storage_url)}/{MARK_KEY}"
         keys = Keys(redis, mark)
         sys.stdout.write("\n".join(options.does(keys, options)) + "\n")
     except QueueError as error:

@@ -24,7 +24,7 @@ from client.narrator import DEFAULT_URL
 
 PRIORITIES = ("low", "normal", "high")
 SERVER_COMMANDS = ("keys", "models")
-OK, FAILED = 0, 1  # argparse exits with 2 on wrong usage.
+EXIT_OK, EXIT_FAILED = 0, 1  # argparse exits with 2 on wrong usage.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,16 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
     except NarrateError as error:
         terminal.error(str(error))
-        return FAILED
+        return EXIT_FAILED
     except OSError as error:
         terminal.error(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        return FAILED
+        return EXIT_FAILED
     except UnicodeError:
         terminal.error("what was given is not UTF-8: rename the file, or write it in UTF-8")
-        return FAILED
+        return EXIT_FAILED
     except KeyboardInterrupt:
         terminal.error("interrupted")
-        return FAILED
+        return EXIT_FAILED
     return code
 
 

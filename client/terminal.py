@@ -11,24 +11,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from client.models import Job
 from client.narrator import DEFAULT_URL
 
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
+STDOUT = Console(highlight=False)
+STDERR = Console(stderr=True, highlight=False)
 PLAIN_LINE_INTERVAL_S = 5.0
 
 
 def say(line: str) -> None:
     """Print a result."""
-    _print(OUT, line)
+    _print(STDOUT, line)
 
 
 def note(line: str) -> None:
     """Print a note about the work in progress."""
-    _print(ERR, line)
+    _print(STDERR, line)
 
 
 def error(message: str) -> None:
     """Print an error as one line."""
-    _print(ERR, f"narrate: {message}")
+    _print(STDERR, f"narrate: {message}")
 
 
 def _print(console: Console, line: str) -> None:
@@ -43,13 +43,13 @@ class JobProgress:
     def __init__(self) -> None:
         self._bar: Progress | None = None
         self._last_line, self._last_line_at = "", 0.0
-        if ERR.is_terminal:
+        if STDERR.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.fields[status]}", markup=False),
                 BarColumn(),
                 TextColumn("{task.description}", markup=False),
                 TimeElapsedColumn(),
-                console=ERR,
+                console=STDERR,
                 transient=True,
             )
             self._task = self._bar.add_task("", total=None, status="queued")

@@ -22,7 +22,7 @@ from shared.background import BackgroundThread
 from shared.store import keys
 from shared.store.redis_address import RedisAddress
 
-SYNTHESISE = "worker.synthesise"
+SYNTHESISE_TASK = "worker.synthesise"
 TCP_ONLY_PARAMS = ("socket_keepalive", "socket_keepalive_options")
 # Messages per queue: more would wait unused, and reconciling finds segments without a message.
 MAX_QUEUED_MESSAGES = 500
@@ -162,7 +162,7 @@ class WakeUpPublisher:
                     queue = queue_name(model)
                     lacking = MAX_QUEUED_MESSAGES - producer.channel.client.llen(queue)
                     for _ in range(min(segments, lacking)):
-                        self._app.send_task(SYNTHESISE, queue=queue, producer=producer)
+                        self._app.send_task(SYNTHESISE_TASK, queue=queue, producer=producer)
                         sent += 1
         except (KombuError, OSError, RedisError) as error:
             _log.warning("Could not announce segments now, workers will find them: %s", error)

@@ -8,7 +8,7 @@ from shared.records import Record
 from shared.speech_model import Task
 
 DEFAULT_MODEL = "Qwen/Qwen3-TTS-12Hz-0.6B-CustomVoice"
-RELEASED = tuple(
+RELEASED_MODELS = tuple(
     f"Qwen/Qwen3-TTS-12Hz-{name}"
     for name in (
         "0.6B-CustomVoice",
@@ -18,10 +18,10 @@ RELEASED = tuple(
         "1.7B-Base",
     )
 )
-TINY = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
+TINY_MODELS = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
 
-_SHORT = {name.removeprefix("Qwen/Qwen3-TTS-12Hz-").lower(): name for name in RELEASED}
-_SHORT |= {name.lower(): name for name in TINY} | {"tiny": TINY[0]}
+_SHORT = {name.removeprefix("Qwen/Qwen3-TTS-12Hz-").lower(): name for name in RELEASED_MODELS}
+_SHORT |= {name.lower(): name for name in TINY_MODELS} | {"tiny": TINY_MODELS[0]}
 
 
 def full_name(name: str) -> str:

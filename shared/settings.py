@@ -21,7 +21,7 @@ from shared.store.redis_address import RedisAddress
 # Characters of a URL that may hold a password: such a value is never shown.
 SECRET_MARKS = ("@", "?", "#")
 
-PREFIX = "TTS_"
+ENV_PREFIX = "TTS_"
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
 
@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
+        env_prefix=ENV_PREFIX,
         frozen=True,
         extra="forbid",
         env_ignore_empty=True,
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             is_old = field in old and field not in given
-            name = field.upper() if is_old else f"{PREFIX}{field.upper()}"
+            name = field.upper() if is_old else f"{ENV_PREFIX}{field.upper()}"
             said = first["msg"].removeprefix("Value error, ")
             value = str(first["input"])
             is_secret = name.endswith("URL") and any(mark in value for mark in SECRET_MARKS)
@@ -139,9 +139,9 @@ class Settings(BaseSettings):
 
 def _refuse_unknown_names(fields: Iterable[str]) -> None:
     """Raise `InvalidSetting` if the environment has a `TTS_…` that is no setting."""
-    known = [f"{PREFIX}{field.upper()}" for field in fields]
+    known = [f"{ENV_PREFIX}{field.upper()}" for field in fields]
     for name in sorted(each.upper() for each in os.environ):
-        if not name.startswith(PREFIX) or name in known or _OF_KUBERNETES.search(name):
+        if not name.startswith(ENV_PREFIX) or name in known or _OF_KUBERNETES.search(name):
             continue
         similar = get_close_matches(name, known, n=1)
         advice = f"did you mean {similar[0]}?" if similar else "docs/settings.md lists all settings"
@@ -155,10 +155,11 @@ def _old_settings(fields: Iterable[str]) -> dict[str, str]:
     for field in fields:
         if field not in variables:
             continue
-        if f"{PREFIX}{field}".lower() in variables:
-            _warn(f"{field.upper()} is not read, since {PREFIX}{field.upper()} is set")
+        if f"{ENV_PREFIX}{field}".lower() in variables:
+            _warn(f"{field.upper()} is not read, since {ENV_PREFIX}{field.upper()} is set")
         else:
-            _warn(f"{field.upper()} is read for this version only: name it {PREFIX}{field.upper()}")
+            name = field.upper()
+            _warn(f"{name} is read for this version only: name it {ENV_PREFIX}{name}")
             old[field] = variables[field]
     return old
 

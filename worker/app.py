@@ -11,7 +11,7 @@ from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
-from shared.broker import SYNTHESISE, WakeUpPublisher, make_celery_app, queue_name
+from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app, queue_name
 from shared.fitness import HealthChecks
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -64,7 +64,7 @@ def serve(settings: Settings) -> int:
         at_once=settings.slots,
         is_stopping=lambda: shutdown.has_begun or fitness.has_wrong_storage,
     )
-    app.task(name=SYNTHESISE)(task.__call__)
+    app.task(name=SYNTHESISE_TASK)(task.__call__)
     cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     fitness.start()
     heartbeat.start()

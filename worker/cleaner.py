@@ -11,7 +11,7 @@ from shared.errors import QueueError
 from shared.storage import Storage
 from shared.storage_paths import job_folder, segments_folder
 from shared.store.ledger import Ledger
-from shared.store.voices import WRITTEN_WITHIN_S, Voices, voice_folder
+from shared.store.voices import RECORD_TIMEOUT_S, Voices, voice_folder
 
 SWEEP_INTERVAL_S = 10.0
 # Segments stay for this time after the join: a Redis that comes back without its last seconds, or a
@@ -47,7 +47,7 @@ class Cleaner:
             self._ledger.forgotten(REMOVAL_GRACE_S), job_folder, self._ledger.files_deleted
         )
         self._delete_folders(
-            self._voices.left_behind(WRITTEN_WITHIN_S), voice_folder, self._voices.files_deleted
+            self._voices.left_behind(RECORD_TIMEOUT_S), voice_folder, self._voices.files_deleted
         )
         return expired + self._delete_folders(
             self._ledger.with_leftovers(REMOVAL_GRACE_S),

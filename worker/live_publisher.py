@@ -16,7 +16,7 @@ from shared.audio.wav import to_pcm
 from shared.background import BackgroundThread
 from shared.jobs import Claim
 from shared.store.connection import redis_errors
-from shared.store.live_audio import KEPT_S, MAX_STREAM_ENTRIES, LiveChunk, stream_key
+from shared.store.live_audio import MAX_STREAM_ENTRIES, STREAM_TTL_S, LiveChunk, stream_key
 from worker.engine.request import Samples
 from worker.retry import retry_while_held
 
@@ -66,7 +66,7 @@ class LivePublisher:
         heard = LiveChunk(chunk.claim.epoch, chunk.at, to_pcm(chunk.samples))
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.xadd(key, heard.fields(), maxlen=MAX_STREAM_ENTRIES)
-            pipe.expire(key, KEPT_S)
+            pipe.expire(key, STREAM_TTL_S)
             pipe.execute()
 
 

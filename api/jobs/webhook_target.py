@@ -6,7 +6,7 @@ from api.jobs.requests import JobRequest
 from api.safe_http.addresses import parse_url
 from shared.errors import InvalidRequest
 from shared.settings import Settings
-from shared.store.webhooks import ENDS, Webhook
+from shared.store.webhooks import END_EVENTS, Webhook
 
 
 def webhook_of(request: JobRequest, settings: Settings) -> Webhook | None:
@@ -28,5 +28,5 @@ def webhook_of(request: JobRequest, settings: Settings) -> Webhook | None:
     return Webhook(
         url=request.webhook,
         receiver=f"{url.scheme}://{url.netloc.decode('ascii')}",
-        events=tuple(dict.fromkeys(wanted or ENDS)),
+        events=tuple(dict.fromkeys(wanted or END_EVENTS)),
     )

@@ -19,7 +19,7 @@ from api.services import Services
 from api.webhooks.retries import Reply
 from shared.errors import JobNotFound
 from shared.jobs import Status
-from shared.store.webhook_secrets import PREFIX
+from shared.store.webhook_secrets import SECRET_PREFIX
 from shared.store.webhooks import Event, EventType
 
 # From the look-up of the name to the head of the response; its body is not read.
@@ -73,7 +73,7 @@ def signature_headers(
     https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
     """
     signed = f"{message_id}.{timestamp}.".encode() + body
-    keys = [base64.b64decode(secret.removeprefix(PREFIX)) for secret in secrets]
+    keys = [base64.b64decode(secret.removeprefix(SECRET_PREFIX)) for secret in secrets]
     digests = [base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys]
     return {
         "webhook-id": message_id,

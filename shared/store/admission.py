@@ -30,11 +30,11 @@ from shared.text.durations import SAMPLES_PER_FRAME, expected_frames
 # Segments of one step, which takes some 3 ms.
 SEGMENTS_PER_STEP = 100
 # Seconds after which a step is not begun any more: its caller gives up soon after.
-BEGUN_WITHIN_S = 1.8
-LOOK_WITHIN_S = 0.5
-SAME_REQUEST_WITHIN_S, SAME_REQUEST_LOOK_S = 1.5, 0.05
+STEP_START_TIMEOUT_S = 1.8
+LOOK_TIMEOUT_S = 0.5
+SAME_REQUEST_TIMEOUT_S, SAME_REQUEST_POLL_INTERVAL_S = 1.5, 0.05
 # Fields of a job that Redis decides, in the order in which `lua/admit.lua` returns them.
-TIMES = ("created_at", "cancel_at")
+TIME_FIELDS = ("created_at", "cancel_at")
 
 
 class NewJob(NamedTuple):
@@ -74,7 +74,7 @@ class Admission:
         self._steps = {
             name: redis.register_script(load(name)) for name in ("admit", "admit_part", "abandon")
         }
-        self._brief = connect_briefly(redis, LOOK_WITHIN_S)
+        self._brief = connect_briefly(redis, LOOK_TIMEOUT_S)
         self._clock = _RedisClock()
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class Admission:
                 "spec": job.spec,
                 "outline": job.outline,
                 "seen_at": self._clock.now_s(),
-                **dict(zip(TIMES, times, strict=True)),
+                **dict(zip(TIME_FIELDS, times, strict=True)),
                 "total": total,
                 "webhook": job.webhook and job.webhook.url,
             }
@@ -155,7 +155,7 @@ class Admission:
                 with redis_errors():
                     seconds, micros = self._redis.time()
                 self._clock.set(seconds + micros / 1e6)
-            reply = _Reply(*step(self._clock.now_s() + BEGUN_WITHIN_S, *args))
+            reply = _Reply(*step(self._clock.now_s() + STEP_START_TIMEOUT_S, *args))
             self._clock.set(float(reply.time_s))
             if reply.outcome != "late":
                 return reply
@@ -168,7 +168,7 @@ class Admission:
         """
         # A step that is on its way may still be begun; one that Redis has refused may not.
         refused = isinstance(error, _NotBegun) or isinstance(error.__cause__, ResponseError)
-        ends_s = 0 if refused else time.monotonic() + BEGUN_WITHIN_S
+        ends_s = 0 if refused else time.monotonic() + STEP_START_TIMEOUT_S
         try:
             status, *times = self._look(job_id)
             while status is None and time.monotonic() < ends_s:
@@ -192,24 +192,24 @@ class Admission:
     def _look(self, job_id: str) -> list[str | None]:
         """The status of a job, then its times; None for each that it does not have."""
         with redis_errors():
-            found: Any = self._brief.hmget(keys.job(job_id), ["status", *TIMES])
+            found: Any = self._brief.hmget(keys.job(job_id), ["status", *TIME_FIELDS])
         return list(found)
 
     def _same_request(self, job_id: str) -> str:
         """The id of a job that another caller is admitting, once it is accepted."""
-        ends_s = time.monotonic() + SAME_REQUEST_WITHIN_S
+        ends_s = time.monotonic() + SAME_REQUEST_TIMEOUT_S
         while time.monotonic() < ends_s:
             status = self._look(job_id)[0]
             if status is None:
                 break
             if status != ADMITTING:
                 return job_id
-            time.sleep(SAME_REQUEST_LOOK_S)
+            time.sleep(SAME_REQUEST_POLL_INTERVAL_S)
         raise NotAdmitted("the same request is being accepted just now: send it again shortly")
 
 
 class _Reply(NamedTuple):
-    """The reply of a step; with the values of `TIMES` if `admit` has accepted the job."""
+    """The reply of a step; with the values of `TIME_FIELDS` if `admit` has accepted the job."""
 
     outcome: str
     detail: str | int

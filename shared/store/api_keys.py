@@ -24,11 +24,11 @@ from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.key_mark import KeyMark
 
-PREFIX = "tts"
+TOKEN_PREFIX = "tts"
 # How long a key that was revoked may still be taken by a process that has looked before.
-FRESH_S = 1.0
+MAX_TABLE_AGE_S = 1.0
 # Between two attempts to write the mark.
-MARK_RETRY_S = 30.0
+MARK_RETRY_INTERVAL_S = 30.0
 _log = logging.getLogger(__name__)
 
 
@@ -77,7 +77,7 @@ class KeyTable:
         key = self.keys.get(key_id)
         same = hmac.compare_digest(_digest(secret), key.digest if key else _digest(""))
         is_live = key is not None and key.revoked_at is None
-        return key if same and is_live and prefix == PREFIX else None
+        return key if same and is_live and prefix == TOKEN_PREFIX else None
 
     def id_of(self, token: str) -> str | None:
         """The id in a token, if it is that of a key, live or not, whatever the secret: for logs."""
@@ -104,7 +104,7 @@ class Keys:
         self._lock = threading.Lock()
         self._table = KeyTable({})
         self._version: str | None = None
-        self._looked_s = -FRESH_S
+        self._looked_s = -MAX_TABLE_AGE_S
         self._looking: Future[KeyTable] | None = None
 
     def create(
@@ -132,7 +132,7 @@ class Keys:
             created_at=time.time(),
         )
         self._write(key)
-        return key, f"{PREFIX}_{key_id}_{secret}"
+        return key, f"{TOKEN_PREFIX}_{key_id}_{secret}"
 
     def revoke(self, key_id: str) -> Key:
         """Let a key open nothing any more; raises `KeyNotFound`."""
@@ -159,7 +159,7 @@ class Keys:
     @property
     def fresh(self) -> KeyTable | None:
         """The table, if it was read just now; else it is to be looked at again."""
-        return self._table if time.monotonic() - self._looked_s < FRESH_S else None
+        return self._table if time.monotonic() - self._looked_s < MAX_TABLE_AGE_S else None
 
     def look(self) -> KeyTable:
         """The table, read again if it has changed.
@@ -228,7 +228,9 @@ class Keys:
     def _keep_mark(self) -> None:
         """Write the mark, aside: no request waits for the storage."""
         now_s = time.monotonic()
-        if self._mark is None or (self._marked_s and now_s - self._marked_s < MARK_RETRY_S):
+        if self._mark is None or (
+            self._marked_s and now_s - self._marked_s < MARK_RETRY_INTERVAL_S
+        ):
             return
         self._marked_s = now_s
         threading.Thread(target=self._set_mark, name="key-mark", daemon=True).start()

@@ -16,7 +16,7 @@ from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
 BATCH_PREFIX = "batch_"
-PAGE = 500
+PAGE_SIZE = 500
 
 
 class BatchLine(Record):
@@ -93,8 +93,8 @@ class Batches:
         written = [line.model_dump_json() for line in lines]
         with redis_errors():
             there = all(
-                self._lines(args=[batch_id, first, *written[first : first + PAGE]])
-                for first in range(0, len(written), PAGE)
+                self._lines(args=[batch_id, first, *written[first : first + PAGE_SIZE]])
+                for first in range(0, len(written), PAGE_SIZE)
             )
             there = there and self._admitted(args=[batch_id])
         if not there:
@@ -117,12 +117,12 @@ class Batches:
             with redis_errors():
                 found = cast(
                     list[str],
-                    self._redis.lrange(keys.batch_lines(batch_id), first, first + PAGE - 1),
+                    self._redis.lrange(keys.batch_lines(batch_id), first, first + PAGE_SIZE - 1),
                 )
             yield from map(BatchLine.model_validate_json, found)
-            if len(found) < PAGE:
+            if len(found) < PAGE_SIZE:
                 return
-            first += PAGE
+            first += PAGE_SIZE
 
     def cancelling(self, batch_id: str) -> None:
         """Note that a client cancels the batch's jobs, unless they have all ended."""

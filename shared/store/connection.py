@@ -29,7 +29,7 @@ MAX_CONNECTIONS, POOL_WAIT_S = 16, 0.25
 # Each listener holds one while it waits; more listeners than these take turns.
 MAX_LISTENER_CONNECTIONS = 256
 # Answers of a server that is no primary any more; MASTERDOWN is a ClusterDownError, too.
-DEMOTED = (ReadOnlyError, ClusterDownError)
+DEMOTION_ERRORS = (ReadOnlyError, ClusterDownError)
 
 
 class _LeavesReplicas:
@@ -41,7 +41,7 @@ class _LeavesReplicas:
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
-        except DEMOTED:
+        except DEMOTION_ERRORS:
             self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
             raise
 
@@ -64,7 +64,7 @@ class _AsyncLeavesReplicas:
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return await super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
-        except DEMOTED:
+        except DEMOTION_ERRORS:
             self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
             raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.errors import ObjectNotFound
 from shared.storage import Storage
 
-MARK = "keys-exist"
+MARK_KEY = "keys-exist"
 _CONTENT = b"""An API key was made for this service, so every request needs one.
 To open the service again, see docs/security.md, "Open a service again".
 """
@@ -23,7 +23,7 @@ class KeyMark:
     def is_set(self) -> bool:
         """True if a key was made for this service at any time."""
         try:
-            self._storage.look(MARK)
+            self._storage.look(MARK_KEY)
         except ObjectNotFound:
             return False
         return True
@@ -31,4 +31,4 @@ class KeyMark:
     def set(self) -> None:
         """Write the mark, unless it is there."""
         if not self.is_set():
-            self._storage.put(MARK, _CONTENT)
+            self._storage.put(MARK_KEY, _CONTENT)

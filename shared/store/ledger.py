@@ -34,7 +34,7 @@ from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import redis_errors
 from shared.store.limits import UNLIMITED, Limits
-from shared.store.rows import SPOKEN, read_job, read_spoken
+from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import load
 
 SCRIPTS = (
@@ -53,11 +53,11 @@ SCRIPTS = (
     "add_listener",
     "remove_listener",
 )
-STATE = ("status", "result_key", "error_code", "error_message")
-PAGE = 500
+STATE_FIELDS = ("status", "result_key", "error_code", "error_message")
+PAGE_SIZE = 500
 # Seconds for which a job that no worker can read waits for one of another version.
 UNREADABLE_TTL_S = 24 * 3_600
-MAX_STEPS = 40
+MAX_RECONCILE_STEPS = 40
 # Seconds for which listeners are counted: longer than any of them waits.
 LISTENERS_TTL_S = 6 * 3_600
 _log = logging.getLogger(__name__)
@@ -217,9 +217,10 @@ class Ledger:
     def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue).
 
-        One step deals with up to `limit` entries of a kind, and one call takes up to `MAX_STEPS`.
+        One step deals with up to `limit` entries of a kind, and one call takes up to
+        `MAX_RECONCILE_STEPS`.
         """
-        for _ in range(MAX_STEPS):
+        for _ in range(MAX_RECONCILE_STEPS):
             goes_on, *reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
             if not goes_on:
                 break
@@ -294,7 +295,7 @@ class Ledger:
         """The state of a job's segment; raises `JobNotFound`."""
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.segment(segment_id(job_id, index)), "key", "range")
-            pipe.hmget(keys.job(job_id), STATE)
+            pipe.hmget(keys.job(job_id), STATE_FIELDS)
             (key, place), (status, result_key, error_code, error_message) = pipe.execute()
         if status is None or place is None:
             raise _unknown(job_id)
@@ -309,10 +310,10 @@ class Ledger:
 
     def spoken(self, job: Job) -> Iterator[SpokenSegment]:
         """The segments of a job in order, some hundreds at a time; all must be completed."""
-        for first in range(0, job.total, PAGE):
+        for first in range(0, job.total, PAGE_SIZE):
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-                for index in range(first, min(first + PAGE, job.total)):
-                    pipe.hmget(keys.segment(segment_id(job.id, index)), SPOKEN)
+                for index in range(first, min(first + PAGE_SIZE, job.total)):
+                    pipe.hmget(keys.segment(segment_id(job.id, index)), SPOKEN_FIELDS)
                 rows = pipe.execute()
             yield from map(read_spoken, rows)
 

@@ -16,10 +16,10 @@ from shared.store.scripts import load
 # 1: jobs without a version. 2: admission in parts, expected frames, audio reserved of a quota.
 LEDGER_VERSION = 2
 # Raised when an older process would do harm to what this one writes.
-OLDEST_VERSION = 1
+OLDEST_LEDGER_VERSION = 1
 
 
-def agree(redis: Redis, version: int = LEDGER_VERSION, oldest: int = OLDEST_VERSION) -> None:
+def agree(redis: Redis, version: int = LEDGER_VERSION, oldest: int = OLDEST_LEDGER_VERSION) -> None:
     """Note which version uses this ledger; raises `Misconfigured` if it is too old for it.
 
     Raises `Unavailable` while Redis is away.

@@ -15,7 +15,7 @@ from shared.audio import Pcm
 from shared.store import keys
 
 # Seconds from its last entry until a stream is gone; it has the newest entries only.
-KEPT_S = 60
+STREAM_TTL_S = 60
 MAX_STREAM_ENTRIES = 2_048
 
 

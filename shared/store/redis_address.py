@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-SCHEMES = ("redis", "rediss", "unix")
+URL_SCHEMES = ("redis", "rediss", "unix")
 # ssl_cert_reqs of redis-py, and of Celery's documentation.
 CERT_REQS = ("required", "optional", "none")
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *TLS_FILES, "ssl_ca_path", "ssl_password")
-OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
-FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-ENCODE = "percent-encode what is special in a password: / is %2F, ? is %3F, # is %23, @ is %40"
+URL_OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
+FLAG_VALUES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+ENCODING_HINT = (
+    "percent-encode what is special in a password: / is %2F, ? is %3F, # is %23, @ is %40"
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class RedisAddress:
         place = _place(parts, scheme)
         database = options.get("db") or in_path or "0"
         if not (database.isascii() and database.isdigit()):
-            raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODE}")
+            raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODING_HINT}")
         return cls(
             scheme=scheme,
             **place,
@@ -90,10 +92,10 @@ def _scheme(url: str) -> str:
         )
     if "cluster" in scheme:
         raise ValueError("Redis Cluster is not supported: give one primary (docs/redis.md)")
-    if not separator or scheme not in SCHEMES or not rest:
+    if not separator or scheme not in URL_SCHEMES or not rest:
         raise ValueError("it begins with redis://, rediss:// (TLS) or unix:///")
     if ";" in rest or "," in rest.partition("?")[0].rpartition("@")[2]:
-        raise ValueError(f"it names one server, not several; {ENCODE}, ; is %3B")
+        raise ValueError(f"it names one server, not several; {ENCODING_HINT}, ; is %3B")
     return scheme
 
 
@@ -107,7 +109,7 @@ def _place(parts: SplitResult, scheme: str) -> dict[str, Any]:
     try:
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"its port is no number from 1 to 65535; {ENCODE}") from None
+        raise ValueError(f"its port is no number from 1 to 65535; {ENCODING_HINT}") from None
     if port == 0:
         raise ValueError("its port is no number from 1 to 65535")
     return {"host": unquote(host or "127.0.0.1"), "port": port or 6379}
@@ -115,11 +117,11 @@ def _place(parts: SplitResult, scheme: str) -> dict[str, Any]:
 
 def _options(parts: SplitResult, scheme: str) -> dict[str, str]:
     if parts.fragment:
-        raise ValueError(f"it has a # in it; {ENCODE}")
+        raise ValueError(f"it has a # in it; {ENCODING_HINT}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = options.keys() - set(OPTIONS)
+    unknown = options.keys() - set(URL_OPTIONS)
     if unknown:
-        raise ValueError(f"its options are {', '.join(OPTIONS)}; {ENCODE}")
+        raise ValueError(f"its options are {', '.join(URL_OPTIONS)}; {ENCODING_HINT}")
     if scheme != "rediss" and (given := sorted(options.keys() & set(TLS_OPTIONS))):
         raise ValueError(f"{given[0]} is an option of rediss:// only")
     return options
@@ -132,7 +134,7 @@ def _tls(options: dict[str, str]) -> dict[str, Any]:
         if tls["ssl_cert_reqs"] not in CERT_REQS:
             raise ValueError(f"ssl_cert_reqs is one of {', '.join(CERT_REQS)}")
     if "ssl_check_hostname" in tls:
-        flag = FLAGS.get(tls["ssl_check_hostname"].lower())
+        flag = FLAG_VALUES.get(tls["ssl_check_hostname"].lower())
         if flag is None:
             raise ValueError("ssl_check_hostname is true or false")
         tls["ssl_check_hostname"] = flag

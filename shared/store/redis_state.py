@@ -14,16 +14,18 @@ from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.ledger_version import agree
 
-PROBE_S = 60
-OLDEST = (7, 0)  # steps in Lua carry flags
-EVICTION = (
+PROBE_TTL_S = 60
+OLDEST_REDIS_VERSION = (7, 0)  # steps in Lua carry flags
+EVICTION_MESSAGE = (
     "Redis may evict accepted jobs (maxmemory-policy {}): set it to noeviction, or "
     "TTS_ALLOW_EVICTION=1 to lose some"
 )
-NO_AOF = "Redis keeps no append-only file (appendonly no): its restart loses accepted jobs"
-REPLICA = "Redis is a read-only replica: TTS_REDIS_URL has to name the primary"
-CLUSTER = "this is a Redis Cluster, which cannot hold the queue: use one Redis, or a primary"
-HIDDEN = "Redis allows no INFO: whether it evicts jobs or keeps them on disk is not known"
+NO_AOF_MESSAGE = "Redis keeps no append-only file (appendonly no): its restart loses accepted jobs"
+REPLICA_MESSAGE = "Redis is a read-only replica: TTS_REDIS_URL has to name the primary"
+CLUSTER_MESSAGE = (
+    "this is a Redis Cluster, which cannot hold the queue: use one Redis, or a primary"
+)
+NO_INFO_MESSAGE = "Redis allows no INFO: whether it evicts jobs or keeps them on disk is not known"
 
 
 def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
@@ -38,7 +40,7 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
     except Unavailable as error:
         if isinstance(error.__cause__, NoPermissionError):
             agree(redis)
-            return Finding(warnings=(HIDDEN,))
+            return Finding(warnings=(NO_INFO_MESSAGE,))
         raise
     found = finding_of(info, allow_eviction=allow_eviction)
     if not found.problem:
@@ -49,26 +51,26 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
 def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
     """The finding that the answer of `INFO` stands for."""
     policy = info.get("maxmemory_policy", "noeviction")
-    eviction = None if policy == "noeviction" else EVICTION.format(policy)
+    eviction = None if policy == "noeviction" else EVICTION_MESSAGE.format(policy)
     # Valkey names the Redis that it is like.
     version = str(info.get("redis_version", "")).split(".")[:2]
-    if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST:
+    if all(part.isdigit() for part in version) and tuple(map(int, version)) < OLDEST_REDIS_VERSION:
         too_old = f"Redis {'.'.join(version)} is too old: 7.0 or newer is needed"
         return Finding(too_old, is_lasting=True)
     if int(info.get("cluster_enabled", 0)):
-        return Finding(CLUSTER, is_lasting=True)
+        return Finding(CLUSTER_MESSAGE, is_lasting=True)
     if eviction and not allow_eviction:
         return Finding(eviction, is_lasting=True)
-    aof = NO_AOF if not info.get("aof_enabled") else None
+    aof = NO_AOF_MESSAGE if not info.get("aof_enabled") else None
     warnings = tuple(filter(None, (eviction, aof)))
-    return Finding(REPLICA if info.get("role") == "slave" else None, warnings)
+    return Finding(REPLICA_MESSAGE if info.get("role") == "slave" else None, warnings)
 
 
 def _probe(redis: Redis) -> None:
     """Raise `Unavailable` with Redis's reason if it cannot be written to."""
     written = secrets.token_hex(8)
     with redis_errors(), redis.pipeline() as pipe:
-        pipe.set(keys.PROBE, written, ex=PROBE_S)
+        pipe.set(keys.PROBE, written, ex=PROBE_TTL_S)
         pipe.get(keys.PROBE)
         _, read = pipe.execute()
     if read != written:

@@ -16,7 +16,7 @@ from shared.store.webhooks import Webhook
 
 _log = logging.getLogger(__name__)
 # Fields of a finished segment, in the order in which `read_spoken` takes them.
-SPOKEN = ("text", "range", "key", "samples", "truncated")
+SPOKEN_FIELDS = ("text", "range", "key", "samples", "truncated")
 
 
 def read_job(fields: dict[str, Any]) -> Job:

@@ -10,9 +10,17 @@ from shared.jobs import TRANSITIONS
 from shared.store import keys
 from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
-COMMON = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
+COMMON_PARTS = (
+    "common",
+    "webhooks",
+    "fair_queue",
+    "leases",
+    "batches",
+    "finish",
+    "deletion",
+)
 # These run most often, and each part that they do not need would cost them something every time.
-PARTS = {
+PARTS_OF_STEPS = {
     "admit": ("common", "fair_queue", "admission"),
     "admit_part": ("common", "fair_queue", "admission"),
     "read_job": ("common", "fair_queue"),
@@ -21,9 +29,9 @@ PARTS = {
     "model_forget": ("common",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
-READS = ("read_job", "queue")
+READING_STEPS = ("read_job", "queue")
 # A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
-TAKES_IN = (
+INTAKE_STEPS = (
     *("admit", "admit_part", "voice_begin", "voice_create"),
     *("batch_begin", "batch_lines", "batch_admitted"),
 )
@@ -34,7 +42,8 @@ def load(name: str) -> str:
     """The source of `lua/{name}.lua`, after its flags and the parts that it may need."""
     folder = files("shared.store") / "lua"
     parts = [
-        (folder / f"{part}.lua").read_text("utf-8") for part in (*PARTS.get(name, COMMON), name)
+        (folder / f"{part}.lua").read_text("utf-8")
+        for part in (*PARTS_OF_STEPS.get(name, COMMON_PARTS), name)
     ]
     source = "".join(parts)
     return _flags(name) + keys.lua_names(source) + _filled_in(source)
@@ -58,6 +67,6 @@ def _flags(name: str) -> str:
 
     Source: redis.io, "Redis programmability: script flags".
     """
-    if name in READS:
+    if name in READING_STEPS:
         return "#!lua flags=no-writes\n"
-    return "#!lua\n" if name in TAKES_IN else "#!lua flags=allow-oom\n"
+    return "#!lua\n" if name in INTAKE_STEPS else "#!lua flags=allow-oom\n"

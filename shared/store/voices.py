@@ -16,7 +16,7 @@ from shared.store.scripts import load
 
 VOICE_PREFIX = "voice_"
 # How long files may take until their record is written: later they are swept.
-WRITTEN_WITHIN_S = 60.0
+RECORD_TIMEOUT_S = 60.0
 
 
 class VoiceWarning(Record):
@@ -71,7 +71,7 @@ class Voices:
         """
         record = voice.model_dump_json(exclude={"created_at"})
         name = comparable(voice.name)
-        args: list[str | float] = [voice.id, voice.owner, name, record, most, WRITTEN_WITHIN_S]
+        args: list[str | float] = [voice.id, voice.owner, name, record, most, RECORD_TIMEOUT_S]
         with redis_errors():
             outcome, *at = self._create(args=args)
         match outcome:

@@ -15,9 +15,9 @@ from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
 # Between 24 and 64 bytes, and written so: the Standard Webhooks specification.
-PREFIX, SIZE = "whsec_", 32
+SECRET_PREFIX, SECRET_BYTES = "whsec_", 32
 # Receivers have a day to change to a new one, however often it changes within it.
-KEPT_S, MAX_SECRETS_IN_USE = 24 * 3_600, 4
+OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE = 24 * 3_600, 4
 
 
 class Secrets:
@@ -35,7 +35,9 @@ class Secrets:
         return self._run(signer, rotates="yes")
 
     def _run(self, signer: str, *, rotates: str) -> list[str]:
-        fresh = PREFIX + base64.b64encode(secrets.token_bytes(SIZE)).decode()
+        fresh = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
         with redis_errors():
-            found = self._secrets(args=[signer, fresh, rotates, KEPT_S, MAX_SECRETS_IN_USE])
+            found = self._secrets(
+                args=[signer, fresh, rotates, OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE]
+            )
         return cast(list[str], found)

@@ -17,9 +17,9 @@ from shared.records import Record
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
-UNREAD_ATTEMPTS = 10
+MAX_UNREAD_ATTEMPTS = 10
 # Of those that were given up: for how long each is kept, and how many of one signer.
-FAILED_KEPT_S, MAX_FAILED_EVENTS = 7 * 24 * 3_600, 1_000
+FAILED_EVENT_TTL_S, MAX_FAILED_EVENTS = 7 * 24 * 3_600, 1_000
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +32,7 @@ class EventType(StrEnum):
     CANCELLED = "job.cancelled"
 
 
-ENDS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
+END_EVENTS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
 
 
 class Webhook(Record):
@@ -44,7 +44,7 @@ class Webhook(Record):
     url: str
     receiver: str
     signer: str = PUBLIC
-    events: tuple[EventType, ...] = ENDS
+    events: tuple[EventType, ...] = END_EVENTS
 
 
 class Event(Record):
@@ -93,7 +93,7 @@ class Events:
             return Event.model_validate(fields)
         except ValidationError:
             # A process of its own version can read it, if one is left; else it is in the way.
-            if int(fields["attempt"]) >= UNREAD_ATTEMPTS:
+            if int(fields["attempt"]) >= MAX_UNREAD_ATTEMPTS:
                 _log.warning("Dropped a webhook of another version: %s", fields["id"])
                 self._forget(fields["id"], fields["attempt"])
             raise
@@ -108,7 +108,7 @@ class Events:
 
     def give_up(self, event: Event, reason: str) -> None:
         """Keep an event that could not be delivered, unless another attempt is under way."""
-        kept = (FAILED_KEPT_S, MAX_FAILED_EVENTS)
+        kept = (FAILED_EVENT_TTL_S, MAX_FAILED_EVENTS)
         with redis_errors():
             self._settle(args=[event.id, event.attempt, "failed", reason, *kept])
 

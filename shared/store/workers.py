@@ -16,11 +16,11 @@ from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
-PRESENCE_S = 10
+PRESENCE_TTL_S = 10
 # The score of a worker that signs in between our look at the clock and that at the workers.
-LATE_S = 10
+SIGN_IN_TOLERANCE_S = 10
 DAY_S = 24 * 3_600.0
-FRESH_S = 0.5
+MAX_MODELS_AGE_S = 0.5
 _log = logging.getLogger(__name__)
 
 
@@ -51,15 +51,17 @@ class WorkerRegistry:
         self._forget = redis.register_script(load("model_forget"))
 
     def sign_in(self, worker: str, card: ModelCard) -> None:
-        """Say that `worker` serves the model, for the next `PRESENCE_S` seconds."""
+        """Say that `worker` serves the model, for the next `PRESENCE_TTL_S` seconds."""
         with redis_errors():
             now = self._now()
             pipe = self._redis.pipeline()
             pipe.hset(keys.MODELS, card.id, card.model_dump_json())
             pipe.zadd(keys.MODELS_SEEN, {card.id: now})
-            pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_S})
+            pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_TTL_S})
             pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
-            pipe.zremrangebyscore(keys.workers(card.id), now + PRESENCE_S + LATE_S, "+inf")
+            pipe.zremrangebyscore(
+                keys.workers(card.id), now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S, "+inf"
+            )
             pipe.hkeys(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1)
             names, noted = pipe.execute()[-2:]
@@ -92,7 +94,9 @@ class WorkerRegistry:
                 for model in models
                 for worker in cast(
                     list[str],
-                    self._redis.zrangebyscore(keys.workers(model), now, now + PRESENCE_S + LATE_S),
+                    self._redis.zrangebyscore(
+                        keys.workers(model), now, now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S
+                    ),
                 )
             }
 
@@ -103,7 +107,7 @@ class WorkerRegistry:
         """
         with redis_errors():
             found, workers, waiting = self._forget(
-                args=[model, keys.workers(model), PRESENCE_S + LATE_S]
+                args=[model, keys.workers(model), PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S]
             )
         if not found:
             raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
@@ -123,7 +127,7 @@ class WorkerRegistry:
             cards, scores = pipe.execute()
             seen = dict(scores)
             for name in cards:
-                pipe.zcount(keys.workers(name), now, now + PRESENCE_S + LATE_S)
+                pipe.zcount(keys.workers(name), now, now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S)
             counts = pipe.execute()
         known = [
             ServedModel(card, count, seen.get(name, now))
@@ -138,16 +142,16 @@ class WorkerRegistry:
 
 
 class CachedModels:
-    """The answer of `WorkerRegistry.models`, cached for `FRESH_S` seconds."""
+    """The answer of `WorkerRegistry.models`, cached for `MAX_MODELS_AGE_S` seconds."""
 
     def __init__(self, roster: WorkerRegistry) -> None:
         self._roster = roster
         self._models: list[ServedModel] = []
-        self._read_s = -FRESH_S
+        self._read_s = -MAX_MODELS_AGE_S
 
     def models(self) -> list[ServedModel]:
         """The models; an empty list is never cached: a worker may be about to sign in."""
-        if not self._models or time.monotonic() - self._read_s >= FRESH_S:
+        if not self._models or time.monotonic() - self._read_s >= MAX_MODELS_AGE_S:
             self._models, self._read_s = self._roster.models(), time.monotonic()
         return self._models
 

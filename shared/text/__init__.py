@@ -17,8 +17,8 @@ from shared.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
 __all__ = [
     "CHAPTER_PAUSE_S",
     "CLAUSE_PAUSE_S",
-    "MAX_MARKED_S",
     "MAX_PAUSE_S",
+    "MAX_TOTAL_PAUSE_S",
     "PARAGRAPH_PAUSE_S",
     "SENTENCE_PAUSE_S",
     "Segment",
@@ -31,7 +31,7 @@ __all__ = [
 SENTENCE_PAUSE_S = 0.2
 CLAUSE_PAUSE_S = 0.1
 MAX_PAUSE_S = 60
-MAX_MARKED_S = 24 * 3_600  # a short text must not fill the disk with silence
+MAX_TOTAL_PAUSE_S = 24 * 3_600  # a short text must not fill the disk with silence
 
 _SPEAKABLE = re.compile(r"[^\W_]")
 _CLOSING_MARKS = "”’»›“«‹\"')]}」』》〉】〕）］｝"
@@ -58,7 +58,7 @@ def split(
     2 s win over the sentence's 0.2 s; after `Two!`, the last one, there is no pause.
 
     Raises `InvalidRequest` for more than `most` segments, for a pause of more than `MAX_PAUSE_S`,
-    and for marks that ask for more than `MAX_MARKED_S` of silence in all.
+    and for marks that ask for more than `MAX_TOTAL_PAUSE_S` of silence in all.
     """
     texts: list[str] = []
     ends: list[int] = []
@@ -76,7 +76,7 @@ def split(
         check_cpu()
         natural_s = max(natural_s, section.natural_s)
         marked_s = _checked(marked_s + section.marked_s, MAX_PAUSE_S, "at once")
-        all_marked_s = _checked(all_marked_s + section.marked_s, MAX_MARKED_S, "in all")
+        all_marked_s = _checked(all_marked_s + section.marked_s, MAX_TOTAL_PAUSE_S, "in all")
         if texts:
             ends[-1], pauses[-1] = section.stop, max(natural_s, marked_s)
     if pauses:

@@ -4,7 +4,7 @@ import os
 import sys
 
 from shared import logs
-from shared.broker import SYNTHESISE, make_celery_app
+from shared.broker import SYNTHESISE_TASK, make_celery_app
 from worker.app import consume
 from worker.shutdown import GracefulShutdown
 
@@ -12,7 +12,7 @@ logs.configure("info")
 app = make_celery_app(os.environ["TTS_REDIS_URL"])
 
 
-@app.task(name=SYNTHESISE)
+@app.task(name=SYNTHESISE_TASK)
 def synthesise() -> None:
     """Say that a message came."""
     print("message", flush=True)  # noqa: T201 - it talks to the test

@@ -17,7 +17,7 @@ from redis import Redis
 from client.local.redis_server import RedisServer
 from shared.errors import JobNotFound, NotAdmitted, Overloaded, QuotaExceeded, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, Priority, SpeechSpec, Status
-from shared.store.admission import BEGUN_WITHIN_S, SEGMENTS_PER_STEP, Admission
+from shared.store.admission import SEGMENTS_PER_STEP, STEP_START_TIMEOUT_S, Admission
 from shared.store.connection import connect
 from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency, Limits
@@ -172,7 +172,7 @@ def test_a_job_that_was_refused_by_a_busy_redis_is_never_there(
     ledger = Ledger(redis, lease_s=10, max_attempts=3)
     ledger.admit("before", spec, plain(["one"]))
     began_s = time.monotonic()
-    sleeper = freeze(redis, BEGUN_WITHIN_S + 1.7)
+    sleeper = freeze(redis, STEP_START_TIMEOUT_S + 1.7)
     with pytest.raises(Unavailable, match=r"nothing was accepted|its id is j"):
         ledger.admit("j", spec, plain(["one"] * segments))
     assert time.monotonic() - began_s < 4

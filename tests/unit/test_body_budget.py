@@ -30,7 +30,7 @@ def url(
 ) -> Iterator[str]:
     sign_in(redis, card)
     monkeypatch.setattr(body_budget, "WAIT_S", 0.3)
-    monkeypatch.setattr("shared.store.api_keys.FRESH_S", 0.0)
+    monkeypatch.setattr("shared.store.api_keys.MAX_TABLE_AGE_S", 0.0)
     bounds = {"max_body_bytes": 4 * MIB, "max_bodies_bytes": 8 * MIB, "max_input_chars": 4 * MIB}
     with serving(settings.model_copy(update=bounds)) as url:
         yield url

@@ -24,7 +24,7 @@ from api.http import bounds
 from api.http.bounds import MAX_JSON_TOKENS, check_json
 from shared.errors import InvalidRequest
 from shared.models import ModelCard
-from shared.settings import PREFIX, Settings
+from shared.settings import ENV_PREFIX, Settings
 
 Schema = dict[str, Any]
 JSONL = {"Content-Type": "application/jsonl"}
@@ -49,7 +49,7 @@ def unbounded(schema: Schema, known: Schema, place: str, seen: frozenset[str]) -
     kind = schema.get("type", "any" if not {"$ref", "anyOf", "oneOf", "enum"} & set(schema) else "")
     is_closed = kind == "object" and schema.get("additionalProperties", True) is False
     if named is not None:
-        field = named.removeprefix(PREFIX).lower()
+        field = named.removeprefix(ENV_PREFIX).lower()
         assert field in Settings.model_fields or hasattr(bounds, named), (place, named)
     elif kind == "any" or (kind in BOUNDS and not is_closed and not BOUNDS[kind] & set(schema)):
         yield place

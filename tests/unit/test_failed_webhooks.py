@@ -37,7 +37,7 @@ def app(
     settings: Settings, redis: Redis, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[FastAPI]:
     """Without its own deliverer, whose attempts take three days."""
-    monkeypatch.setattr(keys_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
     sign_in(redis, card)
     app = create_app(settings.model_copy(update={"webhook_targets": "any"}))
     yield app

@@ -38,7 +38,7 @@ from shared.store.ledger import Ledger
 
 @pytest.fixture
 def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Keys:
-    monkeypatch.setattr(keys_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
     return Keys(redis)
 
 

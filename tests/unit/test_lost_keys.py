@@ -25,12 +25,12 @@ from shared.storage import MARKER_KEY, Storage
 from shared.storage_identity import agree
 from shared.store import api_keys as keys_module
 from shared.store.api_keys import Keys
-from shared.store.key_mark import MARK, KeyMark
+from shared.store.key_mark import MARK_KEY, KeyMark
 
 
 @pytest.fixture(autouse=True)
 def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_running_api_that_has_seen_a_key_never_opens_again(
         _, token = Keys(redis).create("phone")  # by a version that writes no mark
         assert status(url) == 401
         assert status(url, token) == 200
-        wait_until((results / MARK).exists)
+        wait_until((results / MARK_KEY).exists)
         shutil.rmtree(results)  # even if the storage is lost with Redis
         lose(redis)
         assert status(url) == status(url, "any") == status(url, token) == 401
@@ -171,7 +171,7 @@ def test_a_redis_that_takes_no_writes_does_not_close_an_open_service(
 def test_the_mark_is_not_needed_to_keep_serving(
     redis: Redis, storage: Storage, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys_module, "MARK_RETRY_S", 0.0)
+    monkeypatch.setattr(keys_module, "MARK_RETRY_INTERVAL_S", 0.0)
     keys = Keys(redis, KeyMark(storage))
     with unreadable(results):
         Keys(redis).create("phone")
@@ -179,7 +179,7 @@ def test_the_mark_is_not_needed_to_keep_serving(
         with pytest.raises(Unavailable):
             Keys(redis, KeyMark(storage)).create("a key whose mark cannot be written")
         assert len(Keys(redis).all()) == 1
-    wait_until(lambda: keys.exist() and (results / MARK).exists())
+    wait_until(lambda: keys.exist() and (results / MARK_KEY).exists())
 
 
 def test_other_addresses_are_listened_on_but_closed_after_the_loss(
@@ -253,7 +253,7 @@ def test_a_key_is_made_only_where_the_jobs_are(
         assert (made.returncode, made.stdout) == (1, "")
         assert made.stderr.startswith(f"narrate: TTS_STORAGE_URL=file://{tmp_path / name}: ")
         assert says in made.stderr
-        assert not (tmp_path / name / MARK).exists()
+        assert not (tmp_path / name / MARK_KEY).exists()
     assert not (tmp_path / "missing").exists()
     assert Keys(redis).all() == []
     assert create_key(env).returncode == 0
@@ -263,7 +263,7 @@ def test_the_first_key_of_a_new_service_makes_the_folder(
     redis: Redis, env: dict[str, str], results: Path
 ) -> None:
     assert create_key(env).returncode == 0
-    assert (results / MARK).exists()
+    assert (results / MARK_KEY).exists()
     agree(Storage.open(results.as_uri()), redis)
 
 
@@ -275,7 +275,7 @@ def test_no_password_of_the_storage_is_shown(
     made = create_key(env | s3.env, TTS_STORAGE_URL=url)
     assert made.returncode == 0, made.stderr
     assert "hidden" not in made.stderr
-    assert f"(s3://{BUCKET}/keys/{MARK})" in made.stderr
+    assert f"(s3://{BUCKET}/keys/{MARK_KEY})" in made.stderr
 
 
 def test_processes_of_one_api_close_together(
@@ -285,6 +285,6 @@ def test_processes_of_one_api_close_together(
     made = create_key(env)
     assert made.returncode == 0
     assert "TTS_AUTH=required" in made.stderr
-    assert (results / MARK).exists()
+    assert (results / MARK_KEY).exists()
     lose(redis)
     wait_until(lambda: {status(two_processes) for _ in range(20)} == {401})

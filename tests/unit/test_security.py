@@ -65,7 +65,7 @@ def url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     assert outside.exists()
-    monkeypatch.setattr(keys, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys, "MAX_TABLE_AGE_S", 0.0)
     WorkerRegistry(redis).sign_in("w", card)
     base = {"id": "b", "task": Task.VOICE_CLONE, "voices": ()}
     WorkerRegistry(redis).sign_in("b", card.model_copy(update=base))

@@ -19,7 +19,7 @@ from shared.errors import Unavailable
 from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage
 from shared.store.ledger import Ledger
-from shared.store.live_audio import KEPT_S, LiveChunk, stream_key
+from shared.store.live_audio import STREAM_TTL_S, LiveChunk, stream_key
 from worker import live_publisher, retry
 from worker.engine.engine import Engine
 from worker.live_publisher import MAX_QUEUED_CHUNKS, LivePublisher
@@ -277,7 +277,7 @@ def test_a_live_segment_is_published_as_it_is_spoken(
     assert result_key is not None
     stored = decode_wav(storage.get(result_key))
     np.testing.assert_array_equal(np.concatenate([entry.pcm for entry in heard]), stored)
-    assert 0 < redis.ttl(key) <= KEPT_S
+    assert 0 < redis.ttl(key) <= STREAM_TTL_S
 
 
 def test_only_live_segments_are_published(

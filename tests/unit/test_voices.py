@@ -28,7 +28,7 @@ from shared.storage_paths import reference_key
 from shared.store import api_keys as keys_module
 from shared.store.api_keys import Keys, Scope
 from shared.store.ledger import Ledger
-from shared.store.voices import WRITTEN_WITHIN_S, Voice, Voices, recording_key, voice_folder
+from shared.store.voices import RECORD_TIMEOUT_S, Voice, Voices, recording_key, voice_folder
 from shared.store.workers import WorkerRegistry
 from worker.cleaner import Cleaner
 
@@ -51,7 +51,7 @@ def voices(redis: Redis) -> Voices:
 
 @pytest.fixture
 def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Keys:
-    monkeypatch.setattr(keys_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
     return Keys(redis)
 
 
@@ -311,7 +311,7 @@ def test_what_was_written_after_a_deletion_is_swept(
     voice, kept = upload(api).json(), upload(api, name="Bert").json()
     api.delete(f"{URL}/{voice['id']}")
     storage.put(f"{voice_folder(voice['id'])}/prompt-1.safetensors", b"late")
-    sweep(redis, ledger, voices, storage, WRITTEN_WITHIN_S - 5)
+    sweep(redis, ledger, voices, storage, RECORD_TIMEOUT_S - 5)
     assert storage.get(f"{voice_folder(voice['id'])}/prompt-1.safetensors") == b"late"
     sweep(redis, ledger, voices, storage, 6)
     assert not (Path(storage._folder or "") / voice_folder(voice["id"])).exists()
@@ -328,12 +328,12 @@ def test_a_recording_without_a_record_is_swept_and_gets_none_later(
 ) -> None:
     voices.begin("voice_1")
     storage.put(recording_key("voice_1"), b"sound")  # and here the server dies
-    sweep(redis, ledger, voices, storage, WRITTEN_WITHIN_S + 1)
+    sweep(redis, ledger, voices, storage, RECORD_TIMEOUT_S + 1)
     assert not (Path(storage._folder or "") / voice_folder("voice_1")).exists()
     with pytest.raises(Unavailable, match="took too long"):
         voices.create(a_voice("voice_1"), most=5)
     voices.begin("voice_2")
-    redis.zadd("tts:voice_folders", {"voice_2": time.time() - WRITTEN_WITHIN_S - 5})
+    redis.zadd("tts:voice_folders", {"voice_2": time.time() - RECORD_TIMEOUT_S - 5})
     with pytest.raises(Unavailable, match="took too long"):  # not swept yet, but due
         voices.create(a_voice("voice_2"), most=5)
     assert voices.of("public") == []

@@ -35,7 +35,7 @@ from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
-from shared.store.webhooks import ENDS, Event, Events, Webhook
+from shared.store.webhooks import END_EVENTS, Event, Events, Webhook
 
 SOON = (0.01, 0.01)
 Start = Callable[..., Deliverer]
@@ -83,7 +83,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def end_one(ledger: Ledger, spec: SpeechSpec, job: str, receiver: Receiver) -> None:
-    webhook = Webhook(url=receiver.url, receiver=receiver.url.rpartition("/")[0], events=ENDS)
+    webhook = Webhook(url=receiver.url, receiver=receiver.url.rpartition("/")[0], events=END_EVENTS)
     ledger.admit(job, spec, plain(["x"]), webhook=webhook)
     ledger.cancel(job)
 

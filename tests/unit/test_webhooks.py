@@ -29,7 +29,7 @@ from shared.settings import Settings
 from shared.store.api_keys import Keys
 from shared.store.ledger import Ledger
 from shared.store.webhook_secrets import MAX_SECRETS_IN_USE, Secrets
-from shared.store.webhooks import ENDS, Events, EventType, Webhook
+from shared.store.webhooks import END_EVENTS, Events, EventType, Webhook
 
 SECRET = "/v1/webhooks/default/secret"
 HOOK = "https://receiver.example/hook?token=hidden"
@@ -149,7 +149,7 @@ def end(ledger: Ledger, job: str, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["completed", "failed", "cancelled"])
-@pytest.mark.parametrize("wanted", [ALL, ENDS, (EventType.IN_PROGRESS,)])
+@pytest.mark.parametrize("wanted", [ALL, END_EVENTS, (EventType.IN_PROGRESS,)])
 def test_each_change_is_an_event_once_if_it_is_wanted(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, how: str, wanted: tuple[EventType, ...]
 ) -> None:
@@ -167,7 +167,7 @@ def test_a_job_without_a_webhook_or_withdrawn_tells_nobody(
 ) -> None:
     ledger.admit("j1", spec, plain(["x"]))
     end(ledger, "j1", "completed")
-    ledger.admit("j2", spec, plain(["x"]), webhook=hook(*ENDS))
+    ledger.admit("j2", spec, plain(["x"]), webhook=hook(*END_EVENTS))
     ledger.withdraw("j2")
     assert redis.keys("tts:webhook*") == []
 
@@ -175,7 +175,7 @@ def test_a_job_without_a_webhook_or_withdrawn_tells_nobody(
 def test_an_end_that_redis_forgot_is_the_same_event_again(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    ledger.admit("j1", spec, plain(["x"]), webhook=hook(*ENDS))
+    ledger.admit("j1", spec, plain(["x"]), webhook=hook(*END_EVENTS))
     before = redis.hgetall("tts:job:j1")
     ledger.cancel("j1")
     first = queued(redis)[0]["id"]
@@ -190,16 +190,16 @@ def test_a_receiver_is_told_one_thing_at_a_time(
 ) -> None:
     events = Events(redis, lease_s=100)
     for name in ("j1", "j2"):
-        ledger.admit(name, spec, plain(["x"]), webhook=hook(*ENDS))
+        ledger.admit(name, spec, plain(["x"]), webhook=hook(*END_EVENTS))
         ledger.cancel(name)
-    ledger.admit("j3", spec, plain(["x"]), owner="ann", webhook=hook(*ENDS))
+    ledger.admit("j3", spec, plain(["x"]), owner="ann", webhook=hook(*END_EVENTS))
     ledger.cancel("j3")
     first, other = events.take(), events.take()
     assert first
     assert other
     assert [first.job, other.job] == ["j1", "j3"]
     assert events.take() is None
-    ledger.admit("j4", spec, plain(["x"]), webhook=hook(*ENDS))
+    ledger.admit("j4", spec, plain(["x"]), webhook=hook(*END_EVENTS))
     ledger.cancel("j4")
     assert events.take() is None  # news is no reason to interrupt
     events.again(first, 50)
@@ -226,7 +226,7 @@ def test_a_lease_that_ran_out_gives_the_event_to_another(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     events = Events(redis, lease_s=0.05)
-    ledger.admit("j1", spec, plain(["x"]), webhook=hook(*ENDS))
+    ledger.admit("j1", spec, plain(["x"]), webhook=hook(*END_EVENTS))
     ledger.cancel("j1")
     dead = events.take()
     assert dead
@@ -248,7 +248,7 @@ def test_an_event_whose_record_was_deleted_is_passed_over(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     for name in ("j1", "j2"):
-        ledger.admit(name, spec, plain(["x"]), webhook=hook(*ENDS))
+        ledger.admit(name, spec, plain(["x"]), webhook=hook(*END_EVENTS))
         ledger.cancel(name)
     redis.delete(f"tts:webhook:{queued(redis)[0]['id']}")
     taken = Events(redis, lease_s=10).take()
@@ -341,7 +341,7 @@ def test_what_no_version_can_read_is_not_in_the_way_for_ever(
 ) -> None:
     events = Events(redis, lease_s=10)
     for name in ("j1", "j2"):
-        ledger.admit(name, spec, plain(["x"]), webhook=hook(*ENDS))
+        ledger.admit(name, spec, plain(["x"]), webhook=hook(*END_EVENTS))
         ledger.cancel(name)
     first = queued(redis)[0]
     redis.hset(f"tts:webhook:{first['id']}", mapping={"type": "job.paused", "attempt": 9})

@@ -172,7 +172,7 @@ def test_served_models_are_looked_at_again_and_never_kept_empty(
     roster.sign_in("w", card)
     assert [model.card.id for model in served.models()] == [card.id]
     age(redis, card.id, TTL_S + 1)
-    monkeypatch.setattr(roster_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(roster_module, "MAX_MODELS_AGE_S", 0.0)
     assert served.models() == []
 
 
@@ -184,7 +184,7 @@ def test_the_api_offers_and_chooses_only_what_is_on_offer(
     spec: SpeechSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roster_module, "FRESH_S", 0.0)
+    monkeypatch.setattr(roster_module, "MAX_MODELS_AGE_S", 0.0)
     gone = card.model_copy(update={"id": "gone"})
     for each in (card, gone):
         WorkerRegistry(redis).sign_in("w", each)

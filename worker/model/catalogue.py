@@ -6,7 +6,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.models import TINY, ModelCard, full_name, is_folder, model_id
+from shared.models import TINY_MODELS, ModelCard, full_name, is_folder, model_id
 from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
@@ -25,7 +25,7 @@ def locate(name: str) -> str:
     The tiny models (random weights, for tests and demonstrations) are made on their first use.
     """
     source = full_name(name)
-    if source in TINY and not is_folder(source):
+    if source in TINY_MODELS and not is_folder(source):
         folder = cache_folder() / source
         kind = _KINDS_BY_SUFFIX[source.removeprefix("tiny-")]
         return str(folder if folder.exists() else make_checkpoint("tiny", kind, folder))
