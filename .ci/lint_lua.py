@@ -29,7 +29,9 @@ def main() -> str | None:
     if shutil.which("luacheck") is None:
         sys.stderr.write("The Lua steps were not linted: there is no luacheck, and no apt-get.\n")
         return None
-    libraries = {part for parts in (scripts.COMMON, *scripts.PARTS.values()) for part in parts}
+    libraries = {
+        part for parts in (scripts.COMMON_PARTS, *scripts.PARTS_OF_STEPS.values()) for part in parts
+    }
     steps = sorted({file.stem for file in FOLDER.glob("*.lua")} - libraries)
     lines = {step: _source_lines(step) for step in steps}
     warnings = Counter(_warnings(lines))
@@ -45,7 +47,7 @@ def main() -> str | None:
 
 def _source_lines(step: str) -> list[tuple[str, int]]:
     """The file and the line in it that each line of a step comes from, as Redis gets the step."""
-    files = (*scripts.PARTS.get(step, scripts.COMMON), step)
+    files = (*scripts.PARTS_OF_STEPS.get(step, scripts.COMMON_PARTS), step)
     lines = [
         (file, number)
         for file in files
