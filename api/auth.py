@@ -1,10 +1,9 @@
-"""Authentication: the caller, the scopes of its key, and its idempotency key."""
+"""Authentication: dependencies that give a route its caller, if the key has the scope."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -13,59 +12,16 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.caller import Caller
 from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.settings import Settings
-from shared.store.api_keys import Key, KeyTable, Quota, Scope
-from shared.store.limits import NO_LIMIT, Limits
+from shared.store.api_keys import Key, KeyTable, Scope
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The owner of what is sent, and the client's own name for this request, if it gave one.
-
-    Without a `key` the server is open: all senders are one owner, whatever token they send.
-    """
-
-    owner: str
-    key: Key | None = None
-    idempotency_key: str | None = None
-
-    @property
-    def tenant(self) -> str | None:
-        """The owner whose records are visible; None on an open server: all owners."""
-        return self.owner if self.key else None
-
-    @property
-    def space(self) -> str:
-        """The namespace of the caller's own ids for jobs and voices."""
-        return self.tenant or PUBLIC
-
-    def once(self, key: str) -> Caller:
-        """A copy with this idempotency key."""
-        return replace(self, idempotency_key=key)
-
-    def sees(self, owner: str) -> bool:
-        """True if the records of `owner` are visible to this caller."""
-        return self.tenant in (None, owner)
-
-    def limits(self, settings: Settings) -> Limits:
-        """The admission limits of this caller: its key's quota, else the settings."""
-        quota = self.key.quota if self.key else Quota()
-        return Limits(
-            open_segments=settings.max_open_segments,
-            owner_jobs=quota.open_jobs or settings.max_open_jobs,
-            owner_chars=settings.max_open_chars,
-            owner_segments=settings.max_owner_segments,
-            owner_bytes=settings.max_open_bytes,
-            day_chars=quota.chars_per_day or NO_LIMIT,
-            day_audio_s=quota.audio_s_per_day or NO_LIMIT,
-        )
 
 
 class RequireScope(HTTPBearer):

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, CanRead, CanSubmit, Submitter
+from api.auth import CanRead, CanSubmit, Submitter
 from api.batches import submit as batching
 from api.batches.responses import BatchObject
+from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.answers import COMMON, REFUSALS, error
 from api.http.bodies import media_type_of

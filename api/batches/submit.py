@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import errors
-from api.auth import Caller
+from api.caller import Caller
 from api.http.bounds import MAX_EMPTY_LINES, check_json
 from api.jobs import admission, submission
 from api.jobs.admission import CheckedJob

@@ -10,7 +10,7 @@ from contextlib import suppress
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller
+from api.caller import Caller
 from api.jobs.feeds import POLL_S, JobFeed
 from api.services import Services
 from shared.errors import InvalidRequest, JobNotFound, TooManyListeners

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.auth import Caller
+from api.caller import Caller
 from api.jobs import clone_source as cloning
 from api.jobs.clone_source import CloneSource
 from api.jobs.model_selection import select_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from api.auth import Caller
+from api.caller import Caller
 from api.jobs.requests import VoiceClone
 from api.services import Services
 from api.voices import reference_audio as reference

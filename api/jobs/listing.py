@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import Caller, CanRead
+from api.auth import CanRead
+from api.caller import Caller
 from api.http.answers import COMMON, error
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.jobs.lookup import find

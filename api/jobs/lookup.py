@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Request
 
-from api.auth import Caller, CanRead, CanSubmit
+from api.auth import CanRead, CanSubmit
+from api.caller import Caller
 from api.http.access_log import add_to_log
 from api.services import Services, services_of
 from shared.errors import JobNotFound

@@ -10,7 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, CanRead, CanSubmit, Submitter
+from api.auth import CanRead, CanSubmit, Submitter
+from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.answers import MISSING, REFUSALS
 from api.http.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described

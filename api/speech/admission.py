@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from api.auth import Caller
+from api.caller import Caller
 from api.jobs import admission, submission
 from api.jobs.admission import CheckedJob
 from api.jobs.model_selection import select_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.auth import Caller
+from api.caller import Caller
 from api.services import Services
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest

@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SUBMIT_LISTENER, Caller, CanEditVoices, CanRead, CanSubmit
+from api.auth import SUBMIT_LISTENER, CanEditVoices, CanRead, CanSubmit
+from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.answers import COMMON, error
 from api.services import Services, ServicesDep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 
-from api.auth import Caller
+from api.caller import Caller
 from api.services import Services
 from api.voices.presets import is_preset
 from api.voices.recording import normalise_recording

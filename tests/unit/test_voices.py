@@ -16,7 +16,7 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from api.auth import Caller
+from api.caller import Caller
 from api.speech import admission as speaking
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
