@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from api.http.error_body import ErrorBody
-from api.jobs.requests import KINDS
+from api.jobs.requests import REQUEST_CLASSES
 from api.speech.requests import SpeechRequest
 
 SUMMARY = "Submit text, poll the job, fetch the speech."
@@ -70,7 +70,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
 def _described() -> dict[str, Any]:
     """The requests, which are read by us, and the errors, which all routes have."""
     _, described = models_json_schema(
-        [(kind, "validation") for kind in (*KINDS, SpeechRequest, ErrorBody)],
+        [(kind, "validation") for kind in (*REQUEST_CLASSES, SpeechRequest, ErrorBody)],
         ref_template="#/components/schemas/{model}",
     )
     schemas: dict[str, Any] = described["$defs"]

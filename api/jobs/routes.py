@@ -18,9 +18,10 @@ from api.http.headers import CANCEL_AFTER, IDEMPOTENCY_KEY, PREFER, described
 from api.http.prefer import cancel_after_s, preferred_wait, wait_until_ended
 from api.jobs import admission
 from api.jobs.admission import CheckedJob
+from api.jobs.body import BODY, SubmissionDep
 from api.jobs.lookup import ChangeableJob, ReadableJob
 from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
-from api.jobs.submission import BODY, Submission, SubmissionDep
+from api.jobs.submission import Submission
 from api.services import ServicesDep, services_of
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
