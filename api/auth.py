@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import AsyncIterator
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
@@ -72,31 +72,32 @@ class RequireScopeIdempotent(RequireScope):
         return caller.once(f"key:{key}") if key else caller
 
 
-CanRead = Annotated[Caller, Depends(RequireScope(Scope.READ))]
-CanSubmit = Annotated[Caller, Depends(RequireScope(Scope.SPEAK))]
+# Each is one object: FastAPI runs it once for a request, however many dependencies name it.
+READER = Depends(RequireScope(Scope.READ))
+SUBMITTER = Depends(RequireScope(Scope.SPEAK))
+IDEMPOTENT_SUBMITTER = Depends(RequireScopeIdempotent(Scope.SPEAK))
+CanRead = Annotated[Caller, READER]
+CanSubmit = Annotated[Caller, SUBMITTER]
 CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
-Submitter = Annotated[Caller, Depends(RequireScopeIdempotent(Scope.SPEAK))]
+Submitter = Annotated[Caller, IDEMPOTENT_SUBMITTER]
 
 
-async def _listen_to_read(caller: CanRead, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
+def _listener(authenticated: Any) -> Any:
+    """A dependency: the caller counts as a listener until the answer has been sent.
+
+    It raises `TooManyListeners`.
+    """
+
+    async def listen(request: Request, caller: Caller = authenticated) -> AsyncIterator[None]:
+        with services_of(request).listener_limit.listening(caller.tenant):
+            yield
+
+    return Depends(listen)
 
 
-async def _listen_to_speak(caller: CanSubmit, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
-
-
-async def _listen_once(caller: Submitter, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
-
-
-# For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
-READ_LISTENER, SUBMIT_LISTENER, SUBMITTER_LISTENER = map(
-    Depends, (_listen_to_read, _listen_to_speak, _listen_once)
-)
+READ_LISTENER = _listener(READER)
+SUBMIT_LISTENER = _listener(SUBMITTER)
+SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
 
 
 def _token(request: Request) -> str:

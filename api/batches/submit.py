@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from api import errors
 from api.caller import Caller
 from api.http.bounds import MAX_EMPTY_LINES, check_json
-from api.jobs import admission, submission
+from api.jobs import submission
 from api.jobs.admission import CheckedJob
 from api.jobs.requests import JobRequest, VoiceClone
 from api.services import Services
@@ -101,7 +101,7 @@ def _check(content: bytes, services: Services, caller: Caller) -> dict[str, Chec
         try:
             _refuse_urls(line.body)
             sent = submission.from_json(line.body, services.settings.max_input_chars)
-            checked[line.custom_id] = admission.check(sent, services, served, caller)
+            checked[line.custom_id] = services.job_admission.check(sent, caller, served)
         except TooComplex:
             raise
         except (InvalidRequest, UnsupportedMedia) as error:
@@ -157,7 +157,7 @@ def _admit(
     for number, (custom_id, job) in enumerate(checked.items()):
         # A client that sends the batch again after a lost answer gets these jobs.
         once = caller.once(f"batch:{batch_id}/{number}")
-        admitted = admission.admit(job, services, once, batch=batch_id)
+        admitted = services.job_admission.admit(job, once, batch=batch_id)
         yield BatchLine(custom_id=custom_id, job_id=admitted.id)
 
 

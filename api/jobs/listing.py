@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
 from api.auth import CanRead
-from api.caller import Caller
 from api.http.answers import COMMON, error
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs import Job, Status, Task
 from shared.models import full_name
@@ -52,11 +52,14 @@ def list_jobs(
             and metadata.items() <= job.spec.metadata.items()
         )
 
+    if after:
+        with suppress(JobNotFound):  # the id of a job that was deleted stays as it is
+            after = find(after, services.ledger, caller).id
     page = services.job_list.page(
         caller.tenant,
         limit=limit,
         keep=keep,
-        after=after and _known(after, services, caller),
+        after=after,
         newest_first=order == "desc",
     )
     return _listed(page, services.settings)
@@ -82,11 +85,3 @@ def _listed(page: JobPage, settings: Settings) -> JobPageObject:
         last_id=data[-1].id if data else page.last_id,
         has_more=page.has_more,
     )
-
-
-def _known(job_id: str, services: Services, caller: Caller) -> str:
-    """The ledger's id; one that was deleted stays as it is."""
-    try:
-        return find(job_id, services, caller).id
-    except JobNotFound:
-        return job_id

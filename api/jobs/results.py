@@ -9,15 +9,17 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.http.answers import NOT_READY, Answers, error
+from api.http.limited_threads import LimitedThreads
 from api.http.stored_response import Stored, send
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id
 from api.jobs.subtitles import srt, vtt
-from api.jobs.transcode import Wanted, ensure_format
-from api.services import Services, ServicesDep
+from api.jobs.transcode import Wanted
+from api.services import ServicesDep
 from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status
+from shared.storage import Storage
 from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
 
@@ -59,9 +61,9 @@ async def content(
 
     Another one is made at the first request for it, which may take some seconds.
     """
-    key = await ensure_format(job, wanted, services)
-    kind = wanted or job.spec.response_format
-    return await _send(request, key, kind, public_id(job), services)
+    key = await services.transcoder.ensure_format(job, wanted)
+    stored = Stored(key, services.storage, services.storage_threads)
+    return await _send(request, stored, wanted or job.spec.response_format, public_id(job))
 
 
 @router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
@@ -76,15 +78,16 @@ async def chapter(
         raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
     if number > (count := len(job.outline.chapters)):
         raise ObjectNotFound(f"the job has {count} chapters", param="number")
-    name = f"{public_id(job)}-{number}"
-    kind = job.spec.response_format
-    return await _send(request, chapter_key(_key(job), number), kind, name, services)
+    key = chapter_key(_key(job), number)
+    stored = Stored(key, services.storage, services.storage_threads)
+    return await _send(request, stored, job.spec.response_format, f"{public_id(job)}-{number}")
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
 async def timings(job: Completed, services: ServicesDep) -> Response:
     """Return which segment, and which part of the input, is heard when."""
-    return Response(await _timings(job, services), media_type="application/json")
+    stored_timings = await _timings(job, services.storage, services.storage_threads)
+    return Response(stored_timings, media_type="application/json")
 
 
 @router.get(
@@ -97,7 +100,7 @@ async def subtitles(
 ) -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLES[format]
-    stored_timings = await _timings(job, services)
+    stored_timings = await _timings(job, services.storage, services.storage_threads)
 
     def written() -> str:
         return write(Timings.model_validate_json(stored_timings))
@@ -105,8 +108,8 @@ async def subtitles(
     return Response(await run_in_threadpool(written), media_type=media_type)
 
 
-async def _timings(job: Job, services: Services) -> bytes:
-    return await services.storage_threads.run(services.storage.get, timings_key(_key(job)))
+async def _timings(job: Job, storage: Storage, threads: LimitedThreads) -> bytes:
+    return await threads.run(storage.get, timings_key(_key(job)))
 
 
 def _key(job: Job) -> str:
@@ -114,8 +117,5 @@ def _key(job: Job) -> str:
     return job.result_key
 
 
-async def _send(
-    request: Request, key: str, kind: Format, name: str, services: Services
-) -> Response:
-    content = Stored(key, services.storage, services.storage_threads)
-    return await send(request, content, media_type=kind.media_type, name=f"{name}.{kind}")
+async def _send(request: Request, stored: Stored, kind: Format, name: str) -> Response:
+    return await send(request, stored, media_type=kind.media_type, name=f"{name}.{kind}")

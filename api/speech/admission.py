@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from api.caller import Caller
-from api.jobs import admission, submission
+from api.jobs import submission
 from api.jobs.admission import CheckedJob
 from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
@@ -46,7 +46,7 @@ _OPENAI_VOICE_ORDER = tuple(OPENAI_VOICES)
 
 def admit(asked: SpeechRequest, services: Services, caller: Caller) -> Job:
     """Admit the job of a request; raises as `check` and `admission.admit` do."""
-    return admission.admit(check(asked, services, caller), services, caller)
+    return services.job_admission.admit(check(asked, services, caller), caller)
 
 
 def check(asked: SpeechRequest, services: Services, caller: Caller) -> CheckedJob:
@@ -66,7 +66,7 @@ def check(asked: SpeechRequest, services: Services, caller: Caller) -> CheckedJo
     try:
         resolved = _with_saved_voice(asked, served, services, caller)
         sent = submission.from_json(job_request(resolved, served), most)
-        checked = admission.check(replace(sent, live=asked), services, served, caller)
+        checked = services.job_admission.check(replace(sent, live=asked), caller, served)
     except (InvalidRequest, FetchFailed) as error:
         param = FIELD_NAMES.get(error.param or "", error.param)
         raise type(error)(error.message, param=param) from error
@@ -82,7 +82,7 @@ def _with_saved_voice(
     if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
         return asked
     try:
-        own = voices.find(asked.voice, services, caller)
+        own = voices.find(asked.voice, services.voices, caller)
     except VoiceNotFound:
         return asked
     task_type = asked.task_type or TaskType.BASE

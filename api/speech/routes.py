@@ -9,7 +9,6 @@ from api.auth import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
 from api.http.answers import REFUSALS, Answers, error
 from api.http.headers import IDEMPOTENCY_KEY, described
-from api.jobs import admission
 from api.services import ServicesDep
 from api.speech import admission as speaking
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
@@ -49,7 +48,7 @@ async def speech(
     """
     checked = await run_in_threadpool(speaking.check, asked, services, caller)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    job = await run(admission.admit, checked, services, caller)
+    job = await run(services.job_admission.admit, checked, caller)
     add_to_log(job=job.id)
     is_sse = asked.stream_format == "sse"
     return AudioStreamResponse(

@@ -12,7 +12,7 @@ from api.auth import SUBMIT_LISTENER, CanEditVoices, CanRead, CanSubmit
 from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.answers import COMMON, error
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from api.speech import preview as previews
 from api.speech.streaming import AudioStreamResponse, audio_chunks
 from api.voices import service as voices
@@ -20,7 +20,8 @@ from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
 from api.voices.upload import OPENAPI_BODY, Uploaded
 from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
-from shared.store.voices import Voice, recording_key
+from shared.store.voices import Voice, Voices, recording_key
+from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 VoiceId = Annotated[
@@ -63,8 +64,13 @@ async def create(
     would make the voice better.
     """
     served = await run_in_threadpool(services.served.models)
-    checked, wav = await run_in_threadpool(voices.check, sent, services, caller, served)
-    voice = await services.storage_threads.run(voices.keep, checked, wav, services)
+    checked, wav = await run_in_threadpool(
+        voices.check, sent, caller, served, services.settings.max_reference_s
+    )
+    max_voices = services.settings.max_voices
+    voice = await services.storage_threads.run(
+        voices.keep, checked, wav, services.voices, services.storage, max_voices
+    )
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
@@ -72,13 +78,15 @@ async def create(
 @router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
 def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
-    return _preset(voice_id, services) or _own(voice_id, services, caller)
+    return _preset(voice_id, services.served) or _own(
+        voice_id, services.voices, services.served, caller
+    )
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
 async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
-    voice = await run_in_threadpool(_kept, voice_id, services, caller)
+    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
     wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
@@ -99,11 +107,11 @@ async def preview(
 
     It is an ordinary job, which `x-job-id` names.
     """
-    voice = await run_in_threadpool(_preset, voice_id, services)
+    voice = await run_in_threadpool(_preset, voice_id, services.served)
     if voice is not None:
         job, asked = await run_in_threadpool(previews.admit, voice, services, caller)
     else:
-        voice = await run_in_threadpool(_own, voice_id, services, caller)
+        voice = await run_in_threadpool(_own, voice_id, services.voices, services.served, caller)
         job, asked = await services.storage_threads.run(previews.admit, voice, services, caller)
     add_to_log(job=job.id)
     return AudioStreamResponse(
@@ -117,28 +125,28 @@ async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
-    voice = await run_in_threadpool(_kept, voice_id, services, caller)
+    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     await run_in_threadpool(services.voices.delete, voice.id)
     with suppress(Unavailable):  # no thread is free: the files are swept later
-        await services.storage_threads.run(voices.remove_files, voice.id, services)
+        await services.storage_threads.run(voices.remove_files, voice.id, services.storage)
     log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
-def _preset(voice_id: str, services: Services) -> VoiceObject | None:
-    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
+def _preset(voice_id: str, served: CachedModels) -> VoiceObject | None:
+    found = (voice for voice in presets(served.models()) if voice.id == voice_id.lower())
     return next(found, None)
 
 
-def _kept(voice_id: str, services: Services, caller: Caller) -> Voice | None:
+def _kept(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> Voice | None:
     """The caller's voice of that id or name; None if it is one of the models' own."""
-    if _preset(voice_id, services):
+    if _preset(voice_id, served):
         return None
-    return voices.find(voice_id, services, caller)
+    return voices.find(voice_id, saved, caller)
 
 
-def _own(voice_id: str, services: Services, caller: Caller) -> VoiceObject:
-    voice = voices.find(voice_id, services, caller)
-    return VoiceObject.of(voice, services.served.models())
+def _own(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> VoiceObject:
+    voice = voices.find(voice_id, saved, caller)
+    return VoiceObject.of(voice, served.models())
