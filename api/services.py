@@ -10,6 +10,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from starlette.concurrency import run_in_threadpool
 
+from api.batches.submit import BatchAdmission
 from api.http.limited_threads import LimitedThreads
 from api.http.listener_limit import ListenerLimit
 from api.http.prefer import JobWaiter
@@ -65,6 +66,7 @@ class Services:
     splitter: Splitter
     job_waiter: JobWaiter
     job_admission: JobAdmission
+    batch_admission: BatchAdmission
     transcoder: Transcoder
 
     @classmethod
@@ -82,15 +84,17 @@ class Services:
         listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
         voices = Voices(redis)
         clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
+        job_admission = JobAdmission(settings, ledger, storage, announcer, clone_sources)
+        batches, served = Batches(redis), CachedModels(roster)
         return cls(
             settings=settings,
             redis=redis,
             keys=Keys(redis, KeyMark(storage)),
             ledger=ledger,
             job_list=JobList(redis),
-            batches=Batches(redis),
+            batches=batches,
             roster=roster,
-            served=CachedModels(roster),
+            served=served,
             voices=voices,
             storage=storage,
             announcer=announcer,
@@ -102,7 +106,8 @@ class Services:
             rate_limit=RateLimit(settings.max_requests_per_s),
             splitter=Splitter.of(settings),
             job_waiter=JobWaiter(ledger, feeds, listener_limit),
-            job_admission=JobAdmission(settings, ledger, storage, announcer, clone_sources),
+            job_admission=job_admission,
+            batch_admission=BatchAdmission(settings, batches, ledger, served, job_admission),
             transcoder=Transcoder(ledger, storage, storage_threads),
             storage_threads=storage_threads,
             fitness=fitness,
