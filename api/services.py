@@ -20,6 +20,8 @@ from api.jobs.clone_source import CloneSources
 from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
 from api.jobs.transcode import Transcoder
+from api.speech.admission import SpeechAdmission
+from api.speech.live_audio import LiveAudio
 from api.voices.reference_audio import ReferenceReader
 from shared.background import BackgroundThread
 from shared.broker import WakeUpPublisher, make_celery_app
@@ -67,6 +69,8 @@ class Services:
     job_waiter: JobWaiter
     job_admission: JobAdmission
     batch_admission: BatchAdmission
+    speech_admission: SpeechAdmission
+    live_audio: LiveAudio
     transcoder: Transcoder
 
     @classmethod
@@ -86,6 +90,7 @@ class Services:
         clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
         job_admission = JobAdmission(settings, ledger, storage, announcer, clone_sources)
         batches, served = Batches(redis), CachedModels(roster)
+        listeners = connect_listeners(settings.redis_url)
         return cls(
             settings=settings,
             redis=redis,
@@ -98,7 +103,7 @@ class Services:
             voices=voices,
             storage=storage,
             announcer=announcer,
-            listeners=connect_listeners(settings.redis_url),
+            listeners=listeners,
             webhook_secrets=Secrets(redis),
             failed_webhooks=FailedWebhooks(redis),
             feeds=feeds,
@@ -108,6 +113,10 @@ class Services:
             job_waiter=JobWaiter(ledger, feeds, listener_limit),
             job_admission=job_admission,
             batch_admission=BatchAdmission(settings, batches, ledger, served, job_admission),
+            speech_admission=SpeechAdmission(
+                settings.max_speech_chars, roster, voices, job_admission
+            ),
+            live_audio=LiveAudio(listeners, ledger, storage, storage_threads),
             transcoder=Transcoder(ledger, storage, storage_threads),
             storage_threads=storage_threads,
             fitness=fitness,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from api.caller import Caller
-from api.services import Services
-from api.speech import admission as speaking
+from api.speech.admission import SpeechAdmission
 from api.speech.requests import SpeechRequest
 from api.voices.responses import VoiceObject
 from shared.formats import SpeechFormat
 from shared.jobs import Job, Status
+from shared.store.ledger import Ledger
 
 # One for each language of the released models.
 SENTENCES = {
@@ -25,10 +25,12 @@ SENTENCES = {
 }
 
 
-def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, SpeechRequest]:
+def admit(
+    voice: VoiceObject, caller: Caller, speech: SpeechAdmission, ledger: Ledger
+) -> tuple[Job, SpeechRequest]:
     """The job of a voice's preview, and its request; an earlier job is used again if it exists.
 
-    Raises what `speaking.admit` raises.
+    Raises as `SpeechAdmission.admit` does.
     """
     asked = SpeechRequest(
         input=SENTENCES.get(voice.language or "", SENTENCES["english"]),
@@ -38,8 +40,8 @@ def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, 
         seed=0,
     )
     once = caller.once(f"preview:{voice.id}:{voice.model}")
-    job = speaking.admit(asked, services, once)
+    job = speech.admit(asked, once)
     if job.status in (Status.FAILED, Status.CANCELLED):
-        services.ledger.forget(job.id)
-        job = speaking.admit(asked, services, once)
+        ledger.forget(job.id)
+        job = speech.admit(asked, once)
     return job, asked

@@ -10,7 +10,6 @@ from api.http.access_log import add_to_log
 from api.http.answers import REFUSALS, Answers, error
 from api.http.headers import IDEMPOTENCY_KEY, described
 from api.services import ServicesDep
-from api.speech import admission as speaking
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
 from api.speech.streaming import AudioStreamResponse, audio_chunks, sse_chunks
 from shared.formats import SpeechFormat
@@ -46,13 +45,13 @@ async def speech(
     if the connection ends first. The response begins with the first audio, and is cut off if
     something fails after that. Unknown fields are ignored.
     """
-    checked = await run_in_threadpool(speaking.check, asked, services, caller)
+    checked = await run_in_threadpool(services.speech_admission.check, asked, caller)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
     job = await run(services.job_admission.admit, checked, caller)
     add_to_log(job=job.id)
     is_sse = asked.stream_format == "sse"
     return AudioStreamResponse(
-        (sse_chunks if is_sse else audio_chunks)(job, asked, services),
+        (sse_chunks if is_sse else audio_chunks)(job, asked, services.live_audio),
         media_type=SSE_MEDIA_TYPE if is_sse else asked.response_format.media_type,
         # Proxies must not buffer the stream.
         headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},

@@ -109,13 +109,19 @@ async def preview(
     """
     voice = await run_in_threadpool(_preset, voice_id, services.served)
     if voice is not None:
-        job, asked = await run_in_threadpool(previews.admit, voice, services, caller)
+        job, asked = await run_in_threadpool(
+            previews.admit, voice, caller, services.speech_admission, services.ledger
+        )
     else:
         voice = await run_in_threadpool(_own, voice_id, services.voices, services.served, caller)
-        job, asked = await services.storage_threads.run(previews.admit, voice, services, caller)
+        job, asked = await services.storage_threads.run(
+            previews.admit, voice, caller, services.speech_admission, services.ledger
+        )
     add_to_log(job=job.id)
     return AudioStreamResponse(
-        audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+        audio_chunks(job, asked, services.live_audio),
+        media_type="audio/wav",
+        headers={"x-job-id": job.id},
     )
 
 
