@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -28,7 +27,7 @@ from api.voices import routes as voices
 from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
-from api.webhooks.delivery import deliver
+from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
@@ -45,7 +44,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
     services = Services.open(settings)
-    deliverer = _deliverer(services)
+    client = SafeClient(allow_private=settings.webhook_targets == "any")
+    sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
+    deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
     services = replace(services, threads=(*services.threads, deliverer.thread))
 
     @asynccontextmanager
@@ -81,9 +82,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(LoopbackOnly, keys=services.keys)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
     return app
-
-
-def _deliverer(services: Services) -> Deliverer:
-    client = SafeClient(allow_private=services.settings.webhook_targets == "any")
-    events = Events(services.redis, lease_s=LEASE_S)
-    return Deliverer(events, partial(deliver, services=services, client=client))
