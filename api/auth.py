@@ -47,14 +47,15 @@ class RequireScope(HTTPBearer):
     async def caller(self, request: Request) -> Caller:
         """The caller; subclasses add to it."""
         services = services_of(request)
-        token, table = _token(request), services.keys.fresh
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        table = services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
             return Caller(PUBLIC)
-        key = _key(token, table)
+        key = _key(token.strip() if scheme.lower() == "bearer" else "", table)
         add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
@@ -98,11 +99,6 @@ def _listener(authenticated: Any) -> Any:
 READ_LISTENER = _listener(READER)
 SUBMIT_LISTENER = _listener(SUBMITTER)
 SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
-
-
-def _token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _key(token: str, table: KeyTable) -> Key:

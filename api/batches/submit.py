@@ -74,11 +74,16 @@ class BatchAdmission:
             if len(checked) == most:
                 raise _bad(where, f"a batch may have {most:,} lines; send it in parts", None)
             line = _read(raw, where)
+            body = line.body
             if line.custom_id in checked:
                 raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
             try:
-                _refuse_urls(line.body)
-                sent = submission.from_json(line.body, self.settings.max_input_chars)
+                if isinstance(body, VoiceClone) and body.reference and body.reference.is_url:
+                    # One after another, they could take hours.
+                    raise InvalidRequest(
+                        "in a batch, send the file in base64", param="reference.audio"
+                    )
+                sent = submission.from_json(body, self.settings.max_input_chars)
                 checked[line.custom_id] = self.jobs.check(sent, caller, served)
             except TooComplex:
                 raise
@@ -131,12 +136,6 @@ class BatchAdmission:
                 for job_id in jobs:
                     with suppress(JobNotFound):
                         self.ledger.withdraw(job_id)
-
-
-def _refuse_urls(request: JobRequest) -> None:
-    """One after another, they could take hours."""
-    if isinstance(request, VoiceClone) and request.reference and request.reference.is_url:
-        raise InvalidRequest("in a batch, send the file in base64", param="reference.audio")
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:

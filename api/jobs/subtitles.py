@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from html import escape
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ class Cue(NamedTuple):
 def vtt(timings: Timings) -> str:
     """WebVTT (W3C)."""
     shown = (
-        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escaped(cue.text)}\n"
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
+        f"{escape(cue.text, quote=False)}\n"
         for cue in cues(timings)
     )
     return "\n".join(["WEBVTT\n", *shown])
@@ -95,7 +97,3 @@ def _clock(milliseconds: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}{point}{rest:03}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
