@@ -32,9 +32,9 @@ from shared.settings import Settings
 from shared.store.webhooks import Events
 
 # A process that has just begun need not answer that it was not checked yet.
-FIRST_CHECKS_S = 1.0
+FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order in which the description has them.
-ROUTES = (
+ROUTE_MODULES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
     *(speech, voices, models, queue, health, web),
 )
@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.fitness.start()
-        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_S)
+        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_TIMEOUT_S)
         if settings.webhook_targets != "off":
             deliverer.start()
         try:
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in ROUTES:
+    for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # how FastAPI wants it
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)

@@ -21,7 +21,7 @@ from shared.jobs import PUBLIC
 from shared.settings import Settings
 from shared.store.api_keys import Key, KeyTable, Scope
 
-SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class RequireScope(HTTPBearer):
@@ -126,7 +126,7 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
     origin = request.headers.get("origin")
     is_strange = origin is not None and origin.partition("://")[2] != host
     is_strange |= request.headers.get("sec-fetch-site") == "cross-site"
-    if is_strange and request.method not in SAFE:
+    if is_strange and request.method not in SAFE_METHODS:
         raise Forbidden("a page of elsewhere may send nothing to a server without keys")
 
 

@@ -53,7 +53,7 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
 ERROR_TYPES = {429: "rate_limit_error"}
 # By the type of pydantic's error; any other is "invalid_value".
 FIELD_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+ROUTE_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
@@ -163,7 +163,7 @@ def _methods(request: Request) -> set[str]:
     """The methods of a path, over all routes; the router reports only the first match."""
     return {
         method
-        for method in METHODS
+        for method in ROUTE_METHODS
         for route in request.app.routes
         if route.matches({**request.scope, "method": method})[0] is Match.FULL
     }

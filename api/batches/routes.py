@@ -34,7 +34,7 @@ JSONL_MEDIA_TYPES = (
     "text/plain",
 )
 NO_BATCH_RESPONSES = COMMON | error(404, "No such batch")
-EXAMPLE = {
+EXAMPLE_LINE = {
     "custom_id": "1",
     "method": "POST",
     "url": "/v1/jobs",
@@ -54,7 +54,7 @@ async def jsonl(request: Request) -> bytes:
     status_code=202,
     responses=REFUSALS,
     openapi_extra={
-        "requestBody": {"content": {JSONL_MEDIA_TYPES[0]: {"example": json.dumps(EXAMPLE)}}},
+        "requestBody": {"content": {JSONL_MEDIA_TYPES[0]: {"example": json.dumps(EXAMPLE_LINE)}}},
         **described(IDEMPOTENCY_KEY),
     },
 )

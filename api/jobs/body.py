@@ -20,22 +20,24 @@ from shared.jobs import Task
 SHORT_BYTES = 4_096
 
 # Both media types of the body: FastAPI can describe one only.
-_UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in REQUEST_CLASSES]}
-_FILE = {"type": "string", "format": "binary", **limited_by("TTS_MAX_BODY_BYTES")}
-_FORM = {
+_JSON_SCHEMA = {
+    "oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in REQUEST_CLASSES]
+}
+_FILE_SCHEMA = {"type": "string", "format": "binary", **limited_by("TTS_MAX_BODY_BYTES")}
+_FORM_SCHEMA = {
     "type": "object",
     "required": ["file", "task"],
     "description": f"The fields of the JSON, but `input`; {', '.join(NESTED_FIELDS)} as JSON.",
     "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
     "maxProperties": MAX_FORM_FIELDS + MAX_FORM_FILES,
     "properties": {
-        "file": {**_FILE, "description": "txt, md or epub"},
+        "file": {**_FILE_SCHEMA, "description": "txt, md or epub"},
         "task": {"type": "string", "enum": list(Task)},
-        "reference": _FILE,
+        "reference": _FILE_SCHEMA,
         "reference_text": {"type": "string", "maxLength": 2_000},
     },
 }
-_ENCODING = {
+_FORM_ENCODING = {
     "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
     "reference": {"contentType": "audio/*"},
 }
@@ -43,8 +45,8 @@ BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": _UNION},
-            "multipart/form-data": {"schema": _FORM, "encoding": _ENCODING},
+            "application/json": {"schema": _JSON_SCHEMA},
+            "multipart/form-data": {"schema": _FORM_SCHEMA, "encoding": _FORM_ENCODING},
         },
     }
 }

@@ -20,7 +20,7 @@ from shared.settings import Settings
 from shared.store.job_list import JobPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-METADATA = "metadata["
+METADATA_PREFIX = "metadata["
 
 
 @router.get("", responses=COMMON | error(404, "`after` is no job"))
@@ -68,9 +68,9 @@ def list_jobs(
 def _metadata(request: Request) -> dict[str, str]:
     """The entries that a job's metadata must have; raises `InvalidRequest` if they are too many."""
     metadata = {
-        name[len(METADATA) : -1]: value
+        name[len(METADATA_PREFIX) : -1]: value
         for name, value in request.query_params.items()
-        if name.startswith(METADATA) and name.endswith("]")
+        if name.startswith(METADATA_PREFIX) and name.endswith("]")
     }
     if len(metadata) > MAX_METADATA:
         raise InvalidRequest(f"ask for {MAX_METADATA} of its entries at the most", param="metadata")

@@ -24,15 +24,17 @@ from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
-_CONTENT = {kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format}
-AUDIO: Answers = {
-    200: {"content": _CONTENT, "description": "24 kHz, mono"},
-    206: {"content": _CONTENT, "description": "The `Range` that was asked for"},
+_AUDIO_CONTENT = {
+    kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format
+}
+AUDIO_RESPONSES: Answers = {
+    200: {"content": _AUDIO_CONTENT, "description": "24 kHz, mono"},
+    206: {"content": _AUDIO_CONTENT, "description": "The `Range` that was asked for"},
     304: {"description": "`If-None-Match` has it"},
     **NOT_READY,
     **error(416, "The file has no such `Range`"),
 }
-SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
+SUBTITLE_WRITERS = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 
 def completed(job: ReadableJob) -> Job:
@@ -53,7 +55,7 @@ Completed = Annotated[Job, Depends(completed)]
 
 
 @router.head("/content", response_class=Response, include_in_schema=False)
-@router.get("/content", response_class=StreamingResponse, responses=AUDIO)
+@router.get("/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES)
 async def content(
     request: Request, job: Completed, services: ServicesDep, wanted: Wanted = None
 ) -> Response:
@@ -66,7 +68,9 @@ async def content(
     return await _send(request, stored, wanted or job.spec.response_format, public_id(job))
 
 
-@router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
+@router.get(
+    "/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES
+)
 async def chapter(
     request: Request,
     job: Completed,
@@ -93,13 +97,13 @@ async def timings(job: Completed, services: ServicesDep) -> Response:
 @router.get(
     "/subtitles",
     response_class=Response,
-    responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
+    responses={200: {"content": {kind: {} for _, kind in SUBTITLE_WRITERS.values()}}, **NOT_READY},
 )
 async def subtitles(
     job: Completed, services: ServicesDep, format: SubtitleFormat = "vtt"
 ) -> Response:
     """Return the text as subtitles of the audio."""
-    write, media_type = SUBTITLES[format]
+    write, media_type = SUBTITLE_WRITERS[format]
     stored_timings = await _timings(job, services.storage, services.storage_threads)
 
     def written() -> str:

@@ -30,8 +30,8 @@ from shared.store.batches import BATCH_PREFIX
 from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-_CLIENT_ID = r"[A-Za-z0-9_-]{1,64}"
-_OURS = (ID_PREFIX, BATCH_PREFIX)
+_CLIENT_ID_PATTERN = r"[A-Za-z0-9_-]{1,64}"
+_SERVER_PREFIXES = (ID_PREFIX, BATCH_PREFIX)
 
 
 async def _client_id(
@@ -41,17 +41,17 @@ async def _client_id(
             description="Your own id for the job: up to 64 letters, digits, - and _.",
             json_schema_extra={
                 "maxLength": 64,
-                "pattern": f"^{_CLIENT_ID}$",
-                "not": {"pattern": f"^({'|'.join(_OURS)})"},
+                "pattern": f"^{_CLIENT_ID_PATTERN}$",
+                "not": {"pattern": f"^({'|'.join(_SERVER_PREFIXES)})"},
             },
         ),
     ],
 ) -> str:
     """The id, checked by us: before the body is read, and not only before the route begins."""
-    if not re.fullmatch(_CLIENT_ID, job_id):
+    if not re.fullmatch(_CLIENT_ID_PATTERN, job_id):
         raise InvalidRequest("an id has 1 to 64 letters, digits, - and _", param="job_id")
-    if job_id.startswith(_OURS):
-        said = " or ".join(_OURS)
+    if job_id.startswith(_SERVER_PREFIXES):
+        said = " or ".join(_SERVER_PREFIXES)
         raise InvalidRequest(f"ids that begin with {said} are the server's", param="job_id")
     return job_id
 

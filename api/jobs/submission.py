@@ -23,7 +23,7 @@ from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.settings import Settings
 from shared.text import headings
 
-REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
 NESTED_FIELDS = ("metadata", "sampling", "webhook_events_filter")
 
@@ -95,8 +95,8 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
         check_json(content)
     with body_errors():
         if isinstance(content, dict):
-            return REQUEST.validate_python(content)
-        return REQUEST.validate_json(content, strict=True)
+            return REQUEST_ADAPTER.validate_python(content)
+        return REQUEST_ADAPTER.validate_json(content, strict=True)
 
 
 def parse_json(content: bytes, settings: Settings) -> Submission:

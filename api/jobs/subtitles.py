@@ -14,7 +14,7 @@ from shared.text.normalise import CLUSTER
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.
-LINE, LINES = 42, 2
+MAX_LINE_COLUMNS, MAX_CUE_LINES = 42, 2
 _WORDS = regex.compile(r"\S+\s*")
 _GRAPHEMES = regex.compile(CLUSTER)
 
@@ -54,8 +54,10 @@ def cues(timings: Timings) -> Iterator[Cue]:
 
 def _cues(segment: SegmentTiming) -> Iterator[Cue]:
     start_ms, end_ms = round(1_000 * segment.start_s), round(1_000 * segment.end_s)
-    lines = _cut(segment.text, LINE)
-    texts = ["\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)]
+    lines = _cut(segment.text, MAX_LINE_COLUMNS)
+    texts = [
+        "\n".join(lines[at : at + MAX_CUE_LINES]) for at in range(0, len(lines), MAX_CUE_LINES)
+    ]
     if end_ms - start_ms < len(texts):
         return  # too short to read
     widths = [max(1, _width(text)) for text in texts]

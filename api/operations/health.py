@@ -16,7 +16,7 @@ from shared.errors import Unavailable
 from shared.fitness import HealthChecks
 
 router = APIRouter(tags=["health"])
-READY: Answers = {
+READINESS_RESPONSES: Answers = {
     200: {"model": Readiness, "description": "Jobs are accepted"},
     503: {"model": NotReady, "description": "Jobs cannot be accepted; see `checks`"},
 }
@@ -28,7 +28,7 @@ async def alive() -> Health:
     return Health()
 
 
-@router.get("/readyz", response_model=None, responses=READY)
+@router.get("/readyz", response_model=None, responses=READINESS_RESPONSES)
 async def ready(services: ServicesDep) -> JSONResponse:
     """Return whether jobs are accepted: Redis and the storage can be written to and read.
 

@@ -50,7 +50,7 @@ class TaskType(StrEnum):
         }[self]
 
 
-_VOICE = {"type": "string", "maxLength": MAX_VOICE_CHARS}
+_VOICE_SCHEMA = {"type": "string", "maxLength": MAX_VOICE_CHARS}
 Voice = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_VOICE_CHARS)],
     # OpenAI's clients may send `{"id": ...}` for a voice.
@@ -58,10 +58,10 @@ Voice = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                _VOICE,
+                _VOICE_SCHEMA,
                 {
                     "type": "object",
-                    "properties": {"id": _VOICE},
+                    "properties": {"id": _VOICE_SCHEMA},
                     "required": ["id"],
                     **limited_by("MAX_JSON_TOKENS"),
                 },

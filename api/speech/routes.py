@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/audio", tags=["speech"])
 SSE_MEDIA_TYPE = "text/event-stream"
 MEDIA_TYPES = (*(kind.media_type for kind in SpeechFormat), SSE_MEDIA_TYPE)
 OPENAPI_EXTRA = OPENAPI_BODY | described(IDEMPOTENCY_KEY)
-RESPONSES: Answers = {
+SPEECH_RESPONSES: Answers = {
     200: {
         "content": {kind: {} for kind in MEDIA_TYPES},
         "description": "Audio, while it is synthesised",
@@ -32,7 +32,7 @@ RESPONSES: Answers = {
 @router.post(
     "/speech",
     response_class=AudioStreamResponse,
-    responses=RESPONSES,
+    responses=SPEECH_RESPONSES,
     openapi_extra=OPENAPI_EXTRA,
     dependencies=[SUBMITTER_LISTENER],
 )
