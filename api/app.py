@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -20,7 +19,7 @@ from api.http.middleware import BodyLimit, RequestId
 from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
-from api.jobs.requests import KINDS
+from api.jobs.requests import REQUEST_CLASSES
 from api.operations import health, models, queue
 from api.safe_http.client import SafeClient
 from api.services import Services
@@ -31,32 +30,34 @@ from api.voices import routes as voices
 from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
-from api.webhooks.delivery import deliver
+from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
 # A process that has just begun need not answer that it was not checked yet.
-FIRST_CHECKS_S = 1.0
+FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order in which the description has them.
-ROUTES = (
+ROUTE_MODULES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
     *(speech, voices, preview, models, queue, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
-REQUEST_MODELS = (*KINDS, SpeechRequest)
+REQUEST_MODELS = (*REQUEST_CLASSES, SpeechRequest)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
     services = Services.open(settings)
-    deliverer = _deliverer(services)
+    client = SafeClient(allow_private=settings.webhook_targets == "any")
+    sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
+    deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
     services = replace(services, threads=(*services.threads, deliverer.thread))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.fitness.start()
-        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_S)
+        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_TIMEOUT_S)
         if settings.webhook_targets != "off":
             deliverer.start()
         try:
@@ -77,7 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     errors.install(app)
-    for module in ROUTES:
+    for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
@@ -86,9 +87,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(LoopbackOnly, keys=services.keys)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
     return app
-
-
-def _deliverer(services: Services) -> Deliverer:
-    client = SafeClient(allow_private=services.settings.webhook_targets == "any")
-    events = Events(services.redis, lease_s=LEASE_S)
-    return Deliverer(events, partial(deliver, services=services, client=client))

@@ -1,71 +1,27 @@
-"""Authentication: the caller, the scopes of its key, and its idempotency key."""
+"""Authentication: dependencies that give a route its caller, if the key has the scope."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
+from api.caller import Caller
 from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.settings import Settings
-from shared.store.api_keys import Key, KeyTable, Quota, Scope
-from shared.store.limits import NO_LIMIT, Limits
+from shared.store.api_keys import Key, KeyTable, Scope
 
-SAFE = ("GET", "HEAD", "OPTIONS")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The owner of what is sent, and the client's own name for this request, if it gave one.
-
-    Without a `key` the server is open: all senders are one owner, whatever token they send.
-    """
-
-    owner: str
-    key: Key | None = None
-    idempotency_key: str | None = None
-
-    @property
-    def tenant(self) -> str | None:
-        """The owner whose records are visible; None on an open server: all owners."""
-        return self.owner if self.key else None
-
-    @property
-    def space(self) -> str:
-        """The namespace of the caller's own ids for jobs and voices."""
-        return self.tenant or PUBLIC
-
-    def once(self, key: str) -> Caller:
-        """A copy with this idempotency key."""
-        return replace(self, idempotency_key=key)
-
-    def sees(self, owner: str) -> bool:
-        """True if the records of `owner` are visible to this caller."""
-        return self.tenant in (None, owner)
-
-    def limits(self, settings: Settings) -> Limits:
-        """The admission limits of this caller: its key's quota, else the settings."""
-        quota = self.key.quota if self.key else Quota()
-        return Limits(
-            open_segments=settings.max_open_segments,
-            owner_jobs=quota.open_jobs or settings.max_open_jobs,
-            owner_chars=settings.max_open_chars,
-            owner_segments=settings.max_owner_segments,
-            owner_bytes=settings.max_open_bytes,
-            day_chars=quota.chars_per_day or NO_LIMIT,
-            day_audio_s=quota.audio_s_per_day or NO_LIMIT,
-        )
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class RequireScope(HTTPBearer):
@@ -91,14 +47,15 @@ class RequireScope(HTTPBearer):
     async def caller(self, request: Request) -> Caller:
         """The caller; subclasses add to it."""
         services = services_of(request)
-        token, table = _token(request), services.keys.fresh
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        table = services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
             _refuse_strange_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
             return Caller(PUBLIC)
-        key = _key(token, table)
+        key = _key(token.strip() if scheme.lower() == "bearer" else "", table)
         add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
@@ -116,36 +73,32 @@ class RequireScopeIdempotent(RequireScope):
         return caller.once(f"key:{key}") if key else caller
 
 
-CanRead = Annotated[Caller, Depends(RequireScope(Scope.READ))]
-CanSubmit = Annotated[Caller, Depends(RequireScope(Scope.SPEAK))]
+# Each is one object: FastAPI runs it once for a request, however many dependencies name it.
+READER = Depends(RequireScope(Scope.READ))
+SUBMITTER = Depends(RequireScope(Scope.SPEAK))
+IDEMPOTENT_SUBMITTER = Depends(RequireScopeIdempotent(Scope.SPEAK))
+CanRead = Annotated[Caller, READER]
+CanSubmit = Annotated[Caller, SUBMITTER]
 CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
-Submitter = Annotated[Caller, Depends(RequireScopeIdempotent(Scope.SPEAK))]
+Submitter = Annotated[Caller, IDEMPOTENT_SUBMITTER]
 
 
-async def _listen_to_read(caller: CanRead, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
+def _listener(authenticated: Any) -> Any:
+    """A dependency: the caller counts as a listener until the answer has been sent.
+
+    It raises `TooManyListeners`.
+    """
+
+    async def listen(request: Request, caller: Caller = authenticated) -> AsyncIterator[None]:
+        with services_of(request).listener_limit.listening(caller.tenant):
+            yield
+
+    return Depends(listen)
 
 
-async def _listen_to_speak(caller: CanSubmit, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
-
-
-async def _listen_once(caller: Submitter, request: Request) -> AsyncIterator[None]:
-    with services_of(request).listener_limit.listening(caller.tenant):
-        yield
-
-
-# For routes with listeners, until the answer has been sent; each raises `TooManyListeners`.
-READ_LISTENER, SUBMIT_LISTENER, SUBMITTER_LISTENER = map(
-    Depends, (_listen_to_read, _listen_to_speak, _listen_once)
-)
-
-
-def _token(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+READ_LISTENER = _listener(READER)
+SUBMIT_LISTENER = _listener(SUBMITTER)
+SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
 
 
 def _key(token: str, table: KeyTable) -> Key:
@@ -173,7 +126,7 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
     origin = request.headers.get("origin")
     is_strange = origin is not None and origin.partition("://")[2] != host
     is_strange |= request.headers.get("sec-fetch-site") == "cross-site"
-    if is_strange and request.method not in SAFE:
+    if is_strange and request.method not in SAFE_METHODS:
         raise Forbidden("a page of elsewhere may send nothing to a server without keys")
 
 

@@ -50,8 +50,10 @@ STATUS: dict[type[QueueError], HTTPStatus] = {
     Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 # As OpenAI's clients know them.
-KINDS = {429: "rate_limit_error"}
-METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
+ERROR_TYPES = {429: "rate_limit_error"}
+# By the type of pydantic's error; any other is "invalid_value".
+FIELD_CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
+ROUTE_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 HEADERS: dict[type[QueueError], dict[str, str]] = {
     JobNotReady: {"x-should-retry": "false"},
     SynthesisFailed: {"x-should-retry": "false"},
@@ -77,7 +79,7 @@ def body_of(error: QueueError) -> ErrorBody:
 
 def _body(status: int, message: str, code: str, param: str | None) -> ErrorBody:
     """The one shape of every error."""
-    kind = KINDS.get(status, "invalid_request_error")
+    kind = ERROR_TYPES.get(status, "invalid_request_error")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = "server_error"
     return ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=code))
@@ -94,14 +96,13 @@ def _nearest(table: Mapping[type[QueueError], T], error: QueueError, default: T)
 
 def install(app: FastAPI) -> None:
     """Answer every error of the application in that shape."""
-    app.exception_handler(QueueError)(_ours)
+    app.exception_handler(QueueError)(lambda _request, error: refusal(error))
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
-    app.exception_handler(ClientDisconnect)(_gone)
-
-
-def _ours(_request: Request, error: QueueError) -> JSONResponse:
-    return refusal(error)
+    # Only the log of requests will see this answer.
+    app.exception_handler(ClientDisconnect)(
+        lambda *_: response(499, "the client went before it was answered", "client_gone")
+    )
 
 
 def refusal(error: QueueError) -> JSONResponse:
@@ -113,11 +114,6 @@ def refusal(error: QueueError) -> JSONResponse:
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
     return response(_status(error), error.message, error.code, error.param, **headers)
-
-
-def _gone(_request: Request, _error: ClientDisconnect) -> JSONResponse:
-    """The answer that only the log of requests will see."""
-    return response(499, "the client went before it was answered", "client_gone")
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -149,13 +145,7 @@ def first_field_error(errors: Sequence[Any], *, within: int = 0) -> FieldError:
         param = ".".join([*path, "task"])
         return FieldError(f"{param} must be one of {', '.join(Task)}", "invalid_value", param)
     param = ".".join(path) or "body"
-    return FieldError(f"{param}: {said}", _code(kind), param)
-
-
-def _code(kind: str) -> str:
-    return {"missing": "missing_field", "extra_forbidden": "unknown_field"}.get(
-        kind, "invalid_value"
-    )
+    return FieldError(f"{param}: {said}", FIELD_CODES.get(kind, "invalid_value"), param)
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -173,7 +163,7 @@ def _methods(request: Request) -> set[str]:
     """The methods of a path, over all routes; the router reports only the first match."""
     return {
         method
-        for method in METHODS
+        for method in ROUTE_METHODS
         for route in request.app.routes
         if route.matches({**request.scope, "method": method})[0] is Match.FULL
     }

@@ -23,12 +23,13 @@ the API), or of the `narrate up` that runs here; `narrate keys --data DIR` is ab
 its data in DIR."""
 
 
-OWNER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-FIRST = """The first key: from now on every request needs one, and sees what is its owner's.
+OWNER_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+FIRST_KEY_MESSAGE = """\
+The first key: from now on every request needs one, and sees what is its owner's.
 What was sent before is nobody's: it is spoken, and expires.
 A mark that keys exist is in the storage ({place}).
 Set TTS_AUTH=required too: then not even the loss of Redis and of the storage opens the service."""
-LAST = "No key is left: every request is refused until one is created."
+NO_KEY_MESSAGE = "No key is left: every request is refused until one is created."
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -92,7 +93,7 @@ def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     scopes = tuple(Scope(scope) for scope in options.scope or Scope)
     _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
     if is_first:
-        sys.stderr.write(FIRST.format(place=options.place) + "\n")
+        sys.stderr.write(FIRST_KEY_MESSAGE.format(place=options.place) + "\n")
     return [token]
 
 
@@ -124,7 +125,7 @@ def _row(key: Key) -> tuple[str, ...]:
 def _revoke(keys: Keys, options: argparse.Namespace) -> list[str]:
     key = keys.revoke(options.id)
     if all(each.revoked_at for each in keys.all()):
-        sys.stderr.write(f"{LAST}\n")
+        sys.stderr.write(f"{NO_KEY_MESSAGE}\n")
     return [f"{key.id} ({key.name}) opens nothing any more"]
 
 
@@ -138,7 +139,7 @@ def name(text: str) -> str:
 
 def owner(text: str) -> str:
     """A name that can be a part of a key in Redis; argparse reports the ValueError."""
-    if not OWNER.fullmatch(text):
+    if not OWNER_PATTERN.fullmatch(text):
         raise ValueError
     return name(text)
 

@@ -10,11 +10,19 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from starlette.concurrency import run_in_threadpool
 
+from api.batches.submit import BatchAdmission
 from api.http.limited_threads import LimitedThreads
 from api.http.listener_limit import ListenerLimit
 from api.http.rate_limit import RateLimit
+from api.jobs.admission import JobAdmission
+from api.jobs.clone_source import CloneSources
 from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
+from api.jobs.transcode import Transcoder
+from api.jobs.waiter import JobWaiter
+from api.speech.admission import SpeechAdmission
+from api.speech.live_audio import LiveAudio
+from api.voices.reference_audio import ReferenceReader
 from shared.background import BackgroundThread
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
@@ -47,7 +55,6 @@ class Services:
     voices: Voices
     storage: Storage
     storage_threads: LimitedThreads
-    converting: LimitedThreads
     fitness: HealthChecks
     announcer: WakeUpPublisher
     listeners: AsyncRedis
@@ -59,6 +66,12 @@ class Services:
     listener_limit: ListenerLimit
     rate_limit: RateLimit
     splitter: Splitter
+    job_waiter: JobWaiter
+    job_admission: JobAdmission
+    batch_admission: BatchAdmission
+    speech_admission: SpeechAdmission
+    live_audio: LiveAudio
+    transcoder: Transcoder
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -69,34 +82,43 @@ class Services:
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         storage = Storage.open(settings.storage_url, limits)
+        storage_threads = LimitedThreads.for_storage()
         fitness = HealthChecks(settings, storage, redis_every_s=10, storage_every_s=30)
+        feeds = JobFeeds(redis, ledger)
+        listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
+        voices = Voices(redis)
+        clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
+        job_admission = JobAdmission(settings, ledger, storage, announcer, clone_sources)
+        batches, served = Batches(redis), CachedModels(roster)
+        listeners = connect_listeners(settings.redis_url)
         return cls(
             settings=settings,
             redis=redis,
             keys=Keys(redis, KeyMark(storage)),
             ledger=ledger,
             job_list=JobList(redis),
-            batches=Batches(redis),
+            batches=batches,
             roster=roster,
-            served=CachedModels(roster),
-            voices=Voices(redis),
+            served=served,
+            voices=voices,
             storage=storage,
             announcer=announcer,
-            listeners=connect_listeners(settings.redis_url),
+            listeners=listeners,
             webhook_secrets=Secrets(redis),
             failed_webhooks=FailedWebhooks(redis),
-            feeds=JobFeeds(redis, ledger),
-            listener_limit=ListenerLimit(settings.max_listeners, settings.max_owner_listeners),
+            feeds=feeds,
+            listener_limit=listener_limit,
             rate_limit=RateLimit(settings.max_requests_per_s),
             splitter=Splitter.of(settings),
-            storage_threads=LimitedThreads.for_storage(),
-            # One at a time in a process, and a request that waits for its turn holds no thread.
-            converting=LimitedThreads(
-                threads=1,
-                max_waiting=16,
-                max_wait_s=30.0,
-                refusal="other audio is being made into another format; try again shortly",
+            job_waiter=JobWaiter(ledger, feeds, listener_limit),
+            job_admission=job_admission,
+            batch_admission=BatchAdmission(settings, batches, ledger, served, job_admission),
+            speech_admission=SpeechAdmission(
+                settings.max_speech_chars, roster, voices, job_admission
             ),
+            live_audio=LiveAudio(listeners, ledger, storage, storage_threads),
+            transcoder=Transcoder(ledger, storage, storage_threads),
+            storage_threads=storage_threads,
             fitness=fitness,
             threads=(announcer.thread, *(check.thread for check in fitness.checks)),
         )

@@ -13,7 +13,7 @@ from shared.storage import Storage
 from shared.storage_identity import adopt, compare, probe, without_password
 from shared.store.connection import connect
 
-WORKS = "it can be written to and read"
+WORKS_MESSAGE = "it can be written to and read"
 
 
 def main() -> None:
@@ -48,8 +48,11 @@ def _check(url: str, redis: Redis) -> str:
     storage_id = compare(storage, redis)
     probe(storage)
     if storage_id is None:
-        return f"{WORKS}; this Redis has no jobs in any storage, and the first start takes this one"
-    return f"jobs are here (id {storage_id}), and {WORKS}"
+        return (
+            f"{WORKS_MESSAGE}; this Redis has no jobs in any storage, and the first start takes "
+            "this one"
+        )
+    return f"jobs are here (id {storage_id}), and {WORKS_MESSAGE}"
 
 
 if __name__ == "__main__":

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, CanRead, CanSubmit, Submitter
-from api.batches import submit as batching
+from api.auth import READER, SUBMITTER, Submitter
 from api.batches.responses import BatchObject
+from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.bodies import media_type_of
 from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error
+from api.jobs.admission import CheckedJob
 from api.jobs.responses import JobObject
-from api.services import Services, ServicesDep
+from api.services import ServicesDep, services_of
 from shared.errors import BatchNotFound, JobNotFound, UnsupportedMedia
 from shared.jobs import TERMINAL, Status
 from shared.store.batches import Batch, BatchLine
+from shared.store.ledger import Ledger
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 BatchId = Annotated[str, Path(max_length=128, description="The batch's `id`.")]
-JSONL = ("application/jsonl", "application/x-ndjson", "application/x-jsonlines", "text/plain")
-MISSING = COMMON | error(404, "No such batch")
-EXAMPLE = {
+JSONL_MEDIA_TYPES = (
+    "application/jsonl",
+    "application/x-ndjson",
+    "application/x-jsonlines",
+    "text/plain",
+)
+NO_BATCH_RESPONSES = COMMON | error(404, "No such batch")
+EXAMPLE_LINE = {
     "custom_id": "1",
     "method": "POST",
     "url": "/v1/jobs",
@@ -38,7 +43,7 @@ EXAMPLE = {
 
 async def jsonl(request: Request) -> bytes:
     """The body, which has to say that it is JSONL."""
-    if media_type_of(request) not in JSONL:
+    if media_type_of(request) not in JSONL_MEDIA_TYPES:
         raise UnsupportedMedia("send the lines as application/jsonl", param="Content-Type")
     return await request.body()
 
@@ -48,7 +53,7 @@ async def jsonl(request: Request) -> bytes:
     status_code=202,
     responses=REFUSALS,
     openapi_extra={
-        "requestBody": {"content": {JSONL[0]: {"example": json.dumps(EXAMPLE)}}},
+        "requestBody": {"content": {JSONL_MEDIA_TYPES[0]: {"example": json.dumps(EXAMPLE_LINE)}}},
         **described(IDEMPOTENCY_KEY),
     },
 )
@@ -60,48 +65,46 @@ async def submit(
     services: ServicesDep,
 ) -> BatchObject:
     """Accept a job for each line, or none; poll the batch at `Location`."""
-    checking = partial(batching.check, content, services, caller)
-    checked = await services.splitter.run(request, len(content), checking)
+    admission = services.batch_admission
+
+    def check() -> dict[str, CheckedJob]:
+        return admission.check(content, caller)
+
+    checked = await services.splitter.run(request, len(content), check)
     has_files = any(job.has_files for job in checked.values())
     run = services.storage_threads.run if has_files else run_in_threadpool
-    batch_id = await run(batching.admit, content, checked, services, caller)
+    batch_id = await run(admission.admit, content, checked, caller)
     add_to_log(batch=batch_id)
-    accepted = await run_in_threadpool(_batch_object, batch_id, services)
+    batch = await run_in_threadpool(services.batches.batch, batch_id)
+    accepted = BatchObject.of(batch, services.settings.result_ttl_s)
     response.headers["Location"] = accepted.links.self
     return accepted
 
 
-def _find(batch_id: str, services: Services, caller: Caller) -> Batch:
-    batch = services.batches.batch(batch_id)
-    if not caller.sees(batch.owner):
-        raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
-    add_to_log(batch=batch.id)
-    return batch
+def _batch_for(authenticated: Any) -> Any:
+    """A dependency: the batch of the path's id, for a caller with the scope of `authenticated`."""
+
+    def batch(batch_id: BatchId, request: Request, caller: Caller = authenticated) -> Batch:
+        batch = services_of(request).batches.batch(batch_id)
+        if not caller.sees(batch.owner):
+            raise BatchNotFound(f"no batch {batch_id!r}", param="batch_id")
+        add_to_log(batch=batch.id)
+        return batch
+
+    return Depends(batch)
 
 
-def _to_read(caller: CanRead, batch_id: BatchId, services: ServicesDep) -> Batch:
-    return _find(batch_id, services, caller)
+ReadableBatch = Annotated[Batch, _batch_for(READER)]
+ChangeableBatch = Annotated[Batch, _batch_for(SUBMITTER)]
 
 
-def _to_change(caller: CanSubmit, batch_id: BatchId, services: ServicesDep) -> Batch:
-    return _find(batch_id, services, caller)
-
-
-ReadableBatch = Annotated[Batch, Depends(_to_read)]
-ChangeableBatch = Annotated[Batch, Depends(_to_change)]
-
-
-def _batch_object(batch_id: str, services: Services) -> BatchObject:
-    return BatchObject.of(services.batches.batch(batch_id), services.settings.result_ttl_s)
-
-
-@router.get("/{batch_id}", responses=MISSING)
+@router.get("/{batch_id}", responses=NO_BATCH_RESPONSES)
 def retrieve(batch: ReadableBatch, services: ServicesDep) -> BatchObject:
     """Return the batch as it stands."""
     return BatchObject.of(batch, services.settings.result_ttl_s)
 
 
-@router.post("/{batch_id}/cancel", responses=MISSING)
+@router.post("/{batch_id}/cancel", responses=NO_BATCH_RESPONSES)
 def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
     services.batches.cancelling(batch.id)
@@ -109,26 +112,23 @@ def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
     for line in services.batches.lines(batch.id):
         with suppress(JobNotFound):
             services.ledger.cancel(line.job_id)
-    return _batch_object(batch.id, services)
+    return BatchObject.of(services.batches.batch(batch.id), services.settings.result_ttl_s)
 
 
 @router.get(
     "/{batch_id}/output",
     response_class=StreamingResponse,
-    responses={200: {"content": {JSONL[0]: {}}}, **MISSING},
+    responses={200: {"content": {JSONL_MEDIA_TYPES[0]: {}}}, **NO_BATCH_RESPONSES},
 )
 def output(batch: ReadableBatch, services: ServicesDep) -> StreamingResponse:
     """Return a line for each job that has ended so far, in the order of the batch."""
-    return StreamingResponse(_output(batch.id, services), media_type=JSONL[0])
+    ttl_s = services.settings.result_ttl_s
+    results = (_result(line, services.ledger, ttl_s) for line in services.batches.lines(batch.id))
+    lines = (json.dumps(result) + "\n" for result in results if result)
+    return StreamingResponse(lines, media_type=JSONL_MEDIA_TYPES[0])
 
 
-def _output(batch_id: str, services: Services) -> Iterator[str]:
-    for line in services.batches.lines(batch_id):
-        if result := _result(line, services):
-            yield json.dumps(result) + "\n"
-
-
-def _result(line: BatchLine, services: Services) -> dict[str, Any] | None:
+def _result(line: BatchLine, ledger: Ledger, ttl_s: float) -> dict[str, Any] | None:
     """The output line of a request; None while its job has not ended."""
     result: dict[str, Any] = {
         "id": f"batch_req_{line.job_id}",
@@ -137,13 +137,13 @@ def _result(line: BatchLine, services: Services) -> dict[str, Any] | None:
         "error": None,
     }
     try:
-        job = services.ledger.job(line.job_id)
+        job = ledger.job(line.job_id)
     except JobNotFound as error:
         return result | {"error": {"code": error.code, "message": error.message}}
     if job.status not in TERMINAL:
         return None
     if job.status == Status.COMPLETED:
-        body = JobObject.of(job, services.settings.result_ttl_s).model_dump(mode="json")
+        body = JobObject.of(job, ttl_s).model_dump(mode="json")
         answer = {"status_code": 200, "request_id": job.id, "body": body}
         return result | {"response": answer}
     failed = {"code": job.error_code or job.status, "message": job.error_message or job.status}

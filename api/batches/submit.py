@@ -8,17 +8,17 @@ import io
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import errors
-from api.auth import Caller
+from api.caller import Caller
 from api.http.bounds import MAX_EMPTY_LINES, check_json
-from api.jobs import admission, submission
-from api.jobs.admission import CheckedJob
+from api.jobs import submission
+from api.jobs.admission import CheckedJob, JobAdmission
 from api.jobs.requests import JobRequest, VoiceClone
-from api.services import Services
 from shared.cpu_limit import cpu_limit
 from shared.errors import (
     Busy,
@@ -29,7 +29,10 @@ from shared.errors import (
     Unconfirmed,
     UnsupportedMedia,
 )
-from shared.store.batches import BATCH_PREFIX, BatchLine
+from shared.settings import Settings
+from shared.store.batches import BATCH_PREFIX, Batches, BatchLine
+from shared.store.ledger import Ledger
+from shared.store.workers import CachedModels
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
 
@@ -45,76 +48,94 @@ class RequestLine(BaseModel):
     body: JobRequest
 
 
-def admit(
-    content: bytes, checked: dict[str, CheckedJob], services: Services, caller: Caller
-) -> str:
-    """Admit the checked jobs of a batch; returns its id.
+@dataclass(frozen=True)
+class BatchAdmission:
+    """Checks the lines of batches, and admits their jobs."""
 
-    If they cannot all be queued now, those that were are cancelled, and what stood in the way is
-    raised.
-    """
-    fingerprint = hashlib.sha256(content).hexdigest()
-    batch_id = _batch_id(caller)
-    services.batches.begin(
-        batch_id,
-        owner=caller.owner,
-        endpoint=ENDPOINT,
-        fingerprint=fingerprint,
-        total=len(checked),
-        ttl_s=services.settings.result_ttl_s,
-    )
-    if services.batches.batch(batch_id).admitted_at is not None:
-        return batch_id
-    lines: list[BatchLine] = []
-    try:
-        for line in _admit(batch_id, checked, services, caller):
-            lines.append(line)
-        services.batches.admitted(batch_id, lines)
-    except (Busy, Unavailable, InvalidRequest) as error:
-        accepted = [line.job_id for line in lines]
-        if isinstance(error, Unconfirmed):
-            accepted.append(error.job_id)
-        _take_back(batch_id, accepted, services)
-        raise
-    return batch_id
+    settings: Settings
+    batches: Batches
+    ledger: Ledger
+    served: CachedModels
+    jobs: JobAdmission
 
+    def check(self, content: bytes, caller: Caller) -> dict[str, CheckedJob]:
+        """Each line's job by its `custom_id`, in order.
 
-def check(content: bytes, services: Services, caller: Caller) -> dict[str, CheckedJob]:
-    """Each line's job by its `custom_id`, in order.
+        Raises `InvalidRequest`, and `TooComplex` if all lines together take too long to split.
+        """
+        with cpu_limit(self.settings.max_split_cpu_s):
+            return self._check(content, caller)
 
-    Raises `InvalidRequest`, and `TooComplex` if all lines together take too long to split.
-    """
-    with cpu_limit(services.settings.max_split_cpu_s):
-        return _check(content, services, caller)
+    def _check(self, content: bytes, caller: Caller) -> dict[str, CheckedJob]:
+        served, most = self.served.models(), self.settings.max_open_jobs
+        checked: dict[str, CheckedJob] = {}
+        for number, raw in _lines(content):
+            where = f"line {number}"
+            if len(checked) == most:
+                raise _bad(where, f"a batch may have {most:,} lines; send it in parts", None)
+            line = _read(raw, where)
+            body = line.body
+            if line.custom_id in checked:
+                raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
+            try:
+                if isinstance(body, VoiceClone) and body.reference and body.reference.is_url:
+                    # One after another, they could take hours.
+                    raise InvalidRequest(
+                        "in a batch, send the file in base64", param="reference.audio"
+                    )
+                sent = submission.from_json(body, self.settings.max_input_chars)
+                checked[line.custom_id] = self.jobs.check(sent, caller, served)
+            except TooComplex:
+                raise
+            except (InvalidRequest, UnsupportedMedia) as error:
+                raise _bad(where, error.message, error.param) from None
+        if not checked:
+            raise InvalidRequest("the batch has no lines", param="body")
+        return checked
 
+    def admit(self, content: bytes, checked: dict[str, CheckedJob], caller: Caller) -> str:
+        """Admit the checked jobs of a batch; returns its id.
 
-def _check(content: bytes, services: Services, caller: Caller) -> dict[str, CheckedJob]:
-    served, most = services.served.models(), services.settings.max_open_jobs
-    checked: dict[str, CheckedJob] = {}
-    for number, raw in _lines(content):
-        where = f"line {number}"
-        if len(checked) == most:
-            raise _bad(where, f"a batch may have {most:,} lines; send it in parts", None)
-        line = _read(raw, where)
-        if line.custom_id in checked:
-            raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
+        If they cannot all be queued now, those that were are cancelled, and what stood in the way
+        is raised.
+        """
+        batch_id = _batch_id(caller)
+        self.batches.begin(
+            batch_id,
+            owner=caller.owner,
+            endpoint=ENDPOINT,
+            fingerprint=hashlib.sha256(content).hexdigest(),
+            total=len(checked),
+            ttl_s=self.settings.result_ttl_s,
+        )
+        if self.batches.batch(batch_id).admitted_at is not None:
+            return batch_id
+        lines: list[BatchLine] = []
         try:
-            _refuse_urls(line.body)
-            sent = submission.from_json(line.body, services.settings.max_input_chars)
-            checked[line.custom_id] = admission.check(sent, services, served, caller)
-        except TooComplex:
+            for number, (custom_id, job) in enumerate(checked.items()):
+                # A client that sends the batch again after a lost answer gets these jobs.
+                once = caller.once(f"batch:{batch_id}/{number}")
+                admitted = self.jobs.admit(job, once, batch=batch_id)
+                lines.append(BatchLine(custom_id=custom_id, job_id=admitted.id))
+            self.batches.admitted(batch_id, lines)
+        except (Busy, Unavailable, InvalidRequest) as error:
+            accepted = [line.job_id for line in lines]
+            if isinstance(error, Unconfirmed):
+                accepted.append(error.job_id)
+            self._take_back(batch_id, accepted)
             raise
-        except (InvalidRequest, UnsupportedMedia) as error:
-            raise _bad(where, error.message, error.param) from None
-    if not checked:
-        raise InvalidRequest("the batch has no lines", param="body")
-    return checked
+        return batch_id
 
+    def _take_back(self, batch_id: str, jobs: list[str]) -> None:
+        """Withdraw the accepted jobs of a refused batch: sent again, it begins anew.
 
-def _refuse_urls(request: JobRequest) -> None:
-    """One after another, they could take hours."""
-    if isinstance(request, VoiceClone) and request.reference and request.reference.is_url:
-        raise InvalidRequest("in a batch, send the file in base64", param="reference.audio")
+        Unless it was sent twice at once and the other was accepted: then they are that one's.
+        """
+        with suppress(Unavailable):
+            if self.batches.abandon(batch_id):
+                for job_id in jobs:
+                    with suppress(JobNotFound):
+                        self.ledger.withdraw(job_id)
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
@@ -149,25 +170,3 @@ def _batch_id(caller: Caller) -> str:
         return f"{BATCH_PREFIX}{uuid.uuid4().hex}"
     name = f"{caller.owner}:{caller.idempotency_key}"
     return BATCH_PREFIX + hashlib.sha256(name.encode()).hexdigest()[:32]
-
-
-def _admit(
-    batch_id: str, checked: dict[str, CheckedJob], services: Services, caller: Caller
-) -> Iterator[BatchLine]:
-    for number, (custom_id, job) in enumerate(checked.items()):
-        # A client that sends the batch again after a lost answer gets these jobs.
-        once = caller.once(f"batch:{batch_id}/{number}")
-        admitted = admission.admit(job, services, once, batch=batch_id)
-        yield BatchLine(custom_id=custom_id, job_id=admitted.id)
-
-
-def _take_back(batch_id: str, jobs: list[str], services: Services) -> None:
-    """Withdraw the accepted jobs of a refused batch: sent again, it begins anew.
-
-    Unless it was sent twice at once and the other was accepted: then they are that one's.
-    """
-    with suppress(Unavailable):
-        if services.batches.abandon(batch_id):
-            for job_id in jobs:
-                with suppress(JobNotFound):
-                    services.ledger.withdraw(job_id)

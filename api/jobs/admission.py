@@ -10,20 +10,21 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.auth import Caller
-from api.jobs import clone_source as cloning
-from api.jobs.clone_source import CloneSource
+from api.caller import Caller
+from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone
 from api.jobs.segments import segments_of
 from api.jobs.submission import Submission
 from api.jobs.webhook_target import webhook_of
-from api.services import Services
+from shared.broker import WakeUpPublisher
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, new_job_id
+from shared.settings import Settings
+from shared.storage import Storage
 from shared.storage_paths import job_folder, reference_key
-from shared.store.ledger import name_key
+from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency
 from shared.store.webhooks import Webhook
 from shared.store.workers import ServedModel
@@ -50,88 +51,92 @@ class CheckedJob:
         return self.source is not None
 
 
-def check(
-    sent: Submission, services: Services, served: list[ServedModel], caller: Caller
-) -> CheckedJob:
-    """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
-    request, settings = sent.request, services.settings
-    spec = select_model(request, served)
-    segments = sent.segments or segments_of(request, sent.document, settings)
-    source = cloning.check(request, services, caller) if isinstance(request, VoiceClone) else None
-    return CheckedJob(
-        request,
-        _live(spec) if sent.live else spec,
-        segments,
-        outline=_outline(sent, segments),
-        source=source,
-        live=sent.live,
-        webhook=webhook_of(request, settings),
-    )
+@dataclass(frozen=True)
+class JobAdmission:
+    """Checks submissions, and admits them to the ledger."""
 
+    settings: Settings
+    ledger: Ledger
+    storage: Storage
+    announcer: WakeUpPublisher
+    clone_sources: CloneSources
 
-def _live(spec: SpeechSpec) -> SpeechSpec:
-    """A live spec with a fixed seed, so that a retry repeats what the listener has heard."""
-    seed = secrets.randbits(32) if spec.seed is None else spec.seed
-    return spec.model_copy(update={"live": True, "seed": seed})
-
-
-def admit(
-    job: CheckedJob,
-    services: Services,
-    caller: Caller,
-    *,
-    batch: str | None = None,
-    name: str | None = None,
-    cancel_after_s: float | None = None,
-) -> Job:
-    """Admit a job and tell the workers; what was sent before is the job of before.
-
-    `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it cannot
-    be queued now, and `InvalidRequest` if its voice was deleted in between.
-    """
-    job_id = new_job_id()
-    try:
-        spec, size_bytes = _with_recording(job, job_id, services)
-        accepted = services.ledger.admit(
-            job_id,
+    def check(self, sent: Submission, caller: Caller, served: list[ServedModel]) -> CheckedJob:
+        """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
+        request, source = sent.request, None
+        spec = select_model(request, served)
+        segments = sent.segments or segments_of(request, sent.document, self.settings)
+        if isinstance(request, VoiceClone):
+            source = self.clone_sources.check(request, caller)
+        if sent.live:
+            # With a fixed seed, a retry repeats what the listener has heard.
+            seed = secrets.randbits(32) if spec.seed is None else spec.seed
+            spec = spec.model_copy(update={"live": True, "seed": seed})
+        return CheckedJob(
+            request,
             spec,
-            job.segments,
-            outline=job.outline,
-            owner=caller.owner,
-            limits=caller.limits(services.settings),
-            idempotency=_idempotency(job.live or job.request, caller, name),
-            batch=batch,
-            name=name,
-            priority=job.request.priority,
-            cancel_after_s=cancel_after_s,
-            webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
-            size_bytes=size_bytes,
+            segments,
+            outline=_outline(sent, segments),
+            source=source,
+            live=sent.live,
+            webhook=webhook_of(request, self.settings),
         )
-    except (Busy, KeyReused, InvalidRequest, NotAdmitted):
-        _discard(job, job_id, services)
-        raise
-    if isinstance(accepted, str):
-        _discard(job, job_id, services)
-        return services.ledger.job(accepted)
-    # From here on, a failure of Redis must not fail an accepted job.
-    services.announcer.announce(job.spec.model, len(job.segments))
-    return accepted
 
+    def admit(
+        self,
+        job: CheckedJob,
+        caller: Caller,
+        *,
+        batch: str | None = None,
+        name: str | None = None,
+        cancel_after_s: float | None = None,
+    ) -> Job:
+        """Admit a job and tell the workers; what was sent before is the job of before.
 
-def _with_recording(job: CheckedJob, job_id: str, services: Services) -> tuple[SpeechSpec, int]:
-    """The spec and the bytes of its recording, stored first, since a worker may need it at once."""
-    if job.source is None:
-        return job.spec, 0
-    stored, size_bytes = cloning.store(job.source, reference_key(job_id), services)
-    return job.spec.model_copy(update={"reference": stored}), size_bytes
+        `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it
+        cannot be queued now, and `InvalidRequest` if its voice was deleted in between.
+        """
+        job_id = new_job_id()
+        try:
+            spec, size_bytes = self._with_recording(job, job_id)
+            accepted = self.ledger.admit(
+                job_id,
+                spec,
+                job.segments,
+                outline=job.outline,
+                owner=caller.owner,
+                limits=caller.limits(self.settings),
+                idempotency=_idempotency(job.live or job.request, caller, name),
+                batch=batch,
+                name=name,
+                priority=job.request.priority,
+                cancel_after_s=cancel_after_s,
+                webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
+                size_bytes=size_bytes,
+            )
+        except (Busy, KeyReused, InvalidRequest, NotAdmitted):
+            self._discard(job, job_id)
+            raise
+        if isinstance(accepted, str):
+            self._discard(job, job_id)
+            return self.ledger.job(accepted)
+        # From here on, a failure of Redis must not fail an accepted job.
+        self.announcer.announce(job.spec.model, len(job.segments))
+        return accepted
 
+    def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:
+        """The spec and the bytes of its recording, stored first: a worker may need it at once."""
+        if job.source is None:
+            return job.spec, 0
+        stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))
+        return job.spec.model_copy(update={"reference": stored}), size_bytes
 
-def _discard(job: CheckedJob, job_id: str, services: Services) -> None:
-    """Remove the files of a job that was not admitted; a file too many does no harm."""
-    if not job.has_files:
-        return
-    with suppress(Unavailable):
-        services.storage.delete_folder(job_folder(job_id))
+    def _discard(self, job: CheckedJob, job_id: str) -> None:
+        """Remove the files of a job that was not admitted; a file too many does no harm."""
+        if not job.has_files:
+            return
+        with suppress(Unavailable):
+            self.storage.delete_folder(job_folder(job_id))
 
 
 def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempotency | None:

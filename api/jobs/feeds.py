@@ -95,7 +95,11 @@ class JobFeeds:
         limiter = CapacityLimiter(1)
         while True:
             await asyncio.sleep(POLL_S)
-            followed = {job_id: feed for job_id, feed in self._feeds.items() if _is_open(feed)}
+            followed = {
+                job_id: feed
+                for job_id, feed in self._feeds.items()
+                if feed.job is not None and feed.job.status not in TERMINAL
+            }
             try:
                 changed = await to_thread.run_sync(self._read, followed, limiter=limiter)
             except Unavailable:
@@ -123,7 +127,3 @@ class JobFeeds:
         except ValidationError:
             _log.warning("Job %s is of another version: its listeners are sent away", job_id)
             return None
-
-
-def _is_open(feed: JobFeed) -> bool:
-    return feed.job is not None and feed.job.status not in TERMINAL

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import Caller, CanRead
+from api.auth import CanRead
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.http.openapi import COMMON, error
 from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from shared.errors import InvalidRequest, JobNotFound
 from shared.jobs import Job, Status
 from shared.models import full_name
@@ -20,7 +21,7 @@ from shared.speech_model import Task
 from shared.store.job_list import JobPage
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-METADATA = "metadata["
+METADATA_PREFIX = "metadata["
 
 
 @router.get("", responses=COMMON | error(404, "`after` is no job"))
@@ -52,11 +53,14 @@ def list_jobs(
             and metadata.items() <= job.spec.metadata.items()
         )
 
+    if after:
+        with suppress(JobNotFound):  # the id of a job that was deleted stays as it is
+            after = find(after, services.ledger, caller).id
     page = services.job_list.page(
         caller.tenant,
         limit=limit,
         keep=keep,
-        after=after and _known(after, services, caller),
+        after=after,
         newest_first=order == "desc",
     )
     return _listed(page, services.settings)
@@ -65,9 +69,9 @@ def list_jobs(
 def _metadata(request: Request) -> dict[str, str]:
     """The entries that a job's metadata must have; raises `InvalidRequest` if they are too many."""
     metadata = {
-        name[len(METADATA) : -1]: value
+        name[len(METADATA_PREFIX) : -1]: value
         for name, value in request.query_params.items()
-        if name.startswith(METADATA) and name.endswith("]")
+        if name.startswith(METADATA_PREFIX) and name.endswith("]")
     }
     if len(metadata) > MAX_METADATA:
         raise InvalidRequest(f"ask for {MAX_METADATA} of its entries at the most", param="metadata")
@@ -82,11 +86,3 @@ def _listed(page: JobPage, settings: Settings) -> JobPageObject:
         last_id=data[-1].id if data else page.last_id,
         has_more=page.has_more,
     )
-
-
-def _known(job_id: str, services: Services, caller: Caller) -> str:
-    """The ledger's id; one that was deleted stays as it is."""
-    try:
-        return find(job_id, services, caller).id
-    except JobNotFound:
-        return job_id

@@ -156,5 +156,5 @@ class VoiceClone(_Request):
     )
 
 
-KINDS = (CustomVoice, VoiceDesign, VoiceClone)
+REQUEST_CLASSES = (CustomVoice, VoiceDesign, VoiceClone)
 JobRequest = Annotated[CustomVoice | VoiceDesign | VoiceClone, Field(discriminator="task")]

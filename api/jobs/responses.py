@@ -106,6 +106,8 @@ class JobObject(BaseModel):
     def of(cls, job: Job, ttl_s: float) -> JobObject:
         """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
         done, reference = job.status == Status.COMPLETED, job.spec.reference
+        url = f"/v1/jobs/{public_id(job)}"
+        parts = {name: f"{url}/{name}" for name in Links.model_fields if name != "self"}
         return cls(
             id=public_id(job),
             status=job.status,
@@ -142,7 +144,7 @@ class JobObject(BaseModel):
             synthesis=_synthesis(job),
             metadata=job.spec.metadata,
             webhook=job.webhook,
-            links=_links(f"/v1/jobs/{public_id(job)}"),
+            links=Links(self=url, **parts),
         )
 
 
@@ -177,11 +179,6 @@ class JobDeleted(BaseModel):
     id: str
     object: Literal["job.deleted"] = "job.deleted"
     deleted: Literal[True] = True
-
-
-def _links(url: str) -> Links:
-    parts = {name: f"{url}/{name}" for name in Links.model_fields if name != "self"}
-    return Links(self=url, **parts)
 
 
 def _audio(job: Job) -> Audio:

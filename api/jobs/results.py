@@ -8,29 +8,33 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.http.limited_threads import LimitedThreads
 from api.http.openapi import NOT_READY, Answers, error
 from api.http.stored_response import Stored, send
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id
 from api.jobs.subtitles import srt, vtt
-from api.jobs.transcode import Wanted, ensure_format
-from api.services import Services, ServicesDep
+from api.jobs.transcode import Wanted
+from api.services import ServicesDep
 from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import TERMINAL, Job, Status
+from shared.storage import Storage
 from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
-_CONTENT = {kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format}
-AUDIO: Answers = {
-    200: {"content": _CONTENT, "description": "24 kHz, mono"},
-    206: {"content": _CONTENT, "description": "The `Range` that was asked for"},
+_AUDIO_CONTENT = {
+    kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format
+}
+AUDIO_RESPONSES: Answers = {
+    200: {"content": _AUDIO_CONTENT, "description": "24 kHz, mono"},
+    206: {"content": _AUDIO_CONTENT, "description": "The `Range` that was asked for"},
     304: {"description": "`If-None-Match` has it"},
     **NOT_READY,
     **error(416, "The file has no such `Range`"),
 }
-SUBTITLES = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
+SUBTITLE_WRITERS = {"vtt": (vtt, "text/vtt"), "srt": (srt, "application/x-subrip")}
 
 
 def completed(job: ReadableJob) -> Job:
@@ -51,7 +55,7 @@ Completed = Annotated[Job, Depends(completed)]
 
 
 @router.head("/content", response_class=Response, include_in_schema=False)
-@router.get("/content", response_class=StreamingResponse, responses=AUDIO)
+@router.get("/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES)
 async def content(
     request: Request, job: Completed, services: ServicesDep, wanted: Wanted = None
 ) -> Response:
@@ -59,12 +63,14 @@ async def content(
 
     Another one is made at the first request for it, which may take some seconds.
     """
-    key = await ensure_format(job, wanted, services)
-    kind = wanted or job.spec.response_format
-    return await _send(request, key, kind, public_id(job), services)
+    key = await services.transcoder.ensure_format(job, wanted)
+    stored = Stored(key, services.storage, services.storage_threads)
+    return await _send(request, stored, wanted or job.spec.response_format, public_id(job))
 
 
-@router.get("/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO)
+@router.get(
+    "/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES
+)
 async def chapter(
     request: Request,
     job: Completed,
@@ -76,28 +82,29 @@ async def chapter(
         raise ObjectNotFound("send the job with chapter_files: true for this", param="number")
     if number > (count := len(job.outline.chapters)):
         raise ObjectNotFound(f"the job has {count} chapters", param="number")
-    name = f"{public_id(job)}-{number}"
-    kind = job.spec.response_format
-    return await _send(request, chapter_key(_key(job), number), kind, name, services)
+    key = chapter_key(_key(job), number)
+    stored = Stored(key, services.storage, services.storage_threads)
+    return await _send(request, stored, job.spec.response_format, f"{public_id(job)}-{number}")
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
 async def timings(job: Completed, services: ServicesDep) -> Response:
     """Return which segment, and which part of the input, is heard when."""
-    return Response(await _timings(job, services), media_type="application/json")
+    stored_timings = await _timings(job, services.storage, services.storage_threads)
+    return Response(stored_timings, media_type="application/json")
 
 
 @router.get(
     "/subtitles",
     response_class=Response,
-    responses={200: {"content": {kind: {} for _, kind in SUBTITLES.values()}}, **NOT_READY},
+    responses={200: {"content": {kind: {} for _, kind in SUBTITLE_WRITERS.values()}}, **NOT_READY},
 )
 async def subtitles(
     job: Completed, services: ServicesDep, format: SubtitleFormat = "vtt"
 ) -> Response:
     """Return the text as subtitles of the audio."""
-    write, media_type = SUBTITLES[format]
-    stored_timings = await _timings(job, services)
+    write, media_type = SUBTITLE_WRITERS[format]
+    stored_timings = await _timings(job, services.storage, services.storage_threads)
 
     def written() -> str:
         return write(Timings.model_validate_json(stored_timings))
@@ -105,8 +112,8 @@ async def subtitles(
     return Response(await run_in_threadpool(written), media_type=media_type)
 
 
-async def _timings(job: Job, services: Services) -> bytes:
-    return await services.storage_threads.run(services.storage.get, timings_key(_key(job)))
+async def _timings(job: Job, storage: Storage, threads: LimitedThreads) -> bytes:
+    return await threads.run(storage.get, timings_key(_key(job)))
 
 
 def _key(job: Job) -> str:
@@ -114,8 +121,5 @@ def _key(job: Job) -> str:
     return job.result_key
 
 
-async def _send(
-    request: Request, key: str, kind: Format, name: str, services: Services
-) -> Response:
-    content = Stored(key, services.storage, services.storage_threads)
-    return await send(request, content, media_type=kind.media_type, name=f"{name}.{kind}")
+async def _send(request: Request, stored: Stored, kind: Format, name: str) -> Response:
+    return await send(request, stored, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -10,25 +10,28 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, CanRead, CanSubmit, Submitter
+from api.auth import CanRead, CanSubmit, Submitter
+from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.headers import cancel_after_s, preferred_wait
+from api.http.limited_threads import LimitedThreads
 from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
-from api.jobs import admission
-from api.jobs.admission import CheckedJob
+from api.jobs.admission import CheckedJob, JobAdmission
+from api.jobs.body import BODY, SubmissionDep
 from api.jobs.lookup import ChangeableJob, ReadableJob
 from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
-from api.jobs.submission import BODY, Submission, SubmissionDep
-from api.jobs.waiter import wait_until_ended
+from api.jobs.submission import Submission
+from api.jobs.waiter import JobWaiter
 from api.services import ServicesDep, services_of
 from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
 from shared.storage_paths import job_folder
 from shared.store.batches import BATCH_PREFIX
+from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-_CLIENT_ID = r"[A-Za-z0-9_-]{1,64}"
-_OURS = (ID_PREFIX, BATCH_PREFIX)
+_CLIENT_ID_PATTERN = r"[A-Za-z0-9_-]{1,64}"
+_SERVER_PREFIXES = (ID_PREFIX, BATCH_PREFIX)
 
 
 async def _client_id(
@@ -38,17 +41,17 @@ async def _client_id(
             description="Your own id for the job: up to 64 letters, digits, - and _.",
             json_schema_extra={
                 "maxLength": 64,
-                "pattern": f"^{_CLIENT_ID}$",
-                "not": {"pattern": f"^({'|'.join(_OURS)})"},
+                "pattern": f"^{_CLIENT_ID_PATTERN}$",
+                "not": {"pattern": f"^({'|'.join(_SERVER_PREFIXES)})"},
             },
         ),
     ],
 ) -> str:
     """The id, checked by us: before the body is read, and not only before the route begins."""
-    if not re.fullmatch(_CLIENT_ID, job_id):
+    if not re.fullmatch(_CLIENT_ID_PATTERN, job_id):
         raise InvalidRequest("an id has 1 to 64 letters, digits, - and _", param="job_id")
-    if job_id.startswith(_OURS):
-        said = " or ".join(_OURS)
+    if job_id.startswith(_SERVER_PREFIXES):
+        said = " or ".join(_SERVER_PREFIXES)
         raise InvalidRequest(f"ids that begin with {said} are the server's", param="job_id")
     return job_id
 
@@ -68,8 +71,17 @@ async def submit(caller: Submitter, sent: SubmissionDep, request: Request) -> Re
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    job = await _accept(sent, request, caller)
-    return await _job_response(job, request, caller, status=202)
+    services = services_of(request)
+    job = await _accept(
+        sent,
+        caller,
+        services.job_admission,
+        services.served,
+        services.storage_threads,
+        cancel_after_s=cancel_after_s(request),
+    )
+    ttl_s = services.settings.result_ttl_s
+    return await _job_response(job, request, caller, services.job_waiter, ttl_s, status=202)
 
 
 @router.put(
@@ -86,36 +98,58 @@ async def submit_as(
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    job = await _accept(sent, request, caller, name=job_id)
-    return await _job_response(job, request, caller, status=202)
+    services = services_of(request)
+    job = await _accept(
+        sent,
+        caller,
+        services.job_admission,
+        services.served,
+        services.storage_threads,
+        name=job_id,
+        cancel_after_s=cancel_after_s(request),
+    )
+    ttl_s = services.settings.result_ttl_s
+    return await _job_response(job, request, caller, services.job_waiter, ttl_s, status=202)
 
 
 async def _accept(
-    sent: Submission, request: Request, caller: Caller, *, name: str | None = None
+    sent: Submission,
+    caller: Caller,
+    admission: JobAdmission,
+    served: CachedModels,
+    storage_threads: LimitedThreads,
+    *,
+    name: str | None = None,
+    cancel_after_s: float | None,
 ) -> Job:
     """Check and admit what was sent."""
-    services, after_s = services_of(request), cancel_after_s(request)
 
     def check() -> CheckedJob:
-        return admission.check(sent, services, services.served.models(), caller)
+        return admission.check(sent, caller, served.models())
 
     checked = await run_in_threadpool(check)
-    run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    return await run(admission.admit, checked, services, caller, name=name, cancel_after_s=after_s)
+    run = storage_threads.run if checked.has_files else run_in_threadpool
+    return await run(admission.admit, checked, caller, name=name, cancel_after_s=cancel_after_s)
 
 
 async def _job_response(
-    job: Job, request: Request, caller: Caller, *, status: int = 200
+    job: Job,
+    request: Request,
+    caller: Caller,
+    waiter: JobWaiter,
+    ttl_s: float,
+    *,
+    status: int = 200,
 ) -> Response:
     """The job, after `Prefer: wait` if it was sent, with the time of the next poll."""
-    services, headers = services_of(request), {}
+    headers = {}
     add_to_log(job=job.id)
     if seconds := preferred_wait(request):
-        job = await wait_until_ended(job, seconds, services, caller, request)
+        job = await waiter.wait_until_ended(job, seconds, caller, request)
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         headers["openai-poll-after-ms"] = str(after_ms)
-    body = JobObject.of(job, services.settings.result_ttl_s)
+    body = JobObject.of(job, ttl_s)
     if status == HTTPStatus.ACCEPTED:
         headers["Location"] = body.links.self
     # Written here: FastAPI would check it once more, and this is asked for more than all else.
@@ -130,7 +164,9 @@ async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Respo
 
     `openai-poll-after-ms` says when it is worth to ask again.
     """
-    return await _job_response(job, request, caller)
+    services = services_of(request)
+    ttl_s = services.settings.result_ttl_s
+    return await _job_response(job, request, caller, services.job_waiter, ttl_s)
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)

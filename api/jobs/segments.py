@@ -15,12 +15,15 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
 
     Raises `InvalidRequest` if there are none or too many, and `TooComplex` if it takes too long.
     """
+    language = request.language.lower()
+    if language == "auto":
+        language = document.language or language
     # More than an owner, or the queue, may have open at all could never be admitted.
     most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
     with cpu_limit(settings.max_split_cpu_s):
         segments = split(
             document.text,
-            _language(request, document),
+            language,
             settings.max_segment_chars,
             chapters=document.chapters,
             most=most,
@@ -28,9 +31,3 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
     if not segments:
         raise InvalidRequest("the input has nothing to speak in it", param="input")
     return segments
-
-
-def _language(request: JobRequest, document: Document) -> str:
-    """The language that the request names, else the document's own."""
-    said = request.language.lower()
-    return document.language or said if said == "auto" else said

@@ -49,7 +49,9 @@ class Splitter:
         """
         if size <= LONG_BYTES:
             return await run_in_threadpool(work)
-        async with self._turn(_client(request)):
+        # Not the token as it was sent: an open server takes any.
+        client = noted_owner() or (request.client.host if request.client else "")
+        async with self._turn(client):
             if await request.is_disconnected():
                 raise ClientDisconnect
             return await run_sync(work, limiter=self._limiter)
@@ -103,8 +105,3 @@ class Splitter:
             turns.remove(turn)
             if not turns:
                 del self._waiting[client]
-
-
-def _client(request: Request) -> str:
-    # Not the token as it was sent: an open server takes any.
-    return noted_owner() or (request.client.host if request.client else "")

@@ -6,62 +6,26 @@ import base64
 import io
 import json
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
 from pydantic import BaseModel, TypeAdapter
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
-from api.http.bodies import body_errors, media_type_of, unique_form_fields
-from api.http.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, check_json, limited_by
-from api.jobs.requests import KINDS, InputFormat, JobRequest
+from api.http.bodies import body_errors, unique_form_fields
+from api.http.bounds import check_json
+from api.jobs.requests import InputFormat, JobRequest
 from api.jobs.segments import segments_of
 from api.jobs.splitting import LONG_BYTES
-from api.services import services_of
 from shared.cpu_limit import cpu_limit
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.settings import Settings
-from shared.speech_model import Task
 from shared.text import headings
 
-REQUEST: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
-NESTED = ("metadata", "sampling", "webhook_events_filter")
-# Read at once: a trip to another thread takes longer.
-SHORT_BYTES = 4_096
-
-# What the body may be, for the description: FastAPI knows of one kind only.
-_UNION = {"oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in KINDS]}
-_FILE = {"type": "string", "format": "binary", **limited_by("TTS_MAX_BODY_BYTES")}
-_FORM = {
-    "type": "object",
-    "required": ["file", "task"],
-    "description": f"The fields of the JSON, but `input`; {', '.join(NESTED)} as JSON.",
-    "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
-    "maxProperties": MAX_FORM_FIELDS + MAX_FORM_FILES,
-    "properties": {
-        "file": {**_FILE, "description": "txt, md or epub"},
-        "task": {"type": "string", "enum": list(Task)},
-        "reference": _FILE,
-        "reference_text": {"type": "string", "maxLength": 2_000},
-    },
-}
-_ENCODING = {
-    "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
-    "reference": {"contentType": "audio/*"},
-}
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _UNION},
-            "multipart/form-data": {"schema": _FORM, "encoding": _ENCODING},
-        },
-    }
-}
+NESTED_FIELDS = ("metadata", "sampling", "webhook_events_filter")
 
 
 @dataclass(frozen=True)
@@ -96,18 +60,6 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
     return Submission(request, read)
 
 
-def _from_form(form: FormData, max_chars: int) -> Submission:
-    """Read a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
-    sent = unique_form_fields(form).get("file")
-    if not isinstance(sent, UploadFile):
-        raise InvalidRequest("send the text's file as the form's field `file`", param="file")
-    document = documents.read(
-        sent.file, name=sent.filename, media_type=sent.content_type, max_chars=max_chars
-    )
-    request = _validate(_fields(form) | {"input": document.text})
-    return Submission(request, document)
-
-
 def _fields(form: FormData) -> dict[str, Any]:
     fields: dict[str, Any] = {
         name: _field(name, value)
@@ -129,7 +81,7 @@ def _field(name: str, value: UploadFile | str) -> Any:
         if name != "reference":
             raise InvalidRequest(f"the field {name[:100]!r} is no file", param=name[:100])
         return base64.b64encode(value.file.read()).decode()
-    if name not in NESTED:
+    if name not in NESTED_FIELDS:
         return value
     check_json(value.encode("utf-8", "replace"), name)
     try:
@@ -143,43 +95,32 @@ def _validate(content: bytes | dict[str, Any]) -> JobRequest:
         check_json(content)
     with body_errors():
         if isinstance(content, dict):
-            return REQUEST.validate_python(content)
-        return REQUEST.validate_json(content, strict=True)
+            return REQUEST_ADAPTER.validate_python(content)
+        return REQUEST_ADAPTER.validate_json(content, strict=True)
 
 
-def _read_json(content: bytes, settings: Settings) -> Submission:
+def parse_json(content: bytes, settings: Settings) -> Submission:
+    """Parse a JSON body; a long one is split into segments, too."""
     with cpu_limit(settings.max_split_cpu_s):
         sent = from_json(_validate(content), settings.max_input_chars)
         return sent if len(content) <= LONG_BYTES else _with_segments(sent, settings)
 
 
-def _read_form(form: FormData, settings: Settings) -> Submission:
+def parse_form(form: FormData, settings: Settings) -> Submission:
+    """Parse a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
     with cpu_limit(settings.max_split_cpu_s):
-        return _with_segments(_from_form(form, settings.max_input_chars), settings)
+        sent = unique_form_fields(form).get("file")
+        if not isinstance(sent, UploadFile):
+            raise InvalidRequest("send the text's file as the form's field `file`", param="file")
+        document = documents.read(
+            sent.file,
+            name=sent.filename,
+            media_type=sent.content_type,
+            max_chars=settings.max_input_chars,
+        )
+        request = _validate(_fields(form) | {"input": document.text})
+        return _with_segments(Submission(request, document), settings)
 
 
 def _with_segments(sent: Submission, settings: Settings) -> Submission:
     return replace(sent, segments=segments_of(sent.request, sent.document, settings))
-
-
-async def read_submission(request: Request) -> Submission:
-    """Read the body; a long one is split in the same step, on the splitter's threads."""
-    services = services_of(request)
-    settings, run = services.settings, services.splitter.run
-    kind = media_type_of(request)
-    if kind == "application/json":
-        content = await request.body()
-        if len(content) <= SHORT_BYTES:
-            return from_json(_validate(content), settings.max_input_chars)
-        return await run(request, len(content), partial(_read_json, content, settings))
-    if kind == "multipart/form-data":
-        async with request.form(max_files=MAX_FORM_FILES, max_fields=MAX_FORM_FIELDS) as form:
-            # A file of a few bytes may be a book, since it may be packed.
-            return await run(request, LONG_BYTES + 1, partial(_read_form, form, settings))
-    raise UnsupportedMedia(
-        "send JSON (application/json), or a form with a file (multipart/form-data)",
-        param="Content-Type",
-    )
-
-
-SubmissionDep = Annotated[Submission, Depends(read_submission)]

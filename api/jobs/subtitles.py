@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
+from html import escape
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from shared.text.normalise import CLUSTER
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.
-LINE, LINES = 42, 2
+MAX_LINE_COLUMNS, MAX_CUE_LINES = 42, 2
 _WORDS = regex.compile(r"\S+\s*")
 _GRAPHEMES = regex.compile(CLUSTER)
 
@@ -29,7 +30,8 @@ class Cue(NamedTuple):
 def vtt(timings: Timings) -> str:
     """WebVTT (W3C)."""
     shown = (
-        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{_escaped(cue.text)}\n"
+        f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n"
+        f"{escape(cue.text, quote=False)}\n"
         for cue in cues(timings)
     )
     return "\n".join(["WEBVTT\n", *shown])
@@ -52,8 +54,10 @@ def cues(timings: Timings) -> Iterator[Cue]:
 
 def _cues(segment: SegmentTiming) -> Iterator[Cue]:
     start_ms, end_ms = round(1_000 * segment.start_s), round(1_000 * segment.end_s)
-    lines = _cut(segment.text, LINE)
-    texts = ["\n".join(lines[at : at + LINES]) for at in range(0, len(lines), LINES)]
+    lines = _cut(segment.text, MAX_LINE_COLUMNS)
+    texts = [
+        "\n".join(lines[at : at + MAX_CUE_LINES]) for at in range(0, len(lines), MAX_CUE_LINES)
+    ]
     if end_ms - start_ms < len(texts):
         return  # too short to read
     widths = [max(1, _width(text)) for text in texts]
@@ -95,7 +99,3 @@ def _clock(milliseconds: int, point: str) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{seconds:02}{point}{rest:03}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

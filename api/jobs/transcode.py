@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Query
 
+from api.http.limited_threads import LimitedThreads
 from api.jobs.decoding import decode
-from api.services import Services
 from shared.audio.writers import Tags, open_writer
 from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
 from shared.formats import Format
@@ -15,12 +15,13 @@ from shared.jobs import Job
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
 from shared.storage_paths import job_folder, timings_key, transcoded_path
+from shared.store.ledger import Ledger
 from shared.timings import Timings
 
 # Longer audio would take minutes here; request it with `response_format` instead.
-LONGEST_S = 3_600
+MAX_AUDIO_S = 3_600
 # A codec's own delay is shorter.
-LONGEST_DELAY_S = 0.1
+MAX_DELAY_S = 0.1
 
 Wanted = Annotated[
     Format | None,
@@ -28,21 +29,49 @@ Wanted = Annotated[
 ]
 
 
-async def ensure_format(job: Job, wanted: Format | None, services: Services) -> str:
-    """Path of a job's audio in the wanted format, made if missing; raises `InvalidRequest`."""
-    assert job.result_key is not None
-    if wanted is None or wanted == job.spec.response_format:
-        return job.result_key
-    if job.audio_s > LONGEST_S:
-        raise InvalidRequest(
-            f"audio of more than {LONGEST_S:,} s is not made into another format: send the text "
-            f"with response_format={wanted}",
-            param="format",
+class Transcoder:
+    """Makes the audio of completed jobs in other formats, one at a time in a process."""
+
+    def __init__(self, ledger: Ledger, storage: Storage, storage_threads: LimitedThreads) -> None:
+        self._ledger = ledger
+        self._storage = storage
+        self._storage_threads = storage_threads
+        # A request that waits for its turn holds no thread.
+        self._threads = LimitedThreads(
+            threads=1,
+            max_waiting=16,
+            max_wait_s=30.0,
+            refusal="other audio is being made into another format; try again shortly",
         )
-    key = transcoded_path(job.result_key, wanted)
-    if not await services.storage_threads.run(_is_there, key, services.storage):
-        await services.converting.run(_make, job, wanted, key, services)
-    return key
+
+    async def ensure_format(self, job: Job, wanted: Format | None) -> str:
+        """Path of a job's audio in the wanted format, made if missing; raises `InvalidRequest`."""
+        assert job.result_key is not None
+        if wanted is None or wanted == job.spec.response_format:
+            return job.result_key
+        if job.audio_s > MAX_AUDIO_S:
+            raise InvalidRequest(
+                f"audio of more than {MAX_AUDIO_S:,} s is not made into another format: send the "
+                f"text with response_format={wanted}",
+                param="format",
+            )
+        key = transcoded_path(job.result_key, wanted)
+        if not await self._storage_threads.run(_is_there, key, self._storage):
+            await self._threads.run(self._make, job, wanted, key)
+        return key
+
+    def _make(self, job: Job, kind: Format, key: str) -> None:
+        """Convert a job's audio unless it was converted meanwhile; raises `JobNotFound`."""
+        assert job.result_key is not None
+        if _is_there(key, self._storage):
+            return
+        _convert(job, kind, job.result_key, key, self._storage)
+        try:
+            self._ledger.job(job.id)
+        except JobNotFound:
+            # Deleted meanwhile: the cleaner may have removed its folder before this was stored.
+            self._storage.delete_folder(job_folder(job.id))
+            raise
 
 
 def _is_there(key: str, storage: Storage) -> bool:
@@ -51,20 +80,6 @@ def _is_there(key: str, storage: Storage) -> bool:
     except ObjectNotFound:
         return False
     return True
-
-
-def _make(job: Job, kind: Format, key: str, services: Services) -> None:
-    """Convert a job's audio unless it was converted meanwhile; raises `JobNotFound`."""
-    assert job.result_key is not None
-    if _is_there(key, services.storage):
-        return
-    _convert(job, kind, job.result_key, key, services.storage)
-    try:
-        services.ledger.job(job.id)
-    except JobNotFound:
-        # Deleted meanwhile: the cleaner may have removed its folder before this file was stored.
-        services.storage.delete_folder(job_folder(job.id))
-        raise
 
 
 def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:
@@ -80,6 +95,6 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
                 file.write(pcm)
                 samples += len(pcm)
         lost_s = abs(samples - job.samples) / SAMPLE_RATE
-        if lost_s > LONGEST_DELAY_S:
+        if lost_s > MAX_DELAY_S:
             raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
         storage.put(key, path)

@@ -10,11 +10,13 @@ from fastapi.responses import JSONResponse
 from api import errors
 from api.http.openapi import Answers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
+from shared.background import BackgroundThread
 from shared.errors import Unavailable
+from shared.fitness import HealthChecks
 
 router = APIRouter(tags=["health"])
-READY: Answers = {
+READINESS_RESPONSES: Answers = {
     200: {"model": Readiness, "description": "Jobs are accepted"},
     503: {"model": NotReady, "description": "Jobs cannot be accepted; see `checks`"},
 }
@@ -26,14 +28,14 @@ async def alive() -> Health:
     return Health()
 
 
-@router.get("/readyz", response_model=None, responses=READY)
+@router.get("/readyz", response_model=None, responses=READINESS_RESPONSES)
 async def ready(services: ServicesDep) -> JSONResponse:
     """Return whether jobs are accepted: Redis and the storage can be written to and read.
 
     With or without workers, they are. `checks` names each thing that is needed; it is looked at in
     the background, a second ago at most if this is asked often.
     """
-    checks = _checks(services)
+    checks = _checks(services.fitness, services.threads)
     problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
     if not problems:
         body = Readiness(workers=services.fitness.workers, checks=checks)
@@ -47,13 +49,13 @@ async def ready(services: ServicesDep) -> JSONResponse:
     )
 
 
-def _checks(services: Services) -> dict[str, CheckObject]:
-    found = {check.name: check.finding() for check in services.fitness.checks}
+def _checks(fitness: HealthChecks, threads: tuple[BackgroundThread, ...]) -> dict[str, CheckObject]:
+    found = {check.name: check.finding() for check in fitness.checks}
     checks = {
         name: CheckObject(
             ok=each.problem is None, problem=each.problem, warnings=list(each.warnings)
         )
         for name, each in found.items()
     }
-    failed = "; ".join(filter(None, (thread.problem for thread in services.threads)))
+    failed = "; ".join(filter(None, (thread.problem for thread in threads)))
     return checks | {"threads": CheckObject(ok=not failed, problem=failed or None)}

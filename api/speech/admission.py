@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from api.auth import Caller
-from api.jobs import admission, submission
-from api.jobs.admission import CheckedJob
+from api.caller import Caller
+from api.jobs import submission
+from api.jobs.admission import CheckedJob, JobAdmission
 from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
-from api.services import Services
 from api.speech.requests import SpeechRequest, TaskType
-from api.voices import service as voices
+from api.voices import service
 from api.voices.presets import is_preset
 from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling
 from shared.models import ModelCard, full_name
 from shared.speech_model import Task
-from shared.store.voices import VOICE_PREFIX
-from shared.store.workers import ServedModel
+from shared.store.voices import VOICE_PREFIX, Voices
+from shared.store.workers import ServedModel, WorkerRegistry
 
 # The names that a job's fields have in a speech request.
 FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
@@ -45,49 +44,55 @@ OPENAI_VOICES = {
 _OPENAI_VOICE_ORDER = tuple(OPENAI_VOICES)
 
 
-def admit(asked: SpeechRequest, services: Services, caller: Caller) -> Job:
-    """Admit the job of a request; raises as `check` and `admission.admit` do."""
-    return admission.admit(check(asked, services, caller), services, caller)
+@dataclass(frozen=True)
+class SpeechAdmission:
+    """Checks speech requests, and admits their jobs."""
 
+    max_chars: int
+    roster: WorkerRegistry
+    voices: Voices
+    jobs: JobAdmission
 
-def check(asked: SpeechRequest, services: Services, caller: Caller) -> CheckedJob:
-    """The job of a request, checked; raises as `admission.check` does.
+    def admit(self, asked: SpeechRequest, caller: Caller) -> Job:
+        """Admit the job of a request; raises as `check` and `JobAdmission.admit` do."""
+        return self.jobs.admit(self.check(asked, caller), caller)
 
-    Beyond that, raises `ModelNotFound` if no such model is served, and `Unavailable` if no worker
-    of it is alive: a client that listens must not wait for a worker to start.
-    """
-    most = services.settings.max_speech_chars
-    if len(asked.input) > most:
-        raise InvalidRequest(
-            f"the input has {len(asked.input):,} characters; the most that is spoken at once is "
-            f"{most:,} (TTS_MAX_SPEECH_CHARS): send longer texts to /v1/jobs",
-            param="input",
-        )
-    served = services.roster.models()
-    try:
-        resolved = _with_saved_voice(asked, served, services, caller)
-        sent = submission.from_json(job_request(resolved, served), most)
-        checked = admission.check(replace(sent, live=asked), services, served, caller)
-    except (InvalidRequest, FetchFailed) as error:
-        param = FIELD_NAMES.get(error.param or "", error.param)
-        raise type(error)(error.message, param=param) from error
-    if not any(model.workers for model in served if model.card.id == checked.spec.model):
-        raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
-    return checked
+    def check(self, asked: SpeechRequest, caller: Caller) -> CheckedJob:
+        """The job of a request, checked; raises as `JobAdmission.check` does.
 
+        Beyond that, raises `ModelNotFound` if no such model is served, and `Unavailable` if no
+        worker of it is alive: a client that listens must not wait for a worker to start.
+        """
+        if len(asked.input) > self.max_chars:
+            raise InvalidRequest(
+                f"the input has {len(asked.input):,} characters; the most that is spoken at once "
+                f"is {self.max_chars:,} (TTS_MAX_SPEECH_CHARS): send longer texts to /v1/jobs",
+                param="input",
+            )
+        served = self.roster.models()
+        try:
+            resolved = self._with_saved_voice(asked, served, caller)
+            sent = submission.from_json(job_request(resolved, served), self.max_chars)
+            checked = self.jobs.check(replace(sent, live=asked), caller, served)
+        except (InvalidRequest, FetchFailed) as error:
+            param = FIELD_NAMES.get(error.param or "", error.param)
+            raise type(error)(error.message, param=param) from error
+        if not any(model.workers for model in served if model.card.id == checked.spec.model):
+            raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
+        return checked
 
-def _with_saved_voice(
-    asked: SpeechRequest, served: list[ServedModel], services: Services, caller: Caller
-) -> SpeechRequest:
-    """The request with a saved voice's name replaced by its id; unchanged for a preset."""
-    if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
-        return asked
-    try:
-        own = voices.find(asked.voice, services, caller)
-    except VoiceNotFound:
-        return asked
-    task_type = asked.task_type or TaskType.BASE
-    return asked.model_copy(update={"voice": own.id, "task_type": task_type})
+    def _with_saved_voice(
+        self, asked: SpeechRequest, served: list[ServedModel], caller: Caller
+    ) -> SpeechRequest:
+        """The request with a saved voice's name replaced by its id; unchanged for a preset."""
+        if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
+            return asked
+        try:
+            own = service.find(asked.voice, self.voices, caller)
+        except VoiceNotFound:
+            return asked
+        task_type = asked.task_type or TaskType.BASE
+        return asked.model_copy(update={"voice": own.id, "task_type": task_type})
 
 
 def job_request(asked: SpeechRequest, served: list[ServedModel]) -> JobRequest:

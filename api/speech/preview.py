@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SUBMIT_LISTENER, Caller, CanSubmit
+from api.auth import SUBMIT_LISTENER, CanSubmit
+from api.caller import Caller
 from api.http.access_log import add_to_log
 from api.http.openapi import error
-from api.services import Services, ServicesDep
-from api.speech import admission as speaking
+from api.services import ServicesDep
+from api.speech.admission import SpeechAdmission
 from api.speech.requests import SpeechRequest
 from api.speech.streaming import AudioStreamResponse, audio_chunks
 from api.voices import service as voices
@@ -17,6 +18,7 @@ from api.voices.responses import VoiceObject
 from api.voices.routes import NO_VOICE_RESPONSES, VoiceId
 from shared.formats import SpeechFormat
 from shared.jobs import Job, Status
+from shared.store.ledger import Ledger
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 PREVIEW_RESPONSES = (
@@ -40,10 +42,12 @@ SENTENCES = {
 }
 
 
-def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, SpeechRequest]:
+def admit(
+    voice: VoiceObject, caller: Caller, speech: SpeechAdmission, ledger: Ledger
+) -> tuple[Job, SpeechRequest]:
     """The job of a voice's preview, and its request; an earlier job is used again if it exists.
 
-    Raises what `speaking.admit` raises.
+    Raises as `SpeechAdmission.admit` does.
     """
     asked = SpeechRequest(
         input=SENTENCES.get(voice.language or "", SENTENCES["english"]),
@@ -53,10 +57,10 @@ def admit(voice: VoiceObject, services: Services, caller: Caller) -> tuple[Job, 
         seed=0,
     )
     once = caller.once(f"preview:{voice.id}:{voice.model}")
-    job = speaking.admit(asked, services, once)
+    job = speech.admit(asked, once)
     if job.status in (Status.FAILED, Status.CANCELLED):
-        services.ledger.forget(job.id)
-        job = speaking.admit(asked, services, once)
+        ledger.forget(job.id)
+        job = speech.admit(asked, once)
     return job, asked
 
 
@@ -73,13 +77,18 @@ async def preview(
 
     It is an ordinary job, which `x-job-id` names.
     """
-    voice = await run_in_threadpool(voices.find_preset, voice_id, services)
+    served, speech, ledger = services.served, services.speech_admission, services.ledger
+    voice = await run_in_threadpool(voices.find_preset, voice_id, served)
     if voice is not None:
-        job, asked = await run_in_threadpool(admit, voice, services, caller)
+        job, asked = await run_in_threadpool(admit, voice, caller, speech, ledger)
     else:
-        voice = await run_in_threadpool(voices.view_of_own, voice_id, services, caller)
-        job, asked = await services.storage_threads.run(admit, voice, services, caller)
+        voice = await run_in_threadpool(
+            voices.view_of_own, voice_id, services.voices, served, caller
+        )
+        job, asked = await services.storage_threads.run(admit, voice, caller, speech, ledger)
     add_to_log(job=job.id)
     return AudioStreamResponse(
-        audio_chunks(job, asked, services), media_type="audio/wav", headers={"x-job-id": job.id}
+        audio_chunks(job, asked, services.live_audio),
+        media_type="audio/wav",
+        headers={"x-job-id": job.id},
     )

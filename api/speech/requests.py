@@ -50,22 +50,18 @@ class TaskType(StrEnum):
         }[self]
 
 
-def _id_of_voice_object(sent: Any) -> Any:
-    # OpenAI's clients may send `{"id": ...}` for a voice.
-    return sent["id"] if isinstance(sent, dict) and "id" in sent else sent
-
-
-_VOICE = {"type": "string", "maxLength": MAX_VOICE_CHARS}
+_VOICE_SCHEMA = {"type": "string", "maxLength": MAX_VOICE_CHARS}
 Voice = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_VOICE_CHARS)],
-    BeforeValidator(_id_of_voice_object),
+    # OpenAI's clients may send `{"id": ...}` for a voice.
+    BeforeValidator(lambda sent: sent["id"] if isinstance(sent, dict) and "id" in sent else sent),
     WithJsonSchema(
         {
             "anyOf": [
-                _VOICE,
+                _VOICE_SCHEMA,
                 {
                     "type": "object",
-                    "properties": {"id": _VOICE},
+                    "properties": {"id": _VOICE_SCHEMA},
                     "required": ["id"],
                     **limited_by("MAX_JSON_TOKENS"),
                 },

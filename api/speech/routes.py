@@ -8,9 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
 from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
-from api.jobs import admission
 from api.services import ServicesDep
-from api.speech import admission as speaking
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
 from api.speech.streaming import AudioStreamResponse, audio_chunks, sse_chunks
 from shared.formats import SpeechFormat
@@ -19,7 +17,7 @@ router = APIRouter(prefix="/v1/audio", tags=["speech"])
 SSE_MEDIA_TYPE = "text/event-stream"
 MEDIA_TYPES = (*(kind.media_type for kind in SpeechFormat), SSE_MEDIA_TYPE)
 OPENAPI_EXTRA = OPENAPI_BODY | described(IDEMPOTENCY_KEY)
-RESPONSES: Answers = {
+SPEECH_RESPONSES: Answers = {
     200: {
         "content": {kind: {} for kind in MEDIA_TYPES},
         "description": "Audio, while it is synthesised",
@@ -33,7 +31,7 @@ RESPONSES: Answers = {
 @router.post(
     "/speech",
     response_class=AudioStreamResponse,
-    responses=RESPONSES,
+    responses=SPEECH_RESPONSES,
     openapi_extra=OPENAPI_EXTRA,
     dependencies=[SUBMITTER_LISTENER],
 )
@@ -46,13 +44,13 @@ async def speech(
     if the connection ends first. The response begins with the first audio, and is cut off if
     something fails after that. Unknown fields are ignored.
     """
-    checked = await run_in_threadpool(speaking.check, asked, services, caller)
+    checked = await run_in_threadpool(services.speech_admission.check, asked, caller)
     run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    job = await run(admission.admit, checked, services, caller)
+    job = await run(services.job_admission.admit, checked, caller)
     add_to_log(job=job.id)
     is_sse = asked.stream_format == "sse"
     return AudioStreamResponse(
-        (sse_chunks if is_sse else audio_chunks)(job, asked, services),
+        (sse_chunks if is_sse else audio_chunks)(job, asked, services.live_audio),
         media_type=SSE_MEDIA_TYPE if is_sse else asked.response_format.media_type,
         # Proxies must not buffer the stream.
         headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},

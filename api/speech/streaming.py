@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing
 
-from anyio import CancelScope
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from api import errors
-from api.services import Services
 from api.speech.encoder import SpeechEncoder
+from api.speech.live_audio import LiveAudio
 from api.speech.live_reader import LivePcmReader
 from api.speech.requests import SpeechRequest
-from shared.errors import QueueError, Unavailable
+from shared.errors import QueueError
 from shared.jobs import Job
 
 CODEC_FRAME_SAMPLES = 1_920
@@ -57,30 +55,29 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
 
 
 async def audio_chunks(
-    job: Job, asked: SpeechRequest, services: Services
+    job: Job, asked: SpeechRequest, live_audio: LiveAudio
 ) -> AsyncGenerator[bytes, None]:
     """Yield a job's audio in the requested format; cancels the job if its last client disconnects.
 
     Raises as `LivePcmReader.pcm` does.
     """
-    listener = _reader(job, services)
-    async with _as_listener(job, services):
-        async for some in _encode(listener, asked):
+    async with live_audio.listening(job) as reader:
+        async for some in _encode(reader, asked):
             yield some
 
 
 async def sse_chunks(
-    job: Job, asked: SpeechRequest, services: Services
+    job: Job, asked: SpeechRequest, live_audio: LiveAudio
 ) -> AsyncGenerator[bytes, None]:
     """Yield a job's audio as server-sent events under OpenAI's names.
 
     Input tokens are characters of the text, output tokens are codec frames of 80 ms. An error
     before the first audio is raised; a later one is an event.
     """
-    listener, has_begun = _reader(job, services), False
-    async with _as_listener(job, services):
+    has_begun = False
+    async with live_audio.listening(job) as reader:
         try:
-            async for some in _encode(listener, asked):
+            async for some in _encode(reader, asked):
                 has_begun = True
                 audio = base64.b64encode(some).decode()
                 yield _event({"type": "speech.audio.delta", "audio": audio})
@@ -92,25 +89,15 @@ async def sse_chunks(
                 {"type": "error", **errors.body_of(error).model_dump()}
             )
             return
-        heard, frames = len(asked.input), (listener.sent - listener.silent) // CODEC_FRAME_SAMPLES
+        heard, frames = len(asked.input), (reader.sent - reader.silent) // CODEC_FRAME_SAMPLES
         usage = {"input_tokens": heard, "output_tokens": frames, "total_tokens": heard + frames}
         yield _event({"type": "speech.audio.done", "usage": usage})
 
 
-def _reader(job: Job, services: Services) -> LivePcmReader:
-    return LivePcmReader(
-        job,
-        redis=services.listeners,
-        ledger=services.ledger,
-        storage=services.storage,
-        storage_threads=services.storage_threads,
-    )
-
-
-async def _encode(listener: LivePcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
+async def _encode(reader: LivePcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
     """Encode in threads, one chunk when the client takes it: a slow client slows the encoder."""
     stream = await run_in_threadpool(SpeechEncoder, asked.response_format, asked.speed)
-    async for pcm in listener.pcm():
+    async for pcm in reader.pcm():
         if some := await run_in_threadpool(stream.add, pcm):
             yield some
     if some := await run_in_threadpool(stream.close):
@@ -119,26 +106,3 @@ async def _encode(listener: LivePcmReader, asked: SpeechRequest) -> AsyncIterato
 
 def _event(body: dict[str, object]) -> bytes:
     return f"data: {json.dumps(body)}\n\n".encode()
-
-
-@asynccontextmanager
-async def _as_listener(job: Job, services: Services) -> AsyncIterator[None]:
-    """Count as a listener of a job, which is cancelled if the last one leaves before its end.
-
-    A job has several listeners if its request was sent again with its idempotency key.
-    """
-    with suppress(Unavailable):
-        await run_in_threadpool(services.ledger.add_listener, job.id)
-    try:
-        yield
-    except (asyncio.CancelledError, GeneratorExit):
-        with CancelScope(shield=True):
-            try:
-                if await run_in_threadpool(services.ledger.cancel_if_abandoned, job.id):
-                    _log.info("%s is cancelled: its last listener has left", job.id)
-            except Unavailable as error:
-                _log.warning("%s is not cancelled, though its listener left: %s", job.id, error)
-        raise
-    else:
-        with suppress(Unavailable):
-            await run_in_threadpool(services.ledger.remove_listener, job.id)

@@ -24,8 +24,8 @@ MAX_CHANNELS = 2
 MIN_RATE, MAX_RATE = 8_000, 192_000
 # Seconds to download a recording.
 FETCH_TIMEOUT_S = 15.0
-# At most 8 threads wait for downloads; the others serve requests.
-_FETCH_PERMITS = BoundedSemaphore(8)
+# Threads that wait for downloads; the others serve requests.
+MAX_FETCHES = 8
 MIN_PEAK, MAX_PEAK = 1e-3, 8.0
 
 Samples = NDArray[np.float32]
@@ -44,22 +44,48 @@ class Sound(NamedTuple):
         return mixed
 
 
-def read(reference: Reference, settings: Settings) -> bytes:
-    """The recording's file; raises `InvalidRequest` if it is no audio, too short, long or quiet.
+class ReferenceReader:
+    """Reads the recordings of requests; at most `MAX_FETCHES` of them come from URLs at a time."""
 
-    Raises `FetchFailed` if its URL gives no file in time.
-    """
-    audio = reference.audio
-    if reference.is_url:
-        content = _fetch(audio, settings)
-    else:
-        encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._fetch_permits = BoundedSemaphore(MAX_FETCHES)
+
+    def read(self, reference: Reference) -> bytes:
+        """The recording's file; raises `InvalidRequest` if it is no audio, or cannot be used.
+
+        Raises `FetchFailed` if its URL gives no file in time.
+        """
+        audio = reference.audio
+        if reference.is_url:
+            content = self._fetch(audio)
+        else:
+            encoded = audio.partition(",")[2] if audio.startswith("data:") else audio
+            try:
+                content = base64.b64decode("".join(encoded.split()), validate=True)
+            except (binascii.Error, ValueError):
+                raise _bad("it is not base64", "reference.audio") from None
+        decode(content, self._settings.max_reference_s, param="reference.audio")
+        return content
+
+    def _fetch(self, url: str) -> bytes:
+        settings = self._settings
+        if settings.reference_urls == "off":
+            raise _bad(
+                "this server fetches nothing from URLs (TTS_REFERENCE_URLS); use base64 or a data: "
+                "URL",
+                "reference.audio",
+            )
+        client = SafeClient(allow_private=settings.reference_urls == "any")
+        if not self._fetch_permits.acquire(blocking=False):
+            raise Unavailable("too many recordings are being fetched; try again shortly")
         try:
-            content = base64.b64decode("".join(encoded.split()), validate=True)
-        except (binascii.Error, ValueError):
-            raise _bad("it is not base64", "reference.audio") from None
-    decode(content, settings.max_reference_s, param="reference.audio")
-    return content
+            # This runs in a thread, so the request gets an event loop of its own.
+            return asyncio.run(client.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S))
+        except (InvalidRequest, FetchFailed) as error:
+            raise type(error)(error.message, param="reference.audio") from None
+        finally:
+            self._fetch_permits.release()
 
 
 def decode(content: bytes, max_s: float, *, param: str) -> Sound:
@@ -83,24 +109,6 @@ def decode(content: bytes, max_s: float, *, param: str) -> Sound:
 
 class _Unusable(Exception):
     """Raised when a file cannot be used; its text is the reason."""
-
-
-def _fetch(url: str, settings: Settings) -> bytes:
-    if settings.reference_urls == "off":
-        raise _bad(
-            "this server fetches nothing from URLs (TTS_REFERENCE_URLS); use base64 or a data: URL",
-            "reference.audio",
-        )
-    client = SafeClient(allow_private=settings.reference_urls == "any")
-    if not _FETCH_PERMITS.acquire(blocking=False):
-        raise Unavailable("too many recordings are being fetched; try again shortly")
-    try:
-        # This runs in a thread, so the request gets an event loop of its own.
-        return asyncio.run(client.fetch(url, settings.max_voice_bytes, FETCH_TIMEOUT_S))
-    except (InvalidRequest, FetchFailed) as error:
-        raise type(error)(error.message, param="reference.audio") from None
-    finally:
-        _FETCH_PERMITS.release()
 
 
 def _check_header(file: soundfile.SoundFile, max_s: float) -> None:

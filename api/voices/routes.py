@@ -8,16 +8,18 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import Caller, CanEditVoices, CanRead
+from api.auth import CanEditVoices, CanRead
+from api.caller import Caller
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
-from api.services import Services, ServicesDep
+from api.services import ServicesDep
 from api.voices import service as voices
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
 from api.voices.upload import OPENAPI_BODY, Uploaded
 from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
-from shared.store.voices import Voice, recording_key
+from shared.store.voices import Voice, Voices, recording_key
+from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 VoiceId = Annotated[
@@ -54,8 +56,13 @@ async def create(
     would make the voice better.
     """
     served = await run_in_threadpool(services.served.models)
-    checked, wav = await run_in_threadpool(voices.check, sent, services, caller, served)
-    voice = await services.storage_threads.run(voices.keep, checked, wav, services)
+    checked, wav = await run_in_threadpool(
+        voices.check, sent, caller, served, services.settings.max_reference_s
+    )
+    max_voices = services.settings.max_voices
+    voice = await services.storage_threads.run(
+        voices.keep, checked, wav, services.voices, services.storage, max_voices
+    )
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
@@ -63,13 +70,15 @@ async def create(
 @router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
 def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
-    return voices.find_preset(voice_id, services) or voices.view_of_own(voice_id, services, caller)
+    served = services.served
+    preset = voices.find_preset(voice_id, served)
+    return preset or voices.view_of_own(voice_id, services.voices, served, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
 async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
-    voice = await run_in_threadpool(_kept, voice_id, services, caller)
+    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
     wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
@@ -83,18 +92,18 @@ async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
-    voice = await run_in_threadpool(_kept, voice_id, services, caller)
+    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     await run_in_threadpool(services.voices.delete, voice.id)
     with suppress(Unavailable):  # no thread is free: the files are swept later
-        await services.storage_threads.run(voices.remove_files, voice.id, services)
+        await services.storage_threads.run(voices.remove_files, voice.id, services.storage)
     log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
-def _kept(voice_id: str, services: Services, caller: Caller) -> Voice | None:
+def _kept(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> Voice | None:
     """The caller's voice of that id or name; None if it is one of the models' own."""
-    if voices.find_preset(voice_id, services):
+    if voices.find_preset(voice_id, served):
         return None
-    return voices.find(voice_id, services, caller)
+    return voices.find(voice_id, saved, caller)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from api.auth import Caller
-from api.services import Services
+from api.caller import Caller
 from api.voices.presets import is_preset, presets
 from api.voices.recording import normalise_recording
 from api.voices.responses import VoiceObject
-from api.voices.upload import Upload
 from shared.errors import (
     InvalidRequest,
     NameTaken,
@@ -18,47 +17,50 @@ from shared.errors import (
     Unavailable,
     VoiceNotFound,
 )
+from shared.storage import Storage
 from shared.store.voices import (
     VOICE_PREFIX,
     Voice,
+    Voices,
     comparable,
     new_voice_id,
     recording_key,
     voice_folder,
 )
-from shared.store.workers import ServedModel
+from shared.store.workers import CachedModels, ServedModel
+
+if TYPE_CHECKING:
+    from api.voices.upload import Upload
 
 
-def find(name: str, services: Services, caller: Caller) -> Voice:
+def find(name: str, voices: Voices, caller: Caller) -> Voice:
     """The saved voice of that id, or of that name of the caller's; raises `VoiceNotFound`."""
     known: str | None = name
     if not name.startswith(VOICE_PREFIX):
-        known = services.voices.named(caller.space, name)
+        known = voices.named(caller.space, name)
     with suppress(VoiceNotFound):
-        if known is not None and caller.sees((voice := services.voices.get(known)).owner):
+        if known is not None and caller.sees((voice := voices.get(known)).owner):
             return voice
     raise VoiceNotFound(f"no voice {name[:100]!r}", param="voice_id")
 
 
-def find_preset(voice_id: str, services: Services) -> VoiceObject | None:
+def find_preset(voice_id: str, served: CachedModels) -> VoiceObject | None:
     """The voice of the served models with that id; None if there is none."""
-    found = (voice for voice in presets(services.served.models()) if voice.id == voice_id.lower())
+    found = (voice for voice in presets(served.models()) if voice.id == voice_id.lower())
     return next(found, None)
 
 
-def view_of_own(voice_id: str, services: Services, caller: Caller) -> VoiceObject:
+def view_of_own(voice_id: str, voices: Voices, served: CachedModels, caller: Caller) -> VoiceObject:
     """The public view of the voice that `find` finds; raises `VoiceNotFound`."""
-    return VoiceObject.of(find(voice_id, services, caller), services.served.models())
+    return VoiceObject.of(find(voice_id, voices, caller), served.models())
 
 
 def check(
-    upload: Upload, services: Services, caller: Caller, served: list[ServedModel]
+    upload: Upload, caller: Caller, served: list[ServedModel], max_reference_s: float
 ) -> tuple[Voice, bytes]:
     """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
     _check_fields(upload, served)
-    recording = normalise_recording(
-        upload.content, upload.ref_text, services.settings.max_reference_s
-    )
+    recording = normalise_recording(upload.content, upload.ref_text, max_reference_s)
     voice = Voice(
         id=new_voice_id(),
         owner=caller.space,
@@ -74,22 +76,22 @@ def check(
     return voice, recording.wav
 
 
-def keep(voice: Voice, wav: bytes, services: Services) -> Voice:
+def keep(voice: Voice, wav: bytes, voices: Voices, storage: Storage, max_voices: int) -> Voice:
     """Store a checked voice; raises `NameTaken` or `TooManyVoices`."""
-    services.voices.begin(voice.id)
+    voices.begin(voice.id)
     try:
-        services.storage.put(recording_key(voice.id), wav)
-        return services.voices.create(voice, most=services.settings.max_voices)
+        storage.put(recording_key(voice.id), wav)
+        return voices.create(voice, most=max_voices)
     except (NameTaken, TooManyVoices):
         # After any other error the voice may be stored; if not, the sweep removes its folder.
-        remove_files(voice.id, services)
+        remove_files(voice.id, storage)
         raise
 
 
-def remove_files(voice_id: str, services: Services) -> None:
+def remove_files(voice_id: str, storage: Storage) -> None:
     """Remove the files of a deleted voice; the sweep removes any that are left."""
     with suppress(Unavailable):
-        services.storage.delete_folder(voice_folder(voice_id))
+        storage.delete_folder(voice_folder(voice_id))
 
 
 def _check_fields(upload: Upload, served: list[ServedModel]) -> None:

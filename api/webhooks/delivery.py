@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -15,11 +16,11 @@ from pydantic import BaseModel
 
 from api.jobs.responses import JobObject
 from api.safe_http.client import SafeClient
-from api.services import Services
 from api.webhooks.retries import Reply
 from shared.errors import JobNotFound
 from shared.jobs import Status
-from shared.store.webhook_secrets import SECRET_PREFIX
+from shared.store.ledger import Ledger
+from shared.store.webhook_secrets import SECRET_PREFIX, Secrets
 from shared.store.webhooks import Event, EventType
 
 # From the look-up of the name to the head of the response; its body is not read.
@@ -42,27 +43,35 @@ class Message(BaseModel):
     data: JobObject | ForgottenJob
 
 
-async def deliver(event: Event, services: Services, client: SafeClient) -> Reply:
-    """Send an event; raises `FetchFailed`, `InvalidRequest` or `Unavailable`."""
-    headers, body = await run_sync(_signed_message, event, services)
-    async with client.request(
-        "POST", event.url, within_s=WITHIN_S, headers=headers, content=body
-    ) as response:
-        return Reply(response.status, response.headers.get("retry-after", ""))
+@dataclass(frozen=True)
+class WebhookSender:
+    """Sends events, each signed with the secrets of its owner, with the job as of now."""
 
+    client: SafeClient
+    ledger: Ledger
+    secrets: Secrets
+    result_ttl_s: float
 
-def _signed_message(event: Event, services: Services) -> tuple[dict[str, str], bytes]:
-    """The headers and the body of the request."""
-    data: JobObject | ForgottenJob
-    try:
-        data = JobObject.of(services.ledger.job(event.job), services.settings.result_ttl_s)
-    except JobNotFound:
-        data = ForgottenJob(id=event.public_id, status=event.status)
-    at = datetime.fromtimestamp(event.at, UTC)
-    body = Message(type=event.type, timestamp=at, data=data).model_dump_json().encode()
-    secrets = services.webhook_secrets.of(event.signer)
-    signature = signature_headers(event.id, int(time.time()), body, secrets)
-    return {"Content-Type": "application/json", **signature}, body
+    async def deliver(self, event: Event) -> Reply:
+        """Send an event; raises `FetchFailed`, `InvalidRequest` or `Unavailable`."""
+        headers, body = await run_sync(self._signed_message, event)
+        async with self.client.request(
+            "POST", event.url, within_s=WITHIN_S, headers=headers, content=body
+        ) as response:
+            return Reply(response.status, response.headers.get("retry-after", ""))
+
+    def _signed_message(self, event: Event) -> tuple[dict[str, str], bytes]:
+        """The headers and the body of the request."""
+        data: JobObject | ForgottenJob
+        try:
+            data = JobObject.of(self.ledger.job(event.job), self.result_ttl_s)
+        except JobNotFound:
+            data = ForgottenJob(id=event.public_id, status=event.status)
+        at = datetime.fromtimestamp(event.at, UTC)
+        body = Message(type=event.type, timestamp=at, data=data).model_dump_json().encode()
+        secrets = self.secrets.of(event.signer)
+        signature = signature_headers(event.id, int(time.time()), body, secrets)
+        return {"Content-Type": "application/json", **signature}, body
 
 
 def signature_headers(

@@ -124,7 +124,7 @@ def test_a_format_that_is_none_or_would_take_minutes_is_refused(
 ) -> None:
     answer = get(api, done, "midi")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "format")
-    monkeypatch.setattr(converting, "LONGEST_S", 1)
+    monkeypatch.setattr(converting, "MAX_AUDIO_S", 1)
     answer = get(api, done, "mp3")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "format")
     assert "response_format=mp3" in answer.json()["error"]["message"]

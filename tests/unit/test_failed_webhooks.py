@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from signed_in import sign_in
 from api.app import create_app
 from api.safe_http.client import SafeClient
 from api.webhooks.deliverer import Deliverer
-from api.webhooks.delivery import deliver
+from api.webhooks.delivery import WebhookSender
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store import api_keys as keys_module
@@ -59,9 +58,10 @@ def receiver() -> Iterator[Receiver]:
 def delivering(app: FastAPI) -> Iterator[None]:
     """With two attempts."""
     services = app.state.services
-    send = partial(deliver, services=services, client=SafeClient(allow_private=True))
+    client, secrets = SafeClient(allow_private=True), services.webhook_secrets
+    sender = WebhookSender(client, services.ledger, secrets, services.settings.result_ttl_s)
     events = Events(services.redis, lease_s=20)
-    deliverer = Deliverer(events, send, retries_s=(0.01,), poll_s=0.01)
+    deliverer = Deliverer(events, sender.deliver, retries_s=(0.01,), poll_s=0.01)
     deliverer.start()
     with closing(deliverer):
         yield

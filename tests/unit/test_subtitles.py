@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.jobs.subtitles import LINE, LINES, _width, cues, srt, vtt
+from api.jobs.subtitles import MAX_CUE_LINES, MAX_LINE_COLUMNS, _width, cues, srt, vtt
 from shared.timings import SegmentTiming, Timings
 
 
@@ -54,8 +54,8 @@ def test_cues_show_everything_in_order_and_never_overlap(texts: list[str]) -> No
 def test_a_cue_is_never_more_than_its_lines(text: str) -> None:
     for cue in cues(timings(text)):
         lines = cue.text.split("\n")
-        assert len(lines) <= LINES
-        assert all(_width(line) <= LINE for line in lines)
+        assert len(lines) <= MAX_CUE_LINES
+        assert all(_width(line) <= MAX_LINE_COLUMNS for line in lines)
 
 
 def test_a_cue_is_two_even_lines_at_the_most() -> None:
@@ -63,7 +63,7 @@ def test_a_cue_is_two_even_lines_at_the_most() -> None:
         for cue in cues(timings(text.strip())):
             lines = cue.text.split("\n")
             assert len(lines) <= 2
-            assert all(0 < _width(line) <= LINE for line in lines), lines
+            assert all(0 < _width(line) <= MAX_LINE_COLUMNS for line in lines), lines
     first, second = list(cues(timings(LONG)))[:2]
     assert (
         first.text == "Alice was beginning to get very tired\nof sitting by her sister on the bank,"

@@ -31,7 +31,7 @@ SLOW_S = 1e-6
 LOOKS = 4
 # Patterns that are never looked for within a text, and those that see 240 characters at the most.
 WHOLE = {
-    "api.keys.OWNER",
+    "api.keys.OWNER_PATTERN",
     "api.http.middleware._SAFE_ID",
     "api.safe_http.addresses._NAME",
     "api.http.stored_response._RANGE",

@@ -16,8 +16,7 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from api.auth import Caller
-from api.speech import admission as speaking
+from api.caller import Caller
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
 from shared.models import ModelCard
@@ -350,18 +349,18 @@ def test_creating_once_more_is_the_same_voice(voices: Voices) -> None:
 @pytest.mark.parametrize("ask", ["Anna", "anna", {"id": "Anna"}, None])
 def test_speech_at_once_takes_it_too(api: TestClient, ask: Any) -> None:
     voice = upload(api).json()
-    services = cast(FastAPI, api.app).state.services
+    admission = cast(FastAPI, api.app).state.services.speech_admission
     asked = {"input": "Good evening.", "model": "tts-1", "instructions": "Calmly."}
     named = SpeechRequest.model_validate(asked | {"voice": ask or voice["id"]})
-    job = speaking.admit(named, services, Caller("public"))
+    job = admission.admit(named, Caller("public"))
     assert job.spec.task is Task.VOICE_CLONE
     assert job.spec.reference is not None
     assert job.spec.reference.voice == voice["id"]
     preset = SpeechRequest.model_validate(asked | {"voice": "Vivian"})
-    assert speaking.admit(preset, services, Caller("public")).spec.voice == "vivian"
+    assert admission.admit(preset, Caller("public")).spec.voice == "vivian"
     gone = SpeechRequest.model_validate(asked | {"voice": "voice_0", "task_type": "Base"})
     with pytest.raises(InvalidRequest, match="no voice 'voice_0'"):
-        speaking.admit(gone, services, Caller("public"))
+        admission.admit(gone, Caller("public"))
 
 
 def test_custom_voices_stay_what_they_are(api: TestClient, ledger: Ledger) -> None:

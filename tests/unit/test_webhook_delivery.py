@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ from api.app import create_app
 from api.safe_http.client import SafeClient
 from api.services import Services
 from api.webhooks.deliverer import Deliverer
-from api.webhooks.delivery import deliver
+from api.webhooks.delivery import WebhookSender
 from api.webhooks.retries import Reply
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
@@ -59,10 +58,11 @@ def start(services: Services, redis: Redis) -> Iterator[Start]:
     started: list[Deliverer] = []
 
     def start(*, max_deliveries: int = 4, lease_s: float = 20) -> Deliverer:
-        client = SafeClient(allow_private=True)
+        client, secrets = SafeClient(allow_private=True), services.webhook_secrets
+        sender = WebhookSender(client, services.ledger, secrets, services.settings.result_ttl_s)
         deliverer = Deliverer(
             Events(redis, lease_s=lease_s),
-            partial(deliver, services=services, client=client),
+            sender.deliver,
             retries_s=SOON,
             max_deliveries=max_deliveries,
             poll_s=0.01,
@@ -232,17 +232,18 @@ def test_several_processes_share_the_work(
 
 
 CHILD = """
-import functools, sys, time
+import time
 from api.services import Services
 from api.safe_http.client import SafeClient
 from api.webhooks.deliverer import Deliverer
-from api.webhooks.delivery import deliver
+from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
 services = Services.open(Settings.load())
-send = functools.partial(deliver, services=services, client=SafeClient(allow_private=True))
-Deliverer(Events(services.redis, lease_s=0.5), send, poll_s=0.01).start()
+client, secrets = SafeClient(allow_private=True), services.webhook_secrets
+sender = WebhookSender(client, services.ledger, secrets, services.settings.result_ttl_s)
+Deliverer(Events(services.redis, lease_s=0.5), sender.deliver, poll_s=0.01).start()
 time.sleep(60)
 """
 
