@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import READER, SUBMITTER, Submitter
+from api.auth.caller import Caller
+from api.auth.scopes import READER, SUBMITTER, Submitter
 from api.batches.responses import BatchObject
-from api.caller import Caller
 from api.http.access_log import add_to_log, log_action
 from api.http.bodies import media_type_of
 from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error

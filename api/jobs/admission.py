@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone

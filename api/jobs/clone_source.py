@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.jobs.requests import VoiceClone
 from api.voices import service
 from api.voices.reference_audio import ReferenceReader

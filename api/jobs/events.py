@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api.auth import READ_LISTENER
+from api.auth.scopes import READ_LISTENER
 from api.http.bounds import limited_by
 from api.http.openapi import MISSING
 from api.jobs.feeds import JobFeeds

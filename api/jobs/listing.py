@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 
-from api.auth import CanRead
+from api.auth.scopes import CanRead
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.http.openapi import COMMON, error
 from api.jobs.lookup import find

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
-from api.auth import READER, SUBMITTER
-from api.caller import Caller
+from api.auth.caller import Caller
+from api.auth.scopes import READER, SUBMITTER
 from api.http.access_log import add_to_log
 from api.services import services_of
 from shared.errors import JobNotFound

@@ -10,8 +10,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import CanRead, CanSubmit, Submitter
-from api.caller import Caller
+from api.auth.caller import Caller
+from api.auth.scopes import CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
 from api.http.headers import cancel_after_s, preferred_wait
 from api.http.limited_threads import LimitedThreads

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.http.listener_limit import ListenerLimit
 from api.jobs.feeds import POLL_S, JobFeed, JobFeeds
 from shared.errors import JobNotFound, TooManyListeners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.auth import CanRead
+from api.auth.scopes import CanRead
 from api.http.openapi import COMMON
 from api.operations.responses import Counts, ModelQueue, QueueObject
 from api.services import ServicesDep

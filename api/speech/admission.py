@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.jobs import submission
 from api.jobs.admission import CheckedJob, JobAdmission
 from api.jobs.model_selection import select_model

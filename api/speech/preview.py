@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SUBMIT_LISTENER, CanSubmit
-from api.caller import Caller
+from api.auth.caller import Caller
+from api.auth.scopes import SUBMIT_LISTENER, CanSubmit
 from api.http.access_log import add_to_log
 from api.http.openapi import error
 from api.services import ServicesDep

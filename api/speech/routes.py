@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import SUBMITTER_LISTENER, Submitter
+from api.auth.scopes import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
 from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
 from api.services import ServicesDep

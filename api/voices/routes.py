@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.auth import CanEditVoices, CanRead
-from api.caller import Caller
+from api.auth.caller import Caller
+from api.auth.scopes import CanEditVoices, CanRead
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import ServicesDep

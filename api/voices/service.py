@@ -6,7 +6,7 @@ import hashlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.voices.presets import is_preset, presets
 from api.voices.recording import normalise_recording
 from api.voices.responses import VoiceObject

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
-from api.auth import CanRead, CanSubmit
+from api.auth.scopes import CanRead, CanSubmit
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import ServicesDep

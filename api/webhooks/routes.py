@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from api.auth import CanSubmit
+from api.auth.scopes import CanSubmit
 from api.http.access_log import log_action
 from api.http.openapi import COMMON
 from api.services import ServicesDep

@@ -16,7 +16,7 @@ from good import GOOD
 from redis import Redis
 
 from api.app import create_app
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, Unavailable
 from shared.models import ModelCard

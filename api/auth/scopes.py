@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
-from api.caller import Caller
+from api.auth.caller import Caller
 from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.services import services_of

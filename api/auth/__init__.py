@@ -1,0 +1,1 @@
+"""Authentication: callers, and the scopes of their keys."""
