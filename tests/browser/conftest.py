@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
-from running import cache_folder, stack
-from sheet import WITHIN_MS, Sheet, visit
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.page_object import WITHIN_MS, Sheet, visit
+from tests.support.service_stack import cache_folder, stack
 
 __all__ = ["cache_folder", "stack"]  # fixtures
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from audio_files import pcm
 from playwright.sync_api import Locator, Page, expect
-from processes import wait_until
-from sheet import Sheet
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.audio_files import pcm
+from tests.support.page_object import Sheet
+from tests.support.processes import wait_until
 
 TEXT = "\n\n".join(["The lamp was lit.", "She sat down.", "Nobody spoke.", "Then it rained."])
 BOOK = "The lamp was lit, and nobody spoke. " * 1_500

@@ -7,13 +7,13 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-from audio_files import recording
 from playwright.sync_api import Page, expect
-from processes import wait_until
-from sheet import Sheet
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.audio_files import recording
+from tests.support.page_object import Sheet
+from tests.support.processes import wait_until
 
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 # WCAG 2.2 at level AA, and what axe counts as best practice.

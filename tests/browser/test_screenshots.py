@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from sheet import Sheet
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.page_object import Sheet
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 IMAGES = ROOT / "docs" / "images"
 PARAGRAPHS = (ROOT / "examples" / "page.txt").read_text("utf-8").split("\n\n")
 MOST_BYTES = 400_000

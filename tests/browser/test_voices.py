@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from audio_files import recording
 from playwright.sync_api import Page, expect
-from processes import wait_until
-from sheet import Sheet
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.audio_files import recording
+from tests.support.page_object import Sheet
+from tests.support.processes import wait_until
 
 SHORT_S = 2.0
 

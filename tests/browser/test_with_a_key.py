@@ -7,14 +7,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from audio_files import pcm
 from playwright.sync_api import Browser, Page, expect
-from processes import wait_until
-from sheet import Sheet, visit
 
 from client.local.stack import Stack
 from shared.store import api_keys as keys
 from shared.store.connection import connect
+from tests.support.audio_files import pcm
+from tests.support.page_object import Sheet, visit
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.refused
 

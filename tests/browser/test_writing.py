@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from books import MIMETYPE, NOVEL, make_epub
 from playwright.sync_api import Page, expect
-from processes import wait_until
-from sheet import Sheet
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.epub_files import MIMETYPE, NOVEL, make_epub
+from tests.support.page_object import Sheet
+from tests.support.processes import wait_until
 
 
 def test_a_book_is_dropped_and_read(sheet: Sheet, page: Page) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from service import Service
+from tests.faults.service import Service
 
 Fault = Callable[[Service], None]
 

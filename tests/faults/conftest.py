@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report import Report
-from s3_server import BUCKET, S3Server
-from service import Service
-from trial import QUICK, Trial
+
+from tests.faults.report import Report
+from tests.faults.service import Service
+from tests.faults.trial import QUICK, Trial
+from tests.support.s3_server import BUCKET, S3Server
 
 REPORT = Report()
 LINES = 60

@@ -7,8 +7,9 @@ import signal
 import time
 
 import pytest
-from service import wait_for
-from trial import SHORT, Trial, long_text, times
+
+from tests.faults.service import wait_for
+from tests.faults.trial import SHORT, Trial, long_text, times
 
 TEXT = long_text(8)
 LEASE_S = 6.0

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from chaos import kill_a_worker, strike
 from redis import Redis
-from service import wait_for
-from trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
 from client.models import FINAL_STATUSES
+from tests.faults.chaos import kill_a_worker, strike
+from tests.faults.service import wait_for
+from tests.faults.trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
 # Where workers are killed at random, three attempts would not do.
 patient = pytest.mark.service(TTS_MAX_ATTEMPTS="20")

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import frozen
 from redis import Redis
-from service import Service, wait_for
-from trial import QUICK, SHORT, Trial, long_text, meanwhile, times
 
 from client.errors import NarrateError
 from client.local.ports import free_port
+from tests.faults.service import Service, wait_for
+from tests.faults.trial import QUICK, SHORT, Trial, long_text, meanwhile, times
+from tests.support.processes import frozen
 
 TEXT = long_text(16)
 PAUSE_S = 0.1 if QUICK else 0.0  # between jobs: what is accepted has to be spoken, too

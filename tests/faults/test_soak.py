@@ -11,14 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from chaos import EVERYTHING, strike
-from ledger_state import LedgerState
 from redis import Redis
 from redis.exceptions import RedisError
-from report import Row
-from trial import QUICK, Trial, doubled, meanwhile
 
 from client.models import FINAL_STATUSES
+from tests.faults.chaos import EVERYTHING, strike
+from tests.faults.report import Row
+from tests.faults.trial import QUICK, Trial, doubled, meanwhile
+from tests.support.ledger_state import LedgerState
 
 MINUTES = float(os.environ.get("MINUTES") or 20)
 OPEN_JOBS = 12

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import frozen
-from s3_server import S3Server
-from trial import SHORT, Trial, long_text, meanwhile, times
+
+from tests.faults.trial import SHORT, Trial, long_text, meanwhile, times
+from tests.support.processes import frozen
+from tests.support.s3_server import S3Server
 
 TEXT = long_text(8)
 Fails = Callable[[Trial], AbstractContextManager[None]]

@@ -8,8 +8,9 @@ import signal
 import time
 
 import pytest
-from service import DRAIN_S, Service, state, wait_for
-from trial import QUICK, SHORT, Trial, long_text, times
+
+from tests.faults.service import DRAIN_S, Service, state, wait_for
+from tests.faults.trial import QUICK, SHORT, Trial, long_text, times
 
 TEXT = long_text(8)
 POINTS = ("claimed", "before-write", "after-write", "before-commit", "after-commit")

@@ -11,14 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
-from report import Report, Row
-from service import Service, wait_for
 
 from client import Narrator
 from client.errors import NarrateError
 from client.models import FINAL_STATUSES, Job
 from client.retry import retry
 from shared.store.api_keys import Keys
+from tests.faults.report import Report, Row
+from tests.faults.service import Service, wait_for
+from tests.support.api_key_header import bearer
 
 QUICK = os.environ.get("QUICK") == "1"
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
@@ -33,11 +34,6 @@ def times(whole: int, quick: int) -> int:
 def long_text(segments: int) -> str:
     """So many segments that a tiny model speaks for some seconds."""
     return "\n\n".join(f"Number {n}: " + "and so it went on " * 6 for n in range(segments))
-
-
-def bearer(token: str) -> dict[str, str]:
-    """The header that a key comes in."""
-    return {"Authorization": f"Bearer {token}"}
 
 
 class Trial:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import wait_until
 
 from client.local.ports import free_port
 from client.local.process import Child, stop
 from client.local.redis_server import RedisServer
+from tests.support.paths import ROOT
+from tests.support.processes import wait_until
 
-ROOT = Path(__file__).parents[2]
 TORCH = next(iter(re.findall(r"torch==[\d.]+", (ROOT / "pyproject.toml").read_text())))
 MINUTES = 60  # in seconds
 # What an image copies besides `shared`; the client has no image.

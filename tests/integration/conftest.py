@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from running import cache_folder, stack
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.service_stack import cache_folder, stack
 from worker.engine.qwen import Qwen3TTSModel
 from worker.model import catalogue as models
 from worker.model.loading import load_model

@@ -14,19 +14,20 @@ import av
 import httpx
 import numpy as np
 import pytest
-from audio_files import pcm
-from books import Page, make_epub
-from processes import wait_until
 from redis import Redis
 
 from client import Narrator
 from client.cli import main
 from client.local.stack import Stack
+from tests.support.audio_files import pcm
+from tests.support.epub_files import Page, make_epub
+from tests.support.paths import ROOT
+from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.integration
 
 GREEDY = {"do_sample": False, "subtalker_dosample": False, "max_new_tokens": 40}
-PAGE = Path(__file__).parents[2] / "examples" / "page.txt"
+PAGE = ROOT / "examples" / "page.txt"
 RATE = 24_000
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from audio_files import pcm, recording
-from processes import frozen
 
 from client import Narrator
 from client.errors import RequestRefused
 from client.local.stack import Stack
+from tests.support.audio_files import pcm, recording
+from tests.support.processes import frozen
 
 pytestmark = pytest.mark.integration
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from audio_files import pcm
-from processes import alive, wait_until
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -24,6 +22,8 @@ from client.errors import JobFailed, ServerUnreachable
 from client.local.redis_server import RedisServer
 from client.local.stack import Stack
 from shared.store.connection import connect
+from tests.support.audio_files import pcm
+from tests.support.processes import alive, wait_until
 
 pytestmark = pytest.mark.integration
 

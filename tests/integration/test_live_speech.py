@@ -14,12 +14,12 @@ import av
 import numpy as np
 import openai
 import pytest
-from audio_files import pcm, recording
 
 from client import Narrator
 from client.local.stack import Stack
 from client.models import Job
 from shared.formats import SpeechFormat
+from tests.support.audio_files import pcm, recording
 
 pytestmark = pytest.mark.integration
 

@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from audio_files import Pcm, as_pcm, assert_same_sound, pcm, recording
-from processes import frozen
 
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
@@ -22,6 +20,8 @@ from client.local.stack import Stack
 from client.models import Job
 from client.options import Options
 from shared.text import split
+from tests.support.audio_files import Pcm, as_pcm, assert_same_sound, pcm, recording
+from tests.support.processes import frozen
 from worker.engine.qwen import Qwen3TTSModel
 
 pytestmark = pytest.mark.integration

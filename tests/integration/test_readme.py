@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from audio_files import recording
-from books import Page, make_epub
 
 from client import Narrator, cli
 from client.local.stack import Stack
 from client.narrator import DEFAULT_URL
+from tests.support.audio_files import recording
+from tests.support.epub_files import Page, make_epub
+from tests.support.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 API = README.parent / "docs" / "api.md"
 JOB = "job_6f0c…"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from processes import wait_until
-from receiver import receiving
 from standardwebhooks import Webhook as Verifier
 
 from client.local.stack import Stack
+from tests.support.processes import wait_until
+from tests.support.receiver import receiving
 
 pytestmark = pytest.mark.integration
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from processes import wait_until
 
 from api.app import create_app
 from api.http.header_timeout import HeaderTimeoutProtocol
 from client.local.ports import free_port
 from shared.settings import Settings
+from tests.support.processes import wait_until
 
 
 @contextmanager

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import boto3
-from processes import wait_until
 
 from client.local.ports import free_port
 from client.local.process import Child, stop
+from tests.support.processes import wait_until
 
 REGION, BUCKET = "us-east-1", "speech"
 # Requests that need no key yet: they make the user, its policy and its key.

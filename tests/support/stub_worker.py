@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from stub_runner import StubCodec, StubRunner
-
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -15,6 +13,7 @@ from shared.storage import Storage
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
+from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.live_publisher import LivePublisher

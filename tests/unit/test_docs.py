@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from api.app import create_app
 from shared.settings import Settings
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 # Defaults that depend on the machine, and how the table begins to tell them.
 DEPENDENT = {"storage_url": "./data/results", "precision": "float32", "threads": "the physical"}
 

@@ -1,0 +1,1 @@
+"""Tests of the project; their folders say what they need."""

@@ -1,0 +1,108 @@
+"""The description is what the API does: complete, offline, and held against many requests."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from shared.models import ModelCard
+from shared.settings import Settings
+from shared.speech_model import Task
+from shared.store.api_keys import Keys
+from tests.support.live_server import serving
+from tests.support.paths import ROOT
+from tests.support.stub_worker import speaking
+
+CASES = 2_000
+HOOKS = "openapi_hooks"
+SUPPORT = ROOT / "tests" / "support"
+
+
+@pytest.fixture
+def url(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[str]:
+    assert redis.ping()
+    other = {"voices": (), "instructions": True}
+    cards = [
+        card,
+        card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **other}),
+        card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **other}),
+    ]
+    # What is drawn by chance must not be knocked at.
+    few = settings.model_copy(update={"max_input_chars": 200, "webhook_targets": "off"})
+    with speaking(few, cards), serving(few) as url:
+        yield url
+
+
+@pytest.mark.timeout(600)
+def test_every_answer_is_as_described(url: str, redis: Redis, tmp_path: Path) -> None:
+    _, token = Keys(redis).create("schemathesis")
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
+        *("--header", f"Authorization: Bearer {token}"),
+        *("--phases", "examples,coverage,fuzzing,stateful"),
+        *("--max-examples", "25", "--continue-on-failure", "--request-timeout", "20"),
+        # What is served, and what a file has in it, no schema can say.
+        *("--exclude-checks", "positive_data_acceptance"),
+        *("--suppress-health-check", "all", "--warnings", "off", "--no-color"),
+    ]
+    env = {**os.environ, "SCHEMATHESIS_HOOKS": HOOKS, "PYTHONPATH": str(SUPPORT)}
+    told = subprocess.run(
+        command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout[-10_000:] + told.stderr[-2_000:]
+    found = re.search(r"([\d,]+) generated", told.stdout)
+    assert found is not None
+    assert int(found[1].replace(",", "")) >= CASES
+
+
+def operations(api: TestClient) -> list[tuple[str, dict[str, Any]]]:
+    paths = api.get("/openapi.json").json()["paths"]
+    return [(f"{m} {path}", found[m]) for path, found in paths.items() for m in found]
+
+
+def test_every_operation_is_described(api: TestClient) -> None:
+    for name, operation in operations(api):
+        assert len(operation["description"].split()) >= 3, name
+        assert operation["tags"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description") or parameter["schema"].get("enum"), (
+                name,
+                parameter["name"],
+            )
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (name, status)
+        if "/healthz" not in name and "/readyz" not in name:
+            assert {"401", "403"} <= set(operation["responses"]), name
+            assert operation["security"], name
+
+
+def test_every_body_has_an_example(api: TestClient) -> None:
+    description = api.get("/openapi.json").json()
+    for name, operation in operations(api):
+        for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+            refs = re.findall(r"#/components/schemas/(\w+)", str(content.get("schema")))
+            schemas = [description["components"]["schemas"][ref] for ref in refs]
+            schemas = schemas or [content.get("schema", {})]
+            assert (
+                "example" in content
+                or "examples" in content
+                or (schemas and all("examples" in schema for schema in schemas))
+            ), (name, kind)
+
+
+def test_the_page_of_the_description_loads_nothing_from_elsewhere(api: TestClient) -> None:
+    page = api.get("/docs").text
+    links = re.findall(r"""(?:src|href|url)\s*[:=]\s*["']([^"']+)""", page)
+    assert links
+    for link in links:
+        assert link.startswith("/"), link
+        assert api.get(link).status_code == 200, link

@@ -1,0 +1,93 @@
+"""An empty Redis for each test, an API and a worker's task on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from api.app import create_app
+from client.local.redis_server import RedisServer
+from shared.broker import WakeUpPublisher, make_celery_app
+from shared.models import ModelCard
+from shared.settings import Settings
+from shared.storage import Storage
+from shared.store.ledger import Ledger
+from shared.store.workers import WorkerRegistry
+from tests.support.registered_workers import sign_in
+from worker.engine.engine import Engine
+from worker.heartbeat import Heartbeat, Watchdog
+from worker.live_publisher import LivePublisher
+from worker.segment_task import SegmentTask
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    return Ledger(redis, lease_s=0.2, max_attempts=3)
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_server.url,
+        storage_url=(tmp_path / "results").as_uri(),
+        max_input_chars=1_000,
+        max_body_bytes=2_000_000,
+    )
+
+
+@pytest.fixture
+def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClient]:
+    sign_in(redis, card)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture
+def stopping() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def live(redis: Redis) -> Iterator[LivePublisher]:
+    live = LivePublisher(redis)
+    yield live
+    live.close()
+
+
+@pytest.fixture
+def task(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    storage: Storage,
+    engine: Engine,
+    card: ModelCard,
+    live: LivePublisher,
+    stopping: threading.Event,
+) -> SegmentTask:
+    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
+    # Not started: a claim lasts as long as its lease.
+    heartbeat = Heartbeat(
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=WorkerRegistry(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
+    )
+    return SegmentTask(
+        card.id,
+        ledger=ledger,
+        storage=storage,
+        engine=engine,
+        heartbeat=heartbeat,
+        live=live,
+        at_once=2,
+        is_stopping=stopping.is_set,
+    )

@@ -1,0 +1,282 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NoReturn
+
+import pytest
+from redis import Redis
+
+from client.local.redis_server import RedisServer
+from shared.broker import WakeUpPublisher, make_celery_app
+from shared.jobs import SpeechSpec, Status
+from shared.models import ModelCard
+from shared.store.ledger import Ledger
+from shared.store.workers import WorkerRegistry
+from tests.support.claims import claim
+from tests.support.plain_segments import plain
+from tests.support.processes import wait_until
+from worker import heartbeat as heartbeat_module
+from worker.heartbeat import Heartbeat, Watchdog
+from worker.identity import place_name, worker_name
+
+# It has nothing to bark at.
+QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
+STUCK = Watchdog(stalled_s=lambda: 6.0, messages=lambda: 0)
+
+
+@pytest.fixture
+def ledger(redis: Redis) -> Ledger:
+    """Leases of many beats, so that a busy machine loses none of them."""
+    return Ledger(redis, lease_s=1.0, max_attempts=3)
+
+
+@pytest.fixture
+def heartbeat(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    card: ModelCard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Heartbeat]:
+    monkeypatch.setattr(heartbeat_module, "HEARTBEAT_INTERVAL_S", 0.05)
+    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
+    heartbeat = Heartbeat(
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=WorkerRegistry(redis),
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=QUIET,
+    )
+    heartbeat.start()
+    yield heartbeat
+    heartbeat.stop()
+    announcer.close()
+
+
+def test_a_claim_lives_as_long_as_it_is_held(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
+) -> None:
+    ledger.admit("j", spec, plain(["one"]))
+    held = claim(ledger, "j:0")
+    with heartbeat.hold_lease(held) as lost:
+        time.sleep(1.5)
+        assert ledger.claim(spec.model) is None
+        assert not lost.is_set()
+    wait_until(lambda: ledger.claim(spec.model))
+
+
+def test_a_stuck_engine_does_not_keep_its_claims(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.admit("j", spec, plain(["one"]))
+    with heartbeat.hold_lease(claim(ledger, "j:0")) as lost:
+        with monkeypatch.context() as patch:
+            patch.setattr(heartbeat, "_watchdog", STUCK)
+            wait_until(lambda: ledger.claim(spec.model))
+        assert lost.wait(10)  # it is told as soon as it moves again
+
+
+def test_who_holds_a_lost_claim_is_told(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, plain(["one"]))
+    old = claim(ledger, "j:0")
+    time.sleep(1.1)
+    wait_until(lambda: redis.hlen("tts:queues"))  # the heart has taken it back
+    new = claim(ledger, "j:0")
+    with heartbeat.hold_lease(old) as old_lost, heartbeat.hold_lease(new) as new_lost:
+        assert old_lost.wait(10)
+        assert not new_lost.is_set()
+
+
+@pytest.mark.usefixtures("heartbeat")
+def test_a_segment_without_a_worker_is_announced_again(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    ledger.admit("j", spec, plain(["one"]))
+    claim(ledger, "j:0")
+    wait_until(lambda: redis.llen(f"tts.{spec.model}") == 1)
+    assert claim(ledger, "j:0").attempt == 2
+
+
+def test_the_heart_beats_on_through_a_failure(
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
+) -> None:
+    redis.set("tts:leases", "not a sorted set")
+    time.sleep(0.3)
+    redis.delete("tts:leases")
+    ledger.admit("j", spec, plain(["one"]))
+    held = claim(ledger, "j:0")
+    with heartbeat.hold_lease(held):
+        time.sleep(1.5)
+        assert ledger.claim(spec.model) is None
+    assert ledger.job("j").status == Status.IN_PROGRESS
+
+
+def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
+    heartbeat: Heartbeat, ledger: Ledger, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[str] = []
+    failed: list[None] = []
+
+    def fail(*_: object) -> NoReturn:
+        failed.append(None)
+        raise KeyError("a job of another version")
+
+    dog = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
+    monkeypatch.setattr(dog, "_exit", ends.append)
+    monkeypatch.setattr(heartbeat_module, "STALL_LIMIT_S", 2.0)
+    monkeypatch.setattr(heartbeat, "_watchdog", dog)
+    monkeypatch.setattr(ledger, "renew", fail)
+    wait_until(lambda: failed)
+    redis.config_set("maxmemory", 1)  # the worker cannot even sign in
+    try:
+        time.sleep(2.5)
+        before = len(failed)
+    finally:
+        redis.config_set("maxmemory", 0)
+    wait_until(lambda: len(failed) > before)
+    assert ends == []
+    wait_until(lambda: ends, 10)  # as soon as they have failed for long enough
+
+
+def test_a_worker_signs_in_and_out(
+    redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
+) -> None:
+    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    heartbeat = Heartbeat(
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=roster,
+        announcer=announcer,
+        is_alive=lambda: True,
+        watchdog=QUIET,
+    )
+    heartbeat.start()
+    wait_until(lambda: roster.workers() == {"w"})
+    heartbeat.stop()
+    assert roster.workers() == set()
+    announcer.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
+
+
+def test_a_heartbeat_that_fails_beats_again(
+    heartbeat: Heartbeat, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[None] = []
+    reconcile = ledger.reconcile
+
+    def fail_twice() -> list[tuple[str, int]]:
+        if len(failed) < 2:
+            failed.append(None)
+            raise KeyError("a job of another version")
+        return reconcile()
+
+    monkeypatch.setattr(ledger, "reconcile", fail_twice)
+    wait_until(lambda: len(failed) == 2)
+    assert heartbeat.thread.problem
+    heartbeat.thread._settled_s = 0.2
+    wait_until(lambda: heartbeat.thread.problem is None)
+
+
+def test_a_worker_whose_engine_is_gone_ends_itself(
+    redis: Redis,
+    redis_server: RedisServer,
+    ledger: Ledger,
+    card: ModelCard,
+) -> None:
+    asked = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    heartbeat = Heartbeat(
+        worker="w",
+        card=card,
+        ledger=ledger,
+        roster=roster,
+        announcer=announcer,
+        is_alive=lambda: False,
+        watchdog=QUIET,
+    )
+    heartbeat.start()
+    try:
+        wait_until(asked.is_set)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    heartbeat.stop()
+    assert roster.workers() == set()
+    announcer.close()
+
+
+HEALTH = [sys.executable, "-m", "worker.health"]
+# A process number namespace of its own, as each container has.
+ELSEWHERE = ["unshare", "--pid", "--fork", "--mount-proc"]
+NAME = """
+import sys
+from worker.identity import worker_name
+print(worker_name(), flush=True)
+sys.stdin.read()
+"""
+
+
+def can_unshare() -> bool:
+    try:
+        return subprocess.run([*ELSEWHERE, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def health(redis_url: str, *within: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {"TTS_REDIS_URL": redis_url}
+    return subprocess.run([*within, *HEALTH], env=env, capture_output=True, text=True)
+
+
+def test_the_health_check_looks_for_a_worker_of_its_own_host(
+    redis: Redis, redis_server: RedisServer, card: ModelCard
+) -> None:
+    for strange in ("elsewhere:1", f"{socket.gethostname()}:1", f"x{worker_name()}"):
+        WorkerRegistry(redis).sign_in(strange, card)
+    sick = health(redis_server.url)
+    assert (sick.returncode, sick.stderr) == (
+        1,
+        "unhealthy: no worker of this host is signed in\n",
+    )
+    WorkerRegistry(redis).sign_in(worker_name(), card)
+    assert health(redis_server.url).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no namespaces may be made here")
+def test_containers_with_one_host_name_do_not_share_workers(
+    redis: Redis, redis_server: RedisServer, card: ModelCard
+) -> None:
+    with ExitStack() as containers:
+        for _ in range(2):
+            ask = [*ELSEWHERE, sys.executable, "-c", NAME]
+            container = subprocess.Popen(
+                ask, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            containers.enter_context(container)
+            containers.callback(container.communicate)  # its end is what it waits for
+            assert container.stdout
+            name = container.stdout.readline().strip()
+            assert name.split(":")[-2] == "1"  # each has the process number of the other
+            assert health(redis_server.url).returncode == 1
+            assert health(redis_server.url, *ELSEWHERE).returncode == 1
+            WorkerRegistry(redis).sign_in(name, card)
+        assert health(redis_server.url).returncode == 1
+        assert health(redis_server.url, *ELSEWHERE).returncode == 1
+        assert len(WorkerRegistry(redis).workers()) == 2
+
+
+def test_a_process_that_is_started_anew_has_another_name() -> None:
+    names = [worker_name() for _ in range(100)]
+    assert len(set(names)) == 100
+    assert all(name.startswith(f"{place_name()}:{os.getpid()}:") for name in names)

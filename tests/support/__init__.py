@@ -1,0 +1,1 @@
+"""What tests share: servers, stubs, valid input, waiting."""

@@ -1,0 +1,3 @@
+"""A request that nothing is wrong with."""
+
+VALID_JOB = {"task": "custom_voice", "input": "Hello there.", "voice": "vivian"}

@@ -1,0 +1,190 @@
+"""Settings: their prefix, and their names of the version before."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from shared import settings as module
+from shared.errors import InvalidSetting
+from shared.models import DEFAULT_MODEL
+from shared.settings import Settings
+
+# Values of those that are neither a number nor a switch: none is the default.
+OTHERS: dict[str, str | int] = {
+    "redis_url": "redis://h/0",
+    "storage_url": "file:///s",
+    "log_level": "debug",
+    "model": "tiny",
+    "device": "cuda",
+    "precision": "bfloat16",
+    "threads": 2,
+    "auth": "open",
+    "hosts": "a b",
+    "reference_urls": "any",
+    "webhook_targets": "any",
+}
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An environment without settings, and a process that has warned of nothing."""
+    for field in Settings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+        monkeypatch.delenv(f"TTS_{field.upper()}", raising=False)
+    module._warn.cache_clear()
+    yield
+    module._warn.cache_clear()
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_each_setting_is_read_with_the_prefix(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = Settings.model_fields[field].default
+    value = not default if isinstance(default, bool) else OTHERS.get(field) or default + 1
+    monkeypatch.setenv(f"TTS_{field.upper()}", str(value))
+    assert getattr(Settings.load(), field) == value
+
+
+def test_an_old_name_is_read_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLOTS", "3")
+    assert [Settings.load().slots, Settings.load().slots] == [3, 3]
+    assert caplog.messages == ["SLOTS is read for this version only: name it TTS_SLOTS"]
+    assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_a_command_line_option_wins_over_an_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLOTS", "3")
+    assert Settings.load(slots="4").slots == 4
+
+
+def test_the_prefixed_name_wins_over_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLOTS", "not even a number")
+    monkeypatch.setenv("TTS_SLOTS", "5")
+    assert Settings.load().slots == 5
+    assert caplog.messages == ["SLOTS is not read, since TTS_SLOTS is set"]
+
+
+@pytest.mark.parametrize(("new", "slots"), [("", 3), (None, 3), ("5", 5)])
+def test_an_empty_name_is_one_that_is_not_set(
+    new: str | None, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLOTS", "3")
+    if new is not None:
+        monkeypatch.setenv("TTS_SLOTS", new)
+    assert Settings.load().slots == slots
+
+
+def test_empty_old_names_are_no_matter(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("SLOTS", "")
+    assert Settings.load().slots == 16
+    assert not caplog.messages
+
+
+def test_a_bad_value_is_reported_under_the_name_that_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLOTS", "0")
+    with pytest.raises(InvalidSetting, match=r"^SLOTS='0'"):
+        Settings.load()
+    monkeypatch.setenv("TTS_SLOTS", "0")
+    with pytest.raises(InvalidSetting, match=r"^TTS_SLOTS='0'"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("TTS_SLOT", "did you mean TTS_SLOTS?"),
+        ("TTS_REDISURL", "did you mean TTS_REDIS_URL?"),
+        ("TTS_ZZZZZZZZZZZZZZZZZZZZZZ", "docs/settings.md lists all settings"),
+    ],
+)
+def test_an_unknown_name_is_an_error_that_says_what_to_do(
+    name: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(InvalidSetting) as refused:
+        Settings.load()
+    assert str(refused.value) == f"there is no setting {name}; unset it: {advice}"
+
+
+def test_what_kubernetes_sets_for_a_service_called_tts_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in (
+        "TTS_SERVICE_HOST",
+        "TTS_SERVICE_PORT",
+        "TTS_SERVICE_PORT_HTTP",
+        "TTS_PORT",
+        "TTS_PORT_8000_TCP",
+        "TTS_PORT_8000_TCP_ADDR",
+        "TTS_API_SERVICE_HOST",
+    ):
+        monkeypatch.setenv(name, "tcp://10.0.0.1:8000")
+    assert Settings.load().slots == 16
+
+
+def test_no_warning_or_error_shows_a_password(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@h/0")
+    assert Settings.load().redis_url == os.environ["REDIS_URL"]
+    monkeypatch.setenv("TTS_REDIS_URL", "redis://:hunter3@h/0")
+    assert Settings.load().redis_url == os.environ["TTS_REDIS_URL"]
+    monkeypatch.setenv("TTS_REDIS_URL", "")
+    monkeypatch.setenv("REDIS_URL", "sentinel://:hunter2@h")
+    with pytest.raises(InvalidSetting, match="REDIS_URL") as refused:
+        Settings.load()
+    assert len(caplog.messages) == 2
+    assert "hunter" not in caplog.text + str(refused.value)
+
+
+def test_settings_come_from_the_environment_and_the_command_line_wins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TTS_SLOTS", "16")
+    monkeypatch.setenv("TTS_THREADS", "")
+    assert (Settings.load().slots, Settings.load().threads) == (16, None)
+    assert Settings.load(slots="4", model=None).slots == 4
+    assert Settings.load(slots="4", model=None).model == DEFAULT_MODEL
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TTS_SLOTS", "0"),
+        ("TTS_MAX_SPEECH_CHARS", "20001"),
+        ("TTS_THREADS", "x"),
+        ("TTS_RESULT_TTL_S", "inf"),
+        ("TTS_LEASE_S", "nan"),
+        ("TTS_DEVICE", "tpu"),
+        ("TTS_REDIS_URL", "here"),
+        ("TTS_STORAGE_URL", "file://here"),
+    ],
+)
+def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting, match=f"{name}='{value}'"):
+        Settings.load()
+
+
+def test_int8_is_refused_where_it_cannot_run() -> None:
+    assert Settings.load(precision="int8").precision == "int8"
+    with pytest.raises(
+        InvalidSetting, match=r"TTS_PRECISION='int8'.*use bfloat16 with TTS_DEVICE=cuda"
+    ):
+        Settings.load(device="cuda", precision="int8")
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    with pytest.raises(InvalidSetting, match="TTS_SLOT="):
+        Settings.load(slot=3)
