@@ -13,7 +13,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:job:{job}                | hash   | the job's record: status, owner, spec, counts …   | steps           | until deleted             |
 | tts:segment:{segment}        | hash   | status, epoch, attempts, worker, text, result …   | steps           | until deleted             |
 | tts:idempotency:{owner}:{}   | hash   | the job that has the idempotency key, a digest    | admit           | with its job              |
-| tts:listeners:{job}          | number | clients that listen to the job                    | listen, leave   | as `listen` says          |
+| tts:listeners:{job}          | number | clients that listen to the job                    | listener steps  | as `add_listener` says    |
 | tts:jobs                     | zset   | admitted job by when it opened                    | steps           |                           |
 | tts:jobs:{owner}             | zset   | the jobs of one owner, by when they opened        | steps           |                           |
 | tts:ended                    | zset   | ended job by when it ended                        | steps           |                           |
