@@ -1,8 +1,8 @@
 """Celery on Redis: the transport, the application and the publisher of wake-ups.
 
 Messages are hints; the ledger is the truth. The settings were found by experiment with Celery 5.7;
-docs/decisions/0003 has the reasons. The transport is imported at the start, so that a missing
-package is noticed then and not at the first message.
+docs/decisions/0003-celery-settings.md has the reasons. The transport is imported at the start, so
+that a missing package is noticed then and not at the first message.
 """
 
 from __future__ import annotations
