@@ -56,7 +56,7 @@ class Services:
     storage: Storage
     storage_threads: LimitedThreads
     fitness: HealthChecks
-    announcer: WakeUpPublisher
+    wake_ups: WakeUpPublisher
     listeners: AsyncRedis
     webhook_secrets: Secrets
     # Each says whether it has a problem.
@@ -77,7 +77,7 @@ class Services:
     def open(cls, settings: Settings) -> Self:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
-        announcer = WakeUpPublisher(make_celery_app(settings.redis_url))
+        wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
         roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)
@@ -88,7 +88,7 @@ class Services:
         listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
         voices = Voices(redis)
         clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
-        job_admission = JobAdmission(settings, ledger, storage, announcer, clone_sources)
+        job_admission = JobAdmission(settings, ledger, storage, wake_ups, clone_sources)
         batches, served = Batches(redis), CachedModels(roster)
         listeners = connect_listeners(settings.redis_url)
         return cls(
@@ -102,7 +102,7 @@ class Services:
             served=served,
             voices=voices,
             storage=storage,
-            announcer=announcer,
+            wake_ups=wake_ups,
             listeners=listeners,
             webhook_secrets=Secrets(redis),
             failed_webhooks=FailedWebhooks(redis),
@@ -120,14 +120,14 @@ class Services:
             transcoder=Transcoder(ledger, storage, storage_threads),
             storage_threads=storage_threads,
             fitness=fitness,
-            threads=(announcer.thread, *(check.thread for check in fitness.checks)),
+            threads=(wake_ups.thread, *(check.thread for check in fitness.checks)),
         )
 
     async def close(self) -> None:
         """Close every connection."""
         await self.listeners.aclose()
         await run_in_threadpool(self.fitness.stop)
-        self.announcer.close()
+        self.wake_ups.close()
         self.ledger.close()
         self.redis.close()
 

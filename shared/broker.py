@@ -123,8 +123,8 @@ class WakeUpPublisher:
         self.thread = BackgroundThread("announcer", self._loop)
         self.thread.start()
 
-    def announce(self, model: str, segments: int = 1) -> None:
-        """Add `segments` waiting segments of a model; returns without sending."""
+    def publish(self, model: str, segments: int = 1) -> None:
+        """Queue wake-ups for `segments` waiting segments of a model; returns without sending."""
         with self._changed:
             self._due[model] = min(self._due[model] + segments, MAX_QUEUED_MESSAGES)
             self._changed.notify()
@@ -148,7 +148,7 @@ class WakeUpPublisher:
             except BaseException:
                 # The messages stay due, so that the thread fails again until they can be sent.
                 for model, segments in due.items():
-                    self.announce(model, segments)
+                    self.publish(model, segments)
                 raise
             if not has_sent:
                 stopping.wait(FULL_QUEUE_PAUSE_S)

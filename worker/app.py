@@ -50,8 +50,8 @@ def serve(settings: Settings) -> int:
     name = worker_name()
     ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
-    announcer = WakeUpPublisher(app)
-    heartbeat = make_heartbeat(settings, name, card, engine, announcer)
+    wake_ups = WakeUpPublisher(app)
+    heartbeat = make_heartbeat(settings, name, card, engine, wake_ups)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
     task = SegmentTask(
@@ -80,12 +80,12 @@ def serve(settings: Settings) -> int:
         heartbeat.stop()
         engine.close()
         live.close()
-        announcer.close()
+        wake_ups.close()
         shutdown.end()
 
 
 def make_heartbeat(
-    settings: Settings, name: str, card: ModelCard, engine: Engine, announcer: WakeUpPublisher
+    settings: Settings, name: str, card: ModelCard, engine: Engine, wake_ups: WakeUpPublisher
 ) -> Heartbeat:
     """The heartbeat of a worker, with its own connections: the task threads cannot use them up."""
     redis = connect(settings.redis_url)
@@ -95,7 +95,7 @@ def make_heartbeat(
         card=card,
         ledger=ledger,
         roster=WorkerRegistry(redis),
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: engine.is_alive,
         watchdog=Watchdog(
             stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)

@@ -39,7 +39,7 @@ class Heartbeat:
         card: ModelCard,
         ledger: Ledger,
         roster: WorkerRegistry,
-        announcer: WakeUpPublisher,
+        wake_ups: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
     ) -> None:
@@ -47,7 +47,7 @@ class Heartbeat:
         self._card = card
         self._ledger = ledger
         self._roster = roster
-        self._announcer = announcer
+        self._wake_ups = wake_ups
         self._is_alive = is_alive
         self._watchdog = watchdog
         self._revokes_all = False
@@ -125,7 +125,7 @@ class Heartbeat:
                 held[claim.segment_id, claim.epoch][1].set()
         self._watchdog.note_beat()  # even if reconciling fails
         for model, missing in self._ledger.reconcile():
-            self._announcer.announce(model, missing)
+            self._wake_ups.publish(model, missing)
 
 
 class Watchdog:

@@ -58,7 +58,7 @@ class JobAdmission:
     settings: Settings
     ledger: Ledger
     storage: Storage
-    announcer: WakeUpPublisher
+    wake_ups: WakeUpPublisher
     clone_sources: CloneSources
 
     def check(self, sent: Submission, caller: Caller, served: list[ServedModel]) -> CheckedJob:
@@ -121,7 +121,7 @@ class JobAdmission:
             self._discard(job, job_id)
             return self.ledger.job(accepted)
         # From here on, a failure of Redis must not fail an accepted job.
-        self.announcer.announce(job.spec.model, len(job.segments))
+        self.wake_ups.publish(job.spec.model, len(job.segments))
         return accepted
 
     def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:

@@ -70,14 +70,14 @@ def task(
     live: LivePublisher,
     stopping: threading.Event,
 ) -> SegmentTask:
-    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
+    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
     # Not started: a claim lasts as long as its lease.
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
         roster=WorkerRegistry(redis),
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )

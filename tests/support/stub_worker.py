@@ -35,14 +35,14 @@ def speaking(settings: Settings, cards: Sequence[ModelCard]) -> Iterator[None]:
 def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     redis, name, stopping = connect(settings.redis_url), f"stub of {card.id}", threading.Event()
     ledger = Ledger(redis, lease_s=10, max_attempts=3, worker=name)
-    announcer = WakeUpPublisher(make_celery_app(settings.redis_url))
+    wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
     engine = Engine(StubRunner(), StubCodec(), slots=4, max_waiting=8)
     heartbeat = Heartbeat(
         worker=name,
         card=card,
         ledger=ledger,
         roster=WorkerRegistry(redis),
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
@@ -73,5 +73,5 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         heartbeat.stop()
         engine.close()
         live.close()
-        announcer.close()
+        wake_ups.close()
         redis.close()

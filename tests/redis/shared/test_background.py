@@ -98,7 +98,7 @@ def test_stopping_waits_neither_for_a_pause_nor_for_a_body_that_never_started(
     assert not [alive for alive in threading.enumerate() if alive.name == "tester"]
 
 
-def test_the_announcer_sends_what_it_died_of_once_it_can(
+def test_the_publisher_sends_what_it_died_of_once_it_can(
     redis: Redis, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it was with a package missing, which is imported at the first message."""
@@ -111,11 +111,11 @@ def test_the_announcer_sends_what_it_died_of_once_it_can(
         return transport_class(connection)
 
     monkeypatch.setattr(Connection, "get_transport_cls", import_or_fail)
-    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
-    announcer.announce("m", 3)
-    wait_until(lambda: announcer.thread.problem)
-    assert "ModuleNotFoundError" in str(announcer.thread.problem)
+    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
+    wake_ups.publish("m", 3)
+    wait_until(lambda: wake_ups.thread.problem)
+    assert "ModuleNotFoundError" in str(wake_ups.thread.problem)
     assert redis.llen("tts.m") == 0
     broken = False
     wait_until(lambda: redis.llen("tts.m") == 3)
-    announcer.close()
+    wake_ups.close()

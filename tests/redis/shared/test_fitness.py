@@ -147,17 +147,17 @@ def test_a_redis_that_hides_itself_is_warned_of(own_settings: Settings, own: Red
 
 
 def test_a_dead_thread_is_not_ready(server: TestClient) -> None:
-    announcer = server.app.state.services.announcer  # type: ignore[attr-defined]
+    wake_ups = server.app.state.services.wake_ups  # type: ignore[attr-defined]
     wait_until_ready(server)
 
     def explode(*_: object) -> bool:
         raise RuntimeError("secret")
 
-    announcer._send = explode
-    announcer.announce("m")
-    wait_for_problem(server, "threads", announcer.thread.name)
+    wake_ups._send = explode
+    wake_ups.publish("m")
+    wait_for_problem(server, "threads", wake_ups.thread.name)
     assert "secret" not in server.get("/readyz").text
-    del announcer._send
+    del wake_ups._send
     wait_until_ready(server)
 
 

@@ -45,20 +45,20 @@ def heartbeat(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Heartbeat]:
     monkeypatch.setattr(heartbeat_module, "HEARTBEAT_INTERVAL_S", 0.05)
-    announcer = WakeUpPublisher(make_celery_app(redis_server.url))
+    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
         roster=WorkerRegistry(redis),
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=QUIET,
     )
     heartbeat.start()
     yield heartbeat
     heartbeat.stop()
-    announcer.close()
+    wake_ups.close()
 
 
 def test_a_claim_lives_as_long_as_it_is_held(
@@ -151,13 +151,13 @@ def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
 def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
-    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    roster, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
         roster=roster,
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=QUIET,
     )
@@ -165,7 +165,7 @@ def test_a_worker_signs_in_and_out(
     wait_until(lambda: roster.workers() == {"w"})
     heartbeat.stop()
     assert roster.workers() == set()
-    announcer.close()
+    wake_ups.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
 
@@ -196,13 +196,13 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
 ) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    roster, announcer = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    roster, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
         roster=roster,
-        announcer=announcer,
+        wake_ups=wake_ups,
         is_alive=lambda: False,
         watchdog=QUIET,
     )
@@ -213,7 +213,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
         signal.signal(signal.SIGTERM, before)
     heartbeat.stop()
     assert roster.workers() == set()
-    announcer.close()
+    wake_ups.close()
 
 
 HEALTH = [sys.executable, "-m", "worker.health"]

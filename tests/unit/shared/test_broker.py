@@ -5,7 +5,7 @@ from tests.support.processes import wait_until
 
 
 def test_announcing_to_a_redis_that_is_away_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    announcer = WakeUpPublisher(make_celery_app("redis://127.0.0.1:1/0"))
-    announcer.announce("m", 3)
+    wake_ups = WakeUpPublisher(make_celery_app("redis://127.0.0.1:1/0"))
+    wake_ups.publish("m", 3)
     wait_until(lambda: "Could not announce" in caplog.text)
-    announcer.close()
+    wake_ups.close()

@@ -76,10 +76,10 @@ def consumer(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> I
     """One for all faults: it has to live through each."""
     consumer = Consumer(server.url, tmp_path_factory.mktemp("consumer"))
     try:
-        announcer = WakeUpPublisher(make_celery_app(server.url))
-        announcer.announce("m")
+        wake_ups = WakeUpPublisher(make_celery_app(server.url))
+        wake_ups.publish("m")
         wait_until(lambda: consumer.messages, 60)
-        announcer.close()
+        wake_ups.close()
         yield consumer
     finally:
         consumer.process.kill()
@@ -149,14 +149,14 @@ def test_a_consumer_goes_on_once_redis_does(
     fault: str, consumer: Consumer, admin: Redis, server: RedisServer
 ) -> None:
     before = consumer.messages
-    announcer = WakeUpPublisher(make_celery_app(server.url))
+    wake_ups = WakeUpPublisher(make_celery_app(server.url))
     with FAULTS[fault](admin):
-        announcer.announce("m")  # forgotten, with a warning
+        wake_ups.publish("m")  # forgotten, with a warning
         consumer_lives_for(consumer, FOR_S)
-    announcer.announce("m", 3)
+    wake_ups.publish("m", 3)
     wait_until(lambda: consumer.messages >= before + 3, 20)
-    assert announcer.thread.problem is None
-    announcer.close()
+    assert wake_ups.thread.problem is None
+    wake_ups.close()
     assert consumer.log.read_text().count("CRITICAL") == 0
 
 
@@ -184,9 +184,9 @@ def test_everything_follows_the_primary_that_a_name_leads_to(tmp_path: Path) -> 
     with servers[0] as old, servers[1] as new, Forwarder(old.port) as name:
         url = f"redis://127.0.0.1:{name.port}/0"
         consumer = Consumer(url, tmp_path)
-        announcer, ledgers = WakeUpPublisher(make_celery_app(url)), connect(url)
+        wake_ups, ledgers = WakeUpPublisher(make_celery_app(url)), connect(url)
         try:
-            announcer.announce("m")
+            wake_ups.publish("m")
             wait_until(lambda: consumer.messages, 60)
             ledgers.set("tts:x", 1)
             with Redis.from_url(new.url) as admin:
@@ -199,11 +199,11 @@ def test_everything_follows_the_primary_that_a_name_leads_to(tmp_path: Path) -> 
             with pytest.raises(Unavailable, match="read only"), redis_errors():
                 ledgers.set("tts:x", 2)
             ledgers.set("tts:x", 3)
-            announcer.announce("m", 3)
+            wake_ups.publish("m", 3)
             wait_until(lambda: consumer.messages == 4, 20)
             assert consumer.stop() == 0
         finally:
-            announcer.close()
+            wake_ups.close()
             ledgers.close()
             consumer.process.kill()
             consumer.process.wait()

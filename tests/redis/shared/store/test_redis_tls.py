@@ -175,10 +175,10 @@ def test_no_log_holds_the_password(
     caplog.set_level(logging.DEBUG)
     for url in (f"rediss://:hunter2@localhost:{port}/0", "redis://u:hunter2@localhost:1/0"):
         app = make_celery_app(url)
-        announcer = WakeUpPublisher(app)
-        announcer.announce("m")
+        wake_ups = WakeUpPublisher(app)
+        wake_ups.publish("m")
         wait_until(lambda: "Could not announce" in caplog.text)
-        announcer.close()
+        wake_ups.close()
         caplog.records.clear()
         with suppress(*REFUSALS), app.connection_for_read() as connection:
             assert PASSWORD not in connection.as_uri() + repr(connection) + str(connection.info())
