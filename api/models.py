@@ -36,12 +36,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _list(settings: Settings, _options: argparse.Namespace) -> list[str]:
     redis = connect(settings.redis_url)
-    roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
+    registry = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
     queued = QueueState.read(redis).queued
-    offered = {model.card.id for model in roster.models()}
+    offered = {model.card.id for model in registry.models()}
     rows = [
         _row(model, queued.get(model.card.id, 0), is_offered=model.card.id in offered)
-        for model in roster.known()
+        for model in registry.known()
     ]
     heads = ("ID", "TASK", "WORKERS", "WAITING", "LAST SEEN", "")
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]

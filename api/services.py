@@ -50,7 +50,7 @@ class Services:
     ledger: Ledger
     job_list: JobList
     batches: Batches
-    roster: WorkerRegistry
+    registry: WorkerRegistry
     served: CachedModels
     voices: Voices
     storage: Storage
@@ -78,7 +78,7 @@ class Services:
         """Open what the settings name; Redis is not asked anything yet."""
         redis = connect(settings.redis_url, answers_within_s=2.0)
         wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
-        roster = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
+        registry = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
         ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         storage = Storage.open(settings.storage_url, limits)
@@ -89,7 +89,7 @@ class Services:
         voices = Voices(redis)
         clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
         job_admission = JobAdmission(settings, ledger, storage, wake_ups, clone_sources)
-        batches, served = Batches(redis), CachedModels(roster)
+        batches, served = Batches(redis), CachedModels(registry)
         listeners = connect_listeners(settings.redis_url)
         return cls(
             settings=settings,
@@ -98,7 +98,7 @@ class Services:
             ledger=ledger,
             job_list=JobList(redis),
             batches=batches,
-            roster=roster,
+            registry=registry,
             served=served,
             voices=voices,
             storage=storage,
@@ -114,7 +114,7 @@ class Services:
             job_admission=job_admission,
             batch_admission=BatchAdmission(settings, batches, ledger, served, job_admission),
             speech_admission=SpeechAdmission(
-                settings.max_speech_chars, roster, voices, job_admission
+                settings.max_speech_chars, registry, voices, job_admission
             ),
             live_audio=LiveAudio(listeners, ledger, storage, storage_threads),
             transcoder=Transcoder(ledger, storage, storage_threads),

@@ -29,7 +29,7 @@ class HealthChecks:
     ) -> None:
         self._redis = connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
         looks = _looks(settings, storage, self._redis)
-        self._roster = WorkerRegistry(self._redis)
+        self._registry = WorkerRegistry(self._redis)
         self._look_at_redis = looks["redis"]
         self.workers = 0
         self.redis = Check("redis", self._look_at_redis_and_workers, every_s=redis_every_s)
@@ -58,7 +58,7 @@ class HealthChecks:
 
     def _look_at_redis_and_workers(self) -> Finding:
         found = self._look_at_redis()
-        self.workers = len(self._roster.workers())
+        self.workers = len(self._registry.workers())
         return found
 
     @property

@@ -94,7 +94,7 @@ def make_heartbeat(
         worker=name,
         card=card,
         ledger=ledger,
-        roster=WorkerRegistry(redis),
+        registry=WorkerRegistry(redis),
         wake_ups=wake_ups,
         is_alive=lambda: engine.is_alive,
         watchdog=Watchdog(

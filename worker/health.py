@@ -12,7 +12,7 @@ from worker.identity import place_name
 
 
 def main() -> None:
-    """Exit with 0 if the roster has a worker of this container or host, else with 1."""
+    """Exit with 0 if a worker of this container or host is signed in, else with 1."""
     try:
         settings = Settings.load()
         workers = WorkerRegistry(connect(settings.redis_url)).workers()

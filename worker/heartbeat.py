@@ -38,7 +38,7 @@ class Heartbeat:
         worker: str,
         card: ModelCard,
         ledger: Ledger,
-        roster: WorkerRegistry,
+        registry: WorkerRegistry,
         wake_ups: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
@@ -46,7 +46,7 @@ class Heartbeat:
         self._worker = worker
         self._card = card
         self._ledger = ledger
-        self._roster = roster
+        self._registry = registry
         self._wake_ups = wake_ups
         self._is_alive = is_alive
         self._watchdog = watchdog
@@ -111,12 +111,12 @@ class Heartbeat:
             _log.critical("The engine is gone; this worker stops")
             os.kill(os.getpid(), signal.SIGTERM)
         try:
-            self._roster.sign_out(self._worker, self._card)
+            self._registry.sign_out(self._worker, self._card)
         except Unavailable as error:
             _log.warning("Could not sign out: %s", error)
 
     def _beat(self) -> None:
-        self._roster.sign_in(self._worker, self._card)
+        self._registry.sign_in(self._worker, self._card)
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)

@@ -18,6 +18,6 @@ def models(services: ServicesDep, _caller: CanRead) -> ModelList:
     return ModelList(
         data=[
             ModelObject(**served.card.model_dump(), workers=served.workers)
-            for served in services.roster.models()
+            for served in services.registry.models()
         ]
     )

@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1", tags=["models"])
 def queue(services: ServicesDep, _caller: CanRead) -> QueueObject:
     """Return how much waits for each model, who speaks, and how fast."""
     state = QueueState.read(services.redis)
-    offered = {served.card.id for served in services.roster.models()}
+    offered = {served.card.id for served in services.registry.models()}
     return QueueObject(
         segments=Counts(queued=sum(state.queued.values()), in_progress=state.segments_in_progress),
         jobs=Counts(
@@ -30,7 +30,7 @@ def queue(services: ServicesDep, _caller: CanRead) -> QueueObject:
                 workers=served.workers,
                 queued=state.queued.get(served.card.id, 0),
             )
-            for served in services.roster.known()
+            for served in services.registry.known()
             if served.card.id in offered or served.card.id in state.queued
         ],
         segments_per_minute=round(60 * state.segments_per_s, 1),

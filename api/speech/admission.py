@@ -49,7 +49,7 @@ class SpeechAdmission:
     """Checks speech requests, and admits their jobs."""
 
     max_chars: int
-    roster: WorkerRegistry
+    registry: WorkerRegistry
     voices: Voices
     jobs: JobAdmission
 
@@ -69,7 +69,7 @@ class SpeechAdmission:
                 f"is {self.max_chars:,} (TTS_MAX_SPEECH_CHARS): send longer texts to /v1/jobs",
                 param="input",
             )
-        served = self.roster.models()
+        served = self.registry.models()
         try:
             resolved = self._with_saved_voice(asked, served, caller)
             sent = submission.from_json(job_request(resolved, served), self.max_chars)

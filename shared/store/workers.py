@@ -1,4 +1,4 @@
-"""The roster: the workers that live, and the model that each serves."""
+"""The registry of workers: those that live, and the model that each serves."""
 
 from __future__ import annotations
 
@@ -144,15 +144,15 @@ class WorkerRegistry:
 class CachedModels:
     """The answer of `WorkerRegistry.models`, cached for `MAX_MODELS_AGE_S` seconds."""
 
-    def __init__(self, roster: WorkerRegistry) -> None:
-        self._roster = roster
+    def __init__(self, registry: WorkerRegistry) -> None:
+        self._registry = registry
         self._models: list[ServedModel] = []
         self._read_s = -MAX_MODELS_AGE_S
 
     def models(self) -> list[ServedModel]:
         """The models; an empty list is never cached: a worker may be about to sign in."""
         if not self._models or time.monotonic() - self._read_s >= MAX_MODELS_AGE_S:
-            self._models, self._read_s = self._roster.models(), time.monotonic()
+            self._models, self._read_s = self._registry.models(), time.monotonic()
         return self._models
 
 

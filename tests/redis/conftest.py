@@ -76,7 +76,7 @@ def task(
         worker="w",
         card=card,
         ledger=ledger,
-        roster=WorkerRegistry(redis),
+        registry=WorkerRegistry(redis),
         wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),

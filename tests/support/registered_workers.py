@@ -10,8 +10,8 @@ from shared.store.workers import WorkerRegistry
 
 
 def sign_in(redis: Redis, card: ModelCard) -> None:
-    roster = WorkerRegistry(redis)
-    roster.sign_in("w1", card)
+    registry = WorkerRegistry(redis)
+    registry.sign_in("w1", card)
     design = {"voices": (), "instructions": True}
-    roster.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
-    roster.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))
+    registry.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
+    registry.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))

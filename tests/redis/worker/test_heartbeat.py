@@ -50,7 +50,7 @@ def heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
-        roster=WorkerRegistry(redis),
+        registry=WorkerRegistry(redis),
         wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=QUIET,
@@ -151,20 +151,20 @@ def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
 def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
-    roster, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
-        roster=roster,
+        registry=registry,
         wake_ups=wake_ups,
         is_alive=lambda: True,
         watchdog=QUIET,
     )
     heartbeat.start()
-    wait_until(lambda: roster.workers() == {"w"})
+    wait_until(lambda: registry.workers() == {"w"})
     heartbeat.stop()
-    assert roster.workers() == set()
+    assert registry.workers() == set()
     wake_ups.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]
 
@@ -196,12 +196,12 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
 ) -> None:
     asked = threading.Event()
     before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-    roster, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
+    registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
-        roster=roster,
+        registry=registry,
         wake_ups=wake_ups,
         is_alive=lambda: False,
         watchdog=QUIET,
@@ -212,7 +212,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     finally:
         signal.signal(signal.SIGTERM, before)
     heartbeat.stop()
-    assert roster.workers() == set()
+    assert registry.workers() == set()
     wake_ups.close()
 
 

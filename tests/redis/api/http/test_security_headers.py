@@ -70,7 +70,7 @@ def test_an_unexpected_error_has_them_too(
         raise RuntimeError("unexpected")
 
     app = create_app(settings)
-    monkeypatch.setattr(app.state.services.roster, "models", fail)
+    monkeypatch.setattr(app.state.services.registry, "models", fail)
     with TestClient(app, raise_server_exceptions=False) as api:
         answer = api.get("/v1/models")
     assert answer.status_code == 500

@@ -20,7 +20,7 @@ from shared.jobs import SpeechSpec, Status
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store import keys
-from shared.store import workers as roster_module
+from shared.store import workers as workers_module
 from shared.store.ledger import Ledger
 from shared.store.workers import CachedModels, WorkerRegistry
 from tests.support.plain_segments import plain
@@ -30,7 +30,7 @@ TTL_S = 100.0
 
 
 @pytest.fixture
-def roster(redis: Redis) -> WorkerRegistry:
+def registry(redis: Redis) -> WorkerRegistry:
     return WorkerRegistry(redis, model_ttl_s=TTL_S)
 
 
@@ -40,47 +40,47 @@ def age(redis: Redis, model: str, by_s: float) -> None:
     redis.delete(f"tts:workers:{model}")
 
 
-def offered(roster: WorkerRegistry) -> list[str]:
-    return [model.card.id for model in roster.models()]
+def offered(registry: WorkerRegistry) -> list[str]:
+    return [model.card.id for model in registry.models()]
 
 
 @pytest.mark.parametrize(("gone_s", "is_offered"), [(TTL_S - 5, True), (TTL_S + 5, False)])
 def test_a_model_is_offered_for_a_while_after_its_last_worker(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard, gone_s: float, is_offered: bool
+    registry: WorkerRegistry, redis: Redis, card: ModelCard, gone_s: float, is_offered: bool
 ) -> None:
-    roster.sign_in("w", card)
-    roster.sign_out("w", card)
+    registry.sign_in("w", card)
+    registry.sign_out("w", card)
     age(redis, card.id, gone_s)
-    assert offered(roster) == [card.id] * is_offered
-    assert [model.card for model in roster.known()] == [card]
-    roster.sign_in("w", card)
-    assert offered(roster) == [card.id]
+    assert offered(registry) == [card.id] * is_offered
+    assert [model.card for model in registry.known()] == [card]
+    registry.sign_in("w", card)
+    assert offered(registry) == [card.id]
 
 
 def test_a_live_worker_that_does_not_note_when_it_was_seen_is_offered(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard
+    registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
-    roster.sign_in("of the version before", card)
+    registry.sign_in("of the version before", card)
     redis.zincrby(keys.MODELS_SEEN, -2 * TTL_S, card.id)
-    assert offered(roster) == [card.id]
+    assert offered(registry) == [card.id]
 
 
 def test_the_card_of_a_version_before_has_its_time_too(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard
+    registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     other = card.model_copy(update={"id": "other"})
-    roster.sign_in("w", other)
+    registry.sign_in("w", other)
     redis.hset("tts:models", card.id, card.model_dump_json())
-    assert offered(roster) == ["other", card.id]
+    assert offered(registry) == ["other", card.id]
     assert redis.zscore(keys.MODELS_SEEN, card.id) is None  # a look writes nothing
-    roster.sign_in("w", other)
+    registry.sign_in("w", other)
     assert redis.zscore(keys.MODELS_SEEN, card.id) is not None
     age(redis, card.id, TTL_S + 1)
-    roster.sign_in("w", other)
-    assert offered(roster) == ["other"]
-    roster.forget(card.id)
+    registry.sign_in("w", other)
+    assert offered(registry) == ["other"]
+    registry.forget(card.id)
     redis.hset("tts:models", card.id, card.model_dump_json())
-    roster.sign_in("w", other)
+    registry.sign_in("w", other)
     assert redis.zscore(keys.MODELS_SEEN, card.id) is not None
 
 
@@ -100,79 +100,79 @@ def takes_no_writes(redis: Redis, how: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("how", ["full", "replica"])
 def test_models_are_read_from_a_redis_that_takes_no_writes(
-    settings: Settings, redis: Redis, roster: WorkerRegistry, card: ModelCard, how: str
+    settings: Settings, redis: Redis, registry: WorkerRegistry, card: ModelCard, how: str
 ) -> None:
     redis.hset("tts:models", card.id, card.model_dump_json())  # by a version that notes no time
     with TestClient(create_app(settings)) as client, takes_no_writes(redis, how):
-        assert offered(roster) == [card.id]
+        assert offered(registry) == [card.id]
         answer = client.get("/v1/models")
         assert answer.status_code == 200
         assert [model["id"] for model in answer.json()["data"]] == [card.id]
 
 
 def test_a_presence_of_a_clock_that_was_ahead_counts_for_no_hour(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard
+    registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
-    roster.sign_in("lives", card)
+    registry.sign_in("lives", card)
     redis.zincrby(f"tts:workers:{card.id}", 3_600, "died")
     redis.zadd(f"tts:workers:{card.id}", {"died": redis.time()[0] + 3_600})
-    assert roster.workers() == {"lives"}
-    assert [model.workers for model in roster.models()] == [1]
-    roster.sign_in("lives", card)
+    assert registry.workers() == {"lives"}
+    assert [model.workers for model in registry.models()] == [1]
+    registry.sign_in("lives", card)
     assert redis.zrange(f"tts:workers:{card.id}", 0, -1) == ["lives"]
 
 
 def test_a_model_that_a_worker_serves_is_not_forgotten(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard
+    registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
-    roster.sign_in("w", card)
+    registry.sign_in("w", card)
     with pytest.raises(ModelInUse, match="1 live workers"):
-        roster.forget(card.id)
-    roster.sign_out("w", card)
-    roster.forget(card.id)
-    assert roster.known() == []
+        registry.forget(card.id)
+    registry.sign_out("w", card)
+    registry.forget(card.id)
+    assert registry.known() == []
     assert redis.keys("tts:models*") == redis.keys("tts:workers*") == []
     with pytest.raises(ModelNotFound, match="narrate models list"):
-        roster.forget(card.id)
-    roster.sign_in("w", card)
-    assert offered(roster) == [card.id]
+        registry.forget(card.id)
+    registry.sign_in("w", card)
+    assert offered(registry) == [card.id]
 
 
 def test_what_waits_for_a_model_keeps_it(
-    roster: WorkerRegistry, card: ModelCard, ledger: Ledger, spec: SpeechSpec
+    registry: WorkerRegistry, card: ModelCard, ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    roster.sign_in("w", card)
-    roster.sign_out("w", card)
+    registry.sign_in("w", card)
+    registry.sign_out("w", card)
     ledger.admit("j", spec, plain(["one", "two"]))
     with pytest.raises(ModelInUse, match="2 segments wait"):
-        roster.forget(card.id)
+        registry.forget(card.id)
     ledger.cancel("j")
-    roster.forget(card.id)
-    assert roster.known() == []
+    registry.forget(card.id)
+    assert registry.known() == []
 
 
 def test_a_job_that_came_just_as_its_model_was_forgotten_is_spoken(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard, ledger: Ledger, spec: SpeechSpec
+    registry: WorkerRegistry, redis: Redis, card: ModelCard, ledger: Ledger, spec: SpeechSpec
 ) -> None:
-    roster.sign_in("w", card)
-    roster.sign_out("w", card)
-    roster.forget(card.id)
+    registry.sign_in("w", card)
+    registry.sign_out("w", card)
+    registry.forget(card.id)
     ledger.admit("j", spec, plain(["one"]))  # by an API that had looked before
     redis.delete("tts:reconciled")
     assert ledger.reconcile() == [(card.id, 1)]
-    roster.sign_in("w", card)
+    registry.sign_in("w", card)
     assert ledger.claim(card.id) is not None
 
 
 def test_served_models_are_looked_at_again_and_never_kept_empty(
-    roster: WorkerRegistry, redis: Redis, card: ModelCard, monkeypatch: pytest.MonkeyPatch
+    registry: WorkerRegistry, redis: Redis, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served = CachedModels(roster)
+    served = CachedModels(registry)
     assert served.models() == []
-    roster.sign_in("w", card)
+    registry.sign_in("w", card)
     assert [model.card.id for model in served.models()] == [card.id]
     age(redis, card.id, TTL_S + 1)
-    monkeypatch.setattr(roster_module, "MAX_MODELS_AGE_S", 0.0)
+    monkeypatch.setattr(workers_module, "MAX_MODELS_AGE_S", 0.0)
     assert served.models() == []
 
 
@@ -184,7 +184,7 @@ def test_the_api_offers_and_chooses_only_what_is_on_offer(
     spec: SpeechSpec,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roster_module, "MAX_MODELS_AGE_S", 0.0)
+    monkeypatch.setattr(workers_module, "MAX_MODELS_AGE_S", 0.0)
     gone = card.model_copy(update={"id": "gone"})
     for each in (card, gone):
         WorkerRegistry(redis).sign_in("w", each)
@@ -205,7 +205,7 @@ def test_the_api_offers_and_chooses_only_what_is_on_offer(
 
 def test_models_are_listed_and_forgotten_by_command(
     redis_server: RedisServer,
-    roster: WorkerRegistry,
+    registry: WorkerRegistry,
     redis: Redis,
     card: ModelCard,
     capfd: pytest.CaptureFixture[str],
@@ -213,9 +213,9 @@ def test_models_are_listed_and_forgotten_by_command(
 ) -> None:
     (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
-    roster.sign_in("w", card)
-    roster.sign_in("w", card.model_copy(update={"id": "gone"}))
-    age(redis, "gone", roster_module.DAY_S + 1)
+    registry.sign_in("w", card)
+    registry.sign_in("w", card.model_copy(update={"id": "gone"}))
+    age(redis, "gone", workers_module.DAY_S + 1)
     assert cli.main(["models", "list", *where]) == 0
     _, lives, gone = capfd.readouterr().out.splitlines()
     assert lives.split()[:4] == [card.id, "custom_voice", "1", "0"]
@@ -224,7 +224,7 @@ def test_models_are_listed_and_forgotten_by_command(
     assert cli.main(["models", "forget", card.id, *where]) == 1
     assert "stop them first" in capfd.readouterr().err
     assert cli.main(["models", "forget", "gone", *where]) == 0
-    assert [model.card.id for model in roster.known()] == [card.id]
+    assert [model.card.id for model in registry.known()] == [card.id]
     assert cli.main(["models", "forget", *where]) == 2
 
 
@@ -237,12 +237,14 @@ def test_the_command_says_what_is_wrong_with_a_setting(
         command.main(["list"])
 
 
-def test_the_roster_counts_live_workers_and_remembers_models(redis: Redis, card: ModelCard) -> None:
-    roster = WorkerRegistry(redis)
-    assert roster.models() == []
+def test_the_registry_counts_live_workers_and_remembers_models(
+    redis: Redis, card: ModelCard
+) -> None:
+    registry = WorkerRegistry(redis)
+    assert registry.models() == []
     other = card.model_copy(update={"id": "another"})
     for worker, served in (("w1", card), ("w2", card), ("w3", other)):
-        roster.sign_in(worker, served)
-    roster.sign_in("w1", card)
-    roster.sign_out("w3", other)
-    assert [(m.card.id, m.workers) for m in roster.models()] == [(card.id, 2), ("another", 0)]
+        registry.sign_in(worker, served)
+    registry.sign_in("w1", card)
+    registry.sign_out("w3", other)
+    assert [(m.card.id, m.workers) for m in registry.models()] == [(card.id, 2), ("another", 0)]
