@@ -22,8 +22,8 @@ from shared.store.api_keys import Keys
 from shared.store.connection import connect
 from shared.store.key_mark import KeyMark
 
-# A request makes some hundreds, and nearly all go with it.
-YOUNG_OBJECTS = 20_000
+# New objects between two collections: a request makes some hundreds, and nearly all go with it.
+GC_THRESHOLD = 20_000
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def serve() -> FastAPI:
     # What is here now stays; to look through it for garbage held up every hundredth request.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(GC_THRESHOLD)
     return app
 
 

@@ -24,7 +24,7 @@ from client.narrator import DEFAULT_URL
 
 PRIORITIES = ("low", "normal", "high")
 SERVER_COMMANDS = ("keys", "models")
-EXIT_OK, EXIT_FAILED = 0, 1  # argparse exits with 2 on wrong usage.
+EXIT_FAILED = 1  # argparse exits with 2 on wrong usage.
 
 
 def main(argv: Sequence[str] | None = None) -> int:

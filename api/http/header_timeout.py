@@ -9,7 +9,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 # A request's head is a few lines.
-HEAD_S = 20.0
+HEAD_TIMEOUT_S = 20.0
 
 
 class HeaderTimeoutProtocol(H11Protocol):
@@ -43,7 +43,7 @@ class HeaderTimeoutProtocol(H11Protocol):
                 self._waiting.cancel()
             self._waiting = None
         elif self._waiting is None:
-            self._waiting = self.loop.call_later(HEAD_S, self._close_if_silent)
+            self._waiting = self.loop.call_later(HEAD_TIMEOUT_S, self._close_if_silent)
 
     def _close_if_silent(self) -> None:
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():

@@ -20,8 +20,8 @@ from api.http.security_headers import secured
 from shared.errors import BodiesFull
 
 _log = logging.getLogger(__name__)
-# 4 kB/s is slower than any real link.
-PATIENCE_S, SLOWEST = 30.0, 4_000
+# The time of a body: 30 s, and 1 s for each 4 kB, which is slower than any real link.
+BODY_TIMEOUT_S, MIN_BYTES_PER_S = 30.0, 4_000
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -80,8 +80,8 @@ class RequestId:
 class BodyLimit:
     """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole.
 
-    And 408 to one that does not come: it has `PATIENCE_S`, and a second for each `SLOWEST` bytes.
-    And 503 to one for which there is no room beside those of other requests.
+    Answers 408 to a body that takes more than `BODY_TIMEOUT_S` and a second for each
+    `MIN_BYTES_PER_S` bytes, and 503 to one that does not fit into the budget of all bodies.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int, budget: BodyBudget) -> None:
@@ -106,7 +106,7 @@ class BodyLimit:
             nonlocal received, is_whole
             if is_whole:
                 return await receive()  # the end of the connection, which may take its time
-            left_s = begun_s + PATIENCE_S + received / SLOWEST - time.monotonic()
+            left_s = begun_s + BODY_TIMEOUT_S + received / MIN_BYTES_PER_S - time.monotonic()
             try:
                 async with asyncio.timeout(max(0, left_s)):
                     message = await receive()

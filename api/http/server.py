@@ -17,7 +17,7 @@ from api.http.bounds import MAX_HEAD_BYTES
 from api.http.header_timeout import HeaderTimeoutProtocol
 
 # An event stream would otherwise stay open until its job ends.
-LONGEST_GOODBYE_S = 5
+SHUTDOWN_TIMEOUT_S = 5
 STARTUP_FAILURE = 3  # uvicorn's exit code of a process whose application did not start
 
 
@@ -26,7 +26,7 @@ def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None
 
     Exits with 1 if the address cannot be listened on or the application does not start.
     """
-    options |= {"http": HeaderTimeoutProtocol, "timeout_graceful_shutdown": LONGEST_GOODBYE_S}
+    options |= {"http": HeaderTimeoutProtocol, "timeout_graceful_shutdown": SHUTDOWN_TIMEOUT_S}
     options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
     is_shared = workers > 1 and sys.platform == "linux"
     try:

@@ -18,7 +18,7 @@ from shared.errors import QueueError, Unavailable
 from shared.storage import Storage, StoredObject, pieces
 
 # Between the tries to read a piece of a download that has begun.
-PAUSES_S = (0.5, 2.0)
+RETRY_PAUSES_S = (0.5, 2.0)
 _log = logging.getLogger(__name__)
 # Possessive: two runs of spaces side by side would be shared out in every way there is.
 _RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", re.I)
@@ -103,7 +103,7 @@ async def _content(
 
 async def _read(content: Stored, piece: tuple[int, int]) -> bytes:
     """A later piece, for which a storage that is away has some more time."""
-    for pause_s in PAUSES_S:
+    for pause_s in RETRY_PAUSES_S:
         try:
             return await content.read(*piece)
         except Unavailable:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from anyio.to_thread import run_sync
 from pydantic import ValidationError
 
-from api.webhooks.delivery import WITHIN_S
+from api.webhooks.delivery import ATTEMPT_TIMEOUT_S
 from api.webhooks.retries import RETRIES_S, Reply, next_after_s
 from shared.background import BackgroundThread
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
@@ -22,7 +22,7 @@ POLL_S = 0.5
 MAX_DELIVERIES = 32
 GRACE_S = 2
 # Longer than an attempt, with some time to read the job and to record the outcome.
-LEASE_S = WITHIN_S + 5
+LEASE_S = ATTEMPT_TIMEOUT_S + 5
 _log = logging.getLogger(__name__)
 
 

@@ -24,7 +24,7 @@ from shared.store.webhook_secrets import SECRET_PREFIX, Secrets
 from shared.store.webhooks import Event, EventType
 
 # From the look-up of the name to the head of the response; its body is not read.
-WITHIN_S = 15.0
+ATTEMPT_TIMEOUT_S = 15.0
 
 
 class ForgottenJob(BaseModel):
@@ -56,7 +56,7 @@ class WebhookSender:
         """Send an event; raises `FetchFailed`, `InvalidRequest` or `Unavailable`."""
         headers, body = await run_sync(self._signed_message, event)
         async with self.client.request(
-            "POST", event.url, within_s=WITHIN_S, headers=headers, content=body
+            "POST", event.url, within_s=ATTEMPT_TIMEOUT_S, headers=headers, content=body
         ) as response:
             return Reply(response.status, response.headers.get("retry-after", ""))
 

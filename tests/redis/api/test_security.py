@@ -15,8 +15,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.http import header_timeout as impatience
-from api.http import middleware
+from api.http import header_timeout, middleware
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.speech_model import Task
@@ -178,7 +177,7 @@ def test_whoever_has_no_key_has_no_body_read(url: str, redis: Redis) -> None:
 def test_a_body_that_does_not_come_is_waited_for_in_vain(
     url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis: Redis
 ) -> None:
-    monkeypatch.setattr(middleware, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(middleware, "BODY_TIMEOUT_S", 0.3)
     before = everything(tmp_path, redis)
     for kind in ("application/json", "multipart/form-data; boundary=x"):
         head = (
@@ -195,14 +194,14 @@ def test_a_body_that_does_not_come_is_waited_for_in_vain(
 def test_a_head_that_does_not_come_is_not_waited_for(
     url: str, said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impatience, "HEAD_S", 0.3)
+    monkeypatch.setattr(header_timeout, "HEAD_TIMEOUT_S", 0.3)
     assert raw(url, said) == b""
 
 
 def test_nor_is_one_of_a_connection_that_was_used_before(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(impatience, "HEAD_S", 0.5)
+    monkeypatch.setattr(header_timeout, "HEAD_TIMEOUT_S", 0.5)
     whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert raw(url, whole + whole[:20]).count(b'{"status":"ok"}') == 1
 
