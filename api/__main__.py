@@ -11,7 +11,7 @@ import sys
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.http import server as serving
+from api.http import server
 from api.http.loopback import is_loopback
 from shared import logs
 from shared.errors import InvalidSetting, QueueError
@@ -43,7 +43,7 @@ def main() -> None:
         check_at_start(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
         sys.exit(f"error: {error}")
-    serving.run(
+    server.run(
         "api.__main__:serve",
         factory=True,
         host=options.host,

@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 from redis import Redis
 
-from api.http import server as serving
+from api.http import server
 
 api = FastAPI()
 redis = Redis.from_url(os.environ["TTS_REDIS_URL"], decode_responses=True)
@@ -53,6 +53,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True)
-    serving.run(
+    server.run(
         "benchmarks.http_bare:api", host="127.0.0.1", access_log=False, **vars(parser.parse_args())
     )

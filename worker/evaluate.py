@@ -26,7 +26,7 @@ from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.teacher_forcing import ForcedRun, force
-from worker.model import catalogue as models
+from worker.model import catalogue
 from worker.model.loading import load_model
 
 DEFAULT_TEXTS = (
@@ -41,7 +41,7 @@ def main() -> None:
     """Print the table; one sentence and exit code 1 if the model cannot be loaded."""
     args = _arguments()
     try:
-        source = models.locate(args.model)
+        source = catalogue.locate(args.model)
         asked = args.frames, args.text or DEFAULT_TEXTS, args.reference
         table = evaluate(source, *asked, compiled=args.compile)
         for line in table:
@@ -76,7 +76,7 @@ def evaluate(
 ) -> Iterable[str]:
     """The lines of the table, as they are measured."""
     model = load_model(source)
-    asked = _requests(models.card_of(source, model), frames, texts, reference)
+    asked = _requests(catalogue.card_of(source, model), frames, texts, reference)
     spoken = force(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [lesson.codes for lesson in spoken]
     sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import BinaryIO
 
-from api.documents import opf as package
+from api.documents import opf
 from api.documents.archive import Archive
 from api.documents.builder import DocumentBuilder
 from api.documents.xhtml import PageReader
@@ -45,7 +45,7 @@ def read(file: BinaryIO, max_chars: int) -> Document:
     Source: the EPUB 3.3 and OPF 2.0.1 specifications.
     """
     archive = Archive(file)
-    book = package.read(archive)
+    book = opf.read(archive)
     contents = defaultdict(list)
     for entry in book.contents:
         contents[entry.page].append(entry)

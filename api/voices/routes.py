@@ -13,7 +13,7 @@ from api.auth.scopes import CanEditVoices, CanRead
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import ServicesDep
-from api.voices import service as voices
+from api.voices import service
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
 from api.voices.upload import OPENAPI_BODY, Uploaded
@@ -57,11 +57,11 @@ async def create(
     """
     served = await run_in_threadpool(services.served.models)
     checked, wav = await run_in_threadpool(
-        voices.check, sent, caller, served, services.settings.max_reference_s
+        service.check, sent, caller, served, services.settings.max_reference_s
     )
     max_voices = services.settings.max_voices
     voice = await services.storage_threads.run(
-        voices.keep, checked, wav, services.voices, services.storage, max_voices
+        service.keep, checked, wav, services.voices, services.storage, max_voices
     )
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
@@ -71,14 +71,14 @@ async def create(
 def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     served = services.served
-    preset = voices.find_preset(voice_id, served)
-    return preset or voices.view_of_own(voice_id, services.voices, served, caller)
+    preset = service.find_preset(voice_id, served)
+    return preset or service.view_of_own(voice_id, services.voices, served, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
 async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
-    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
+    voice = await run_in_threadpool(_own_voice, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise ObjectNotFound("the models' own voices have no recording", param="voice_id")
     wav = await services.storage_threads.run(services.storage.get, recording_key(voice.id))
@@ -92,18 +92,18 @@ async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep
 
     Jobs that were accepted are still spoken, and keep what they need of it until they have ended.
     """
-    voice = await run_in_threadpool(_kept, voice_id, services.voices, services.served, caller)
+    voice = await run_in_threadpool(_own_voice, voice_id, services.voices, services.served, caller)
     if voice is None:
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     await run_in_threadpool(services.voices.delete, voice.id)
     with suppress(Unavailable):  # no thread is free: the files are swept later
-        await services.storage_threads.run(voices.remove_files, voice.id, services.storage)
+        await services.storage_threads.run(service.remove_files, voice.id, services.storage)
     log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
-def _kept(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> Voice | None:
+def _own_voice(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> Voice | None:
     """The caller's voice of that id or name; None if it is one of the models' own."""
-    if voices.find_preset(voice_id, served):
+    if service.find_preset(voice_id, served):
         return None
-    return voices.find(voice_id, saved, caller)
+    return service.find(voice_id, saved, caller)

@@ -11,7 +11,7 @@ from client import Narrator
 from client.local.stack import Stack
 from tests.support.service_stack import cache_folder, stack
 from worker.engine.qwen import Qwen3TTSModel
-from worker.model import catalogue as models
+from worker.model import catalogue
 from worker.model.loading import load_model
 
 __all__ = ["cache_folder", "stack"]  # fixtures
@@ -30,7 +30,7 @@ def direct() -> Callable[[str], Qwen3TTSModel]:
 
     def load(name: str) -> Qwen3TTSModel:
         if name not in loaded:
-            loaded[name] = load_model(models.locate(name), dtype=torch.float32, threads=1)
+            loaded[name] = load_model(catalogue.locate(name), dtype=torch.float32, threads=1)
         return loaded[name]
 
     return load

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
-from api.jobs import transcode as converting
+from api.jobs import transcode
 from api.jobs.decoding import decode
 from shared.formats import Format
 from shared.settings import Settings
@@ -93,8 +93,8 @@ def test_it_is_made_once_and_can_be_had_in_parts(
         made.append(kind)
         original(job, kind, *rest)
 
-    original = converting._convert
-    monkeypatch.setattr(converting, "_convert", convert)
+    original = transcode._convert
+    monkeypatch.setattr(transcode, "_convert", convert)
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda _: get(api, done, "mp3"), range(6)))
     assert made == [Format.MP3]
@@ -124,7 +124,7 @@ def test_a_format_that_is_none_or_would_take_minutes_is_refused(
 ) -> None:
     answer = get(api, done, "midi")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "format")
-    monkeypatch.setattr(converting, "MAX_AUDIO_S", 1)
+    monkeypatch.setattr(transcode, "MAX_AUDIO_S", 1)
     answer = get(api, done, "mp3")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "format")
     assert "response_format=mp3" in answer.json()["error"]["message"]
@@ -154,7 +154,7 @@ def test_what_is_there_waits_for_nobody(
         begun.set()
         assert go.wait(20)
 
-    monkeypatch.setattr(converting, "_convert", convert)
+    monkeypatch.setattr(transcode, "_convert", convert)
     with ThreadPoolExecutor(1) as thread:
         slow = thread.submit(get, api, done, "opus")
         assert begun.wait(10)
@@ -185,7 +185,7 @@ def test_a_job_that_is_deleted_meanwhile_leaves_nothing(
         storage, key = arguments[-1], arguments[-2]
         storage.put(key, b"sound")
 
-    monkeypatch.setattr(converting, "_convert", convert)
+    monkeypatch.setattr(transcode, "_convert", convert)
     assert get(api, done, "opus").status_code == 404
     assert not [path for path in tmp_path.rglob("*") if done["id"] in str(path)]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from api.speech import live_reader as listening
+from api.speech import live_reader
 from api.speech.live_reader import LivePcmReader
 from client.local.redis_server import RedisServer
 from shared.audio import Pcm, decode_wav, encode_wav
@@ -110,7 +110,7 @@ def hear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Hear]:
     """Listen to the job from a thread."""
-    monkeypatch.setattr(listening, "POLL_S", 0.05)
+    monkeypatch.setattr(live_reader, "POLL_S", 0.05)
 
     async def listen() -> Pcm:
         redis = connect_listeners(redis_server.url)

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.documents import archive
-from api.documents import opf as package
-from api.documents import xhtml as pages
+from api.documents import archive, opf
+from api.documents import xhtml as xhtml_module
 from shared.errors import InvalidRequest, UnsupportedMedia
 from tests.support.epub_files import CONTAINER, NOVEL, Page, encryption, make_epub, read_book, xhtml
 
@@ -48,7 +47,7 @@ def test_a_number_that_is_no_character_stays_as_it_is() -> None:
         ({OPF: LAUGHS + "]><package a='&j;'/>"}, "no XML"),
         ({OPF: OUTSIDE + "<package>&e;</package>"}, "nothing to speak"),
         ({OPF: "<package><spine><itemref idref='x'/></spine></package>"}, "lacks 'x'.*export"),
-        ({OPF: b"<a/>" + b" " * package.MAX_XML_BYTES}, "unpacks to too many bytes: split"),
+        ({OPF: b"<a/>" + b" " * opf.MAX_XML_BYTES}, "unpacks to too many bytes: split"),
         ({"OEBPS/nav.xhtml": xhtml(LINKS_IN_LINKS)}, "contents page is not well made: export"),
         ({"a" * (archive.MAX_NAME_CHARS + 1): ""}, "has a name of more than 1,024.*export"),
         ({"OEBPS/text/page1.xhtml": ""}, "nothing to speak"),
@@ -131,7 +130,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory() -> None:
 
 @pytest.mark.parametrize("body", ["<br/>" * 60, "a<b x='y'/>" * 30, "a&amp;" * 60])
 def test_tags_and_bits_of_text_are_counted(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MAX_MARKS", 100)
+    monkeypatch.setattr(xhtml_module, "MAX_MARKS", 100)
     with pytest.raises(InvalidRequest, match="too many tags"):
         read_book(make_epub([Page(None, body), Page(None, body)]))
 
