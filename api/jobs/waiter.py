@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.caller import Caller
 from api.http.listener_limit import ListenerLimit
 from api.jobs.feeds import POLL_S, JobFeed, JobFeeds
+from shared.backoff import backoff
 from shared.errors import JobNotFound, TooManyListeners
 from shared.jobs import TERMINAL, Job
 from shared.store.ledger import Ledger
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+FIRST_BACKOFF_S, MAX_BACKOFF_S = 0.05, 1.0
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,12 @@ class JobWaiter:
         return job
 
     async def _wait(self, job: Job, seconds: float, request: Request) -> Job:
-        """Look at short pauses at first, for short jobs; then with all that follow the job."""
-        deadline, pause_s = time.monotonic() + seconds, FIRST_PAUSE_S
+        """Read the job at short pauses at first, since it may be short; then follow its feed."""
+        deadline = time.monotonic() + seconds
+        pauses = backoff(FIRST_BACKOFF_S, MAX_BACKOFF_S)
         with self.feeds.following(job) as feed:
             while job.status not in TERMINAL and (left_s := deadline - time.monotonic()) > 0:
-                if pause_s < POLL_S:
+                if (pause_s := next(pauses)) < POLL_S:
                     await asyncio.sleep(min(pause_s, left_s))
                     job = await run_in_threadpool(self.ledger.job, job.id)
                     feed.update(job)
@@ -52,7 +54,6 @@ class JobWaiter:
                     job = await _followed(feed, job, min(pause_s, left_s))
                 if await request.is_disconnected():
                     break
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
         return job
 
 
