@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from api.http.stored_response import has
+from api.http.stored_response import etag_matches
 from api.services import ServicesDep
 
 router = APIRouter(include_in_schema=False)
@@ -89,6 +89,6 @@ async def static(name: str, request: Request) -> Response:
 def _send(name: str, request: Request) -> Response:
     file = FILES[name]
     headers = HEADERS | {"ETag": file.etag}
-    if has(request.headers.get("if-none-match"), file.etag):
+    if etag_matches(request.headers.get("if-none-match"), file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)

@@ -31,7 +31,7 @@ def chapter_key(audio: str, number: int) -> str:
     return f"{folder}/chapter-{number}.{name.rsplit('.', 1)[1]}"
 
 
-def transcoded_path(audio: str, kind: Format) -> str:
+def transcoded_key(audio: str, kind: Format) -> str:
     """The key of the audio in another format: `…/audio.wav` → `…/audio.mp3`."""
     return f"{audio.rsplit('.', 1)[0]}.{kind}"
 

@@ -17,7 +17,7 @@ from api.http.limited_threads import LimitedThreads
 from shared.errors import QueueError, Unavailable
 from shared.storage import Storage, StoredObject, pieces
 
-# Between the tries to read a piece of a download that has begun.
+# Pauses between the attempts to read a piece of a download that has begun.
 RETRY_PAUSES_S = (0.5, 2.0)
 _log = logging.getLogger(__name__)
 # Possessive: two runs of spaces side by side would be shared out in every way there is.
@@ -48,7 +48,7 @@ class Stored(NamedTuple):
 
 
 class StoredResponse(StreamingResponse):
-    """Sent piece by piece; it is broken off if the storage fails in the middle.
+    """A body sent piece by piece, and broken off if the storage fails in the middle.
 
     Less is sent than `Content-Length` says, so that no client takes a part for the whole.
     """
@@ -62,8 +62,10 @@ class StoredResponse(StreamingResponse):
             _log.warning("A download is broken off: %s", error)
 
 
-async def send(request: Request, content: Stored, *, media_type: str, name: str) -> Response:
-    """Answer with an object, or the part of it that was asked for.
+async def stored_response(
+    request: Request, content: Stored, *, media_type: str, name: str
+) -> Response:
+    """The answer with an object, or the part of it that was asked for.
 
     Several parts at once are answered with the whole, as the RFC allows. Raises `ObjectNotFound`
     and `Unavailable`, unless the first piece could be read.
@@ -71,13 +73,13 @@ async def send(request: Request, content: Stored, *, media_type: str, name: str)
     found = await content.look()
     size, etag = found.size_bytes, f'"{found.etag.strip(chr(34))}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": "private, no-cache"}
-    if has(request.headers.get("if-none-match"), etag):
+    if etag_matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     span = _span(request, etag, size)
     if span is not None and span.start >= span.end:
         said = f"the file has {size:,} bytes"
-        told = {"Content-Range": f"bytes */{size}"}
-        return errors.response(416, said, "range_not_satisfiable", "Range", **told)
+        extra = {"Content-Range": f"bytes */{size}"}
+        return errors.response(416, said, "range_not_satisfiable", "Range", **extra)
     start, end = span or (0, size)
     headers |= {
         "Content-Length": str(end - start),
@@ -102,7 +104,7 @@ async def _content(
 
 
 async def _read(content: Stored, piece: tuple[int, int]) -> bytes:
-    """A later piece, for which a storage that is away has some more time."""
+    """A later piece, retried twice while the storage is away."""
     for pause_s in RETRY_PAUSES_S:
         try:
             return await content.read(*piece)
@@ -112,7 +114,7 @@ async def _read(content: Stored, piece: tuple[int, int]) -> bytes:
 
 
 def _span(request: Request, etag: str, size: int) -> Span | None:
-    """The part that is asked for; None: the whole. An empty one cannot be had."""
+    """The part that is asked for; None for the whole, an empty one if it is out of range."""
     found = _RANGE.fullmatch(request.headers.get("range", ""))
     condition = request.headers.get("if-range")
     if found is None or request.method != "GET" or condition not in (None, etag):
@@ -121,11 +123,11 @@ def _span(request: Request, etag: str, size: int) -> Span | None:
     if not first:
         return Span(max(0, size - int(last)), size) if last else None
     if last and int(last) < int(first):
-        return None  # no range at all, and to be passed over
+        return None  # not a valid range, and to be ignored
     return Span(int(first), min(size, int(last) + 1) if last else size)
 
 
-def has(condition: str | None, etag: str) -> bool:
+def etag_matches(condition: str | None, etag: str) -> bool:
     """True if an `If-None-Match` says that the client has the object of that ETag."""
     if condition is None:
         return False

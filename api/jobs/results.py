@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api.http.limited_threads import LimitedThreads
 from api.http.openapi import NOT_READY, Answers, error
-from api.http.stored_response import Stored, send
+from api.http.stored_response import Stored, stored_response
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id
 from api.jobs.subtitles import srt, vtt
-from api.jobs.transcode import Wanted
+from api.jobs.transcode import WantedFormat
 from api.services import ServicesDep
 from shared.errors import JobNotReady, ObjectNotFound, Unavailable
 from shared.formats import Format
@@ -57,7 +57,7 @@ Completed = Annotated[Job, Depends(completed)]
 @router.head("/content", response_class=Response, include_in_schema=False)
 @router.get("/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES)
 async def content(
-    request: Request, job: Completed, services: ServicesDep, wanted: Wanted = None
+    request: Request, job: Completed, services: ServicesDep, wanted: WantedFormat = None
 ) -> Response:
     """Return the finished audio, or a `Range` of it, in its own format or another.
 
@@ -122,4 +122,4 @@ def _key(job: Job) -> str:
 
 
 async def _send(request: Request, stored: Stored, kind: Format, name: str) -> Response:
-    return await send(request, stored, media_type=kind.media_type, name=f"{name}.{kind}")
+    return await stored_response(request, stored, media_type=kind.media_type, name=f"{name}.{kind}")

@@ -14,7 +14,7 @@ from shared.formats import Format
 from shared.jobs import Job
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
-from shared.storage_paths import job_folder, timings_key, transcoded_path
+from shared.storage_paths import job_folder, timings_key, transcoded_key
 from shared.store.ledger import Ledger
 from shared.timings import Timings
 
@@ -23,7 +23,7 @@ MAX_AUDIO_S = 3_600
 # A codec's own delay is shorter.
 MAX_DELAY_S = 0.1
 
-Wanted = Annotated[
+WantedFormat = Annotated[
     Format | None,
     Query(alias="format", description="Another format than the job's own; of up to an hour."),
 ]
@@ -45,7 +45,7 @@ class Transcoder:
         )
 
     async def ensure_format(self, job: Job, wanted: Format | None) -> str:
-        """Path of a job's audio in the wanted format, made if missing; raises `InvalidRequest`."""
+        """The key of a job's audio in a format, made if missing; raises `InvalidRequest`."""
         assert job.result_key is not None
         if wanted is None or wanted == job.spec.response_format:
             return job.result_key
@@ -55,7 +55,7 @@ class Transcoder:
                 f"text with response_format={wanted}",
                 param="format",
             )
-        key = transcoded_path(job.result_key, wanted)
+        key = transcoded_key(job.result_key, wanted)
         if not await self._storage_threads.run(_is_there, key, self._storage):
             await self._threads.run(self._make, job, wanted, key)
         return key

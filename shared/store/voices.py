@@ -148,12 +148,12 @@ def voice_folder(voice_id: str) -> str:
 
 
 def recording_key(voice_id: str) -> str:
-    """The path of the recording, as models hear it."""
+    """The storage key of the recording, normalised as models get it."""
     return f"{voice_folder(voice_id)}/recording.wav"
 
 
 def prompt_key(voice_id: str, name: str) -> str:
-    """The path of the voice clone prompt of the model `name`."""
+    """The storage key of the voice clone prompt called `name`."""
     return f"{voice_folder(voice_id)}/prompt-{name}.safetensors"
 
 

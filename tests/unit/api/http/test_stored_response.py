@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
 from api.http.limited_threads import LimitedThreads
-from api.http.stored_response import Stored, send
+from api.http.stored_response import Stored, stored_response
 from shared.storage import Storage
 
 CONTENT = bytes(range(100))
@@ -26,7 +26,7 @@ def api(tmp_path: Path) -> TestClient:
     @app.get("/{key}")
     async def get(key: str, request: Request) -> Response:
         content = Stored(key, storage, LimitedThreads.for_storage())
-        return await send(request, content, media_type="audio/wav", name="a.wav")
+        return await stored_response(request, content, media_type="audio/wav", name="a.wav")
 
     return TestClient(app)
 
