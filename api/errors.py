@@ -1,4 +1,4 @@
-"""From our errors to HTTP: one table, one shape."""
+"""From our errors to HTTP: a table of statuses, and the shape of every answer."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def response(
 
 
 def body_of(error: QueueError) -> ErrorBody:
-    """One of our errors, for those who are sent it after the answer has begun."""
+    """The body of an error that is sent within an answer, after its status."""
     return _body(_status(error), error.message, error.code, error.param)
 
 
@@ -95,18 +95,18 @@ def _nearest(table: Mapping[type[QueueError], T], error: QueueError, default: T)
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error of the application in that shape."""
+    """Answer every error of the application with an `ErrorBody`."""
     app.exception_handler(QueueError)(lambda _request, error: refusal(error))
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(HTTPException)(_http)
-    # Only the log of requests will see this answer.
+    # The client has gone: only the log of requests gets this answer.
     app.exception_handler(ClientDisconnect)(
         lambda *_: response(499, "the client went before it was answered", "client_gone")
     )
 
 
 def refusal(error: QueueError) -> JSONResponse:
-    """One of our errors as an answer, with its headers; it is noted for the log."""
+    """An error as an answer, with its headers; its code is added to the log of requests."""
     add_to_log(code=error.code)
     if isinstance(error, (Unauthenticated, Forbidden)):
         add_to_log(reason=error.message)

@@ -89,7 +89,7 @@ def log_request(
 
 def _line(values: dict[str, str]) -> str:
     line = " ".join([f"{name}={value}" for name, value in values.items()])
-    # Most lines have plain values only, which is seen sooner of the whole line.
+    # Most lines have plain values only, and one match of the whole line shows that fastest.
     if _PLAIN_LINE.fullmatch(line) and line.count("=") == len(values) == line.count(" ") + 1:
         return line
     quoted = {

@@ -1,4 +1,4 @@
-"""Bodies that we read ourselves: what they say that they are, and how their errors are told."""
+"""Bodies that the routes read themselves: their media type, their fields and their errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def media_type_of(request: Request) -> str:
 
 @contextmanager
 def body_errors() -> Iterator[None]:
-    """Raise what pydantic finds in a body as FastAPI raises it."""
+    """Raise a `ValidationError` of a body as the `RequestValidationError` that FastAPI raises."""
     try:
         yield
     except ValidationError as error:

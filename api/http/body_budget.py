@@ -1,4 +1,4 @@
-"""The bytes of bodies that a process has in memory, which have a limit."""
+"""The limit of the bytes of bodies that a process has in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from shared.errors import BodiesFull
 
-# The time in which another request may end and make room.
+# Seconds to wait for another request to end and make room; seconds for the client to wait.
 WAIT_S, RETRY_AFTER_S = 2.0, 5
 
 
@@ -27,12 +27,12 @@ class BodyBudget:
 
     @contextmanager
     def body(self) -> Iterator[HeldBody]:
-        """A body that has no bytes yet; at the end its bytes are given back."""
+        """A body that has no bytes yet; at the end of the `with` its bytes are given back."""
         body = HeldBody(self)
         try:
             yield body
         finally:
-            self._held -= body.held  # and drops what is at 0
+            self._held -= body.held  # and drops owners at 0
             for waiting in self._waiting:
                 if not waiting.done():
                     waiting.set_result(None)
@@ -43,7 +43,7 @@ class BodyBudget:
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_S):
                     while not self._fits(size, owner):
-                        await self._next_end()
+                        await self._wait_for_end()
         if not self._fits(size, owner):
             raise BodiesFull(
                 "too many bytes of requests are in memory (TTS_MAX_BODIES_BYTES); try again "
@@ -57,7 +57,7 @@ class BodyBudget:
         limit = self._max_bytes if owner is None else self._max_owner_bytes
         return self._held.total() + size <= self._max_bytes and self._held[owner] + size <= limit
 
-    async def _next_end(self) -> None:
+    async def _wait_for_end(self) -> None:
         waiting = asyncio.get_running_loop().create_future()
         self._waiting.add(waiting)
         try:

@@ -21,10 +21,11 @@ class HeaderTimeoutProtocol(H11Protocol):
     _waiting: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Give it until then, and send what is small at once.
+        """Start the time limit, and switch Nagle's algorithm off.
 
-        asyncio does so only for sockets that say that they are TCP, and those of uvicorn's several
-        processes do not: each answer would wait 40 ms for the client's acknowledgement of its head.
+        asyncio does the latter only for sockets that say that they are TCP, and those of several
+        processes of uvicorn do not: each answer would wait 40 ms for the client's acknowledgement
+        of its head.
         """
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
@@ -33,7 +34,7 @@ class HeaderTimeoutProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Give the next head its time, once it has begun."""
+        """Start the time limit of the next head, once it has begun."""
         super().data_received(data)
         self._watch()
 

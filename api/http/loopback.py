@@ -1,4 +1,4 @@
-"""Without keys, this machine only: also where `python -m api` did not choose the address."""
+"""The limit to this machine while there are no keys, whatever server runs the application."""
 
 from __future__ import annotations
 

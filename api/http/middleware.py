@@ -105,7 +105,7 @@ class BodyLimit:
         async def receive_counted() -> Message:
             nonlocal received, is_whole
             if is_whole:
-                return await receive()  # the end of the connection, which may take its time
+                return await receive()  # the end of the connection, for which there is no limit
             left_s = begun_s + BODY_TIMEOUT_S + received / MIN_BYTES_PER_S - time.monotonic()
             try:
                 async with asyncio.timeout(max(0, left_s)):
@@ -128,18 +128,18 @@ class BodyLimit:
             await self._refuse(scope, receive, send)
         except _TooSlow:
             answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
-            await _and_hang_up(answer)(scope, receive, send)
+            await _closing(answer)(scope, receive, send)
         except _NoRoom as refused:
-            await _and_hang_up(errors.refusal(refused.error))(scope, receive, send)
+            await _closing(errors.refusal(refused.error))(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"the body is larger than {self._max_bytes:,} bytes"
         answer = errors.response(413, message, "body_too_large", "body")
-        await _and_hang_up(answer)(scope, receive, send)
+        await _closing(answer)(scope, receive, send)
 
 
-def _and_hang_up(answer: Response) -> Response:
-    """Else all that is still to come would be received, and thrown away."""
+def _closing(answer: Response) -> Response:
+    """The answer, after which the connection closes; else the remaining body would be received."""
     answer.headers["Connection"] = "close"
     return answer
 

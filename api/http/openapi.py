@@ -1,4 +1,4 @@
-"""The description of the API: its texts, errors, headers, and the bodies that are read by us."""
+"""The description of the API: its texts, errors and headers, and the bodies that routes read."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def described(*headers: Header) -> dict[str, Any]:
 
 
 def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """The description, made once, with the models of the bodies that are read by us.
+    """The description, made once, with the models of the bodies that routes read.
 
     FastAPI's own 422 never happens, since a bad field is a 400 here.
     """

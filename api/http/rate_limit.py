@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from shared.errors import TooManyRequests
 
-# An owner may send what it has saved in two seconds at once.
+# A bucket holds the requests of two seconds, which an owner may send at once.
 BURST_S = 2.0
 # Owners whose buckets are kept: one that is dropped starts with a full one again.
 MAX_BUCKETS = 10_000

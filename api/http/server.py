@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
         """Serve until a signal; False if it never began to."""
         try:
             self.run()
-        except SystemExit:  # with uvicorn's own code; it has logged why
+        except SystemExit:  # with uvicorn's own code; it has logged the reason
             return False
         return self.started or self._was_told
 
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
 
 
 class Processes(Multiprocess):
-    """Several processes, and this one, which starts those anew that end."""
+    """Several processes, and this one, which restarts those that end."""
 
     def serve(self) -> bool:
         """Serve until a signal; False if the application could not start."""
@@ -101,16 +101,16 @@ class Processes(Multiprocess):
 
 
 class ReusePortSocket(socket.socket):
-    """An address where each process that it is sent to listens with a socket of its own.
+    """An address at which each process that this is sent to listens with its own socket.
 
-    Linux then deals connections out. With one socket for all, who wakes first is given a whole
-    burst of them, and with kept connections all work, while the others have none. The price: what
-    was dealt to a process that dies before it could accept it is reset.
+    Linux then spreads the connections over the processes. With one socket for all, the process that
+    wakes first accepts a whole burst of them and, if they are kept open, has all work. The price: a
+    connection to a process that dies before it could accept it is reset.
     """
 
     @classmethod
     def take(cls, host: str, port: int) -> Self:
-        """Bind it; raises `OSError`, also if others listen there who would share it."""
+        """Bind it; raises `OSError`, also if another program listens there and would share it."""
         family, address = socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)
         with socket.socket(family) as alone:
             alone.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
