@@ -73,9 +73,9 @@ class LivePcmReader:
             state = await self._state(index)
             pause = pause_samples(state.pause_s)
             is_last = index == self._job.total - 1 and not pause
-            seam = StreamingFade(start=index > 0, end=not is_last)
-            attempt = _SegmentStream(self._redis, segment_id(self._job.id, index))
-            while not attempt.is_whole:
+            fade = StreamingFade(start=index > 0, end=not is_last)
+            stream = _SegmentStream(self._redis, segment_id(self._job.id, index))
+            while not stream.is_whole:
                 if state.result_key is not None:
                     # The whole job is stored: only the samples not sent yet are left.
                     spoken = await _retry_while_unavailable(
@@ -85,12 +85,12 @@ class LivePcmReader:
                     yield (await self._stored(state.result_key))[self.sent :]
                     return
                 if state.key is not None:
-                    yield seam.add(attempt.rest(await self._stored(state.key)))
-                elif len(pcm := await attempt.read_new()):
-                    yield seam.add(pcm)
+                    yield fade.add(stream.rest(await self._stored(state.key)))
+                elif len(pcm := await stream.read_new()):
+                    yield fade.add(pcm)
                 else:
                     state = await self._state(index)
-            yield seam.close()
+            yield fade.close()
             yield np.zeros(pause, np.int16)
             self.silent += pause
 
@@ -132,18 +132,18 @@ class _SegmentStream:
                 pieces.append(self._follow(LiveChunk.of(fields)))
         return np.concatenate(pieces)
 
-    def _follow(self, heard: LiveChunk) -> Pcm:
+    def _follow(self, chunk: LiveChunk) -> Pcm:
         """The samples of an entry that were not returned before.
 
         A new attempt starts again at 0 and repeats the same samples: after 7,200 samples, its entry
         [0, 7200) gives none and [7200, 14400) gives all. An entry after a gap, or of an attempt
         that lost its claim, gives none.
         """
-        if heard.epoch < self._epoch or heard.at > self._at:
+        if chunk.epoch < self._epoch or chunk.at > self._at:
             return EMPTY_PCM
-        self._epoch = heard.epoch
-        self.is_whole |= heard.is_end
-        return self._new(heard.at, heard.pcm)
+        self._epoch = chunk.epoch
+        self.is_whole |= chunk.is_end
+        return self._new(chunk.at, chunk.pcm)
 
     def rest(self, pcm: Pcm) -> Pcm:
         """The samples of the stored segment that were not returned before."""

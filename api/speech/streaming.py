@@ -89,8 +89,8 @@ async def sse_chunks(
                 {"type": "error", **errors.body_of(error).model_dump()}
             )
             return
-        heard, frames = len(asked.input), (reader.sent - reader.silent) // CODEC_FRAME_SAMPLES
-        usage = {"input_tokens": heard, "output_tokens": frames, "total_tokens": heard + frames}
+        chars, frames = len(asked.input), (reader.sent - reader.silent) // CODEC_FRAME_SAMPLES
+        usage = {"input_tokens": chars, "output_tokens": frames, "total_tokens": chars + frames}
         yield _event({"type": "speech.audio.done", "usage": usage})
 
 

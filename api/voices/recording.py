@@ -108,8 +108,8 @@ def _of_noise(levels: NDArray[np.float64]) -> _Warnings:
 
     Example: speech at -20 dB with pauses at -60 dB has 40 dB; below 20 dB there is a warning.
     """
-    heard = levels[levels > DIGITAL_SILENCE_DB]
-    loud, quiet = np.percentile(heard, (95, 10))
+    recorded = levels[levels > DIGITAL_SILENCE_DB]
+    loud, quiet = np.percentile(recorded, (95, 10))
     if loud - quiet < MIN_SNR_DB:
         said = f"the voice is only {loud - quiet:.0f} dB above what is heard between words"
         yield _warning("noise", f"{said}: record in a quiet room, without music or echo")
