@@ -38,7 +38,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         check_address(options.host, settings)
-        # Said here, and not by each process.
+        # Checked here, so that one process reports a problem, not each.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
@@ -58,7 +58,7 @@ def serve() -> FastAPI:
     settings = Settings.load()
     logs.configure(settings.log_level)
     app = create_app(settings)
-    # What is here now stays; to look through it for garbage held up every hundredth request.
+    # What is loaded by now stays. Searching it for garbage delayed every hundredth request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)

@@ -34,9 +34,9 @@ from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
-# A process that has just begun need not answer that it was not checked yet.
+# Seconds that a start waits for the first checks, so that `/readyz` has an answer at once.
 FIRST_CHECKS_TIMEOUT_S = 1.0
-# In the order in which the description has them.
+# In the order of the description.
 ROUTE_MODULES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
     *(speech, voices, preview, models, queue, health, web),

@@ -1,4 +1,4 @@
-"""The services of the application: connections, limiters and settings."""
+"""The services of one API process, for its routes: connections, limits, admissions and settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from shared.store.workers import CachedModels, WorkerRegistry
 
 @dataclass(frozen=True)
 class Services:
-    """Everything outside the process, opened once."""
+    """The connections, limits and admissions of one process, opened once."""
 
     settings: Settings
     redis: Redis
@@ -59,7 +59,7 @@ class Services:
     wake_ups: WakeUpPublisher
     listeners: AsyncRedis
     webhook_secrets: Secrets
-    # Each says whether it has a problem.
+    # The threads whose problems `/readyz` reports.
     threads: tuple[BackgroundThread, ...]
     failed_webhooks: FailedWebhooks
     feeds: JobFeeds
@@ -135,14 +135,14 @@ class Services:
 def services_of(request: Request) -> Services:
     """The services of the running application, for what every request depends on.
 
-    Such a dependency asks here, since each dependency of its own would cost as much as itself.
+    Such a dependency calls this: one more dependency of FastAPI would double its cost.
     """
     return cast(Services, request.app.state.services)
 
 
 async def _services(request: Request) -> Services:
-    # Like every dependency that waits for nothing, it is a coroutine: each plain function would
-    # be a trip to another thread.
+    # A coroutine, as is every dependency that waits for nothing: FastAPI calls plain functions in
+    # another thread.
     return services_of(request)
 
 

@@ -25,11 +25,10 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class RequireScope(HTTPBearer):
-    """Reads the key, before anything else is read.
+    """Reads the key of a request before its body; gives the caller, if the key has the scope.
 
-    Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`.
-
-    One dependency, and a part of the description, since every request pays for it.
+    Raises `Unauthenticated`, `Forbidden` or `TooManyRequests`. It is FastAPI's security scheme and
+    the check in one, since each dependency costs every request time.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -65,7 +64,7 @@ class RequireScope(HTTPBearer):
 
 
 class RequireScopeIdempotent(RequireScope):
-    """Reads the client's name for the request, too."""
+    """Reads the `Idempotency-Key`, too."""
 
     async def caller(self, request: Request) -> Caller:
         """The caller with its `Idempotency-Key`; raises `InvalidRequest` if that is too long."""
@@ -73,7 +72,7 @@ class RequireScopeIdempotent(RequireScope):
         return caller.once(f"key:{key}") if key else caller
 
 
-# Each is one object: FastAPI runs it once for a request, however many dependencies name it.
+# Single objects: FastAPI runs each once a request, however many dependencies name it.
 READER = Depends(RequireScope(Scope.READ))
 SUBMITTER = Depends(RequireScope(Scope.SPEAK))
 IDEMPOTENT_SUBMITTER = Depends(RequireScopeIdempotent(Scope.SPEAK))

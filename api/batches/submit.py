@@ -96,8 +96,7 @@ class BatchAdmission:
     def admit(self, content: bytes, checked: dict[str, CheckedJob], caller: Caller) -> str:
         """Admit the checked jobs of a batch; returns its id.
 
-        If they cannot all be queued now, those that were are cancelled, and what stood in the way
-        is raised.
+        If one cannot be queued now, those before it are withdrawn, and its error is raised.
         """
         batch_id = _batch_id(caller)
         self.batches.begin(
@@ -129,7 +128,8 @@ class BatchAdmission:
     def _take_back(self, batch_id: str, jobs: list[str]) -> None:
         """Withdraw the accepted jobs of a refused batch: sent again, it begins anew.
 
-        Unless it was sent twice at once and the other was accepted: then they are that one's.
+        Does nothing if the batch was sent twice at once and the other request was accepted: then
+        the jobs belong to that one.
         """
         with suppress(Unavailable):
             if self.batches.abandon(batch_id):
@@ -165,7 +165,7 @@ def _bad(where: str, message: str, param: str | None) -> InvalidRequest:
 
 
 def _batch_id(caller: Caller) -> str:
-    """With an idempotency key, the same each time."""
+    """A new id; with an idempotency key, one that follows from the key."""
     if caller.idempotency_key is None:
         return f"{BATCH_PREFIX}{uuid.uuid4().hex}"
     name = f"{caller.owner}:{caller.idempotency_key}"

@@ -29,13 +29,13 @@ from shared.store.limits import Idempotency
 from shared.store.webhooks import Webhook
 from shared.store.workers import ServedModel
 
-# They are read with the job at each poll.
+# Chapters are read with the job at each poll.
 MAX_CHAPTERS = 2_000
 
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A submission that nothing is wrong with, as it would be spoken."""
+    """A valid submission, with its segments and its model."""
 
     request: JobRequest
     spec: SpeechSpec
@@ -47,7 +47,7 @@ class CheckedJob:
 
     @property
     def has_files(self) -> bool:
-        """True if something of it goes into the storage."""
+        """True if its admission writes to the storage."""
         return self.source is not None
 
 
@@ -91,7 +91,7 @@ class JobAdmission:
         name: str | None = None,
         cancel_after_s: float | None = None,
     ) -> Job:
-        """Admit a job and tell the workers; what was sent before is the job of before.
+        """Admit a job and wake the workers; a request that was sent before gives its job.
 
         `name` is the client's own id for it. Raises `Busy`, `KeyReused` or `Unavailable` if it
         cannot be queued now, and `InvalidRequest` if its voice was deleted in between.
@@ -150,7 +150,7 @@ def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempo
 def _outline(sent: Submission, segments: list[Segment]) -> Outline:
     """Each chapter begins with the first segment that has some of it; empty ones are left out."""
     starts, book = [segment.start for segment in segments], sent.document
-    starts[0] = segments[0].end - 1  # what is not spoken before the first heading is in its range
+    starts[0] = segments[0].end - 1  # its range also has the unspoken characters before it
     chapters: dict[int, str] = {}
     for chapter in book.chapters:
         first = bisect_left(starts, chapter.start)

@@ -37,14 +37,14 @@ class JobFeed:
         return at is not None and at <= time.time()
 
     def publish(self, job: Job | None) -> None:
-        """Tell the listeners a new state."""
+        """Give the listeners a new state."""
         self.job = job
         self.mark = mark_of(job) if job is not None else ""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def update(self, job: Job) -> None:
-        """Tell the listeners a state that one of them has seen, unless it is known or older."""
+        """Give the listeners a state that one of them has read, unless it is known or older."""
         if self.job is not None and self.job.seen_at < job.seen_at and self.mark != mark_of(job):
             self.publish(job)
 
@@ -103,7 +103,7 @@ class JobFeeds:
             try:
                 changed = await to_thread.run_sync(self._read, followed, limiter=limiter)
             except Unavailable:
-                continue  # a listener waits as long as it likes
+                continue  # the listeners wait, each for as long as it wants
             except Exception:  # noqa: BLE001 - the listeners of one job are not those of others
                 _log.exception("The followed jobs could not be read")
                 continue

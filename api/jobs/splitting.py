@@ -1,4 +1,4 @@
-"""Threads for long texts, so that those which every request needs stay free."""
+"""Threads for splitting long texts, so that the threads of other requests stay free."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Splitter:
         return cls(settings.split_threads, settings.max_waiting_splits)
 
     async def run(self, request: Request, size: int, work: Callable[[], T]) -> T:
-        """The result of `work` on a text of `size` bytes; a short one is done like all else.
+        """The result of `work` on a text of `size` bytes; a short one gets any free thread.
 
         Work of a client that has gone before it begins is dropped.
         """

@@ -32,8 +32,8 @@ NESTED_FIELDS = ("metadata", "sampling", "webhook_events_filter")
 class Submission:
     """A request, and its text with its chapters.
 
-    `live` is what a listener asked for, who hears it while it is spoken. A long text comes with its
-    `segments`.
+    `live` is the speech request of a client that listens while the text is synthesised. A long text
+    comes with its `segments`.
     """
 
     request: JobRequest

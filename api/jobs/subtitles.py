@@ -1,4 +1,4 @@
-"""Subtitles: what is heard as text on the screen, in two lines at the most."""
+"""Subtitles: the spoken text with its times, in cues of at most two lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook that a request asks for."""
+"""The webhook of a request, checked."""
 
 from __future__ import annotations
 

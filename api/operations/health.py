@@ -1,4 +1,4 @@
-"""Life of the process, and readiness for work; neither waits for anything."""
+"""Liveness and readiness of the process; neither route waits for anything."""
 
 from __future__ import annotations
 

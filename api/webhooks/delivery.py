@@ -23,7 +23,7 @@ from shared.store.ledger import Ledger
 from shared.store.webhook_secrets import SECRET_PREFIX, Secrets
 from shared.store.webhooks import Event, EventType
 
-# From the look-up of the name to the head of the response; its body is not read.
+# Seconds from the look-up of the name to the head of the response, whose body is not read.
 ATTEMPT_TIMEOUT_S = 15.0
 
 
