@@ -47,7 +47,8 @@ class Runner(Protocol):
 class Engine:
     """Speech for requests by continuous batching; `submit` may be called from any thread.
 
-    Up to `slots` requests run at once; others join between two steps. At most `max_waiting` wait.
+    Up to `slots` requests run at once, and are admitted between two steps. At most `max_waiting`
+    wait.
     Chunks of frames are decoded on the same thread between two steps: two threads that both want
     all cores take twice as long as one that does the work of both.
     """

@@ -13,7 +13,7 @@ from worker.engine.sequence import Sequence
 
 
 class Scheduler:
-    """A bounded queue of waiting requests, the one that joins, and the running ones by row.
+    """A bounded queue of waiting requests, the one being admitted, and the running ones by row.
 
     Up to `slots` run at once.
     """
@@ -24,7 +24,7 @@ class Scheduler:
         self._waiting: deque[Sequence] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._joining: Sequence | None = None
+        self._admitting: Sequence | None = None
         self.running: list[Sequence] = []
 
     def add(self, request: SynthesisRequest) -> Future[Speech]:
@@ -46,20 +46,20 @@ class Scheduler:
             return self._has_work()
 
     def next_admission(self) -> Sequence | None:
-        """The request that is joining, or the next one if there is a row for it.
+        """The request that is being admitted, or the next one if there is a row for it.
 
         Requests that were cancelled while they waited end here.
         """
         with self._changed:
             room = len(self.running) < self._slots
-            while self._joining is None and self._waiting and room:
+            while self._admitting is None and self._waiting and room:
                 sequence = self._waiting.popleft()
-                self._joining = sequence if _starts(sequence) else None
-            return self._joining
+                self._admitting = sequence if _starts(sequence) else None
+            return self._admitting
 
     def begin(self) -> None:
-        """Note that the joining request is in the next row."""
-        sequence, self._joining = self._joining, None
+        """Note that the admitted request is in the next row."""
+        sequence, self._admitting = self._admitting, None
         assert sequence is not None
         sequence.admitted_s = time.monotonic()
         self.running.append(sequence)
@@ -67,8 +67,8 @@ class Scheduler:
             running.batch_size = max(running.batch_size, len(self.running))
 
     def refuse(self) -> None:
-        """Note that the joining request cannot run."""
-        self._joining = None
+        """Note that the request being admitted cannot run."""
+        self._admitting = None
 
     def end(self, row: int) -> Sequence:
         """Free a row, which the last row then takes, as in the runner."""
@@ -87,8 +87,8 @@ class Scheduler:
             self._closed = True
             waiting = [sequence for sequence in self._waiting if _starts(sequence)]
             self._waiting.clear()
-            joining = [self._joining] if self._joining else []
-            return [*self.end_all(), *joining, *waiting]
+            admitting = [self._admitting] if self._admitting else []
+            return [*self.end_all(), *admitting, *waiting]
 
     def close(self) -> None:
         """Take no more requests; what waits still runs."""
@@ -97,7 +97,7 @@ class Scheduler:
             self._changed.notify_all()
 
     def _has_work(self) -> bool:
-        return bool(self._waiting or self._joining or self.running)
+        return bool(self._waiting or self._admitting or self.running)
 
 
 def _starts(sequence: Sequence) -> bool:
