@@ -77,8 +77,8 @@ def evaluate(
     """The lines of the table, as they are measured."""
     model = load_model(source)
     asked = _requests(catalogue.card_of(source, model), frames, texts, reference)
-    spoken = force(model, Precision.FLOAT32, asked, [None] * len(asked))
-    codes = [lesson.codes for lesson in spoken]
+    exact = force(model, Precision.FLOAT32, asked, [None] * len(asked))
+    codes = [run.codes for run in exact]
     sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)
     yield ROW_FORMAT.format("precision", "first codes", "other codes", "logit error", "codec SNR")
     yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
@@ -86,8 +86,8 @@ def evaluate(
         model = load_model(source)
         parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
         found = _sounds(model, precision.of_codec, parts, codes)
-        heard = force(model, precision, asked, codes, parts.decoder)
-        first, others, error = _compare(spoken, heard)
+        forced = force(model, precision, asked, codes, parts.decoder)
+        first, others, error = _compare(exact, forced)
         snr = _snr(sounds, found)
         cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
         yield ROW_FORMAT.format(precision, *(cell.replace("%", " %") for cell in cells))
@@ -120,16 +120,16 @@ def _recording(path: Path | None) -> tuple[np.ndarray, int]:
     return samples.mean(axis=1), rate
 
 
-def _compare(spoken: list[ForcedRun], heard: list[ForcedRun]) -> tuple[float, float, float]:
+def _compare(exact: list[ForcedRun], forced: list[ForcedRun]) -> tuple[float, float, float]:
     """The shares of first and of other codes that agree, and the scores' error ÷ their spread."""
     same = [
         wish == code
-        for one, other in zip(spoken, heard, strict=True)
+        for one, other in zip(exact, forced, strict=True)
         for wish, code in zip(other.argmax_codes, one.codes, strict=True)
     ]
     agreement = np.array(same).reshape(-1, CODE_GROUPS)
     errors, spreads = [], []
-    for one, other in zip(spoken, heard, strict=True):
+    for one, other in zip(exact, forced, strict=True):
         for expected, found in zip(one.logits, other.logits, strict=True):
             allowed = expected.isfinite()
             errors.append((found - expected)[allowed].pow(2).mean())

@@ -44,10 +44,10 @@ class _ForcedSampler:
         number = len(self.forced_run.codes)
         own = int(logits.argmax())
         # The first code of the frame after the last is drawn, too, but never used.
-        said = self._codes[number] if self._codes and number < len(self._codes) else own
-        self.forced_run.codes.append(said)
+        code = self._codes[number] if self._codes and number < len(self._codes) else own
+        self.forced_run.codes.append(code)
         self.forced_run.logits.append(logits[0].float().cpu())
-        return torch.tensor([said], device=logits.device)
+        return torch.tensor([code], device=logits.device)
 
 
 def force(
@@ -68,8 +68,8 @@ def force(
 def _speak(
     runner: TalkerRunner, request: SynthesisRequest, codes: abc.Sequence[int] | None
 ) -> ForcedRun:
-    script = _ForcedSampler(codes)
-    with runner.override_sampler(script):
+    sampler = _ForcedSampler(codes)
+    with runner.override_sampler(sampler):
         runner.admit(Sequence(request))
         while not runner.prefill():
             pass
@@ -77,6 +77,6 @@ def _speak(
         while not ended:
             ended = runner.step()
         runner.remove(0)
-    frames = len(script.forced_run.codes) // CODE_GROUPS
+    frames = len(sampler.forced_run.codes) // CODE_GROUPS
     whole = frames * CODE_GROUPS
-    return ForcedRun(script.forced_run.codes[:whole], script.forced_run.logits[:whole])
+    return ForcedRun(sampler.forced_run.codes[:whole], sampler.forced_run.logits[:whole])

@@ -44,9 +44,9 @@ def test_float32_agrees_with_itself_and_with_the_runner(tiny_checkpoint: Checkpo
 def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpoint) -> None:
     codes = [number % 7 for number in range(6 * 16)]
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
-    (lesson,) = force(model, Precision.FLOAT32, [ASKED], [codes])
-    assert lesson.codes == codes
-    assert lesson.argmax_codes != codes
+    (run,) = force(model, Precision.FLOAT32, [ASKED], [codes])
+    assert run.codes == codes
+    assert run.argmax_codes != codes
 
 
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=COMPILER)])
