@@ -54,35 +54,35 @@ class PromptBuilder:
 
     def build(self, request: SynthesisRequest, clone: VoiceClonePromptItem | None) -> Prompt:
         """Build the prompt of one request."""
-        text = self._tokens(f"{_said(request.text)}<|im_start|>assistant\n")
+        text = self._tokens(f"{_assistant_turn(request.text)}<|im_start|>assistant\n")
         role, spoken = text[:3], text[3:-5]
         codes = self._opening_codes(request, clone)
         lead = torch.cat([self._pad.expand(len(codes) - 2, -1), self._begin]) + codes[:-1]
         reference = clone.ref_code if clone is not None and clone.icl_mode else None
-        heard = codes[-1:]
+        audio = codes[-1:]
         if clone is not None and reference is not None:
             # In-context learning: the reference's text and codes go before ours. A frame [16] is
             # embedded as the sum of its codes' embeddings.
-            spoken = self._tokens(_said(clone.ref_text or ""))[3:-2] + spoken
+            spoken = self._tokens(_assistant_turn(clone.ref_text or ""))[3:-2] + spoken
             own = [F.embedding(reference[:, i], table) for i, table in enumerate(self._tables)]
-            heard = torch.cat([heard, torch.stack(own).to(self._dtype).sum(0)])
+            audio = torch.cat([audio, torch.stack(own).to(self._dtype).sum(0)])
         written = torch.cat([self._text(spoken), self._end])
         streams = clone is not None if request.streams_text is None else request.streams_text
-        body, trailing = (self._interleaved if streams else self._text_then_codes)(written, heard)
+        body, trailing = (self._interleaved if streams else self._text_then_codes)(written, audio)
         embeds = torch.cat([self._instructions(request), self._text(role), lead, body])
         return Prompt(embeds, trailing, self._pad[0], reference)
 
-    def _text_then_codes(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def _text_then_codes(self, text: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
         """All of the text, then the codes; nothing trails."""
         silent = self._code(self._codes.codec_pad_id)
-        return torch.cat([text + silent, self._pad + heard]), self._pad
+        return torch.cat([text + silent, self._pad + audio]), self._pad
 
-    def _interleaved(self, text: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
-        """A token of text with each code; the rest of it trails."""
-        if len(text) > len(heard):
-            return text[: len(heard)] + heard, text[len(heard) :]
-        silent = self._pad.expand(len(heard) - len(text), -1)
-        return torch.cat([text, silent]) + heard, self._pad
+    def _interleaved(self, text: Tensor, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """A token of text with each code; the remaining text trails."""
+        if len(text) > len(audio):
+            return text[: len(audio)] + audio, text[len(audio) :]
+        silent = self._pad.expand(len(audio) - len(text), -1)
+        return torch.cat([text, silent]) + audio, self._pad
 
     def _opening_codes(
         self, request: SynthesisRequest, clone: VoiceClonePromptItem | None
@@ -112,8 +112,10 @@ class PromptBuilder:
 
     def _instructions(self, request: SynthesisRequest) -> Tensor:
         # qwen-tts drops the instructions of the 0.6B custom voice model.
-        deaf = request.task is Task.CUSTOM_VOICE and self._config.tts_model_size == "0b6"
-        if not request.instruct or deaf:
+        ignores_instructions = (
+            request.task is Task.CUSTOM_VOICE and self._config.tts_model_size == "0b6"
+        )
+        if not request.instruct or ignores_instructions:
             return self._pad[:0]
         return self._text(self._tokens(f"<|im_start|>user\n{request.instruct}<|im_end|>\n"))
 
@@ -142,5 +144,5 @@ class _Projection:
         return self._narrow(wide)
 
 
-def _said(text: str) -> str:
+def _assistant_turn(text: str) -> str:
     return f"<|im_start|>assistant\n{text}<|im_end|>\n"
