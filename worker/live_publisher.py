@@ -1,4 +1,4 @@
-"""Live segments: their samples, published while they are spoken."""
+"""Live audio: the samples of segments, published while they are synthesised."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ class LivePublisher:
 
     def _publish(self, chunk: _QueuedChunk) -> None:
         key = stream_key(chunk.claim.segment_id)
-        heard = LiveChunk(chunk.claim.epoch, chunk.at, to_pcm(chunk.samples))
+        entry = LiveChunk(chunk.claim.epoch, chunk.at, to_pcm(chunk.samples))
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.xadd(key, heard.fields(), maxlen=MAX_STREAM_ENTRIES)
+            pipe.xadd(key, entry.fields(), maxlen=MAX_STREAM_ENTRIES)
             pipe.expire(key, STREAM_TTL_S)
             pipe.execute()
 

@@ -167,7 +167,7 @@ class SegmentTask:
         """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
         claim, request = held.claim, _request(held)
         if claim.spec.live:
-            # With one seed: audio that a listener has heard cannot be taken back.
+            # No second try with another seed: a listener already has the audio of the first.
             publication = self._live.begin(claim)
             speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
             publication.end()

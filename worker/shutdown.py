@@ -25,7 +25,7 @@ class GracefulShutdown:
 
     def __init__(self, deadline_s: float, revoke_leases: Callable[[], None]) -> None:
         self._deadline_s = deadline_s
-        self._hand_back = revoke_leases
+        self._revoke_leases = revoke_leases
         self._timers: list[threading.Timer] = []
 
     def begin(self) -> None:
@@ -54,7 +54,7 @@ class GracefulShutdown:
 
     def _revoke(self) -> None:
         _log.warning("Handing back what is not done")
-        self._hand_back()
+        self._revoke_leases()
 
     def _exit(self) -> None:
         # A segment that was not handed back is found when its lease runs out.

@@ -22,7 +22,7 @@ class SamplingParams:
 
 
 class BatchSampler:
-    """The choices of all rows as tensors [rows, 1], made anew only when the rows change."""
+    """The sampling parameters of all rows as tensors [rows, 1], made anew when the rows change."""
 
     def __init__(self, rows: list[SamplingParams], device: torch.device) -> None:
         def column(values: list[float]) -> Tensor:

@@ -33,7 +33,7 @@ class CausalConv:
 class Upsample:
     """A transposed convolution, as one product of each input and the one before it.
 
-    Its kernel is as long as its stride, or twice as long: then an output hears two inputs.
+    Its kernel is as long as its stride, or twice as long: then an output is of two inputs.
     """
 
     stride: int
@@ -42,16 +42,16 @@ class Upsample:
         weight = module.conv.weight.detach()
         inputs, self._channels, length = weight.shape
         self.stride = module.conv.stride[0]
-        self._hears = length // self.stride
-        # [in, out, hears * stride] to [stride * out, hears * in], the last input last.
-        taps = weight.view(inputs, self._channels, self._hears, self.stride).flip(2)
+        self._inputs = length // self.stride
+        # [in, out, n * stride] to [stride * out, n * in] for n inputs, the last one last.
+        taps = weight.view(inputs, self._channels, self._inputs, self.stride).flip(2)
         rows = taps.permute(3, 1, 2, 0).reshape(self.stride * self._channels, -1)
         bias = module.conv.bias.detach().repeat(self.stride)
         self._multiply = linear_from_weight(rows, bias, precision)
 
     def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Stretch [rows, time, in] to [rows, time * stride, out]."""
-        if self._hears > 1:
+        if self._inputs > 1:
             whole = batch.extend(self, x, 1)
             x = torch.cat([whole[:, :-1], whole[:, 1:]], dim=-1)
         return self._multiply(x).view(len(x), -1, self._channels)

@@ -35,7 +35,7 @@ C_TYPES: dict[object, str] = {
 
 
 class CannotCompile(EngineError):
-    """There is no compiler for what is asked, or there are no kernels."""
+    """Raised when there is no compiler that works, or there are no kernels for a model."""
 
 
 @cache

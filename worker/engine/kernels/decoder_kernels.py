@@ -84,7 +84,7 @@ class DecoderKernels:
         keys: Tensor,
         values: Tensor,
     ) -> Operand:
-        """Normalise and apply_rotary queries and keys, write keys and values, and mix values.
+        """Normalise and rotate queries and keys, write keys and values, and mix values.
 
         `x` is [tokens, (heads + 2 groups) * size], the cache [rows, groups, positions, size]; all
         tokens are written before the first looks back. The norms are the queries' and the keys',
