@@ -11,12 +11,7 @@ from types import FrameType
 from typing import Self
 
 from client import terminal
-from client.errors import (
-    ChildExited,
-    RequestRefused,
-    ServerUnreachable,
-    StartFailed,
-)
+from client.errors import ChildExited, RequestRefused, ServerUnreachable, StartFailed
 from client.local.stack import POLL_INTERVAL_S, Stack
 from client.models import Model
 from client.narrator import DEFAULT_URL, Narrator

@@ -137,13 +137,13 @@ class Stack:
         return Child(name, command, env=env, log=path)
 
     def _thread_settings(self) -> dict[str, str]:
-        """The THREADS of each worker: the cores divided by the number of workers.
+        """The TTS_THREADS of each worker: the cores divided by the number of workers.
 
         One worker keeps its default, all cores. A tiny model gets one thread: its steps are
         shorter than the synchronisation of two.
         """
         if os.environ.get("THREADS"):
-            return {}  # The name of TTS_THREADS in the version before.
+            return {}  # TTS_THREADS by its old name, which is read for this version only.
         if all(Path(model).name.startswith("tiny") for model in self.models):
             return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
@@ -160,12 +160,9 @@ class Stack:
 
         Returns a ChildExited for each end since the last call, a StartFailed for each failed start.
         """
-        keepers = [keeper for keeper in (self._restarting_redis, self._restarting_api) if keeper]
-        return [
-            error
-            for keeper in (*keepers, *self._restarting_workers)
-            if (error := keeper.restart_if_ended())
-        ]
+        one_of_each = (self._restarting_redis, self._restarting_api)
+        processes = [*filter(None, one_of_each), *self._restarting_workers]
+        return [error for process in processes if (error := process.restart_if_ended())]
 
     def ready(self) -> bool:
         """True if the API answers and every worker has loaded its model."""
