@@ -13,14 +13,14 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:job:{job}                | hash   | the job's record: status, owner, spec, counts …   | steps           | until deleted             |
 | tts:segment:{segment}        | hash   | status, epoch, attempts, worker, text, result …   | steps           | until deleted             |
 | tts:idempotency:{owner}:{}   | hash   | the job that has the idempotency key, a digest    | admit           | with its job              |
-| tts:listeners:{job}          | number | clients that listen to the job                    | listener steps  | as `add_listener` says    |
+| tts:listeners:{job}          | number | clients that listen to the job                    | listener steps  | 6 h after the last one    |
 | tts:jobs                     | zset   | admitted job by when it opened                    | steps           |                           |
 | tts:jobs:{owner}             | zset   | the jobs of one owner, by when they opened        | steps           |                           |
 | tts:ended                    | zset   | ended job by when it ended                        | steps           |                           |
-| tts:leftovers                | zset   | ended job whose attempts' files may be there      | steps, cleaner  |                           |
+| tts:leftovers                | zset   | ended job whose segments' files may be left       | steps, cleaner  |                           |
 | tts:admitting                | zset   | job being admitted by when it is given up         | admission       |                           |
 | tts:admitting_segments       | hash   | model: segments of jobs being admitted            | admission       |                           |
-| tts:deleting                 | zset   | deleted job by its segments that are left         | deletion        |                           |
+| tts:deleting                 | zset   | deleted job by how many of its segments are left  | deletion        |                           |
 | tts:forgotten                | zset   | deleted job by when; its files go later           | deletion        |                           |
 | tts:deadlines                | zset   | job by when it is to be cancelled                 | steps           |                           |
 | tts:open_jobs                | hash   | owner: its jobs that have not ended               | steps           |                           |
@@ -33,19 +33,19 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:turns:{model}:{owner}    | zset   | job by its cost so far                            | fair queue      |                           |
 | tts:clock                    | hash   | key of turns: cost at which a newcomer starts     | fair queue      |                           |
 | tts:waiting:{job}            | zset   | waiting segment by its number                     | fair queue      |                           |
-| tts:suspects:{model}         | zset   | segment spoken alone next, by since when          | fair queue      |                           |
+| tts:suspects:{model}         | zset   | segment to be spoken alone, by when it was queued | fair queue      |                           |
 | tts:reservation:{segment}    | hash   | the worker that is to speak a suspect, and when   | claim           | 10 s                      |
 | tts:alone:{worker}           | string | the suspect that the worker speaks                | claim           | 1 day                     |
 | tts:answered:{question}      | string | the segment that answered a claim                 | claim           | 20 s                      |
 | tts:leases                   | zset   | claimed segment by when its lease ends            | steps           |                           |
 | tts:reconciled_at            | string | when a worker last reconciled                     | reconcile       |                           |
-| tts:pace:{slot}[:samples]   | number | segments, or samples, committed in a slot of 10 s | commit          | 70 s                      |
+| tts:pace:{slot}[:samples]    | number | segments, or samples, committed in a slot of 10 s | commit          | 70 s                      |
 | tts:batch:{batch}            | hash   | the batch's record and how its jobs ended         | batch steps     | ttl after its end         |
-| tts:batch:{batch}:lines      | list   | a line's custom id and job, or its error (JSON)   | batch steps     | with its batch            |
+| tts:batch:{batch}:lines      | list   | a line's custom id and its job's id (JSON)        | batch steps     | with its batch            |
 | tts:voice:{voice}            | hash   | owner, name, record (JSON), created_at            | voice steps     | until deleted             |
 | tts:voices:{owner}           | hash   | name: voice                                       | voice steps     |                           |
-| tts:voice_folders            | zset   | voice whose folder may be there without it        | voice steps     |                           |
-| tts:webhooks                 | zset   | receiver by when it is told something next        | webhook steps   |                           |
+| tts:voice_folders            | zset   | voice whose folder may be left, by since when     | voice steps     |                           |
+| tts:webhooks                 | zset   | receiver by when its next event is due            | webhook steps   |                           |
 | tts:webhooks:{receiver}      | zset   | event by when it is due                           | webhook steps   |                           |
 | tts:webhook:{event}          | hash   | the event, its attempts, why it was given up      | webhook steps   | kept_s once given up      |
 | tts:webhook_busy:{receiver}  | string | the event that is being delivered                 | webhook steps   | one lease                 |
@@ -54,13 +54,13 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:models                   | hash   | model: its card (JSON)                            | workers         | until forgotten           |
 | tts:models:seen              | zset   | model by when a worker last signed in             | workers         | until forgotten           |
 | tts:workers:{model}          | zset   | worker by when its presence ends                  | workers         |                           |
-| tts:keys                     | hash   | API key's id: its record (JSON)                   | keys command    | until revoked             |
-| tts:keys:version             | number | changes with each change of the keys              | keys command    |                           |
+| tts:keys                     | hash   | API key's id: its record (JSON), revoked or not   | keys command    | for good                  |
+| tts:keys:version             | string | random: another one after each change of the keys | keys command    | for good                  |
 | tts:keys:open                | string | random: a process found that no key was ever made | API             | until a key is made       |
 | tts:live:{segment}           | stream | PCM of an attempt on its way to listeners         | worker          | 60 s after its last entry |
 | tts:ledger                   | hash   | newest version that wrote here, oldest that may   | agree           |                           |
 | tts:storage_id               | string | the storage that belongs to this Redis            | first process   |                           |
-| tts:probe                    | string | nothing: shows that Redis can be written to       | health check    | 60 s                      |
+| tts:probe                    | string | random: written and read to show that Redis works | health check    | 60 s                      |
 | tts.{model}                  | list   | Celery's messages: wake-ups for a model's workers | publisher       |                           |
 """
 
