@@ -1,6 +1,6 @@
 -- Admitting a job: its record first, its segments a part at a time, and with the last of them it opens.
 
--- Every segment is there: from here on the job will end, one way or another.
+-- Open a job whose segments are all there: from here on it will end, one way or another.
 local function open_job(id)
   local job = job_key(id)
   local model, owner, total, cancel_at =

@@ -2,8 +2,8 @@
 -- its range and its expected frames.
 -- After it: the job and these segments are there and counted, and it is queued if they are all; or
 -- nothing has changed. It is not begun after `job.by`, when its sender does not wait any more.
--- Returns what became of it, then the id of the job that is there now, or how many seconds until there is
--- room; the time; and when that job was created and, if it has a deadline, when it is cancelled.
+-- Returns the outcome; the id of the job that is there now, or the seconds until there is room; the time;
+-- and when that job was created and, if it has a deadline, when it is cancelled.
 local job = cjson.decode(ARGV[1])
 local time = string.format('%.6f', now())
 local id, owner, limits, total = job.id, job.owner, job.limits, job.total
@@ -33,12 +33,13 @@ if open + total > limits.open_segments then
   return { 'queue_full', wait_for(open + total - limits.open_segments), time }
 end
 local jobs = number(OPEN_JOBS, owner)
--- Should a worker of an older version have miscounted these, they are right again when none is left.
+-- A worker of an older version may have miscounted these: without open jobs they are deleted.
 if jobs == 0 then
   redis.call('HDEL', OPEN_SEGMENTS, owner)
   redis.call('HDEL', OPEN_BYTES, owner)
 end
--- What is over, as a part of what the owner has, is that part of all segments that are open.
+-- The seconds until the owner has room; false if it has. Its excess, as a share of what it has open, is
+-- taken for the same share of all open segments.
 local function is_over(held, more, limit)
   return held + more > limit and wait_for(open * (held + more - limit) / math.max(held, 1))
 end

@@ -1,7 +1,7 @@
--- ARGV: job id; 'key' if its idempotency key is free again and nobody is told of it, 'all' if nothing
--- of it counts either, else ''.
+-- ARGV: job id; 'key' if its idempotency key becomes free and no webhook is sent, 'all' if its characters
+-- do not count for the day either, else ''.
 -- After it: the job has ended, as cancelled if it had not ended before, and no claim on it holds.
--- Returns whether it was this call that ended it; false: there is no such job.
+-- Returns 1 if this call ended it, else 0; false: there is no such job.
 local id, takes_back = ARGV[1], ARGV[2]
 local job = job_key(id)
 local before = status_of(job)

@@ -1,6 +1,6 @@
 -- ARGV: model, worker, lease in seconds, question, newest version of jobs that the worker can read.
--- After it: the caller's epoch of the segment that it is given is the only live one, or false:
--- nothing waits that this worker may have. The same question again has the same answer.
+-- After it: the worker holds the segment that is returned, under a new epoch. False: nothing waits that
+-- this worker may have. A question that is repeated gets the segment of its first answer.
 local model, worker, lease_s, question, version = unpack(ARGV)
 version = tonumber(version)
 local answered = answered_key(question)
@@ -12,7 +12,7 @@ local function lease_and_remember(segment)
   return lease(segment, worker, lease_s)
 end
 
--- A suspect is spoken by a worker that speaks nothing else. A day is longer than anybody speaks.
+-- A suspect is spoken by a worker that speaks nothing else. No segment takes a day.
 local alone = alone_key(worker)
 if holder(redis.call('GET', alone) or '') == worker then return false end
 local suspect = reserve_suspect(model, worker, version)

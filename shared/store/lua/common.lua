@@ -59,7 +59,7 @@ local function holds_lease(segment, epoch)
   return status == 'in_progress' and newest == epoch
 end
 
--- What an owner has had on this day of UTC: characters and samples, counted on the day of acceptance.
+-- The usage of an owner on a day of UTC: characters and samples, counted on the day of acceptance.
 local function used_key(owner, at)
   return usage_key(math.floor((at or now()) / 86400), owner)
 end
@@ -68,7 +68,7 @@ local function add_usage(owner, what, amount, at)
   local is_first = redis.call('HINCRBY', key, what, amount) == tonumber(amount)
   if is_first then redis.call('EXPIRE', key, 2 * 86400) end
 end
--- Takes the difference between what was reserved and what it came to, while that day is remembered.
+-- Adds the difference between what was used and what was reserved, while the day's usage is kept.
 local function settle_use(owner, what, difference, at)
   if difference ~= 0 and redis.call('EXISTS', used_key(owner, at)) == 1 then
     redis.call('HINCRBY', used_key(owner, at), what, difference)

@@ -1,7 +1,7 @@
 -- Deleting a job: its record in one step, and its segments a part at a time.
 local MAX_DELETED = 500
 
--- Nothing of the job is left but its segments, which `delete_segments` deletes.
+-- Deletes everything of a job but its segments, which `delete_segments` deletes.
 local function forget_job(id)
   local job = job_key(id)
   local total, same, owner, model =
@@ -32,7 +32,7 @@ local function delete_segments(id)
   return keep
 end
 
--- An admission that came to nothing: what it had counted is given back, and its job was never there.
+-- Gives up an admission: what it had counted is given back, and its job is deleted.
 local function abandon_admission(id)
   local job = job_key(id)
   if status_of(job) ~= 'admitting' then

@@ -32,13 +32,13 @@ end
 
 local function head(key) return redis.call('ZRANGE', key, 0, 0)[1] end
 
--- On its last attempt, after every other one lost its worker: perhaps it is what kills them, perhaps
--- a neighbour did. It is spoken alone, so that its last attempt is lost by its own fault only.
+-- True on the last attempt, after every other one lost its worker: perhaps this segment kills them,
+-- perhaps a neighbour did. It is spoken alone, so that its last attempt is lost by its own fault only.
 local function is_suspect(segment, max_attempts)
   return max_attempts > 1 and number(segment_key(segment), 'attempts') >= max_attempts - 1
 end
 
--- Something of a job waits: it is in its owner's turns, and the owner in the model's.
+-- Puts a job into its owner's turns, and the owner into the model's, once something of it waits.
 local function join_queue(id, model, owner)
   join_turns(owner_turns_key(model, owner), id)
   join_turns(turns_key(model), owner)
@@ -115,7 +115,7 @@ local function reserve_suspect(model, worker, version)
   end
 end
 
--- Take what waits of a job, and its turn, out of the queue.
+-- Take a job's waiting segments, and its turn, out of the queue.
 local function clear_queue(id, model, owner)
   local waiting = redis.call('ZCARD', waiting_key(id))
   redis.call('UNLINK', waiting_key(id))

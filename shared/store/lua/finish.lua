@@ -15,7 +15,7 @@ end
 -- True of a job whose segments and audio were counted when it was admitted: versions before 2 did not.
 local function is_counted(id) return number(job_key(id), 'version') >= 2 end
 
--- What an owner has open, less this job.
+-- Takes a job out of the counters of what its owner has open.
 local function close_account(id)
   local job = job_key(id)
   local owner, chars, bytes, total, completed =
@@ -52,7 +52,7 @@ local function end_job(id, status)
   return true
 end
 
--- It was to be cancelled by now, whatever has become of it.
+-- The deadline of a job has passed: cancel it, unless it has ended.
 local function end_overdue(id)
   redis.call('ZREM', DEADLINES, id)
   if not end_job(id, 'cancelled') then return end

@@ -1,7 +1,7 @@
 -- ARGV: the model, the key of its workers, how long a presence lasts at the most.
 -- After it: the model is forgotten, unless a worker of it lives or segments wait for it. Returns
 -- whether it was known, how many workers live, and how many segments wait.
--- What is queued later for a model that is forgotten is found by its entry in QUEUES.
+-- Segments that are queued for a forgotten model later are found by its entry in QUEUES.
 local model, presence, lasts_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', MODELS, model) == 0 then return { 0, 0, 0 } end
 local workers, waiting = redis.call('ZCOUNT', presence, now(), now() + lasts_s), number(QUEUES, model)

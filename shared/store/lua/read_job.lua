@@ -1,7 +1,7 @@
 -- ARGV: job id.
--- Changes nothing. Returns the job's fields as JSON, which the client reads sooner than a list, with the
--- time and, of one that waits for its first segment, its place among those that wait, and in how many
--- seconds it ends if all goes on at this pace.
+-- Changes nothing. Returns the job's fields as JSON, which is faster to read than a list, with the time.
+-- A job that waits for its first segment also has its place in the queue, and the seconds to its end at
+-- the present pace.
 local id = ARGV[1]
 local flat, job = redis.call('HGETALL', job_key(id)), { seen_at = tostring(now()) }
 if #flat == 0 then return end
@@ -10,8 +10,9 @@ if job.status == 'admitting' then return end
 local model, owner = job.model, job.owner
 local turn = redis.call('ZRANK', owner_turns_key(model, owner), id)
 if not turn or tonumber(job.completed or 0) > 0 then return cjson.encode(job) end
--- Owners take turns: before its own turn, each has had as many as its owner, or one more. Of more
--- owners than `COUNTED`, it is those counted that the others are taken to be like.
+-- Owners take turns: when this job's turn comes, owners behind its own have had `turn` turns, and owners
+-- ahead one more, or all that they have jobs for. Of more than `COUNTED` owners, that many are counted,
+-- and the others are taken for their average.
 local COUNTED = 50
 local rank, owners = redis.call('ZRANK', turns_key(model), owner), redis.call('ZCARD', turns_key(model))
 local mine = redis.call('ZCARD', owner_turns_key(model, owner))

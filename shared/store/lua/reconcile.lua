@@ -1,17 +1,17 @@
 -- ARGV: most attempts, most entries of each kind to deal with, lease in seconds.
--- After it: no lease is overdue or longer than a lease, no job that was to be cancelled by now goes on,
--- admissions that stopped are given up, segments of deleted jobs are fewer, and there are not many more
--- messages than segments wait; as far as the limit allows. Returns whether the limit was reached, then
--- each model and how many messages are missing in its queue.
--- All workers call this; one a second and a half is enough.
+-- After it, as far as the limit allows: segments with an overdue lease wait again, jobs past their deadline
+-- are cancelled, stopped admissions are given up, some segments of a deleted job are gone, and surplus
+-- messages are dropped. Returns 1 if the limit was reached, else 0, then each model and how many messages
+-- are missing in its queue.
+-- All workers call this; one call in 1.5 s is enough.
 local EVERY_S = 1.5
--- RECONCILED_AT is of its own: versions before 2 wrote another key, and left the new entries undone.
 -- A pause of all workers that is longer than this means that Redis was away.
 local AWAY_S = 5
--- Surplus messages that are left alone.
+-- Surplus messages of a model that are left in its queue.
 local MAX_STALE = 500
 local max_attempts, limit, lease_s = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
--- The time is in the value: a key's own end is far away once the clock has been set back.
+-- The time is in the value: a key's own end is far away once the clock has been set back. Versions before 2
+-- reconcile less, and note that under another key.
 local last = tonumber(redis.call('GET', RECONCILED_AT) or now() - EVERY_S)
 local since_s = now() - last
 if since_s >= 0 and since_s < EVERY_S then return { 0 } end
@@ -46,7 +46,7 @@ local deleted = redis.call('ZRANGE', DELETING, 0, 0)[1]
 if deleted then reached = delete_segments(deleted) > 0 or reached end
 if reached then redis.call('SET', RECONCILED_AT, now() - EVERY_S) end
 
--- A message too many costs a look; one too few would leave a segment waiting.
+-- A message too many costs a claim that finds nothing; one too few would leave a segment waiting.
 local missing, models = { reached and 1 or 0 }, {}
 for _, key in ipairs({ MODELS, QUEUES }) do
   for _, model in ipairs(redis.call('HKEYS', key)) do models[model] = true end

@@ -1,6 +1,6 @@
--- ARGV: segment id, epoch, most attempts, seconds for which a worker that can read the job is waited for.
+-- ARGV: segment id, epoch, most attempts, seconds to wait for a worker that can read the job.
 -- After it: the segment waits again and the attempt does not count, but its turn does: others go first.
--- It fails when no worker could read it for so long. Or 0: the epoch is stale.
+-- It fails once no worker could read it for those seconds. Or 0: the epoch is stale.
 local segment, epoch, max_attempts, within_s = unpack(ARGV)
 if not holds_lease(segment, epoch) then return 0 end
 local job = job_key(job_of(segment))

@@ -1,7 +1,7 @@
 -- ARGV: voice id, owner, name as names are compared, record (JSON), most voices of an owner, and how
 -- many seconds after `voice_begin` its files are sure to be there.
--- After it: the voice is there, or nothing has changed. Returns what became of it and, if it is there,
--- when it was created.
+-- After it: the voice is there, or nothing has changed. Returns the outcome and, if it is there, when it
+-- was created.
 local id, owner, name, record, most, within_s = unpack(ARGV)
 local names = owner_voices_key(owner)
 local known = redis.call('HGET', names, name)

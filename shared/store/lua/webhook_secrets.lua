@@ -1,6 +1,6 @@
--- ARGV: signer, a new secret, whether it takes the place of the one that is there ('yes'), for how many
--- seconds that one is still used, how many are in use at the most.
--- After it: the signer has a secret, without an end; returns all that are in use, the newest first.
+-- ARGV: signer, a new secret, 'yes' if it replaces the current one, seconds for which the replaced one is
+-- still used, most secrets in use.
+-- After it: the signer has a current secret, which does not expire; returns all that are in use, the newest first.
 local signer, fresh, rotates, kept_s, most = unpack(ARGV)
 local key = webhook_secrets_key(signer)
 local current = redis.call('ZRANGE', key, '+inf', '+inf', 'BYSCORE')[1]

@@ -1,8 +1,8 @@
 -- ARGV: event id, attempt, outcome: 'done', 'failed' or 'again'; after 'failed' the reason, for how many
 -- seconds the event is kept and how many of its signer are; after 'again' the seconds until it is due.
--- After it: the event is gone, or kept as given up, or due again; and its receiver may be told the next
--- thing. Nothing has changed if the event is not there any more, or another attempt is under way that has
--- more to say.
+-- After it: the event is gone, or kept as given up, or due again; and its receiver may get the next
+-- event. Nothing has changed if the event is not there any more, or if a newer attempt is under way and
+-- this one has failed.
 local event, attempt, outcome = ARGV[1], ARGV[2], ARGV[3]
 
 local function keep(reason, kept_s, most)
@@ -31,7 +31,7 @@ elseif outcome == 'again' and newest == attempt then
 else
   return
 end
--- Another attempt is under way: until its lease is over, the receiver is told nothing else.
+-- A newer attempt is under way: until its lease is over, the receiver gets no other event.
 if newest ~= attempt then return end
 redis.call('DEL', busy_key(receiver))
 local next_due = redis.call('ZRANGE', events_key(receiver), 0, 0, 'WITHSCORES')[2]

@@ -1,6 +1,6 @@
 -- ARGV: lease in seconds.
 -- After it: the event that is due first is the caller's for one lease, its attempt is counted, and its
--- receiver is told nothing else meanwhile; returns its fields. False: nothing is due.
+-- receiver gets no other meanwhile; returns its fields. False: nothing is due.
 local lease_s = tonumber(ARGV[1])
 -- A receiver that is leased for longer than a lease: the clock was set back.
 local ahead = '(' .. now() + lease_s + 1
@@ -14,7 +14,7 @@ while true do
   if not event then
     redis.call('ZREM', RECEIVERS, receiver)
   elseif redis.call('EXISTS', event_key(event)) == 0 then
-    redis.call('ZREM', events_key(receiver), event) -- somebody deleted it
+    redis.call('ZREM', events_key(receiver), event) -- it was deleted
   elseif tonumber(due) > now() then
     redis.call('ZADD', RECEIVERS, due, receiver)
   else

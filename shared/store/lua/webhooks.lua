@@ -1,5 +1,5 @@
--- What a job's webhook is told of lies in its receiver's queue until it is delivered. A receiver is a
--- host as one owner uses it, and is told one thing at a time: one that is slow holds up itself only.
+-- A job's events wait in the queue of their receiver until they are delivered. A receiver is a host as
+-- one owner uses it, and gets one event at a time: a slow one holds up itself only.
 
 local function wants(webhook, kind)
   for _, wanted in ipairs(webhook.events) do
