@@ -84,8 +84,8 @@ class Admission:
     def admit(self, job: NewJob, segments: Sequence[Segment]) -> Job | str:
         """Accept a job of these segments; returns it, or the id of the same request before.
 
-        Raises `Overloaded`, `QuotaExceeded`, `KeyReused`, `NotAdmitted` if nothing was accepted for
-        sure, and `Unconfirmed` if Redis does not even say that.
+        Raises `Overloaded`, `QuotaExceeded` or `KeyReused`; `NotAdmitted` if certainly nothing was
+        accepted; and `Unconfirmed` if Redis is away and that is unknown.
         """
         rows = [
             Row(segment.text, write_range(segment), expected_frames(segment.text))
@@ -164,7 +164,7 @@ class Admission:
     def _settle(self, job_id: str, error: Unavailable) -> list[str | None]:
         """The times of a job that was accepted although a step had no answer.
 
-        Raises what is known of it otherwise.
+        Raises `NotAdmitted` if it was not, and `Unconfirmed` if that is unknown.
         """
         # A step that is on its way may still be begun; one that Redis has refused may not.
         refused = isinstance(error, _NotBegun) or isinstance(error.__cause__, ResponseError)
@@ -227,18 +227,18 @@ class _NotBegun(Unavailable):
 
 
 class _RedisClock:
-    """Redis's time as far as it is known here; its clock may be another than this machine's."""
+    """An estimate of Redis's time; its clock may differ from this machine's."""
 
     def __init__(self) -> None:
         self._ahead_s: float | None = None
 
     @property
     def is_unknown(self) -> bool:
-        """True until Redis has said what time it is."""
+        """True until `set` is called."""
         return self._ahead_s is None
 
     def set(self, now_s: float) -> None:
-        """Take what Redis has just said."""
+        """Set the clock to a time that Redis has just returned."""
         self._ahead_s = now_s - time.monotonic()
 
     def now_s(self) -> float:
@@ -250,7 +250,7 @@ class Row(NamedTuple):
     """A segment as the steps take it."""
 
     text: str
-    place: str
+    range: str
     frames: int
 
 

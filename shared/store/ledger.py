@@ -75,7 +75,7 @@ class Ledger:
     ) -> None:
         self._redis = redis
         self._lease_s = lease_s
-        self.max_attempts = self._max_attempts = max_attempts
+        self.max_attempts = max_attempts
         self._worker = worker
         self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
         self._admission = Admission(redis)
@@ -114,7 +114,7 @@ class Ledger:
 
     def claim(self, model: str) -> Claim | None:
         """Take the next segment or join of a model for one lease; None when nothing waits."""
-        # If the answer is lost with its connection, it is asked for again, not for another one.
+        # If the answer is lost with its connection, the retry asks the same question again.
         question = secrets.token_hex(8)
         return self._claimed(
             self._run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
@@ -129,7 +129,7 @@ class Ledger:
         except ValidationError:
             # A worker of the version that wrote it can, if one is left.
             _log.warning("Handed %s back: another version has written its job", segment)
-            self._run("unreadable", segment, epoch, self._max_attempts, UNREADABLE_TTL_S)
+            self._run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
             return None
         return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
@@ -167,7 +167,7 @@ class Ledger:
 
     def release(self, claim: Claim) -> None:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
-        self._fenced("release", claim, self._max_attempts)
+        self._fenced("release", claim, self.max_attempts)
 
     def record_failure(self, claim: Claim, reason: str) -> None:
         """Say what went wrong in this attempt, which ends when its lease does.
@@ -221,7 +221,7 @@ class Ledger:
         `MAX_RECONCILE_STEPS`.
         """
         for _ in range(MAX_RECONCILE_STEPS):
-            goes_on, *reply = self._run("reconcile", self._max_attempts, limit, self._lease_s)
+            goes_on, *reply = self._run("reconcile", self.max_attempts, limit, self._lease_s)
             if not goes_on:
                 break
         return [(model, int(missing)) for model, missing in _pairs(reply)]
@@ -296,8 +296,8 @@ class Ledger:
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.segment(segment_id(job_id, index)), "key", "range")
             pipe.hmget(keys.job(job_id), STATE_FIELDS)
-            (key, place), (status, result_key, error_code, error_message) = pipe.execute()
-        if status is None or place is None:
+            (key, range_), (status, result_key, error_code, error_message) = pipe.execute()
+        if status is None or range_ is None:
             raise _unknown(job_id)
         return SegmentState(
             job_status=status,
@@ -305,7 +305,7 @@ class Ledger:
             error_code=error_code,
             error_message=error_message,
             key=key,
-            pause_s=float(place.split()[2]),
+            pause_s=float(range_.split()[2]),
         )
 
     def spoken(self, job: Job) -> Iterator[SpokenSegment]:

@@ -20,14 +20,16 @@ SPOKEN_FIELDS = ("text", "range", "key", "samples", "truncated")
 
 
 def read_job(fields: dict[str, Any]) -> Job:
-    """A job from its hash, and what was known with it when it was read.
+    """A job from its hash, `seen_at` and, if it is known, its place in the queue.
 
     A job of a newer version is read as far as this one understands it, so that it can be polled,
     listed, cancelled and deleted: see `Job.is_understood`.
     """
     webhook = fields.get("webhook")
     spec, is_understood = _read_spec(fields["spec"])
-    prefix = "batch:"  # of the counters `batch:N`, which are one field here
+    prefix = (
+        "batch:"  # of the counters `batch:N` of segments spoken N at once, which are one field here
+    )
     read = {
         "batch_sizes": {
             name.removeprefix(prefix): count
@@ -72,8 +74,8 @@ def write_range(segment: Segment) -> str:
 
 def read_spoken(row: list[str]) -> SpokenSegment:
     """A finished segment from its fields."""
-    text, place, key, samples, truncated = row
-    start, end, pause_s = place.split()
+    text, characters, key, samples, truncated = row
+    start, end, pause_s = characters.split()
     return SpokenSegment(
         text=text,
         start=int(start),
