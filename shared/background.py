@@ -45,7 +45,7 @@ class BackgroundThread:
         self._thread.start()
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Ask the body to return, and wait for it; returns at once if it was never started."""
+        """Ask the body to return, and wait for it; does not wait if it was never started."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout_s)

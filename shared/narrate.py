@@ -1,4 +1,4 @@
-"""The `narrate` script. Every installation has it, and not every one has the client."""
+"""The `narrate` script of every installation, also of those without the client."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The store: all of Redis, behind one door."""
+"""The store: everything that is kept in Redis, with its keys and its Lua steps."""

@@ -25,9 +25,9 @@ from shared.store.connection import redis_errors
 from shared.store.key_mark import KeyMark
 
 TOKEN_PREFIX = "tts"
-# How long a key that was revoked may still be taken by a process that has looked before.
+# Seconds for which a process may still accept a key that was revoked.
 MAX_TABLE_AGE_S = 1.0
-# Between two attempts to write the mark.
+# Seconds between two attempts to write the mark.
 MARK_RETRY_INTERVAL_S = 30.0
 _log = logging.getLogger(__name__)
 
@@ -97,9 +97,8 @@ class Keys:
         self._redis = redis
         self._mark = mark
         self._seen = False  # a key, or the mark
-        self._open: str | None = (
-            None  # the value of keys.API_KEYS_OPEN before the storage had no mark
-        )
+        # The value of keys.API_KEYS_OPEN when the storage was found to have no mark.
+        self._open: str | None = None
         self._marked_s: float | None = None  # the last attempt to write the mark
         self._lock = threading.Lock()
         self._table = KeyTable({})
@@ -145,7 +144,7 @@ class Keys:
         return revoked
 
     def all(self) -> list[Key]:
-        """Every key that was ever made, the oldest first."""
+        """Every key, revoked ones too, the oldest first."""
         return sorted(self._read().values(), key=lambda key: key.created_at)
 
     def exist(self) -> bool:
@@ -158,13 +157,13 @@ class Keys:
 
     @property
     def fresh(self) -> KeyTable | None:
-        """The table, if it was read just now; else it is to be looked at again."""
+        """The table, if it was read within `MAX_TABLE_AGE_S`; else None."""
         return self._table if time.monotonic() - self._looked_s < MAX_TABLE_AGE_S else None
 
     def look(self) -> KeyTable:
         """The table, read again if it has changed.
 
-        One looks for all who come meanwhile, so that nobody waits for a second one to look, too.
+        Single flight: callers that come while one reads it share that reading.
         """
         with self._lock:
             if (table := self.fresh) is not None:
@@ -185,7 +184,7 @@ class Keys:
         else:
             found.set_result(self._table)
         finally:
-            found.cancel()  # if it has no end yet, it is one that we know nothing of
+            found.cancel()  # after any other error; does nothing if it has a result
             self._looking = None
 
     def _changed(self) -> KeyTable:
@@ -226,7 +225,7 @@ class Keys:
             return None
 
     def _keep_mark(self) -> None:
-        """Write the mark, aside: no request waits for the storage."""
+        """Write the mark in a thread of its own: no request waits for the storage."""
         now_s = time.monotonic()
         if self._mark is None or (
             self._marked_s and now_s - self._marked_s < MARK_RETRY_INTERVAL_S
@@ -252,7 +251,7 @@ class Keys:
     def _write(self, key: Key) -> None:
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.hset(keys.API_KEYS, key.id, key.model_dump_json())
-            # By chance, not by counting: after a loss of data it must not come to an old value.
+            # Random, not counted: after a loss of data it must not come to an old value again.
             pipe.set(keys.API_KEYS_VERSION, secrets.token_hex(8))
             pipe.delete(keys.API_KEYS_OPEN)
             pipe.execute()
@@ -265,5 +264,5 @@ def _parts(token: str) -> tuple[str, str, str]:
 
 
 def _digest(secret: str) -> str:
-    """A plain hash will do: the secret has 256 bits of chance."""
+    """The hash of a secret; a fast one is enough, since a secret has 256 random bits."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

@@ -1,4 +1,4 @@
-"""The connections of every process to Redis; here its errors become ours."""
+"""The connections of every process to Redis, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from shared.store.redis_address import RedisAddress
 
 # At most 16 connections. A caller waits 0.25 s for a free one, so that a Redis outage fails fast.
 MAX_CONNECTIONS, POOL_WAIT_S = 16, 0.25
-# Each listener holds one while it waits; more listeners than these take turns.
+# Each listener holds a connection while it waits; more than 256 listeners take turns.
 MAX_LISTENER_CONNECTIONS = 256
 # Answers of a server that is no primary any more; MASTERDOWN is a ClusterDownError, too.
 DEMOTION_ERRORS = (ReadOnlyError, ClusterDownError)
 
 
 class _LeavesReplicas:
-    """A connection that is opened anew after an answer that only another server would not give.
+    """A connection that is opened anew after an answer of a server that is no primary any more.
 
-    A name may lead to another server by now, while the connection still leads to the old one.
+    Its name may lead to the new primary by now, while the connection still leads to the old one.
     """
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,10 +82,10 @@ class _AsyncSocket(_AsyncLeavesReplicas, aio.UnixDomainSocketConnection):
 
 
 def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
-    """Open connections that give up on a Redis that is silent for so long; sends nothing yet.
+    """Open connections that give up on a Redis that is silent for `answers_within_s` seconds.
 
-    They are few, and who finds none free waits for a moment only: while Redis is away, all but a
-    few callers are told at once.
+    Sends nothing yet. At most `MAX_CONNECTIONS` callers wait for a Redis that is away; every other
+    one gets an error after `POOL_WAIT_S` seconds.
     """
     address = RedisAddress.parse(url)
     pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # as redis-py has it
@@ -117,7 +117,7 @@ def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
 
 
 def connect_listeners(url: str) -> AsyncRedis:
-    """Open connections for those who wait for entries of streams; sends nothing yet."""
+    """Open connections for listeners, which wait for entries of streams; sends nothing yet."""
     pool = AsyncPool(
         **_options(RedisAddress.parse(url), tcp=_AsyncTcp, tls=_AsyncTls, socket=_AsyncSocket),
         max_connections=MAX_LISTENER_CONNECTIONS,

@@ -54,7 +54,7 @@ class FailedWebhooks:
 
 def _read(row: dict[str, str]) -> FailedEvent | None:
     if not row:
-        return None  # its time ran out just now
+        return None  # it has expired meanwhile
     try:
         return FailedEvent.model_validate(row)
     except ValidationError:

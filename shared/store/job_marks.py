@@ -1,4 +1,4 @@
-"""The progress of jobs as words, read of many jobs at once, for those that follow them."""
+"""The progress of jobs as words, read for many jobs at once, for the listeners of jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PAGE_SIZE = 500
 
 
 def mark_of(job: Job) -> str:
-    """The job's progress as a word, which changes when a client is to be told."""
+    """The job's progress as a word, which changes when listeners get a new state."""
     return f"{job.completed}-{job.status}"
 
 

@@ -1,4 +1,4 @@
-"""The mark beside the results that keys exist: it outlives a Redis that loses them."""
+"""The mark in the storage that API keys exist; it stays if Redis loses the keys."""
 
 from __future__ import annotations
 

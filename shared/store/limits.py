@@ -7,7 +7,7 @@ from typing import NamedTuple
 from shared.errors import DayQuotaExceeded, KeyReused, Overloaded, QueueError, QuotaExceeded
 
 NO_LIMIT = 10**12
-# The least that a segment counts: however short, it costs the queue and the model something.
+# The least that a segment counts: even a short one costs the queue and the model time.
 MIN_SEGMENT_CHARS = 20
 
 
@@ -31,7 +31,7 @@ UNLIMITED = Limits()
 
 
 class Idempotency(NamedTuple):
-    """A client's name for a request, and what tells the request from another of that name."""
+    """A client's key for a request, and the hash that tells other requests under it apart."""
 
     idempotency: str
     fingerprint: str

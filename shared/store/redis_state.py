@@ -1,4 +1,4 @@
-"""Redis as jobs need it: writable, and such that it loses nothing that it has taken."""
+"""The check of Redis: it must be writable, and must not lose what it has accepted."""
 
 from __future__ import annotations
 

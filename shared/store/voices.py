@@ -15,7 +15,7 @@ from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
 VOICE_PREFIX = "voice_"
-# How long files may take until their record is written: later they are swept.
+# Seconds from the first file to the record of a voice: later its files are swept.
 RECORD_TIMEOUT_S = 60.0
 
 
@@ -49,7 +49,7 @@ class Voices:
     """Saved voices in Redis; their files are in the storage.
 
     Files are written first and deleted last. In between, the voice's folder is in a list from which
-    workers sweep it, so that nothing of a voice stays behind, whoever dies. Every method may raise
+    workers sweep it, so that no file stays behind if the process dies. Every method may raise
     `Unavailable`.
     """
 
@@ -60,7 +60,7 @@ class Voices:
         self._delete = redis.register_script(load("voice_delete"))
 
     def begin(self, voice_id: str) -> None:
-        """Say that files of a voice are going to be written."""
+        """Note that files of a voice are going to be written."""
         with redis_errors():
             self._begin(args=[voice_id])
 
@@ -97,7 +97,7 @@ class Voices:
             return bool(self._redis.exists(keys.voice(voice_id)))
 
     def named(self, owner: str, name: str) -> str | None:
-        """The id of an owner's voice; letters may be small or capital."""
+        """The id of an owner's voice by its name, in any case."""
         with redis_errors():
             return cast("str | None", self._redis.hget(keys.owner_voices(owner), comparable(name)))
 
@@ -138,7 +138,7 @@ def new_voice_id() -> str:
 
 
 def comparable(name: str) -> str:
-    """A name such that names which look the same are the same."""
+    """The form in which names are compared: names that look alike have one."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 

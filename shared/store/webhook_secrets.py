@@ -1,6 +1,6 @@
 """The secrets that webhooks are signed with: one for each tenant, made when it is first needed.
 
-They lie in Redis as they are, since a signature needs them so.
+They are in Redis as plain text, since a signature needs them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from redis import Redis
 from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
-# Between 24 and 64 bytes, and written so: the Standard Webhooks specification.
+# The prefix, and 24 to 64 bytes: the Standard Webhooks specification.
 SECRET_PREFIX, SECRET_BYTES = "whsec_", 32
 # Receivers have a day to change to a new one, however often it changes within it.
 OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE = 24 * 3_600, 4

@@ -18,7 +18,7 @@ from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
 MAX_UNREAD_ATTEMPTS = 10
-# Of those that were given up: for how long each is kept, and how many of one signer.
+# Events that were given up: seconds for which each is kept, and how many of one signer.
 FAILED_EVENT_TTL_S, MAX_FAILED_EVENTS = 7 * 24 * 3_600, 1_000
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ END_EVENTS = (EventType.COMPLETED, EventType.FAILED, EventType.CANCELLED)
 class Webhook(Record):
     """The receiver of a job's events, and the kinds that it wants.
 
-    `receiver` is the URL's scheme, host and port, `signer` whose secret signs them.
+    `receiver` is the URL's scheme, host and port; the secret of `signer` signs them.
     """
 
     url: str
@@ -48,7 +48,7 @@ class Webhook(Record):
 
 
 class Event(Record):
-    """Something to tell; `at` is when it happened, by Redis's clock.
+    """A change of a job, to be delivered; `at` is when it happened, by Redis's clock.
 
     `attempt` counts from 1, and the id is the same in each. Clients know the job by `public_id`.
     `before` are the attempts after which it was given up, if it was then sent again.
@@ -80,9 +80,9 @@ class Events:
         self._settle = redis.register_script(load("webhook_settle"))
 
     def take(self) -> Event | None:
-        """Take what is due first, for one lease; None when nothing is.
+        """Take the event that is due first, for one lease; None if none is due.
 
-        Whoever does not say by then what became of it is taken for dead, and it is due again.
+        An event whose outcome is not recorded when the lease ends is due again.
         """
         with redis_errors():
             flat: Any = self._take(args=[self._lease_s])
@@ -92,7 +92,7 @@ class Events:
         try:
             return Event.model_validate(fields)
         except ValidationError:
-            # A process of its own version can read it, if one is left; else it is in the way.
+            # A process of the version that wrote it can read it, if one is left.
             if int(fields["attempt"]) >= MAX_UNREAD_ATTEMPTS:
                 _log.warning("Dropped a webhook of another version: %s", fields["id"])
                 self._forget(fields["id"], fields["attempt"])
