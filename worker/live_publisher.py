@@ -15,8 +15,9 @@ from redis import Redis
 from shared.audio.wav import to_pcm
 from shared.background import BackgroundThread
 from shared.jobs import Claim
+from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.live_audio import MAX_STREAM_ENTRIES, STREAM_TTL_S, LiveChunk, stream_key
+from shared.store.live_audio import MAX_STREAM_ENTRIES, STREAM_TTL_S, LiveChunk
 from worker.engine.request import Samples
 from worker.retry import retry_while_held
 
@@ -62,7 +63,7 @@ class LivePublisher:
                 retry_while_held(self._given_up, self._publish, chunk)
 
     def _publish(self, chunk: _QueuedChunk) -> None:
-        key = stream_key(chunk.claim.segment_id)
+        key = keys.live_audio(chunk.claim.segment_id)
         entry = LiveChunk(chunk.claim.epoch, chunk.at, to_pcm(chunk.samples))
         with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
             pipe.xadd(key, entry.fields(), maxlen=MAX_STREAM_ENTRIES)

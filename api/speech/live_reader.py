@@ -19,8 +19,9 @@ from shared.errors import JobNotReady, SynthesisFailed, Unavailable
 from shared.jobs import Job, SegmentState, Status, segment_id
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage
+from shared.store import keys
 from shared.store.ledger import Ledger
-from shared.store.live_audio import LiveChunk, stream_key
+from shared.store.live_audio import LiveChunk
 
 # Seconds to wait for samples before the segment's state is read, and for Redis to come back.
 POLL_S = 1.0
@@ -112,7 +113,7 @@ class _SegmentStream:
     """The stream of one segment, over all attempts at it; `_at` samples of it were returned."""
 
     def __init__(self, redis: Redis, segment: str) -> None:
-        self._redis, self._key = redis, stream_key(segment)
+        self._redis, self._key = redis, keys.live_audio(segment)
         self._last: bytes = b"0"
         self._epoch = self._at = 0
         self.is_whole = False

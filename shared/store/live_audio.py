@@ -12,7 +12,6 @@ import numpy as np
 from redis.typing import EncodableT, FieldT
 
 from shared.audio import Pcm
-from shared.store import keys
 
 # Seconds from its last entry until a stream is gone; it has the newest entries only.
 STREAM_TTL_S = 60
@@ -41,8 +40,3 @@ class LiveChunk(NamedTuple):
         """A chunk, as an entry has it."""
         pcm = np.frombuffer(fields[b"pcm"], "<i2").astype(np.int16)
         return cls(int(fields[b"epoch"]), int(fields[b"at"]), pcm)
-
-
-def stream_key(segment_id: str) -> str:
-    """The key of a segment's stream."""
-    return keys.live_audio(segment_id)

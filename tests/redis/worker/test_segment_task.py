@@ -14,8 +14,9 @@ from shared.audio import decode_wav
 from shared.errors import Unavailable
 from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage
+from shared.store import keys
 from shared.store.ledger import Ledger
-from shared.store.live_audio import STREAM_TTL_S, LiveChunk, stream_key
+from shared.store.live_audio import STREAM_TTL_S, LiveChunk
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from tests.support.s3_server import S3Server
@@ -266,7 +267,7 @@ def test_a_live_segment_is_published_as_it_is_spoken(
 ) -> None:
     ledger.admit("j", spec.model_copy(update={"live": True}), plain(["abcdefghij"]))
     task()
-    key = stream_key("j:0")
+    key = keys.live_audio("j:0")
     wait_until(lambda: redis.xlen(key) == 4)
     with Redis.from_url(redis_server.url) as undecoded:
         heard = [LiveChunk.of(fields) for _id, fields in undecoded.xrange(key)]
@@ -286,7 +287,7 @@ def test_only_live_segments_are_published(
     ledger.admit("j", spec, plain(["abcdefghij"]))
     task()
     assert ledger.job("j").status == Status.COMPLETED
-    assert not redis.exists(stream_key("j:0"))
+    assert not redis.exists(keys.live_audio("j:0"))
 
 
 def test_what_was_heard_is_not_said_again_with_another_seed(

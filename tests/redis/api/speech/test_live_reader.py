@@ -24,9 +24,10 @@ from shared.errors import JobNotFound, JobNotReady, SynthesisFailed
 from shared.jobs import Claim, SegmentResult, SpeechSpec, segment_id
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
+from shared.store import keys
 from shared.store.connection import connect_listeners
 from shared.store.ledger import Ledger
-from shared.store.live_audio import LiveChunk, stream_key
+from shared.store.live_audio import LiveChunk
 from tests.support.processes import wait_until
 from worker.join import join_job
 
@@ -65,11 +66,13 @@ class Speaker:
 
     def say(self, index: int, first: int = 0, last: int | None = None, epoch: int = 1) -> None:
         part = to_pcm(self.sounds[index])[first:last]
-        self.redis.xadd(stream_key(segment_id("j", index)), LiveChunk(epoch, first, part).fields())
+        self.redis.xadd(
+            keys.live_audio(segment_id("j", index)), LiveChunk(epoch, first, part).fields()
+        )
 
     def end(self, index: int, epoch: int = 1) -> None:
         heard = LiveChunk(epoch, len(self.sounds[index]), EMPTY_PCM)
-        self.redis.xadd(stream_key(segment_id("j", index)), heard.fields())
+        self.redis.xadd(keys.live_audio(segment_id("j", index)), heard.fields())
 
     def commit(self, index: int) -> None:
         claim = self.claims[index]
@@ -234,7 +237,7 @@ def test_what_a_stream_has_lost_is_in_the_segment_s_file(
     speaker.commit(0)
     speaker.claim()
     speaker.say(1, 0, 500)
-    redis.delete(stream_key("j:1"))
+    redis.delete(keys.live_audio("j:1"))
     speaker.commit(1)
     speaker.claim()
     speaker.commit(2)
@@ -265,7 +268,7 @@ def test_who_was_in_the_middle_when_all_else_was_gone_goes_on_from_the_finished_
             for index in (1, 2):
                 speaker.claim()
                 speaker.commit(index)
-            redis.delete(stream_key("j:0"))
+            redis.delete(keys.live_audio("j:0"))
             storage.delete_folder(segments_folder("j"))
             return np.concatenate([*heard, *[pcm async for pcm in pieces]])
 
