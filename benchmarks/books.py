@@ -125,7 +125,7 @@ def join(kind: str) -> dict[str, float]:
     """How fast ten hours are joined, and the memory of the process that does it."""
     import numpy as np
 
-    from shared.audio import encode_wav
+    from shared.audio.wav import encode_wav
     from shared.formats import Format
     from shared.jobs import SpokenSegment
     from shared.speech_model import SAMPLE_RATE

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from shared.audio import encode_wav
+from shared.audio.wav import encode_wav
 from shared.models import ModelCard
 from shared.speech_model import Task
 from worker.engine.request import Speech, SynthesisRequest, Timings

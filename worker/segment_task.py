@@ -12,7 +12,7 @@ from threading import Semaphore
 
 import soundfile
 
-from shared.audio import encode_wav
+from shared.audio.wav import encode_wav
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
 from shared.storage import Storage

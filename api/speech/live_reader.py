@@ -13,8 +13,8 @@ from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 
 from api.http.limited_threads import LimitedThreads
-from shared.audio import Pcm, decode_wav
 from shared.audio.fades import EMPTY_PCM, StreamingFade, pause_samples
+from shared.audio.wav import Pcm, decode_wav
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
 from shared.jobs import Job, SegmentState, Status, segment_id
 from shared.speech_model import SAMPLE_RATE

@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from api.voices.reference_audio import Samples, Sound, decode
-from shared.audio import encode_wav
+from shared.audio.wav import encode_wav
 from shared.errors import InvalidRequest
 from shared.speech_model import SAMPLE_RATE
 from shared.store.voices import VoiceWarning

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from redis.typing import EncodableT, FieldT
 
-from shared.audio import Pcm
+from shared.audio.wav import Pcm
 
 # Seconds from its last entry until a stream is gone; it has the newest entries only.
 STREAM_TTL_S = 60

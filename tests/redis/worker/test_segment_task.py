@@ -10,7 +10,7 @@ import pytest
 from redis import Redis
 
 from client.local.redis_server import RedisServer
-from shared.audio import decode_wav
+from shared.audio.wav import decode_wav
 from shared.errors import Unavailable
 from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage

@@ -12,8 +12,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.audio import encode_wav, writers
+from shared.audio import writers
 from shared.audio.fades import FADE_SAMPLES
+from shared.audio.wav import encode_wav
 from shared.errors import Unavailable
 from shared.formats import Format
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, SpokenSegment, Status

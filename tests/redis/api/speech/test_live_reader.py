@@ -16,9 +16,8 @@ from redis import Redis
 from api.speech import live_reader
 from api.speech.live_reader import LivePcmReader
 from client.local.redis_server import RedisServer
-from shared.audio import Pcm, decode_wav, encode_wav
 from shared.audio.fades import EMPTY_PCM, FADE_SAMPLES, StreamingFade, fade_edges
-from shared.audio.wav import to_pcm
+from shared.audio.wav import Pcm, decode_wav, encode_wav, to_pcm
 from shared.document import Segment
 from shared.errors import JobNotFound, JobNotReady, SynthesisFailed
 from shared.jobs import Claim, SegmentResult, SpeechSpec, segment_id

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from api.speech.encoder import SpeechEncoder
-from shared.audio import Pcm
+from shared.audio.wav import Pcm
 from shared.formats import SpeechFormat
 
 RATE, CHUNK = 24_000, 4 * 1_920

@@ -3,7 +3,7 @@ import wave
 
 import numpy as np
 
-from shared.audio import encode_wav
+from shared.audio.wav import encode_wav
 
 
 def read(content: bytes) -> tuple[tuple[int, int, int], np.ndarray]:
