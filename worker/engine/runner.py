@@ -75,11 +75,13 @@ class TalkerRunner:
         self._prompts = PromptBuilder(model, tables, precision)
         self._clones = ClonePrompts(model, prompts)
         self._cache = self._talker.new_cache(PREFILL_ROW + 1 + slots, long=True)
-        self._end: int = config.codec_eos_token_id
-        self._never = torch.zeros(config.vocab_size, dtype=torch.bool, device=self._codes.device)
-        self._never[-SPECIAL_CODES:] = True
-        self._never[self._end] = False
-        self._rows = Batch(config.vocab_size, self._codes[:0].to(precision.dtype))
+        self._eos: int = config.codec_eos_token_id
+        self._never_drawn = torch.zeros(
+            config.vocab_size, dtype=torch.bool, device=self._codes.device
+        )
+        self._never_drawn[-SPECIAL_CODES:] = True
+        self._never_drawn[self._eos] = False
+        self._batch = Batch(config.vocab_size, self._codes[:0].to(precision.dtype))
         self._prefilling: _Prefill | None = None
         del talker.model.layers, talker.model.text_embedding, talker.text_projection
         del talker.codec_head
@@ -90,7 +92,7 @@ class TalkerRunner:
 
     def __len__(self) -> int:
         """The number of rows."""
-        return len(self._rows)
+        return len(self._batch)
 
     def prepare(self, request: SynthesisRequest) -> None:
         """Read a request's reference, which takes seconds; from any thread."""
@@ -134,7 +136,7 @@ class TalkerRunner:
         # Each position looks back on all before it: the later, the longer it takes.
         most = (
             PREFILL_CHUNK_POSITIONS * HALF_SPEED_POSITION // (HALF_SPEED_POSITION + start)
-            if len(self._rows)
+            if len(self._batch)
             else PREFILL_CHUNK_POSITIONS
         )
         part = embeds[start : start + max(1, most)]
@@ -152,57 +154,57 @@ class TalkerRunner:
         return True
 
     def _add(self, row: Row, hidden: Tensor, length: int) -> None:
-        index = len(self._rows)
+        index = len(self._batch)
         self._cache.move(PREFILL_ROW, PREFILL_ROW + 1 + index, length)
         self._prefilling = None
         try:
-            self._rows.add(row, hidden, length)
+            self._batch.add(row, hidden, length)
             self._choose_first_codes(slice(index, index + 1))
         except BaseException:
-            self._rows.truncate(index)  # else the next sequence would take this row for its own
+            self._batch.truncate(index)  # else the next sequence would take this row for its own
             raise
 
     @torch.inference_mode()
     def step(self) -> list[int]:
         """Make one frame of every row; returns the rows that have ended, the last one first."""
-        rows = self._rows
-        uniform = rows.draw_uniform()
-        text = rows.text()
-        first = self._codes[rows.first_codes].to(text.dtype)
-        others, embedded = self._predictor(rows.hidden, first, rows.predictor_sampler, uniform)
-        rows.append_frame(torch.cat([rows.first_codes[:, None], others], dim=1))
-        rows.hidden = self._advance(embedded + text)
-        self._choose_first_codes(slice(0, len(rows)))
-        return rows.ended(self._end)
+        batch = self._batch
+        uniform = batch.draw_uniform()
+        text = batch.text()
+        first = self._codes[batch.first_codes].to(text.dtype)
+        others, embedded = self._predictor(batch.hidden, first, batch.predictor_sampler, uniform)
+        batch.append_frame(torch.cat([batch.first_codes[:, None], others], dim=1))
+        batch.hidden = self._advance(embedded + text)
+        self._choose_first_codes(slice(0, len(batch)))
+        return batch.ended(self._eos)
 
     @torch.inference_mode()
     def remove(self, row: int) -> None:
         """Free a row, which the last row then takes."""
-        last = len(self._rows) - 1
+        last = len(self._batch) - 1
         if row != last:
             self._cache.move(
-                PREFILL_ROW + 1 + last, PREFILL_ROW + 1 + row, int(self._rows.lengths[last])
+                PREFILL_ROW + 1 + last, PREFILL_ROW + 1 + row, int(self._batch.lengths[last])
             )
-        self._rows.remove(row)
+        self._batch.remove(row)
 
     @contextmanager
     def override_sampler(
         self, make_sampler: Callable[[list[SamplingParams], torch.device], Any]
     ) -> Iterator[None]:
         """Draw all codes with another sampler inside the `with` block."""
-        self._rows.make_sampler = make_sampler
+        self._batch.make_sampler = make_sampler
         try:
             yield
         finally:
-            self._rows.make_sampler = BatchSampler
+            self._batch.make_sampler = BatchSampler
 
     def clear(self) -> None:
         """Forget every row."""
-        self._rows.clear()
+        self._batch.clear()
 
     def _advance(self, x: Tensor) -> Tensor:
         """One talker step: [rows, hidden] to [rows, hidden]."""
-        start = self._rows.lengths
+        start = self._batch.lengths
         positions = int(start.max()) + 1
         self._make_room(positions)
         if self._cache.positions < positions:
@@ -220,25 +222,25 @@ class TalkerRunner:
             slice(PREFILL_ROW + 1, PREFILL_ROW + 1 + len(x)),
         )
         hidden = self._talker(x[:, None], context, self._cache)[:, -1]
-        self._rows.lengths = start + 1
+        self._batch.lengths = start + 1
         return hidden
 
     def _choose_first_codes(self, own: slice) -> None:
         """Draw the next first code of these rows."""
-        rows = self._rows
-        logits = self._head(rows.hidden[own]).float()
-        logits = penalise(logits, rows.seen[own], rows.penalties[own])
-        logits.masked_fill_(self._never, -torch.inf)
-        logits[:, self._end].masked_fill_(rows.shorter_than(MIN_FRAMES, own), -torch.inf)
-        sampler = rows.talker_sampler(own)
-        codes = sampler.draw(logits, rows.next_uniform[own])
-        rows.first_codes[own] = codes
-        rows.seen[own].scatter_(1, codes[:, None], value=True)
+        batch = self._batch
+        logits = self._head(batch.hidden[own]).float()
+        logits = penalise(logits, batch.seen[own], batch.penalties[own])
+        logits.masked_fill_(self._never_drawn, -torch.inf)
+        logits[:, self._eos].masked_fill_(batch.shorter_than(MIN_FRAMES, own), -torch.inf)
+        sampler = batch.talker_sampler(own)
+        codes = sampler.draw(logits, batch.next_uniform[own])
+        batch.first_codes[own] = codes
+        batch.seen[own].scatter_(1, codes[:, None], value=True)
 
     @property
     def _used(self) -> int:
         """The number of cache rows in use."""
-        return PREFILL_ROW + 1 + len(self._rows)
+        return PREFILL_ROW + 1 + len(self._batch)
 
     def _make_room(self, positions: int) -> bool:
         """Make room for `positions` and what follows soon; False if not all layers have it yet.
@@ -246,7 +248,7 @@ class TalkerRunner:
         While others speak, some layers at a time: early enough for all to be ready in time.
         """
         cache = self._cache
-        some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if len(self._rows) else None
+        some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if len(self._batch) else None
         cache.fit(
             positions + CACHE_MARGIN_POSITIONS, self._used, some, shrinks=self._prefilling is None
         )
