@@ -31,7 +31,7 @@ class Transformer:
     def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform the next frames [rows, frames, latent] of each stream."""
         positions = batch.positions(x.shape[1]).to(x.device)
-        turns = rotary(self._inv_freq, positions, self._dtype)
+        cos_sin = rotary(self._inv_freq, positions, self._dtype)
         # The keys of each frame, [rows, 1, frames, past + frames]: none before the first.
         before = torch.arange(-self._past, 0, device=positions.device) + positions[:, :1]
         keys = torch.cat([before, positions], dim=1)[:, None]
@@ -39,7 +39,7 @@ class Transformer:
         mask = ((keys >= 0) & (distance >= 0) & (distance <= self._past))[:, None]
         x = self._enter(x)
         for layer in self._layers:
-            x = layer(x, turns, mask, batch)
+            x = layer(x, cos_sin, mask, batch)
         return self._leave(self._norm(x))
 
 
@@ -54,18 +54,18 @@ class _Layer(TransformerBlock):
         self._past = past
 
     def __call__(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
+        self, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
-        mixed = self.out(self._attend(self.input_norm(x), turns, mask, batch))
+        mixed = self.out(self._attend(self.input_norm(x), cos_sin, mask, batch))
         x = torch.addcmul(x, self._scales[0], mixed)
         return torch.addcmul(x, self._scales[1], self.feed_forward(x))
 
     def _attend(
-        self, x: Tensor, turns: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
+        self, x: Tensor, cos_sin: tuple[Tensor, Tensor], mask: Tensor, batch: StreamBatch
     ) -> Tensor:
         rows, frames, _ = x.shape
         heads = self.qkv(x).view(rows, frames, 3, self._heads, -1).permute(2, 0, 3, 1, 4)
-        query, key = apply_rotary(heads[0], *turns), apply_rotary(heads[1], *turns)
+        query, key = apply_rotary(heads[0], *cos_sin), apply_rotary(heads[1], *cos_sin)
         new = torch.stack([key, heads[2]], dim=1).movedim(3, 1)
         keys, values = batch.extend(self, new, self._past).movedim(1, 3).unbind(1)
         mixed = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)

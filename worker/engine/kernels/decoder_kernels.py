@@ -41,13 +41,13 @@ class DecoderKernels:
         read = torch.uint8 if is_int8 else dtype
         library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
         sizes, three, four = [c_long] * 2, [c_void_p] * 3, [c_void_p] * 4
-        summed = (*sizes, *three, c_float, c_void_p)
-        seen = (*three, c_float, *four, c_long, *four)
-        self._add_rms_norm = function(library, "add_rms_norm", *summed, c_void_p)
-        self._final_rms_norm = function(library, "final_rms_norm", *summed)
+        add_norm = (*sizes, *three, c_float, c_void_p)
+        attend = (*three, c_float, *four, c_long, *four)
+        self._add_rms_norm = function(library, "add_rms_norm", *add_norm, c_void_p)
+        self._final_rms_norm = function(library, "final_rms_norm", *add_norm)
         self._silu_mul = function(library, "silu_mul", *sizes, *three)
         self._quantise = function(library, "quantise_rows", *sizes, *three)
-        self._attend = function(library, "attend", *sizes, c_long, *seen)
+        self._attend = function(library, "attend", *sizes, c_long, *attend)
         self._head, self._is_int8 = head, is_int8
 
     def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Operand:

@@ -25,7 +25,7 @@ class FusedSnake(Snake):
 
     def __init__(self, module: Any, precision: Precision) -> None:
         super().__init__(module, Precision.FLOAT32)
-        self._walk = compile_snake(precision)
+        self._snake = compile_snake(precision)
 
     def __call__(self, x: Tensor, _batch: Any = None) -> Tensor:
         """Activate [..., channels]."""
@@ -33,5 +33,5 @@ class FusedSnake(Snake):
         result = torch.empty_like(x)
         channels = x.shape[-1]
         tensors = pointers(x, self._alpha, self._weight, result)
-        self._walk(x.numel() // channels, channels, *tensors)
+        self._snake(x.numel() // channels, channels, *tensors)
         return result
