@@ -18,7 +18,7 @@ from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.connection import connect
 from shared.store.key_mark import KeyMark
 
@@ -70,7 +70,7 @@ def check_address(host: str, settings: Settings) -> None:
     if settings.auth != "auto" or host == "localhost" or is_loopback(host):
         return
     mark = KeyMark(Storage.open(settings.storage_url))
-    if Keys(connect(settings.redis_url), mark).exist():
+    if ApiKeys(connect(settings.redis_url), mark).exist():
         # If both are lost, every request needs a key; the processes that serve read this.
         os.environ["TTS_AUTH"] = "required"
     else:

@@ -14,7 +14,7 @@ from shared.errors import Misconfigured, QueueError
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
-from shared.store.api_keys import Key, Keys, Quota, Scope
+from shared.store.api_keys import ApiKey, ApiKeys, Quota, Scope
 from shared.store.connection import connect
 from shared.store.key_mark import MARK_KEY, KeyMark
 
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # Only a command that makes a key writes the mark, so only that one opens the storage.
         mark = _mark(settings.storage_url, redis) if options.does is _create else None
         options.place = f"{without_password(settings.storage_url)}/{MARK_KEY}"
-        keys = Keys(redis, mark)
+        keys = ApiKeys(redis, mark)
         sys.stdout.write("\n".join(options.does(keys, options)) + "\n")
     except QueueError as error:
         sys.exit(f"narrate: {error}")
@@ -83,7 +83,7 @@ def _mark(url: str, redis: Redis) -> KeyMark:
     return KeyMark(storage)
 
 
-def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
+def _create(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
     quota = Quota(
         open_jobs=options.open_jobs,
         chars_per_day=options.chars_per_day,
@@ -97,7 +97,7 @@ def _create(keys: Keys, options: argparse.Namespace) -> list[str]:
     return [token]
 
 
-def _list(keys: Keys, _options: argparse.Namespace) -> list[str]:
+def _list(keys: ApiKeys, _options: argparse.Namespace) -> list[str]:
     rows = [_row(key) for key in keys.all()]
     heads = ("ID", "NAME", "OWNER", "SCOPES", "QUOTA", "CREATED", "")
     widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
@@ -107,7 +107,7 @@ def _list(keys: Keys, _options: argparse.Namespace) -> list[str]:
     ]
 
 
-def _row(key: Key) -> tuple[str, ...]:
+def _row(key: ApiKey) -> tuple[str, ...]:
     quota = ", ".join(
         f"{name}={most}" for name, most in key.quota.model_dump(exclude_none=True).items()
     )
@@ -122,7 +122,7 @@ def _row(key: Key) -> tuple[str, ...]:
     )
 
 
-def _revoke(keys: Keys, options: argparse.Namespace) -> list[str]:
+def _revoke(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
     key = keys.revoke(options.id)
     if all(each.revoked_at for each in keys.all()):
         sys.stderr.write(f"{NO_KEY_MESSAGE}\n")

@@ -28,7 +28,7 @@ from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.batches import Batches
 from shared.store.connection import connect, connect_listeners
 from shared.store.failed_webhooks import FailedWebhooks
@@ -46,7 +46,7 @@ class Services:
 
     settings: Settings
     redis: Redis
-    keys: Keys
+    keys: ApiKeys
     ledger: Ledger
     job_list: JobList
     batches: Batches
@@ -94,7 +94,7 @@ class Services:
         return cls(
             settings=settings,
             redis=redis,
-            keys=Keys(redis, KeyMark(storage)),
+            keys=ApiKeys(redis, KeyMark(storage)),
             ledger=ledger,
             job_list=JobList(redis),
             batches=batches,

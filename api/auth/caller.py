@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from shared.jobs import PUBLIC
 from shared.settings import Settings
-from shared.store.api_keys import Key, Quota
+from shared.store.api_keys import ApiKey, Quota
 from shared.store.limits import NO_LIMIT, Limits
 
 
@@ -18,7 +18,7 @@ class Caller:
     """
 
     owner: str
-    key: Key | None = None
+    key: ApiKey | None = None
     idempotency_key: str | None = None
 
     @property

@@ -19,7 +19,7 @@ from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
 from shared.settings import Settings
-from shared.store.api_keys import Key, KeyTable, Scope
+from shared.store.api_keys import ApiKey, KeyTable, Scope
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -100,7 +100,7 @@ SUBMIT_LISTENER = _listener(SUBMITTER)
 SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
 
 
-def _key(token: str, table: KeyTable) -> Key:
+def _key(token: str, table: KeyTable) -> ApiKey:
     if not token:
         raise Unauthenticated("send a key: Authorization: Bearer tts_…")
     key = table.find(token)

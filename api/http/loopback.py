@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import errors
 from shared.errors import Forbidden, Unavailable
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 
 REFUSAL = (
     "without keys, this server answers on this machine only: make a key with `narrate keys create "
@@ -25,7 +25,7 @@ class LoopbackOnly:
     proxy on this machine is as good as the port of `python -m api`: what it lets in is let in.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:
         self._app = app
         self._keys = keys
         self._has_keys = False  # once there are keys there always are

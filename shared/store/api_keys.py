@@ -48,7 +48,7 @@ class Quota(Record):
     audio_s_per_day: int | None = None
 
 
-class Key(Record):
+class ApiKey(Record):
     """A key as it is kept. Records belong to its `owner`, by default to the key alone."""
 
     id: str
@@ -65,10 +65,10 @@ class Key(Record):
 class KeyTable:
     """All keys by id, as they were at one moment, and whether a request needs one."""
 
-    keys: Mapping[str, Key]
+    keys: Mapping[str, ApiKey]
     required: bool = False
 
-    def find(self, token: str) -> Key | None:
+    def find(self, token: str) -> ApiKey | None:
         """The live key of a token.
 
         The time it takes says nothing of the secret: hashes are compared, and always one.
@@ -85,7 +85,7 @@ class KeyTable:
         return key_id if key_id in self.keys else None
 
 
-class Keys:
+class ApiKeys:
     """The keys in Redis; every method raises `Unavailable` while it is away.
 
     An object that has seen a key, or the mark that one was made, requires keys from then on: a
@@ -113,7 +113,7 @@ class Keys:
         owner: str | None = None,
         scopes: tuple[Scope, ...] = tuple(Scope),
         quota: Quota | None = None,
-    ) -> tuple[Key, str]:
+    ) -> tuple[ApiKey, str]:
         """Make a key; returns it and its token, which is shown once.
 
         The mark is written first: it must not be missing when Redis is lost a moment later.
@@ -121,7 +121,7 @@ class Keys:
         if self._mark is not None:
             self._mark.set()
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        key = Key(
+        key = ApiKey(
             id=key_id,
             name=name,
             owner=owner or f"key_{key_id}",
@@ -133,7 +133,7 @@ class Keys:
         self._write(key)
         return key, f"{TOKEN_PREFIX}_{key_id}_{secret}"
 
-    def revoke(self, key_id: str) -> Key:
+    def revoke(self, key_id: str) -> ApiKey:
         """Let a key open nothing any more; raises `KeyNotFound`."""
         key = self._read().get(key_id)
         if key is None:
@@ -143,7 +143,7 @@ class Keys:
         self._write(revoked)
         return revoked
 
-    def all(self) -> list[Key]:
+    def all(self) -> list[ApiKey]:
         """Every key, revoked ones too, the oldest first."""
         return sorted(self._read().values(), key=lambda key: key.created_at)
 
@@ -151,7 +151,7 @@ class Keys:
         """True if any key was ever made: from then on one is asked for."""
         return self.look().required
 
-    def find(self, token: str) -> Key | None:
+    def find(self, token: str) -> ApiKey | None:
         """The live key of a token."""
         return self.look().find(token)
 
@@ -243,12 +243,12 @@ class Keys:
         else:
             self._marked_s = math.inf
 
-    def _read(self) -> dict[str, Key]:
+    def _read(self) -> dict[str, ApiKey]:
         with redis_errors():
             rows = cast(dict[str, str], self._redis.hgetall(keys.API_KEYS))
-        return {key_id: Key.model_validate(json.loads(row)) for key_id, row in rows.items()}
+        return {key_id: ApiKey.model_validate(json.loads(row)) for key_id, row in rows.items()}
 
-    def _write(self, key: Key) -> None:
+    def _write(self, key: ApiKey) -> None:
         with redis_errors(), self._redis.pipeline() as pipe:
             pipe.hset(keys.API_KEYS, key.id, key.model_dump_json())
             # Random, not counted: after a loss of data it must not come to an old value again.

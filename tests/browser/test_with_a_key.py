@@ -39,7 +39,7 @@ def visitor(browser: Browser, stack: Stack) -> Iterator[Page]:
 def token(stack: Stack) -> str:
     """The token of the first key, which closes the service."""
     with connect(stack.redis.url) as redis:
-        created = keys.Keys(redis).create("page")[1]
+        created = keys.ApiKeys(redis).create("page")[1]
     answers(stack, 401)
     return created
 

@@ -16,7 +16,7 @@ from client import Narrator
 from client.errors import NarrateError
 from client.models import FINAL_STATUSES, Job
 from client.retry import retry
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.faults.report import Report, Row
 from tests.faults.service import Service, wait_for
 from tests.support.api_key_header import bearer
@@ -48,7 +48,7 @@ class Trial:
 
     def owner(self, name: str) -> tuple[Narrator, dict[str, str]]:
         """A client with a key of its own, and the header of that key."""
-        token = Keys(self.service.redis).create(name)[1]
+        token = ApiKeys(self.service.redis).create(name)[1]
         narrator, headers = Narrator(self.service.url, key=token), bearer(token)
         self._opened.append(narrator)
         # A process that has just read the keys knows a new one within a second.

@@ -15,7 +15,7 @@ from shared.jobs import SegmentResult
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from tests.support.processes import wait_until
@@ -263,7 +263,7 @@ def test_what_is_too_much_is_refused_with_a_time_to_wait(
     WorkerRegistry(redis).sign_in("w", card)
     limits = {"max_open_jobs": 2, "max_open_chars": 40, "max_open_segments": 4}
     with TestClient(create_app(settings.model_copy(update=limits))) as api:
-        tokens = [Keys(redis).create(name)[1] for name in "abc"]
+        tokens = [ApiKeys(redis).create(name)[1] for name in "abc"]
         heavy, light, other = ({"Authorization": f"Bearer {token}"} for token in tokens)
         for _ in range(2):
             assert api.post("/v1/jobs", json=VALID_JOB, headers=heavy).status_code == 202

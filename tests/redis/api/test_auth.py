@@ -27,7 +27,7 @@ from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
 from shared.speech_model import Task
 from shared.store import api_keys as keys_module
-from shared.store.api_keys import Keys, Quota, Scope
+from shared.store.api_keys import ApiKeys, Quota, Scope
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from tests.support.api_key_header import bearer
@@ -38,16 +38,16 @@ from tests.support.valid_job import VALID_JOB
 
 
 @pytest.fixture
-def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Keys:
+def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
     monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
-    return Keys(redis)
+    return ApiKeys(redis)
 
 
 def error_of(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-def test_a_key_is_kept_as_a_hash_and_found_by_its_token(keys: Keys, redis: Redis) -> None:
+def test_a_key_is_kept_as_a_hash_and_found_by_its_token(keys: ApiKeys, redis: Redis) -> None:
     key, token = keys.create("phone")
     assert keys.find(token) == key
     secret = token.rsplit("_", 1)[1]
@@ -57,7 +57,7 @@ def test_a_key_is_kept_as_a_hash_and_found_by_its_token(keys: Keys, redis: Redis
 
 
 def test_a_revoked_key_opens_nothing_and_the_server_stays_closed(
-    api: TestClient, keys: Keys
+    api: TestClient, keys: ApiKeys
 ) -> None:
     assert api.get("/v1/jobs").status_code == 200
     key, token = keys.create("phone")
@@ -77,7 +77,7 @@ def test_a_required_key_is_asked_for_before_there_is_one(settings: Settings, red
         assert api.get("/healthz").status_code == 200
 
 
-def test_a_key_does_what_its_scopes_say(api: TestClient, keys: Keys) -> None:
+def test_a_key_does_what_its_scopes_say(api: TestClient, keys: ApiKeys) -> None:
     _, reads = keys.create("reader", owner="me", scopes=(Scope.READ,))
     _, speaks = keys.create("speaker", owner="me", scopes=(Scope.SPEAK,))
     assert error_of(api.post("/v1/jobs", json=VALID_JOB, headers=bearer(reads))) == (
@@ -92,7 +92,7 @@ def test_a_key_does_what_its_scopes_say(api: TestClient, keys: Keys) -> None:
     assert error_of(api.delete(url, headers=bearer(reads))) == (403, "forbidden")
 
 
-def test_tenants_do_not_see_each_other(api: TestClient, keys: Keys) -> None:
+def test_tenants_do_not_see_each_other(api: TestClient, keys: ApiKeys) -> None:
     mine, other = (bearer(keys.create(name)[1]) for name in ("mine", "other"))
     job = api.put("/v1/jobs/chapter-1", json=VALID_JOB, headers=mine).json()
     assert job["id"] == "chapter-1"
@@ -129,7 +129,7 @@ def test_tenants_do_not_see_each_other(api: TestClient, keys: Keys) -> None:
     assert theirs.status_code == 202
 
 
-def test_a_key_has_its_own_quota(api: TestClient, keys: Keys, redis: Redis) -> None:
+def test_a_key_has_its_own_quota(api: TestClient, keys: ApiKeys, redis: Redis) -> None:
     few = Quota(open_jobs=1, chars_per_day=40, audio_s_per_day=10)
     key, token = keys.create("few", quota=few)
     job = api.post("/v1/jobs", json=VALID_JOB, headers=bearer(token)).json()
@@ -228,14 +228,14 @@ def test_an_open_server_takes_nothing_from_strange_pages(
         assert server.post("/v1/jobs", json=VALID_JOB, headers=headers).status_code == status
 
 
-def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: Keys) -> None:
+def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: ApiKeys) -> None:
     _, token = keys.create("page")
     headers = {**bearer(token), "Origin": "http://elsewhere.example", "Host": "tts.example"}
     assert api.post("/v1/jobs", json=VALID_JOB, headers=headers).status_code == 202
 
 
 def test_keys_are_made_listed_and_revoked_by_command(
-    redis_server: RedisServer, keys: Keys, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    redis_server: RedisServer, keys: ApiKeys, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / REDIS_URL_FILE).write_text(redis_server.url)
     where = ["--data", str(tmp_path)]
@@ -260,7 +260,7 @@ def test_keys_are_made_listed_and_revoked_by_command(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "tts.example"])
 def test_without_keys_only_this_machine_is_listened_to(
-    host: str, settings: Settings, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    host: str, settings: Settings, keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InvalidSetting, match="TTS_AUTH=open"):
         check_address(host, settings)
@@ -277,7 +277,7 @@ def test_without_keys_only_this_machine_is_listened_to(
 def test_one_look_at_a_silent_redis_is_enough_for_all() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-        keys = Keys(connect(url, answers_within_s=0.5))
+        keys = ApiKeys(connect(url, answers_within_s=0.5))
         with ThreadPoolExecutor(8) as callers:
             begun = time.monotonic()
             looks = [callers.submit(keys.look) for _ in range(8)]
@@ -287,7 +287,7 @@ def test_one_look_at_a_silent_redis_is_enough_for_all() -> None:
 
 def test_nobody_waits_for_two_looks() -> None:
     """Who is told looks again at once, and must not get ahead of those who still wait."""
-    keys, looks_s = Keys(connect("redis://127.0.0.1:1/0")), 0.4
+    keys, looks_s = ApiKeys(connect("redis://127.0.0.1:1/0")), 0.4
 
     def silent() -> None:
         time.sleep(looks_s)

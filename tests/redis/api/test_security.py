@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.speech_model import Task
 from shared.store import api_keys as keys
 from shared.store import keys as redis_keys
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.workers import WorkerRegistry
 from tests.support.audio_files import recording
 from tests.support.live_server import serving
@@ -166,7 +166,7 @@ def test_a_huge_body_is_refused_before_it_is_read(
 
 
 def test_whoever_has_no_key_has_no_body_read(url: str, redis: Redis) -> None:
-    Keys(redis).create("k")
+    ApiKeys(redis).create("k")
     head = (
         "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {LIMIT - 1}\r\nConnection: close\r\n\r\n"
@@ -208,7 +208,7 @@ def test_nor_is_one_of_a_connection_that_was_used_before(
 
 def test_another_tenant_has_no_route_in(url: str, redis: Redis) -> None:
     mine, other = (
-        {"Authorization": f"Bearer {Keys(redis).create(name)[1]}"} for name in ("mine", "other")
+        {"Authorization": f"Bearer {ApiKeys(redis).create(name)[1]}"} for name in ("mine", "other")
     )
     job = httpx.put(f"{url}/v1/jobs/chapter-1", json=VALID_JOB, headers=mine).json()["id"]
     line = json.dumps({"custom_id": "1", "url": "/v1/jobs", "body": VALID_JOB})
@@ -252,7 +252,7 @@ def test_another_tenant_has_no_route_in(url: str, redis: Redis) -> None:
 def test_a_wrong_key_is_compared_like_a_right_one(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = Keys(redis)
+    table = ApiKeys(redis)
     _, token = table.create("k")
     compared: list[tuple[int, int]] = []
     compare = hmac.compare_digest

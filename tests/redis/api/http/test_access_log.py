@@ -21,7 +21,7 @@ from client.local.ports import free_port
 from shared.logs import OneLine
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.processes import wait_until
 from tests.support.registered_workers import sign_in
 from tests.support.valid_job import VALID_JOB
@@ -96,7 +96,7 @@ def named(name: str, token: str = "") -> dict[str, str]:
 
 def test_each_request_is_a_line(start: Start, redis: Redis) -> None:
     api, log = start()
-    key, token = Keys(redis).create("phone", owner="ann")
+    key, token = ApiKeys(redis).create("phone", owner="ann")
     wait_until(lambda: api.get("/v1/jobs").status_code == 401)
     job = api.put("/v1/jobs/chapter-1", json=VALID_JOB, headers=named("r1", token))
     assert job.status_code == 202
@@ -128,7 +128,7 @@ def test_each_request_is_a_line(start: Start, redis: Redis) -> None:
 
 def test_refused_keys_are_logged_without_the_token(start: Start, redis: Redis) -> None:
     api, log = start(TTS_LOG_REQUESTS="0")
-    key, token = Keys(redis).create("phone", scopes=())
+    key, token = ApiKeys(redis).create("phone", scopes=())
     wait_until(lambda: api.get("/v1/jobs").status_code == 401)
     wrong = f"tts_{key.id}_{'x' * 43}"
     assert api.get("/v1/jobs", headers=named("r1", wrong)).status_code == 401

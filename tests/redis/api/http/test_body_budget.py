@@ -15,7 +15,7 @@ from redis import Redis
 from api.http import body_budget
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.live_server import serving
 from tests.support.processes import wait_until
 from tests.support.registered_workers import sign_in
@@ -106,7 +106,7 @@ def test_the_bytes_of_a_client_that_leaves_are_given_back(url: str) -> None:
 
 def test_an_owner_has_half_of_it(url: str, redis: Redis) -> None:
     ann, ben = (
-        {"Authorization": f"Bearer {Keys(redis).create(name)[1]}"} for name in ("ann", "ben")
+        {"Authorization": f"Bearer {ApiKeys(redis).create(name)[1]}"} for name in ("ann", "ben")
     )
     with Sending(url, ann):
         wait_until(lambda: is_full(url, ann), 20)

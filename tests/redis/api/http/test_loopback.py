@@ -18,7 +18,7 @@ from redis import Redis
 from api.http.loopback import is_exposed
 from client.local.ports import free_port
 from client.local.redis_server import RedisServer
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.processes import wait_until
 
 
@@ -98,7 +98,7 @@ def test_without_keys_only_this_machine_is_answered(
             {"Authorization": "Bearer made-up"},
         ):
             assert get(other, port, **headers).status_code == 403
-        _, token = Keys(redis).create("phone")
+        _, token = ApiKeys(redis).create("phone")
         wait_until(lambda: get(loopback[0], port).status_code == 401)
         assert get(other, port).status_code == 401
         assert get(other, port, Authorization=f"Bearer {token}").status_code == 200
@@ -115,7 +115,7 @@ def test_what_is_chosen_is_served_everywhere(
     loopback: tuple[str, ...],
     other: str,
 ) -> None:
-    assert not Keys(redis).exist()
+    assert not ApiKeys(redis).exist()
     with uvicorn(redis_server.url, tmp_path, "--host", every, TTS_AUTH=auth) as port:
         for host in (*loopback, other):
             assert get(host, port).status_code == (200 if auth == "open" else 401)

@@ -17,7 +17,7 @@ from redis import Redis
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.speech_model import Task
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.live_server import serving
 from tests.support.paths import ROOT
 from tests.support.stub_worker import speaking
@@ -44,7 +44,7 @@ def url(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[str]:
 
 @pytest.mark.timeout(600)
 def test_every_answer_is_as_described(url: str, redis: Redis, tmp_path: Path) -> None:
-    _, token = Keys(redis).create("schemathesis")
+    _, token = ApiKeys(redis).create("schemathesis")
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}"),

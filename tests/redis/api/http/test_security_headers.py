@@ -11,7 +11,7 @@ from redis import Redis
 from api.app import create_app
 from api.http.security_headers import SECURITY_HEADERS, secured
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.valid_job import VALID_JOB
 
 
@@ -54,7 +54,7 @@ def test_every_answer_has_the_headers(
     ):
         check(answer)
         seen.add(answer.status_code)
-    Keys(redis).create("phone")
+    ApiKeys(redis).create("phone")
     monkeypatch.setattr("shared.store.api_keys.MAX_TABLE_AGE_S", 0.0)
     refused = api.get("/v1/jobs")
     check(refused)

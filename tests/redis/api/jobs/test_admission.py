@@ -10,7 +10,7 @@ from redis import Redis
 
 from api.app import create_app
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from tests.support.valid_job import VALID_JOB
 
 SHORT_PARAGRAPHS = "a\n\n" * 40
@@ -20,7 +20,7 @@ def test_one_owner_does_not_fill_the_queue_of_all(
     api: TestClient, settings: Settings, redis: Redis
 ) -> None:
     limits = settings.model_copy(update={"max_open_segments": 200, "max_owner_segments": 100})
-    tokens = [Keys(redis).create(name)[1] for name in ("greedy", "other")]
+    tokens = [ApiKeys(redis).create(name)[1] for name in ("greedy", "other")]
     greedy, other = ({"Authorization": f"Bearer {token}"} for token in tokens)
     assert api.get("/healthz").status_code == 200
     with TestClient(create_app(limits)) as server:

@@ -21,7 +21,7 @@ from shared.errors import TooManyRequests, Unavailable
 from shared.jobs import Status
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from tests.support.live_server import serving
@@ -49,7 +49,7 @@ def code_of(answer: httpx.Response) -> str:
 
 def test_an_owner_and_all_have_so_many_listeners(url: str, redis: Redis) -> None:
     ann, ben = (
-        {"Authorization": f"Bearer {Keys(redis).create(name)[1]}"} for name in ("ann", "ben")
+        {"Authorization": f"Bearer {ApiKeys(redis).create(name)[1]}"} for name in ("ann", "ben")
     )
     wait_until(lambda: httpx.get(f"{url}/v1/jobs").status_code == 401)
     events = {}
@@ -196,7 +196,7 @@ def test_a_key_has_so_many_requests_a_second(
     sign_in(redis, card)
     slow = settings.model_copy(update={"max_requests_per_s": 2})
     ann, ben = (
-        {"Authorization": f"Bearer {Keys(redis).create(name)[1]}"} for name in ("ann", "ben")
+        {"Authorization": f"Bearer {ApiKeys(redis).create(name)[1]}"} for name in ("ann", "ben")
     )
     with TestClient(create_app(slow)) as api:
         answers = [api.get("/v1/jobs", headers=ann) for _ in range(30)]

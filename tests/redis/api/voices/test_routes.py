@@ -23,7 +23,7 @@ from shared.speech_model import Task
 from shared.storage import Storage
 from shared.storage_paths import reference_key
 from shared.store import api_keys as keys_module
-from shared.store.api_keys import Keys, Scope
+from shared.store.api_keys import ApiKeys, Scope
 from shared.store.ledger import Ledger
 from shared.store.voices import RECORD_TIMEOUT_S, Voice, Voices, recording_key, voice_folder
 from shared.store.workers import WorkerRegistry
@@ -50,9 +50,9 @@ def voices(redis: Redis) -> Voices:
 
 
 @pytest.fixture
-def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Keys:
+def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
     monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
-    return Keys(redis)
+    return ApiKeys(redis)
 
 
 def upload(api: TestClient, content: bytes = HEARD, token: str = "", **changes: str | None) -> Any:
@@ -211,7 +211,7 @@ def test_an_owner_may_have_so_many_voices(settings: Settings, redis: Redis) -> N
         assert upload(small, name="c").status_code == 201
 
 
-def test_owners_do_not_see_each_others_voices(api: TestClient, keys: Keys) -> None:
+def test_owners_do_not_see_each_others_voices(api: TestClient, keys: ApiKeys) -> None:
     _, mine = keys.create("mine")
     _, other = keys.create("other")
     _, reads = keys.create("reader", scopes=(Scope.READ, Scope.SPEAK))

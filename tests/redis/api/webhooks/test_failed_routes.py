@@ -20,7 +20,7 @@ from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store import api_keys as keys_module
 from shared.store import webhooks
-from shared.store.api_keys import Keys, Scope
+from shared.store.api_keys import ApiKeys, Scope
 from shared.store.webhooks import Events
 from tests.support.processes import wait_until
 from tests.support.receiver import Receiver, receiving
@@ -62,7 +62,7 @@ def delivering(app: FastAPI) -> Iterator[None]:
 
 
 def bearer(redis: Redis, name: str, *scopes: Scope) -> Headers:
-    key = Keys(redis).create(name, owner=name, scopes=scopes or tuple(Scope))
+    key = ApiKeys(redis).create(name, owner=name, scopes=scopes or tuple(Scope))
     return {"Authorization": f"Bearer {key[1]}"}
 
 

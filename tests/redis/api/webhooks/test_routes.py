@@ -20,7 +20,7 @@ from api.webhooks.delivery import signature_headers
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.ledger import Ledger
 from shared.store.webhook_secrets import MAX_SECRETS_IN_USE, Secrets
 from shared.store.webhooks import END_EVENTS, Events, EventType, Webhook
@@ -271,7 +271,7 @@ def test_a_secret_stays_until_it_is_rotated(idle_api: TestClient, redis: Redis) 
 
 
 def test_tenants_have_secrets_of_their_own(idle_api: TestClient, redis: Redis) -> None:
-    tokens = [Keys(redis).create(name)[1] for name in ("ann", "ben")]
+    tokens = [ApiKeys(redis).create(name)[1] for name in ("ann", "ben")]
     asked = [{"Authorization": f"Bearer {token}"} for token in tokens]
     found = [idle_api.get(SECRET, headers=headers).json()["key"] for headers in asked]
     assert found[0] != found[1]

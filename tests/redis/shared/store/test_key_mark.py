@@ -21,7 +21,7 @@ from shared.settings import Settings
 from shared.storage import MARKER_KEY, Storage
 from shared.storage_identity import agree
 from shared.store import api_keys as keys_module
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.key_mark import MARK_KEY, KeyMark
 from tests.support.live_server import serving
 from tests.support.processes import wait_until
@@ -58,14 +58,14 @@ def test_a_running_api_that_has_seen_a_key_never_opens_again(
 ) -> None:
     with serving(settings.model_copy(update={"auth": auth})) as url:
         assert status(url) == status(url, "any") == 200
-        _, token = Keys(redis).create("phone")  # by a version that writes no mark
+        _, token = ApiKeys(redis).create("phone")  # by a version that writes no mark
         assert status(url) == 401
         assert status(url, token) == 200
         wait_until((results / MARK_KEY).exists)
         shutil.rmtree(results)  # even if the storage is lost with Redis
         lose(redis)
         assert status(url) == status(url, "any") == status(url, token) == 401
-        _, fresh = Keys(redis).create("phone")
+        _, fresh = ApiKeys(redis).create("phone")
         assert status(url, token) == 401  # the lost key stays lost
         assert status(url, fresh) == 200
 
@@ -74,10 +74,10 @@ def test_a_key_of_before_the_loss_is_not_known_to_a_process_that_did_not_look(
     settings: Settings, redis: Redis
 ) -> None:
     with serving(settings) as url:
-        _, token = Keys(redis).create("phone")
+        _, token = ApiKeys(redis).create("phone")
         assert status(url, token) == 200
         lose(redis)
-        _, fresh = Keys(redis).create("phone")
+        _, fresh = ApiKeys(redis).create("phone")
         assert (status(url, token), status(url, fresh)) == (401, 200)
 
 
@@ -85,7 +85,7 @@ def test_a_key_of_before_the_loss_is_not_known_to_a_process_that_did_not_look(
 def test_a_restart_after_the_loss_opens_nothing(
     settings: Settings, redis: Redis, mark: KeyMark, auth: str
 ) -> None:
-    Keys(redis, mark).create("phone")
+    ApiKeys(redis, mark).create("phone")
     lose(redis)
     with serving(settings.model_copy(update={"auth": auth})) as url:
         assert status(url) == status(url, "any") == 401
@@ -98,7 +98,7 @@ def test_an_idle_process_looks_at_the_mark_when_redis_has_lost_its_data(
     with ExitStack() as running:
         urls = [running.enter_context(serving(settings)) for _ in range(3)]
         assert [status(url) for url in urls] == [200] * 3
-        Keys(redis, mark).create("phone")
+        ApiKeys(redis, mark).create("phone")
         lose(redis)
         assert [status(url) for url in urls] == [401] * 3
 
@@ -133,7 +133,7 @@ class unreadable:
 def test_a_service_that_starts_without_its_storage_is_closed(
     redis: Redis, storage: Storage, results: Path
 ) -> None:
-    keys = Keys(redis, KeyMark(storage))
+    keys = ApiKeys(redis, KeyMark(storage))
     with unreadable(results):
         for _ in range(3):
             with pytest.raises(Unavailable):
@@ -144,9 +144,9 @@ def test_a_service_that_starts_without_its_storage_is_closed(
 def test_a_service_that_starts_without_keys_or_storage_finds_the_mark_later(
     redis: Redis, storage: Storage, results: Path
 ) -> None:
-    Keys(redis, KeyMark(storage)).create("phone")
+    ApiKeys(redis, KeyMark(storage)).create("phone")
     lose(redis)
-    restarted = [Keys(redis, KeyMark(storage)) for _ in range(2)]
+    restarted = [ApiKeys(redis, KeyMark(storage)) for _ in range(2)]
     with unreadable(results):
         for keys in restarted * 3:
             with pytest.raises(Unavailable):
@@ -160,7 +160,7 @@ def test_a_redis_that_takes_no_writes_does_not_close_an_open_service(
     before = redis.config_get("maxmemory")["maxmemory"]
     redis.config_set("maxmemory", 1)
     try:
-        keys = Keys(redis, mark)
+        keys = ApiKeys(redis, mark)
         assert not keys.exist()
         mark.set()  # nothing was remembered, so it is found at the next look
         assert keys.exist()
@@ -172,13 +172,13 @@ def test_the_mark_is_not_needed_to_keep_serving(
     redis: Redis, storage: Storage, results: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys_module, "MARK_RETRY_INTERVAL_S", 0.0)
-    keys = Keys(redis, KeyMark(storage))
+    keys = ApiKeys(redis, KeyMark(storage))
     with unreadable(results):
-        Keys(redis).create("phone")
+        ApiKeys(redis).create("phone")
         assert keys.exist()
         with pytest.raises(Unavailable):
-            Keys(redis, KeyMark(storage)).create("a key whose mark cannot be written")
-        assert len(Keys(redis).all()) == 1
+            ApiKeys(redis, KeyMark(storage)).create("a key whose mark cannot be written")
+        assert len(ApiKeys(redis).all()) == 1
     wait_until(lambda: keys.exist() and (results / MARK_KEY).exists())
 
 
@@ -187,7 +187,7 @@ def test_other_addresses_are_listened_on_but_closed_after_the_loss(
 ) -> None:
     with pytest.raises(InvalidSetting):
         check_address("0.0.0.0", settings)
-    Keys(redis, mark).create("phone")
+    ApiKeys(redis, mark).create("phone")
     lose(redis)
     monkeypatch.setenv("TTS_AUTH", "auto")
     check_address("0.0.0.0", settings)
@@ -255,7 +255,7 @@ def test_a_key_is_made_only_where_the_jobs_are(
         assert says in made.stderr
         assert not (tmp_path / name / MARK_KEY).exists()
     assert not (tmp_path / "missing").exists()
-    assert Keys(redis).all() == []
+    assert ApiKeys(redis).all() == []
     assert create_key(env).returncode == 0
 
 

@@ -16,7 +16,7 @@ from shared.broker import make_celery_app
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.store.api_keys import Keys
+from shared.store.api_keys import ApiKeys
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
@@ -53,7 +53,7 @@ def test_every_part_works_with_the_account(
     with connect(url) as own:
         ledger = Ledger(own, lease_s=10, max_attempts=3)
         Cleaner(ledger=ledger, voices=Voices(own), storage=storage, ttl_s=1).sweep()
-        Keys(own).create("phone")
+        ApiKeys(own).create("phone")
         assert own.info("memory")
     consume_one(url)
     # redis-py tells its name with CLIENT SETINFO, and goes on where Redis 6.2 knows none.
