@@ -36,7 +36,7 @@ from shared.store.job_list import JobList
 from shared.store.key_mark import KeyMark
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
-from shared.store.webhook_secrets import Secrets
+from shared.store.webhook_secrets import WebhookSecrets
 from shared.store.workers import CachedModels, WorkerRegistry
 
 
@@ -58,7 +58,7 @@ class Services:
     fitness: HealthChecks
     wake_ups: WakeUpPublisher
     listeners: AsyncRedis
-    webhook_secrets: Secrets
+    webhook_secrets: WebhookSecrets
     # The threads whose problems `/readyz` reports.
     threads: tuple[BackgroundThread, ...]
     failed_webhooks: FailedWebhooks
@@ -104,7 +104,7 @@ class Services:
             storage=storage,
             wake_ups=wake_ups,
             listeners=listeners,
-            webhook_secrets=Secrets(redis),
+            webhook_secrets=WebhookSecrets(redis),
             failed_webhooks=FailedWebhooks(redis),
             feeds=feeds,
             listener_limit=listener_limit,

@@ -20,7 +20,7 @@ from api.webhooks.retries import Reply
 from shared.errors import JobNotFound
 from shared.jobs import Status
 from shared.store.ledger import Ledger
-from shared.store.webhook_secrets import SECRET_PREFIX, Secrets
+from shared.store.webhook_secrets import SECRET_PREFIX, WebhookSecrets
 from shared.store.webhooks import Event, EventType
 
 # Seconds from the look-up of the name to the head of the response, whose body is not read.
@@ -49,7 +49,7 @@ class WebhookSender:
 
     client: SafeClient
     ledger: Ledger
-    secrets: Secrets
+    secrets: WebhookSecrets
     result_ttl_s: float
 
     async def deliver(self, event: Event) -> Reply:

@@ -20,7 +20,7 @@ SECRET_PREFIX, SECRET_BYTES = "whsec_", 32
 OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE = 24 * 3_600, 4
 
 
-class Secrets:
+class WebhookSecrets:
     """Secrets in Redis; every method may raise `Unavailable`."""
 
     def __init__(self, redis: Redis) -> None:

@@ -22,7 +22,7 @@ from shared.models import ModelCard
 from shared.settings import Settings
 from shared.store.api_keys import ApiKeys
 from shared.store.ledger import Ledger
-from shared.store.webhook_secrets import MAX_SECRETS_IN_USE, Secrets
+from shared.store.webhook_secrets import MAX_SECRETS_IN_USE, WebhookSecrets
 from shared.store.webhooks import END_EVENTS, Events, EventType, Webhook
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
@@ -260,7 +260,7 @@ def test_a_secret_stays_until_it_is_rotated(idle_api: TestClient, redis: Redis) 
     assert idle_api.get(SECRET, headers={"Authorization": "Bearer any"}).json() == first.json()
     second = idle_api.post(f"{SECRET}/rotate").json()
     assert idle_api.get(SECRET).json() == second != first.json()
-    secrets = Secrets(redis)
+    secrets = WebhookSecrets(redis)
     assert secrets.of("public") == [second["key"], first.json()["key"]]
     redis.zadd("tts:webhook_secrets:public", {first.json()["key"]: time.time() - 1})
     assert secrets.of("public") == [second["key"]]
@@ -279,11 +279,11 @@ def test_tenants_have_secrets_of_their_own(idle_api: TestClient, redis: Redis) -
     answer = idle_api.post("/v1/jobs", json=VALID_JOB | {"webhook": HOOK}, headers=asked[1])
     idle_api.post(f"/v1/jobs/{answer.json()['id']}/cancel", headers=asked[1])
     (event,) = queued_events(redis)
-    assert Secrets(redis).of(event["signer"]) == [found[1]]
+    assert WebhookSecrets(redis).of(event["signer"]) == [found[1]]
 
 
 def test_both_signatures_verify_and_no_other(redis: Redis) -> None:
-    secrets = Secrets(redis)
+    secrets = WebhookSecrets(redis)
     old, new = secrets.of("x")[0], secrets.rotate("x")[0]
     headers = signature_headers("evt_1", int(time.time()), b"{}", secrets.of("x"))
     for secret in (old, new):
