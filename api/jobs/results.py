@@ -51,13 +51,13 @@ ChapterNumber = Annotated[
     int, Path(ge=0, le=10**6, description="From 1; 0 is what comes before chapter 1.")
 ]
 SubtitleFormat = Annotated[Literal["vtt", "srt"], Query(description="WebVTT or SubRip.")]
-Completed = Annotated[Job, Depends(completed)]
+CompletedJob = Annotated[Job, Depends(completed)]
 
 
 @router.head("/content", response_class=Response, include_in_schema=False)
 @router.get("/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES)
 async def content(
-    request: Request, job: Completed, services: ServicesDep, wanted: WantedFormat = None
+    request: Request, job: CompletedJob, services: ServicesDep, wanted: WantedFormat = None
 ) -> Response:
     """Return the finished audio, or a `Range` of it, in its own format or another.
 
@@ -73,7 +73,7 @@ async def content(
 )
 async def chapter(
     request: Request,
-    job: Completed,
+    job: CompletedJob,
     number: ChapterNumber,
     services: ServicesDep,
 ) -> Response:
@@ -88,7 +88,7 @@ async def chapter(
 
 
 @router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
-async def timings(job: Completed, services: ServicesDep) -> Response:
+async def timings(job: CompletedJob, services: ServicesDep) -> Response:
     """Return which segment, and which part of the input, is heard when."""
     stored_timings = await _timings(job, services.storage, services.storage_threads)
     return Response(stored_timings, media_type="application/json")
@@ -100,7 +100,7 @@ async def timings(job: Completed, services: ServicesDep) -> Response:
     responses={200: {"content": {kind: {} for _, kind in SUBTITLE_WRITERS.values()}}, **NOT_READY},
 )
 async def subtitles(
-    job: Completed, services: ServicesDep, format: SubtitleFormat = "vtt"
+    job: CompletedJob, services: ServicesDep, format: SubtitleFormat = "vtt"
 ) -> Response:
     """Return the text as subtitles of the audio."""
     write, media_type = SUBTITLE_WRITERS[format]
