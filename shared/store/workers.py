@@ -17,7 +17,7 @@ from shared.store.connection import redis_errors
 from shared.store.scripts import load
 
 PRESENCE_TTL_S = 10
-# The score of a worker that signs in between our look at the clock and that at the workers.
+# Seconds for which a worker may sign in between the reading of the clock and that of the workers.
 SIGN_IN_TOLERANCE_S = 10
 DAY_S = 24 * 3_600.0
 MAX_MODELS_AGE_S = 0.5
