@@ -12,9 +12,9 @@ from shared.store.limits import NO_LIMIT, Limits
 
 @dataclass(frozen=True)
 class Caller:
-    """The owner of what is sent, and the client's own name for this request, if it gave one.
+    """The owner of a request, its API key, and its idempotency key if it has one.
 
-    Without a `key` the server is open: all senders are one owner, whatever token they send.
+    Without a `key` the server is open: all callers are one owner, whatever token they send.
     """
 
     owner: str

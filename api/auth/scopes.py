@@ -51,7 +51,7 @@ class RequireScope(HTTPBearer):
         if table is None:
             table = await run_in_threadpool(services.keys.look)
         if services.settings.auth != "required" and not table.required:
-            _refuse_strange_pages(request, services.settings)
+            _refuse_foreign_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
             return Caller(PUBLIC)
         key = _key(token.strip() if scheme.lower() == "bearer" else "", table)
@@ -111,7 +111,7 @@ def _key(token: str, table: KeyTable) -> ApiKey:
     return key
 
 
-def _refuse_strange_pages(request: Request, settings: Settings) -> None:
+def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
     """Refuse cross-site writes (CSRF) and unknown hosts on an open server.
 
     An unknown `Host` is a foreign name that resolves to this server (DNS rebinding).
@@ -123,9 +123,9 @@ def _refuse_strange_pages(request: Request, settings: Settings) -> None:
             "list"
         )
     origin = request.headers.get("origin")
-    is_strange = origin is not None and origin.partition("://")[2] != host
-    is_strange |= request.headers.get("sec-fetch-site") == "cross-site"
-    if is_strange and request.method not in SAFE_METHODS:
+    is_cross_site = origin is not None and origin.partition("://")[2] != host
+    is_cross_site |= request.headers.get("sec-fetch-site") == "cross-site"
+    if is_cross_site and request.method not in SAFE_METHODS:
         raise Forbidden("a page of elsewhere may send nothing to a server without keys")
 
 
