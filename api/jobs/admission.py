@@ -14,8 +14,7 @@ from api.auth.caller import Caller
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone
-from api.jobs.segments import segments_of
-from api.jobs.submission import Submission
+from api.jobs.submission import Submission, segments_of
 from api.jobs.webhook_target import webhook_of
 from shared.broker import WakeUpPublisher
 from shared.document import Segment

@@ -1,4 +1,4 @@
-"""The request body of a job: JSON with the text in it, or a form with a file."""
+"""From the body of a job, JSON with the text in it or a form with a file, to its segments."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from api import documents
 from api.http.bodies import body_errors, unique_form_fields
 from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest
-from api.jobs.segments import segments_of
 from api.jobs.splitting import LONG_BYTES
 from shared.cpu_limit import cpu_limit
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.settings import Settings
-from shared.text import headings
+from shared.text import headings, split
 
 REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.
@@ -120,6 +119,29 @@ def parse_form(form: FormData, settings: Settings) -> Submission:
         )
         request = _validate(_fields(form) | {"input": document.text})
         return _with_segments(Submission(request, document), settings)
+
+
+def segments_of(request: JobRequest, document: Document, settings: Settings) -> list[Segment]:
+    """The segments of a request's text.
+
+    Raises `InvalidRequest` if there are none or too many, and `TooComplex` if it takes too long.
+    """
+    language = request.language.lower()
+    if language == "auto":
+        language = document.language or language
+    # More than an owner, or the queue, may have open at all could never be admitted.
+    most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
+    with cpu_limit(settings.max_split_cpu_s):
+        segments = split(
+            document.text,
+            language,
+            settings.max_segment_chars,
+            chapters=document.chapters,
+            most=most,
+        )
+    if not segments:
+        raise InvalidRequest("the input has nothing to speak in it", param="input")
+    return segments
 
 
 def _with_segments(sent: Submission, settings: Settings) -> Submission:
