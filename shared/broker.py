@@ -108,9 +108,9 @@ def make_celery_app(redis_url: str) -> Celery:
 
 
 class WakeUpPublisher:
-    """Sends one message for each waiting segment; each wakes one thread of a worker.
+    """Publishes one message for each waiting segment; each wakes one thread of a worker.
 
-    It sends from a thread of its own, since a broker that is away blocks its callers. Messages that
+    It sends from a thread of its own, since a broker that is away blocks the sender. Messages that
     cannot be sent, or that a full queue does not need, are dropped: workers find those segments by
     reconciling.
     """

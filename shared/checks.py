@@ -1,4 +1,4 @@
-"""Background checks of a process's dependencies; reading their findings costs nothing."""
+"""Background checks of a process's dependencies; reading a finding never waits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
 
 
 class Check:
-    """One check, made by a thread of its own every `every_s` seconds, and after an old one is read.
+    """A check that a thread of its own makes every `every_s` seconds, and when an old one is read.
 
     A change is logged once. A look that takes more than `within_s` seconds is itself a problem.
     """

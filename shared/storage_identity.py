@@ -75,7 +75,7 @@ def agree(storage: Storage, redis: Redis) -> None:
     A Redis without an id takes the storage's; a storage without one gets a new id.
     """
     if compare(storage, redis) is None:
-        storage_id = _marked(storage)
+        storage_id = _ensure_marked(storage)
         with redis_errors():
             redis.set(keys.STORAGE_ID, storage_id, nx=True)
         # If two processes with different storages start together, only one has set its id.
@@ -85,7 +85,7 @@ def agree(storage: Storage, redis: Redis) -> None:
 
 def adopt(storage: Storage, redis: Redis) -> str:
     """Pair Redis with this storage, replacing any earlier pairing; returns the id."""
-    storage_id = _marked(storage)
+    storage_id = _ensure_marked(storage)
     with redis_errors():
         redis.set(keys.STORAGE_ID, storage_id)
     return storage_id
@@ -101,7 +101,7 @@ def _known(redis: Redis) -> str | None:
         return cast("str | None", redis.get(keys.STORAGE_ID))
 
 
-def _marked(storage: Storage) -> str:
+def _ensure_marked(storage: Storage) -> str:
     """The id of the storage; one without an id gets a new one."""
     if storage.marker() is None:
         storage.mark(secrets.token_hex(16))

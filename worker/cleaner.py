@@ -38,7 +38,7 @@ class Cleaner:
         self.thread.stop()
 
     def sweep(self) -> int:
-        """Delete one batch of each kind; returns the number of jobs that were expired or joined."""
+        """Delete up to 100 of each kind; returns the number of jobs that were expired or joined."""
         expired = self._each(self._ledger.expired(self._ttl_s), self._ledger.forget)
         if expired:
             _log.info("Removing %d expired jobs", expired)

@@ -40,13 +40,13 @@ class RedisAddress:
         parts = urlsplit(url)
         options = _options(parts, scheme)
         in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
-        place = _place(parts, scheme)
+        server = _server(parts, scheme)
         database = options.get("db") or in_path or "0"
         if not (database.isascii() and database.isdigit()):
             raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODING_HINT}")
         return cls(
             scheme=scheme,
-            **place,
+            **server,
             db=int(database),
             username=unquote(parts.username or "") or options.get("username"),
             password=unquote(parts.password or "") or options.get("password"),
@@ -65,7 +65,7 @@ class RedisAddress:
 
     @property
     def fingerprint(self) -> int:
-        """A number that is another one for any other account, and tells nothing outside."""
+        """A number that differs for another account or TLS, and reveals nothing of this one."""
         return hash((self.username, self.password, *sorted(self.tls.items())))
 
     def options(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _scheme(url: str) -> str:
     return scheme
 
 
-def _place(parts: SplitResult, scheme: str) -> dict[str, Any]:
+def _server(parts: SplitResult, scheme: str) -> dict[str, Any]:
     """The path of a socket, or the host and port of a server."""
     if scheme == "unix":
         if parts.hostname or parts.path in ("", "/"):

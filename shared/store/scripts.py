@@ -19,7 +19,7 @@ COMMON_PARTS = (
     "finish",
     "deletion",
 )
-# These run most often, and each part that they do not need would cost them something every time.
+# These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
     "admit": ("common", "fair_queue", "admission"),
     "admit_part": ("common", "fair_queue", "admission"),
@@ -30,7 +30,7 @@ PARTS_OF_STEPS = {
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
 READING_STEPS = ("read_job", "queue")
-# A Redis that is full refuses these whole; all others may go on, since they free memory in the end.
+# A Redis that is full refuses these; all others may go on, since they free memory in the end.
 INTAKE_STEPS = (
     *("admit", "admit_part", "voice_begin", "voice_create"),
     *("batch_begin", "batch_lines", "batch_admitted"),
@@ -46,11 +46,11 @@ def load(name: str) -> str:
         for part in (*PARTS_OF_STEPS.get(name, COMMON_PARTS), name)
     ]
     source = "".join(parts)
-    return _flags(name) + keys.lua_names(source) + _filled_in(source)
+    return _flags(name) + keys.lua_names(source) + _with_constants(source)
 
 
-def _filled_in(source: str) -> str:
-    """The source with what Python knows, too: each is written once."""
+def _with_constants(source: str) -> str:
+    """The source with Python's constants in place of `@NAME@`, so that each is written once."""
     # The legal changes, as Lua writes a table.
     rows = (f"{old} = {{ {json.dumps(sorted(news))[1:-1]} }}" for old, news in TRANSITIONS.items())
     for name, value in (
