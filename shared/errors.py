@@ -39,7 +39,7 @@ class TooComplex(InvalidRequest):
 
 
 class UnsupportedMedia(QueueError):
-    """Raised when a body is not of the type that is read here."""
+    """Raised when a body is of a type that the route does not read."""
 
     code = "unsupported_media_type"
 
@@ -81,7 +81,7 @@ class TooManyVoices(Conflict):
 
 
 class AudioDamaged(QueueError):
-    """Raised when stored audio is not what was stored."""
+    """Raised when stored audio has changed or cannot be decoded."""
 
     code = "audio_damaged"
 
@@ -105,7 +105,7 @@ class Unauthenticated(QueueError):
 
 
 class Forbidden(QueueError):
-    """Raised when a key is good, but not for this."""
+    """Raised when a key lacks the scope, or when a server without keys refuses the request."""
 
     code = "forbidden"
 
@@ -196,7 +196,7 @@ class QuotaExceeded(LimitReached):
 
 
 class DayQuotaExceeded(QuotaExceeded):
-    """Raised when one owner has had all that a day's quota allows; tomorrow it passes."""
+    """Raised when one owner has used up a day's quota; tomorrow the request may pass."""
 
     code = "insufficient_quota"
 

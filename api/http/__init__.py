@@ -13,7 +13,8 @@ Requests:
 - `middleware`: layers as plain ASGI, for an id and a largest body. Starlette's `BaseHTTPMiddleware`
   passes each message of a stream through a task of its own.
 - `rate_limit`, `listener_limit`: limits for each owner of keys, which FastAPI does not have.
-- `loopback`: refuses requests from elsewhere until there is a key; only a request says the address.
+- `loopback`: refuses requests from other machines until there is a key; only a request has the
+  address at which the server listens.
 
 Answers:
 - `openapi`: FastAPI's description lacks what is read here, and has a 422 that never happens.
@@ -27,7 +28,7 @@ Answers:
 The server:
 - `server`: uvicorn's processes share a socket, and the first to wake takes a burst of connections:
   540 submits a second with two processes. Each of ours has a socket of its own: 1,155. And a
-  process that is told to stop ends with 0 here, not by the signal.
+  process that gets SIGTERM exits with 0 here, and is not ended by the signal.
 - `header_timeout`: uvicorn waits for a request's head without end, and leaves Nagle's algorithm on
   in several processes, which costs each answer 40 ms.
 

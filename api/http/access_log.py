@@ -26,7 +26,7 @@ _notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
 
 @contextmanager
 def request_log(request_id: str) -> Iterator[dict[str, str]]:
-    """Collect what is noted of one request."""
+    """Collect the values of one request's line."""
     notes = {"request": request_id}
     token = _notes.set(notes)
     try:

@@ -14,7 +14,7 @@ RETRY_AFTER_S = 10
 class ListenerLimit:
     """A limit of listeners, in all and for each owner of keys.
 
-    Clients without a key are not told apart: for them there is the limit of all only.
+    Clients without a key cannot be told apart: only the limit in all holds for them.
     """
 
     def __init__(self, max_listeners: int, max_owner_listeners: int) -> None:

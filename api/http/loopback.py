@@ -22,7 +22,7 @@ class LoopbackOnly:
 
     Any ASGI server may run the application, at any address, and does not say so beforehand; each
     request has the address that it came to. A proxy's `X-Forwarded-For` does not change that. A
-    proxy on this machine is as good as the port of `python -m api`: what it lets in is let in.
+    proxy on this machine counts as this machine, and decides for itself what it lets in.
     """
 
     def __init__(self, app: ASGIApp, keys: ApiKeys) -> None:

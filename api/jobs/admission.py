@@ -124,7 +124,7 @@ class JobAdmission:
         return accepted
 
     def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:
-        """The spec and the bytes of its recording, stored first: a worker may need it at once."""
+        """The spec and the size of its recording, stored before a worker can claim the job."""
         if job.source is None:
             return job.spec, 0
         stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))

@@ -104,9 +104,10 @@ def _of_level(sound: Sound, levels: NDArray[np.float64]) -> _Warnings:
 
 
 def _of_noise(levels: NDArray[np.float64]) -> _Warnings:
-    """Estimate the noise between words by the 10th percentile of the levels, digital silence aside.
+    """Estimate the noise between words by the 10th percentile of the levels.
 
-    Example: speech at -20 dB with pauses at -60 dB has 40 dB; below 20 dB there is a warning.
+    Digital silence does not count. Example: speech at -20 dB with pauses at -60 dB has 40 dB; below
+    20 dB there is a warning.
     """
     recorded = levels[levels > DIGITAL_SILENCE_DB]
     loud, quiet = np.percentile(recorded, (95, 10))

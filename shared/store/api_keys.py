@@ -116,7 +116,7 @@ class ApiKeys:
     ) -> tuple[ApiKey, str]:
         """Make a key; returns it and its token, which is shown once.
 
-        The mark is written first: it must not be missing when Redis is lost a moment later.
+        The mark is written first, so that it is there whenever Redis may lose the key.
         """
         if self._mark is not None:
             self._mark.set()

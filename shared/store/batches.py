@@ -67,7 +67,7 @@ class Batches:
         total: int,
         ttl_s: float,
     ) -> None:
-        """Make a batch, whose `total` jobs are to be admitted next; it may be there from before.
+        """Make a batch, whose `total` jobs are to be admitted next; an existing one stays.
 
         It is kept for `ttl_s` seconds after the last job's end. Raises `KeyReused` if another batch
         has this id.

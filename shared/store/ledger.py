@@ -185,7 +185,7 @@ class Ledger:
         return self._cancel(job_id, takes_back="")
 
     def withdraw(self, job_id: str) -> bool:
-        """Cancel a job whose id no client has: the same request sent again is another job."""
+        """Cancel a job whose id no client has, as if its request had never been sent."""
         return self._cancel(job_id, takes_back="all")
 
     def _cancel(self, job_id: str, *, takes_back: str) -> bool:

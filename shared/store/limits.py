@@ -38,7 +38,7 @@ class Idempotency(NamedTuple):
 
 
 def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
-    """The error for what `admit` found: `detail` is seconds to wait, or the job of before."""
+    """The error for an outcome of `admit`; `detail` is seconds to wait, or the earlier job's id."""
     match outcome:
         case "queue_full":
             return Overloaded("the queue is full; try again later", retry_after_s=int(detail))

@@ -1,6 +1,6 @@
 """Live audio: a Redis stream for each segment, from a worker to the job's listeners.
 
-It is transport and no storage: what it loses is in the segment's file, once that is committed.
+It is transport, not storage: lost samples are in the segment's file once that is committed.
 """
 
 from __future__ import annotations

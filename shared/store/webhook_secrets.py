@@ -31,7 +31,7 @@ class WebhookSecrets:
         return self._run(signer, rotates="no")
 
     def rotate(self, signer: str) -> list[str]:
-        """Make a new secret; the one of before is used beside it for a day."""
+        """Make a new secret; the previous one stays in use beside it for a day."""
         return self._run(signer, rotates="yes")
 
     def _run(self, signer: str, *, rotates: str) -> list[str]:

@@ -65,7 +65,7 @@ class WorkerRegistry:
             pipe.hkeys(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1)
             names, noted = pipe.execute()[-2:]
-            # Cards whose workers are of a version that does not note it: their time begins now.
+            # Cards of workers of an older version, which does not note the time: it begins now.
             if new := set(names) - set(noted):
                 self._redis.zadd(keys.MODELS_SEEN, dict.fromkeys(new, now), nx=True)
 

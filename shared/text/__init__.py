@@ -103,7 +103,7 @@ def _checked(pause_s: float, most_s: int, where: str) -> float:
 
 
 def _natural_pause_s(spoken: str) -> float:
-    """The pause that the last mark of a segment asks for, closing quotation marks aside."""
+    """The pause for the last mark of a segment before its closing quotation marks."""
     last = spoken.rstrip(_CLOSING_MARKS)[-1:]
     if last in _SENTENCE_ENDS:
         return SENTENCE_PAUSE_S

@@ -38,7 +38,7 @@ class Row:
         for source in (defaults, vars(sequence.request.sampling)):
             use |= {name: value for name, value in source.items() if value is not None}
         for name in ("temperature", "subtalker_temperature", "repetition_penalty"):
-            # Outside, float32 overflows or vanishes, and what is drawn is no code.
+            # Beyond these bounds float32 overflows or underflows, and the drawn code is invalid.
             if not 1e-3 <= use[name] <= 1e3:
                 raise ValueError(f"{name} must be from 0.001 to 1000, not {use[name]}")
         self.sequence, self.prompt = sequence, prompt

@@ -43,7 +43,7 @@ def build_engine(
     compiled: bool = False,
     prompts: PromptStore | None = None,
 ) -> Engine:
-    """Build the engine of a model, whose weights are laid out anew and then let go.
+    """Build the engine of a model, whose weights are laid out anew; the old ones are freed.
 
     The model keeps the parts that read text and references. With `compiled` the kernels are
     compiled; if that fails, the log says so and the plain ones are used. `prompts` keeps the

@@ -103,7 +103,7 @@ def serialise_prompt(prompt: VoiceClonePromptItem) -> bytes:
 def parse_prompt(
     content: bytes, text: str | None, model: Qwen3TTSModel
 ) -> VoiceClonePromptItem | None:
-    """The prompt that such bytes hold, with what is said in it; None if they are damaged."""
+    """The prompt in bytes of `serialise_prompt`, with its transcript; None if they are damaged."""
     try:
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError) as error:

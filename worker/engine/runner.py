@@ -48,8 +48,8 @@ class _Prefill:
 class TalkerRunner:
     """A loaded model that speaks up to `slots` requests at once, in rows 0 to n - 1.
 
-    It takes the model's weights over: they are laid out anew, and the old ones are let go, so
-    that qwen-tts's own generate calls no longer work on this model.
+    It takes the model's weights over: they are laid out anew and the old ones are freed, so that
+    qwen-tts's own generate calls no longer work on this model.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class TalkerRunner:
         config = talker.config
         self._defaults = model.generate_defaults
         embeddings = [talker.get_input_embeddings(), *talker.code_predictor.get_input_embeddings()]
-        # They are only looked up: as they are stored, and shared by all who read them.
+        # Tables are only looked up: they keep their stored type, and all parts share them.
         tables: list[Tensor] = [one.weight.detach().clone() for one in embeddings]
         self._codes = tables[0]
         self._talker = decoder(talker.model, config, precision)

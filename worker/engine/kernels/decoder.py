@@ -63,7 +63,7 @@ class FusedDecoder(Decoder):
         keys: Tensor,
         values: Tensor,
     ) -> Tensor:
-        """One layer over `x` plus `add`; what it returns is still to be added."""
+        """Run one layer over `x` plus `add`; the result is still to be added to `x`."""
         kernels = self._kernels
         heads = layer.qkv(kernels.add_rms_norm(x, add, layer.input_norm))
         mixed = kernels.attend(heads, (layer.query_norm, layer.key_norm), tokens, keys, values)
