@@ -20,7 +20,7 @@ from shared.errors import NotAdmitted, Unavailable, Unconfirmed
 from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
 from shared.speech_model import SAMPLE_RATE
 from shared.store import keys
-from shared.store.connection import connect_briefly, redis_errors
+from shared.store.connection import connect_briefly, redis_errors, server_time_s
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
 from shared.store.rows import write_range
 from shared.store.scripts import load
@@ -153,8 +153,7 @@ class Admission:
         for _ in range(2):
             if self._clock.is_unknown:
                 with redis_errors():
-                    seconds, micros = self._redis.time()
-                self._clock.set(seconds + micros / 1e6)
+                    self._clock.set(server_time_s(self._redis))
             reply = _Reply(*step(self._clock.now_s() + STEP_START_TIMEOUT_S, *args))
             self._clock.set(float(reply.time_s))
             if reply.outcome != "late":

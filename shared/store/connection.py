@@ -138,6 +138,12 @@ def _options(
     return {"connection_class": kind, "socket_keepalive": True, **address.options()}
 
 
+def server_time_s(redis: Redis) -> float:
+    """The time of Redis's clock in Unix seconds; raises `RedisError`."""
+    seconds, micros = redis.time()
+    return seconds + micros / 1e6
+
+
 @contextmanager
 def redis_errors() -> Iterator[None]:
     """Raise `Unavailable` for every error of Redis or of the way to it."""

@@ -32,7 +32,7 @@ from shared.jobs import (
 )
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
-from shared.store.connection import redis_errors
+from shared.store.connection import redis_errors, server_time_s
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import load
@@ -246,8 +246,7 @@ class Ledger:
 
     def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
         with redis_errors():
-            seconds, micros = self._redis.time()
-            until = seconds + micros / 1e6 - age_s
+            until = server_time_s(self._redis) - age_s
             ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
         return cast(list[str], ids)
 

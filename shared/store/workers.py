@@ -13,7 +13,7 @@ from redis import Redis
 from shared.errors import ModelInUse, ModelNotFound
 from shared.models import ModelCard
 from shared.store import keys
-from shared.store.connection import redis_errors
+from shared.store.connection import redis_errors, server_time_s
 from shared.store.scripts import load
 
 PRESENCE_TTL_S = 10
@@ -53,7 +53,7 @@ class WorkerRegistry:
     def sign_in(self, worker: str, card: ModelCard) -> None:
         """Say that `worker` serves the model, for the next `PRESENCE_TTL_S` seconds."""
         with redis_errors():
-            now = self._now()
+            now = server_time_s(self._redis)
             pipe = self._redis.pipeline()
             pipe.hset(keys.MODELS, card.id, card.model_dump_json())
             pipe.zadd(keys.MODELS_SEEN, {card.id: now})
@@ -87,7 +87,7 @@ class WorkerRegistry:
     def workers(self) -> set[str]:
         """Every live worker."""
         with redis_errors():
-            now = self._now()
+            now = server_time_s(self._redis)
             models = cast(list[str], self._redis.hkeys(keys.MODELS))
             return {
                 worker
@@ -120,7 +120,7 @@ class WorkerRegistry:
 
     def _look(self) -> tuple[float, list[ServedModel]]:
         with redis_errors():
-            now = self._now()
+            now = server_time_s(self._redis)
             pipe = self._redis.pipeline()
             pipe.hgetall(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1, withscores=True)
@@ -135,10 +135,6 @@ class WorkerRegistry:
             if (card := _read(text)) is not None
         ]
         return now, sorted(known, key=lambda model: (model.workers == 0, model.card.id))
-
-    def _now(self) -> float:
-        seconds, micros = self._redis.time()
-        return seconds + micros / 1e6
 
 
 class CachedModels:
