@@ -20,7 +20,7 @@ from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
 from api.jobs.requests import REQUEST_CLASSES
-from api.operations import health, models, queue
+from api.operations import health, models
 from api.safe_http.client import SafeClient
 from api.services import Services
 from api.speech import preview
@@ -39,7 +39,7 @@ FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
     *(jobs, listing, events, results, batches, webhooks, failed_routes),
-    *(speech, voices, preview, models, queue, health, web),
+    *(speech, voices, preview, models, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
 REQUEST_MODELS = (*REQUEST_CLASSES, SpeechRequest)
