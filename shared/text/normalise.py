@@ -44,7 +44,7 @@ def collapse_whitespace(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """Compose characters (NFC), drop control characters and collapse_whitespace white space.
+    """Compose characters (NFC), drop control characters and collapse white space.
 
     Paragraphs stay apart by one empty line.
     """
