@@ -1,6 +1,6 @@
 """What the queue costs where speech costs nothing, beside plain Celery in the same run.
 
-PlainLinear Celery has no ledger: what is lost with a worker or a Redis is lost.
+Plain Celery has no ledger: what is lost with a worker or a Redis is lost.
 """
 
 from __future__ import annotations
