@@ -52,17 +52,17 @@ class JobList:
         kept: list[Job] = []
         for _ in range(MAX_JOBS_READ // PAGE_SIZE):
             # Found anew each time: jobs come and go while we read.
-            start = self._place_after(key, after, newest_first)
+            start = self._rank_after(key, after, newest_first)
             with redis_errors():
                 found = self._redis.zrange(key, start, start + PAGE_SIZE - 1, desc=newest_first)
             ids = cast(list[str], found)
-            for place, job in enumerate(self._read(ids)):
+            for index, job in enumerate(self._read(ids)):
                 if job is not None and keep(job):
                     kept.append(job)
                 if len(kept) == limit:
                     with redis_errors():
-                        has_more = start + place + 1 < self._redis.zcard(key)
-                    return JobPage(kept, ids[place], has_more)
+                        has_more = start + index + 1 < self._redis.zcard(key)
+                    return JobPage(kept, ids[index], has_more)
             after = ids[-1] if ids else after
             if len(ids) < PAGE_SIZE:
                 return JobPage(kept, after, False)
@@ -85,14 +85,14 @@ class JobList:
                 jobs.append(None)
         return jobs
 
-    def _place_after(self, key: str, after: str | None, newest_first: bool) -> int:
+    def _rank_after(self, key: str, after: str | None, newest_first: bool) -> int:
         if after is None:
             return 0
         with redis_errors():
-            rank = self._redis.zrevrank if newest_first else self._redis.zrank
-            place = cast("int | None", rank(key, after))
-            if place is not None:
-                return place + 1
+            read_rank = self._redis.zrevrank if newest_first else self._redis.zrank
+            rank = cast("int | None", read_rank(key, after))
+            if rank is not None:
+                return rank + 1
             # It was deleted in the meantime; its id says when it was accepted.
             at, end = _time_of(after), "+inf" if newest_first else "-inf"
             bounds = (f"({at}", end) if newest_first else (end, f"({at}")
