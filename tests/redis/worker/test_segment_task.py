@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.support.s3_server import S3Server
 from tests.support.stub_runner import StubRunner
 from worker import live_publisher, retry
 from worker.engine.engine import Engine
+from worker.heartbeat import Heartbeat
 from worker.live_publisher import MAX_QUEUED_CHUNKS, LivePublisher
 from worker.segment_task import SegmentTask
 
@@ -98,14 +100,18 @@ def test_a_result_waits_for_a_storage_that_is_away(
 
 
 def test_at_the_end_what_is_not_done_is_handed_back(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+    task: SegmentTask,
+    heartbeat: Heartbeat,
+    ledger: Ledger,
+    runner: StubRunner,
+    spec: SpeechSpec,
 ) -> None:
     ledger.admit("j", spec, plain(["a long text"]))
     runner.go.clear()
     holder = threading.Thread(target=task)
     holder.start()
     wait_until(lambda: runner.rows)
-    task._heartbeat.revoke_leases()
+    heartbeat.revoke_leases()
     runner.go.set()
     holder.join(10)
     again = ledger.claim(spec.model)
@@ -320,7 +326,7 @@ def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
 
 @pytest.mark.parametrize("step", ["segment", "join"])
 def test_a_storage_that_refuses_fails_the_job_with_the_reason(
-    task: SegmentTask,
+    make_task: Callable[[Storage], SegmentTask],
     ledger: Ledger,
     redis: Redis,
     spec: SpeechSpec,
@@ -335,7 +341,7 @@ def test_a_storage_that_refuses_fails_the_job_with_the_reason(
         monkeypatch.setenv(name, value)
     bucket = f"gone-{step}"
     s3.create_bucket(bucket)
-    task._storage = Storage.open(f"s3://{bucket}")
+    task = make_task(Storage.open(f"s3://{bucket}"))
     ledger.admit("j", spec, plain(["abc"]))
     if step == "segment":
         s3.delete_bucket(bucket)
@@ -363,12 +369,16 @@ def test_a_storage_that_refuses_fails_the_job_with_the_reason(
 
 
 def test_a_storage_that_refuses_for_a_moment_is_waited_for(
-    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, s3: S3Server, runner: StubRunner
+    make_task: Callable[[Storage], SegmentTask],
+    ledger: Ledger,
+    spec: SpeechSpec,
+    s3: S3Server,
+    runner: StubRunner,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.env.items():
             patch.setenv(name, value)
-        task._storage = Storage.open("s3://made-late")
+        task = make_task(Storage.open("s3://made-late"))
     ledger.admit("j", spec, plain(["abc"]))
     patient = threading.Thread(target=task)
     patient.start()
