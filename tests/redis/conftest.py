@@ -31,10 +31,10 @@ def ledger(redis: Redis) -> Ledger:
 
 
 @pytest.fixture
-def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+def settings(redis_server: RedisServer, results: Path) -> Settings:
     return Settings(
         redis_url=redis_server.url,
-        storage_url=(tmp_path / "results").as_uri(),
+        storage_url=results.as_uri(),
         max_input_chars=1_000,
         max_body_bytes=2_000_000,
     )
