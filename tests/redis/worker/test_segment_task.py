@@ -17,6 +17,7 @@ from shared.jobs import TERMINAL, Claim, SegmentResult, SpeechSpec, Status
 from shared.storage import Storage
 from shared.store.ledger import Ledger
 from shared.store.live_audio import STREAM_TTL_S, LiveChunk, stream_key
+from tests.support.claims import end_leases
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from tests.support.s3_server import S3Server
@@ -84,14 +85,19 @@ def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
 
 
 def test_a_result_waits_for_a_storage_that_is_away(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, tmp_path: Path
+    task: SegmentTask,
+    ledger: Ledger,
+    runner: StubRunner,
+    spec: SpeechSpec,
+    results: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ledger.admit("j", spec, plain(["abc"]))
-    blocker = tmp_path / "results" / "jobs"
+    blocker = results / "jobs"
     blocker.write_bytes(b"a file where a folder should be")
     patient = threading.Thread(target=task)
     patient.start()
-    time.sleep(0.7)
+    wait_until(lambda: caplog.text.count("Trying again") >= 2)
     assert ledger.job("j").completed == 0
     blocker.unlink()
     patient.join(10)
@@ -131,12 +137,12 @@ def test_a_segment_is_handed_back_when_the_engine_is_closed(
 
 
 def test_a_segment_of_a_step_that_failed_gets_another_attempt(
-    task: SegmentTask, ledger: Ledger, spec: SpeechSpec
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, plain(["bomb"]))
     task()
     assert ledger.job("j").status == Status.IN_PROGRESS
-    time.sleep(0.25)
+    end_leases(redis)
     assert ledger.reconcile() == [(spec.model, 1)]
     again = ledger.claim(spec.model)
     assert again is not None
@@ -144,15 +150,14 @@ def test_a_segment_of_a_step_that_failed_gets_another_attempt(
 
 
 def test_a_result_that_comes_too_late_is_dropped(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, plain(["abc", "de"]))
     runner.go.clear()
     late = threading.Thread(target=task, args=())
     late.start()
-    while not runner.rows:
-        time.sleep(0.01)
-    time.sleep(0.25)  # the lease runs out
+    wait_until(lambda: runner.rows)
+    end_leases(redis)
     ledger.reconcile()
     new = ledger.claim(spec.model)
     assert new is not None
@@ -374,6 +379,7 @@ def test_a_storage_that_refuses_for_a_moment_is_waited_for(
     spec: SpeechSpec,
     s3: S3Server,
     runner: StubRunner,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.env.items():
@@ -382,7 +388,7 @@ def test_a_storage_that_refuses_for_a_moment_is_waited_for(
     ledger.admit("j", spec, plain(["abc"]))
     patient = threading.Thread(target=task)
     patient.start()
-    time.sleep(0.7)
+    wait_until(lambda: caplog.text.count("Trying again") >= 2)
     assert ledger.job("j").completed == 0
     s3.create_bucket("made-late")
     patient.join(10)
