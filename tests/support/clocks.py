@@ -1,4 +1,4 @@
-"""Clocks of this process that a test sets wrong."""
+"""The clock of this process, as a test sets it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def set_forward(patch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Set this process's monotonic clock forward: Redis's, as known here, is ahead of Redis's."""
+    """Set this process's monotonic clock forward, until `patch` is undone."""
     now_s = time.monotonic
     patch.setattr(time, "monotonic", lambda: now_s() + seconds)
