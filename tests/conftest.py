@@ -86,8 +86,14 @@ def engine(runner: StubRunner) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage.open((tmp_path / "results").as_uri())
+def results(tmp_path: Path) -> Path:
+    """The folder of `storage`."""
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def storage(results: Path) -> Storage:
+    return Storage.open(results.as_uri())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def main() -> None:
     Exit code 0 after SIGTERM, SIGHUP or Ctrl-C.
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # While the model is loaded; threads that load it would hold a proper exit up.
+        # While the model is loaded: the threads that load it would delay a normal exit.
         signal.signal(number, lambda *_: os._exit(0))
     try:
         settings = read_settings()
@@ -31,13 +31,13 @@ def main() -> None:
     try:
         limits = StorageLimits.of_worker(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
-        # Only now: importing torch takes seconds, which --help and a wrong option should not.
+        # Imported late: torch takes seconds, and --help and a wrong option must answer at once.
         from worker.app import serve
 
         code = serve(settings)
     except QueueError as error:
         sys.exit(f"error: {error}")
-    # Everything is closed. The interpreter would now spend two seconds on collecting the model.
+    # Everything is closed; a normal exit would spend two seconds on freeing the model.
     logging.shutdown()
     os._exit(code)
 

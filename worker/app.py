@@ -112,7 +112,7 @@ def make_ledger(settings: Settings, redis: Redis, worker: str) -> Ledger:
 
 def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, Engine]:
     """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
-    set_up_cpu(settings.threads)  # here, since every thread below takes its modes from this one
+    set_up_cpu(settings.threads)  # before any thread is started: threads inherit these modes
     source = catalogue.locate(settings.model)
     model = run_in_temporary_thread(
         lambda: load_model(source, device=settings.device, threads=settings.threads),

@@ -32,7 +32,7 @@ class QoS(redis.QoS):
         self._settle(delivery_tag, super().ack)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Refuse a message."""
+        """Reject a message."""
         self._settle(delivery_tag, lambda tag: super(QoS, self).reject(tag, requeue))
 
     def _settle(self, delivery_tag: str, settle: Callable[[str], Any]) -> None:

@@ -123,7 +123,7 @@ class Heartbeat:
         if self._watchdog.is_engine_moving:
             for claim in self._ledger.renew(claim for claim, _revoked in held.values()):
                 held[claim.segment_id, claim.epoch][1].set()
-        self._watchdog.note_beat()  # even if reconciling fails
+        self._watchdog.note_beat()  # the leases are renewed, even if reconciling fails
         for model, missing in self._ledger.reconcile():
             self._wake_ups.publish(model, missing)
 

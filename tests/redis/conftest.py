@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,10 +31,10 @@ def ledger(redis: Redis) -> Ledger:
 
 
 @pytest.fixture
-def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+def settings(redis_server: RedisServer, results: Path) -> Settings:
     return Settings(
         redis_url=redis_server.url,
-        storage_url=(tmp_path / "results").as_uri(),
+        storage_url=results.as_uri(),
         max_input_chars=1_000,
         max_body_bytes=2_000_000,
     )
@@ -60,34 +60,47 @@ def live(redis: Redis) -> Iterator[LivePublisher]:
 
 
 @pytest.fixture
-def task(
-    redis: Redis,
-    redis_server: RedisServer,
-    ledger: Ledger,
-    storage: Storage,
-    engine: Engine,
-    card: ModelCard,
-    live: LivePublisher,
-    stopping: threading.Event,
-) -> SegmentTask:
-    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
-    # Not started: a claim lasts as long as its lease.
-    heartbeat = Heartbeat(
+def heartbeat(
+    redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
+) -> Heartbeat:
+    """The heartbeat of `task`, not started: a claim lasts as long as its lease."""
+    return Heartbeat(
         worker="w",
         card=card,
         ledger=ledger,
         registry=WorkerRegistry(redis),
-        wake_ups=wake_ups,
+        wake_ups=WakeUpPublisher(make_celery_app(redis_server.url)),
         is_alive=lambda: True,
         watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
     )
-    return SegmentTask(
-        card.id,
-        ledger=ledger,
-        storage=storage,
-        engine=engine,
-        heartbeat=heartbeat,
-        live=live,
-        at_once=2,
-        is_stopping=stopping.is_set,
-    )
+
+
+@pytest.fixture
+def make_task(
+    ledger: Ledger,
+    engine: Engine,
+    card: ModelCard,
+    heartbeat: Heartbeat,
+    live: LivePublisher,
+    stopping: threading.Event,
+) -> Callable[[Storage], SegmentTask]:
+    """Makes the task of a worker with a given storage."""
+
+    def make(storage: Storage) -> SegmentTask:
+        return SegmentTask(
+            card.id,
+            ledger=ledger,
+            storage=storage,
+            engine=engine,
+            heartbeat=heartbeat,
+            live=live,
+            at_once=2,
+            is_stopping=stopping.is_set,
+        )
+
+    return make
+
+
+@pytest.fixture
+def task(make_task: Callable[[Storage], SegmentTask], storage: Storage) -> SegmentTask:
+    return make_task(storage)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis import Redis
+
 from shared.jobs import Claim
 from shared.store.ledger import Ledger
 
@@ -12,3 +14,10 @@ def claim(ledger: Ledger, segment: str) -> Claim:
     assert held is not None
     assert held.segment_id == segment
     return held
+
+
+def end_leases(redis: Redis) -> None:
+    """Let every lease run out now, and the next reconciling take place."""
+    for segment in redis.zrange("tts:leases", 0, -1):
+        redis.zadd("tts:leases", {segment: 1})
+    redis.delete("tts:reconciled_at")

@@ -96,15 +96,15 @@ def worker(
         engine.close()
 
 
-def stored(storage: Storage) -> list[Path]:
-    return list((Path(storage._folder or "") / voice_folder(VOICE)).glob("*"))
+def stored(results: Path) -> list[Path]:
+    return list((results / voice_folder(VOICE)).glob("*"))
 
 
 @pytest.mark.parametrize("text", [SAID, None])
 def test_the_second_worker_encodes_nothing_and_sounds_the_same(
     model: Callable[[], Qwen3TTSModel],
     prompts: VoicePromptStore,
-    storage: Storage,
+    results: Path,
     text: str | None,
 ) -> None:
     with worker(model()) as alone:
@@ -116,23 +116,23 @@ def test_the_second_worker_encodes_nothing_and_sounds_the_same(
                 assert speech.samples.tobytes() == expected.samples.tobytes()
                 assert speech.codes.tobytes() == expected.codes.tobytes()
             assert one.encoded == encodes
-    (path,) = stored(storage)
+    (path,) = stored(results)
     assert path.name.startswith("prompt-")
     assert set(load(path.read_bytes())) == ({SPEAKER_KEY, CODES_KEY} if text else {SPEAKER_KEY})
 
 
 def test_only_saved_voices_are_kept(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, results: Path
 ) -> None:
     with worker(model(), prompts) as one:
         one.say(voice=None)
         one.say(voice="voice_2", text="A voice that was deleted meanwhile.")
-    assert stored(storage) == []
-    assert not (Path(storage._folder or "") / "voices").exists()
+    assert stored(results) == []
+    assert not (results / "voices").exists()
 
 
 def test_precisions_share_a_prompt_if_it_is_the_same(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, results: Path
 ) -> None:
     encoded = []
     for precision in (Precision.FLOAT32, Precision.INT8, Precision.BFLOAT16):
@@ -140,7 +140,7 @@ def test_precisions_share_a_prompt_if_it_is_the_same(
             one.say()
             encoded.append(one.encoded)
     assert encoded == [1, 0, 1]
-    assert len(stored(storage)) == 2
+    assert len(stored(results)) == 2
 
 
 def damaged(content: bytes) -> Iterator[bytes]:
@@ -157,11 +157,11 @@ def damaged(content: bytes) -> Iterator[bytes]:
 
 
 def test_a_prompt_that_cannot_be_read_is_made_anew(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, results: Path
 ) -> None:
     with worker(model(), prompts) as one:
         expected = one.say()
-    (path,) = stored(storage)
+    (path,) = stored(results)
     whole, loaded = path.read_bytes(), model()
     assert parse_prompt(whole, SAID, loaded) is not None
     for content in damaged(whole):
@@ -190,9 +190,9 @@ def test_another_model_or_recording_has_another_name(
 
 
 def test_a_storage_that_is_away_is_no_failure(
-    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage
+    model: Callable[[], Qwen3TTSModel], prompts: VoicePromptStore, storage: Storage, results: Path
 ) -> None:
-    folder = Path(storage._folder or "") / voice_folder(VOICE)
+    folder = results / voice_folder(VOICE)
     folder.parent.mkdir(parents=True)
     folder.write_bytes(b"in the way")
     with pytest.raises(Unavailable):

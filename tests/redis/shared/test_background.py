@@ -1,7 +1,6 @@
 """Threads that die: they are started again, and say so meanwhile."""
 
 import threading
-import time
 from itertools import islice
 
 import pytest
@@ -63,7 +62,7 @@ def test_pauses_are_bounded_and_start_anew_once_it_has_settled(
     def body(_stopping: threading.Event) -> None:
         runs.append(None)
         if len(runs) == 5:
-            time.sleep(0.6)
+            wait_until(lambda: thread.problem is None)  # it has settled
         raise Boom
 
     thread = BackgroundThread("tester", body, longest_pause_s=0.05, settled_s=0.5)

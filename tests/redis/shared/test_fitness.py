@@ -12,9 +12,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from celery import Celery
 from fastapi.testclient import TestClient
 from redis import Redis
 
@@ -150,14 +151,14 @@ def test_a_dead_thread_is_not_ready(server: TestClient) -> None:
     wake_ups = server.app.state.services.wake_ups  # type: ignore[attr-defined]
     wait_until_ready(server)
 
-    def explode(*_: object) -> bool:
+    def explode(_app: Celery) -> NoReturn:
         raise RuntimeError("secret")
 
-    wake_ups._send = explode
-    wake_ups.publish("m")
-    wait_for_problem(server, "threads", wake_ups.thread.name)
-    assert "secret" not in server.get("/readyz").text
-    del wake_ups._send
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Celery, "producer_or_acquire", explode)
+        wake_ups.publish("m")
+        wait_for_problem(server, "threads", wake_ups.thread.name)
+        assert "secret" not in server.get("/readyz").text
     wait_until_ready(server)
 
 

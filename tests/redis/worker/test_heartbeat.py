@@ -1,11 +1,11 @@
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import NoReturn
 
@@ -13,74 +13,102 @@ import pytest
 from redis import Redis
 
 from client.local.redis_server import RedisServer
+from shared.background import SETTLED_AFTER_S
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.jobs import SpeechSpec, Status
 from shared.models import ModelCard
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
-from tests.support.claims import claim
+from tests.support.claims import claim, end_leases
+from tests.support.clocks import set_forward
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from worker import heartbeat as heartbeat_module
-from worker.heartbeat import Heartbeat, Watchdog
+from worker.heartbeat import STALL_LIMIT_S, Heartbeat, Watchdog
 from worker.identity import place_name, worker_name
 
 # It has nothing to bark at.
 QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
-STUCK = Watchdog(stalled_s=lambda: 6.0, messages=lambda: 0)
+LEASE_S = 1.0
+StartHeartbeat = Callable[[Watchdog], Heartbeat]
 
 
 @pytest.fixture
 def ledger(redis: Redis) -> Ledger:
     """Leases of many beats, so that a busy machine loses none of them."""
-    return Ledger(redis, lease_s=1.0, max_attempts=3)
+    return Ledger(redis, lease_s=LEASE_S, max_attempts=3)
 
 
 @pytest.fixture
-def heartbeat(
+def start_heartbeat(
     redis: Redis,
     redis_server: RedisServer,
     ledger: Ledger,
     card: ModelCard,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Heartbeat]:
+) -> Iterator[StartHeartbeat]:
+    """Starts a heartbeat with a given watchdog."""
     monkeypatch.setattr(heartbeat_module, "HEARTBEAT_INTERVAL_S", 0.05)
-    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
-    heartbeat = Heartbeat(
-        worker="w",
-        card=card,
-        ledger=ledger,
-        registry=WorkerRegistry(redis),
-        wake_ups=wake_ups,
-        is_alive=lambda: True,
-        watchdog=QUIET,
-    )
-    heartbeat.start()
-    yield heartbeat
-    heartbeat.stop()
-    wake_ups.close()
+    with ExitStack() as at_end:
+
+        def start(watchdog: Watchdog) -> Heartbeat:
+            wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
+            at_end.callback(wake_ups.close)
+            heartbeat = Heartbeat(
+                worker="w",
+                card=card,
+                ledger=ledger,
+                registry=WorkerRegistry(redis),
+                wake_ups=wake_ups,
+                is_alive=lambda: True,
+                watchdog=watchdog,
+            )
+            heartbeat.start()
+            at_end.callback(heartbeat.stop)
+            return heartbeat
+
+        yield start
+
+
+@pytest.fixture
+def heartbeat(start_heartbeat: StartHeartbeat) -> Heartbeat:
+    return start_heartbeat(QUIET)
+
+
+def lease_end_s(redis: Redis) -> float:
+    """The end of the lease of `j:0`."""
+    end_s = redis.zscore("tts:leases", "j:0")
+    assert end_s is not None
+    return float(end_s)
+
+
+def wait_for_renewals(redis: Redis) -> None:
+    """Return once the lease of `j:0` has been renewed after its first end."""
+    end_s = lease_end_s(redis)
+    wait_until(lambda: lease_end_s(redis) > end_s + LEASE_S)
 
 
 def test_a_claim_lives_as_long_as_it_is_held(
-    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec
+    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     with heartbeat.hold_lease(held) as lost:
-        time.sleep(1.5)
+        wait_for_renewals(redis)
         assert ledger.claim(spec.model) is None
         assert not lost.is_set()
     wait_until(lambda: ledger.claim(spec.model))
 
 
 def test_a_stuck_engine_does_not_keep_its_claims(
-    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+    start_heartbeat: StartHeartbeat, ledger: Ledger, spec: SpeechSpec
 ) -> None:
+    stalled_s = 6.0
+    heartbeat = start_heartbeat(Watchdog(stalled_s=lambda: stalled_s, messages=lambda: 0))
     ledger.admit("j", spec, plain(["one"]))
     with heartbeat.hold_lease(claim(ledger, "j:0")) as lost:
-        with monkeypatch.context() as patch:
-            patch.setattr(heartbeat, "_watchdog", STUCK)
-            wait_until(lambda: ledger.claim(spec.model))
+        wait_until(lambda: ledger.claim(spec.model))
+        stalled_s = 0.0
         assert lost.wait(10)  # it is told as soon as it moves again
 
 
@@ -89,7 +117,7 @@ def test_who_holds_a_lost_claim_is_told(
 ) -> None:
     ledger.admit("j", spec, plain(["one"]))
     old = claim(ledger, "j:0")
-    time.sleep(1.1)
+    end_leases(redis)
     wait_until(lambda: redis.hlen("tts:queues"))  # the heart has taken it back
     new = claim(ledger, "j:0")
     with heartbeat.hold_lease(old) as old_lost, heartbeat.hold_lease(new) as new_lost:
@@ -108,44 +136,53 @@ def test_a_segment_without_a_worker_is_announced_again(
 
 
 def test_the_heart_beats_on_through_a_failure(
-    heartbeat: Heartbeat, ledger: Ledger, spec: SpeechSpec, redis: Redis
+    heartbeat: Heartbeat,
+    ledger: Ledger,
+    spec: SpeechSpec,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     redis.set("tts:leases", "not a sorted set")
-    time.sleep(0.3)
+    wait_until(lambda: "Heartbeat missed" in caplog.text)
     redis.delete("tts:leases")
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     with heartbeat.hold_lease(held):
-        time.sleep(1.5)
+        wait_for_renewals(redis)
         assert ledger.claim(spec.model) is None
     assert ledger.job("j").status == Status.IN_PROGRESS
 
 
 def test_a_redis_that_was_away_between_two_failures_ends_no_worker(
-    heartbeat: Heartbeat, ledger: Ledger, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    start_heartbeat: StartHeartbeat,
+    ledger: Ledger,
+    redis: Redis,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    ends: list[str] = []
+    ends: list[int] = []
     failed: list[None] = []
 
     def fail(*_: object) -> NoReturn:
         failed.append(None)
         raise KeyError("a job of another version")
 
-    dog = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
-    monkeypatch.setattr(dog, "_exit", ends.append)
-    monkeypatch.setattr(heartbeat_module, "STALL_LIMIT_S", 2.0)
-    monkeypatch.setattr(heartbeat, "_watchdog", dog)
+    monkeypatch.setattr(os, "_exit", ends.append)
+    monkeypatch.setattr(logging, "shutdown", lambda: None)
     monkeypatch.setattr(ledger, "renew", fail)
+    start_heartbeat(Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0))
     wait_until(lambda: failed)
     redis.config_set("maxmemory", 1)  # the worker cannot even sign in
     try:
-        time.sleep(2.5)
+        wait_until(lambda: "Heartbeat missed" in caplog.text)
+        set_forward(monkeypatch, STALL_LIMIT_S + 1)
         before = len(failed)
     finally:
         redis.config_set("maxmemory", 0)
-    wait_until(lambda: len(failed) > before)
+    wait_until(lambda: len(failed) > before + 1)
     assert ends == []
-    wait_until(lambda: ends, 10)  # as soon as they have failed for long enough
+    set_forward(monkeypatch, STALL_LIMIT_S + 1)
+    wait_until(lambda: ends)  # they have failed for long enough
 
 
 def test_a_worker_signs_in_and_out(
@@ -173,19 +210,22 @@ def test_a_heartbeat_that_fails_beats_again(
     heartbeat: Heartbeat, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed: list[None] = []
+    beats: list[None] = []
     reconcile = ledger.reconcile
 
     def fail_twice() -> list[tuple[str, int]]:
         if len(failed) < 2:
             failed.append(None)
             raise KeyError("a job of another version")
+        beats.append(None)
         return reconcile()
 
     monkeypatch.setattr(ledger, "reconcile", fail_twice)
     wait_until(lambda: len(failed) == 2)
+    wait_until(lambda: beats)
     assert heartbeat.thread.problem
-    heartbeat.thread._settled_s = 0.2
-    wait_until(lambda: heartbeat.thread.problem is None)
+    set_forward(monkeypatch, SETTLED_AFTER_S)
+    assert heartbeat.thread.problem is None
 
 
 def test_a_worker_whose_engine_is_gone_ends_itself(

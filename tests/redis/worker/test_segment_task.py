@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from shared.storage import Storage
 from shared.store import keys
 from shared.store.ledger import Ledger
 from shared.store.live_audio import STREAM_TTL_S, LiveChunk
+from tests.support.claims import end_leases
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from tests.support.s3_server import S3Server
 from tests.support.stub_runner import StubRunner
 from worker import live_publisher, retry
 from worker.engine.engine import Engine
+from worker.heartbeat import Heartbeat
 from worker.live_publisher import MAX_QUEUED_CHUNKS, LivePublisher
 from worker.segment_task import SegmentTask
 
@@ -83,14 +86,19 @@ def test_a_segment_that_cannot_be_spoken_fails_with_the_reason(
 
 
 def test_a_result_waits_for_a_storage_that_is_away(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, tmp_path: Path
+    task: SegmentTask,
+    ledger: Ledger,
+    runner: StubRunner,
+    spec: SpeechSpec,
+    results: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     ledger.admit("j", spec, plain(["abc"]))
-    blocker = tmp_path / "results" / "jobs"
+    blocker = results / "jobs"
     blocker.write_bytes(b"a file where a folder should be")
     patient = threading.Thread(target=task)
     patient.start()
-    time.sleep(0.7)
+    wait_until(lambda: caplog.text.count("Trying again") >= 2)
     assert ledger.job("j").completed == 0
     blocker.unlink()
     patient.join(10)
@@ -99,14 +107,18 @@ def test_a_result_waits_for_a_storage_that_is_away(
 
 
 def test_at_the_end_what_is_not_done_is_handed_back(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+    task: SegmentTask,
+    heartbeat: Heartbeat,
+    ledger: Ledger,
+    runner: StubRunner,
+    spec: SpeechSpec,
 ) -> None:
     ledger.admit("j", spec, plain(["a long text"]))
     runner.go.clear()
     holder = threading.Thread(target=task)
     holder.start()
     wait_until(lambda: runner.rows)
-    task._heartbeat.revoke_leases()
+    heartbeat.revoke_leases()
     runner.go.set()
     holder.join(10)
     again = ledger.claim(spec.model)
@@ -126,12 +138,12 @@ def test_a_segment_is_handed_back_when_the_engine_is_closed(
 
 
 def test_a_segment_of_a_step_that_failed_gets_another_attempt(
-    task: SegmentTask, ledger: Ledger, spec: SpeechSpec
+    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, plain(["bomb"]))
     task()
     assert ledger.job("j").status == Status.IN_PROGRESS
-    time.sleep(0.25)
+    end_leases(redis)
     assert ledger.reconcile() == [(spec.model, 1)]
     again = ledger.claim(spec.model)
     assert again is not None
@@ -139,15 +151,14 @@ def test_a_segment_of_a_step_that_failed_gets_another_attempt(
 
 
 def test_a_result_that_comes_too_late_is_dropped(
-    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec
+    task: SegmentTask, ledger: Ledger, runner: StubRunner, spec: SpeechSpec, redis: Redis
 ) -> None:
     ledger.admit("j", spec, plain(["abc", "de"]))
     runner.go.clear()
     late = threading.Thread(target=task, args=())
     late.start()
-    while not runner.rows:
-        time.sleep(0.01)
-    time.sleep(0.25)  # the lease runs out
+    wait_until(lambda: runner.rows)
+    end_leases(redis)
     ledger.reconcile()
     new = ledger.claim(spec.model)
     assert new is not None
@@ -321,7 +332,7 @@ def test_whoever_speaks_does_not_wait_for_a_redis_that_is_away(
 
 @pytest.mark.parametrize("step", ["segment", "join"])
 def test_a_storage_that_refuses_fails_the_job_with_the_reason(
-    task: SegmentTask,
+    make_task: Callable[[Storage], SegmentTask],
     ledger: Ledger,
     redis: Redis,
     spec: SpeechSpec,
@@ -336,7 +347,7 @@ def test_a_storage_that_refuses_fails_the_job_with_the_reason(
         monkeypatch.setenv(name, value)
     bucket = f"gone-{step}"
     s3.create_bucket(bucket)
-    task._storage = Storage.open(f"s3://{bucket}")
+    task = make_task(Storage.open(f"s3://{bucket}"))
     ledger.admit("j", spec, plain(["abc"]))
     if step == "segment":
         s3.delete_bucket(bucket)
@@ -364,16 +375,21 @@ def test_a_storage_that_refuses_fails_the_job_with_the_reason(
 
 
 def test_a_storage_that_refuses_for_a_moment_is_waited_for(
-    task: SegmentTask, ledger: Ledger, spec: SpeechSpec, s3: S3Server, runner: StubRunner
+    make_task: Callable[[Storage], SegmentTask],
+    ledger: Ledger,
+    spec: SpeechSpec,
+    s3: S3Server,
+    runner: StubRunner,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3.env.items():
             patch.setenv(name, value)
-        task._storage = Storage.open("s3://made-late")
+        task = make_task(Storage.open("s3://made-late"))
     ledger.admit("j", spec, plain(["abc"]))
     patient = threading.Thread(target=task)
     patient.start()
-    time.sleep(0.7)
+    wait_until(lambda: caplog.text.count("Trying again") >= 2)
     assert ledger.job("j").completed == 0
     s3.create_bucket("made-late")
     patient.join(10)

@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 
 from worker.checkpoints import CHECKPOINT_KINDS, make_checkpoint
 from worker.checkpoints.__main__ import main
-from worker.checkpoints.configs import model_config
-from worker.checkpoints.make import model_weights
+from worker.checkpoints.configs import Config, model_config
+from worker.checkpoints.make import codec_weights, model_weights
 from worker.checkpoints.tokenizer import vocabulary
+from worker.checkpoints.weights import Weights
 from worker.engine.qwen import Qwen3TTSModel
 
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
@@ -220,7 +221,7 @@ def test_a_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert not (tmp_path / "model").exists()
         raise RuntimeError("disk full")
 
-    monkeypatch.setattr("worker.checkpoints.make._write_codec", fail)
+    monkeypatch.setattr("worker.checkpoints.make.codec_weights", fail)
     with pytest.raises(RuntimeError, match="disk full"):
         make_checkpoint("tiny", "base", tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -229,11 +230,12 @@ def test_a_failed_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_does_not_replace_what_another_process_put_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def intrude(*_args: object) -> None:
+    def intrude(config: Config, seed: int) -> Weights:
         (tmp_path / "model").mkdir()
         (tmp_path / "model" / "config.json").write_text("theirs")
+        return codec_weights(config, seed)
 
-    monkeypatch.setattr("worker.checkpoints.make._write_codec", intrude)
+    monkeypatch.setattr("worker.checkpoints.make.codec_weights", intrude)
     with pytest.raises(FileExistsError, match="filled meanwhile"):
         make_checkpoint("tiny", "base", tmp_path / "model")
     assert bytes_of(tmp_path) == {"model/config.json": b"theirs"}

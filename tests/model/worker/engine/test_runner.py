@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import pytest
@@ -19,10 +19,12 @@ from shared.speech_model import SamplingOverrides, Task
 from worker.engine import runner as runner_module
 from worker.engine.errors import EngineError
 from worker.engine.kernels.decoder import FusedDecoder
+from worker.engine.nn import decoder as decoder_module
 from worker.engine.nn.decoder import Decoder
 from worker.engine.nn.kv_cache import KVCache
 from worker.engine.request import Codes, Reference, SynthesisRequest
 from worker.engine.runner import TalkerRunner
+from worker.engine.sampler import BatchSampler
 from worker.engine.sequence import Sequence
 from worker.model.loading import load_model
 
@@ -128,6 +130,14 @@ class Bench(NamedTuple):
     expected: list[Codes]
 
 
+class SmallBench(NamedTuple):
+    """A bench whose cache grows by 8 positions, with that cache."""
+
+    runner: TalkerRunner
+    expected: list[Codes]
+    cache: KVCache
+
+
 @pytest.fixture(scope="session")
 def bench(tiny_checkpoint: Checkpoint) -> Callable[..., Bench]:
     @cache
@@ -141,6 +151,31 @@ def bench(tiny_checkpoint: Checkpoint) -> Callable[..., Bench]:
         return Bench(TalkerRunner(model, SLOTS, decoder=decoder), expected(kind))
 
     return build
+
+
+@pytest.fixture
+def make_small_bench(
+    bench: Callable[..., Bench], tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[type[Decoder]], SmallBench]:
+    """Makes a bench of the kind `custom_voice`."""
+
+    def make(decoder: type[Decoder]) -> SmallBench:
+        caches: list[KVCache] = []
+        new_cache = decoder.new_cache
+
+        def keep(self: Decoder, slots: int, *, long: bool) -> KVCache:
+            made = new_cache(self, slots, long=long)
+            if long:
+                caches.append(made)
+            return made
+
+        monkeypatch.setattr(decoder_module, "GROWTH_POSITIONS", 8)
+        monkeypatch.setattr(decoder, "new_cache", keep)
+        model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+        runner = TalkerRunner(model, SLOTS, decoder=decoder)
+        return SmallBench(runner, bench("custom_voice").expected, *caches)
+
+    return make
 
 
 def directly(model: Any, kind: str, case: Case) -> Codes:
@@ -274,12 +309,12 @@ def test_a_request_that_cannot_be_admitted_leaves_no_row(
 ) -> None:
     runner, expected = bench("custom_voice")
 
-    def explode(_self: TalkerRunner, _own: slice) -> None:
+    def explode(*_: object) -> NoReturn:
         raise MemoryError
 
     cases = CASES["custom_voice"]
     with monkeypatch.context() as patch:
-        patch.setattr(TalkerRunner, "_choose_first_codes", explode)
+        patch.setattr(BatchSampler, "draw", explode)
         with pytest.raises(MemoryError):
             admit(runner, cases[0].request)
     np.testing.assert_array_equal(run(runner, [cases[1].request], 1)[0].codes, expected[1])
@@ -298,36 +333,37 @@ def test_sampling_that_draws_no_code_is_refused(
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_the_cache_follows_the_longest_row_and_keeps_what_it_has(
-    bench: Callable[..., Bench], decoder: type[Decoder], monkeypatch: pytest.MonkeyPatch
+    make_small_bench: Callable[[type[Decoder]], SmallBench],
+    decoder: type[Decoder],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runner, expected = bench("custom_voice", decoder)
-    monkeypatch.setattr(runner._cache, "_step", 8)
+    runner, expected, cache = make_small_bench(decoder)
     monkeypatch.setattr(runner_module, "PREFILL_CHUNK_POSITIONS", 5)
     monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
     requests = [case.request for case in CASES["custom_voice"]]
     for utterance, codes in zip(run(runner, requests, 3), expected, strict=True):
         np.testing.assert_array_equal(utterance.codes, codes)
-    room = runner._cache.positions
+    room = cache.positions
     assert room % 8 == 0
     run(runner, [requests[1]], 1)
-    assert runner._cache.positions <= room
+    assert cache.positions <= room
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_long_prompt_waits_for_room_while_others_speak(
-    bench: Callable[..., Bench], decoder: type[Decoder], monkeypatch: pytest.MonkeyPatch
+    make_small_bench: Callable[[type[Decoder]], SmallBench],
+    decoder: type[Decoder],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    runner, expected = bench("custom_voice", decoder)
+    runner, expected, cache = make_small_bench(decoder)
     short, long = (CASES["custom_voice"][number].request for number in (1, 3))
-    monkeypatch.setattr(runner._cache, "_step", 8)
     monkeypatch.setattr(runner_module, "CACHE_MARGIN_POSITIONS", 2)
-    runner._cache.fit(0, 0)
     first = admit(runner, short)
     second = Sequence(long)
     runner.admit(second)
     rooms = []
     while not runner.prefill():
-        rooms.append([keys.shape[2] for keys in runner._cache.keys])
+        rooms.append([keys.shape[2] for keys in cache.keys])
         runner.step()
     assert len(rooms[0]) == 2
     assert rooms[0][0] > rooms[0][1]  # one layer at a time
@@ -339,19 +375,18 @@ def test_a_long_prompt_waits_for_room_while_others_speak(
 
 
 def test_a_prompt_too_long_for_the_memory_fails_alone(
-    bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    make_small_bench: Callable[[type[Decoder]], SmallBench], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner, expected = bench("custom_voice")
+    runner, expected, _ = make_small_bench(Decoder)
     short, long = (CASES["custom_voice"][number].request for number in (1, 3))
     row = admit(runner, short)
 
-    def explode(_self: KVCache, _positions: int, **_: bool) -> None:
+    def explode(*_: object, **__: object) -> NoReturn:
         raise MemoryError
 
+    runner.admit(Sequence(replace(long, text=long.text * 50)))
     with monkeypatch.context() as patch:
-        patch.setattr(runner._cache, "_step", 8)
-        patch.setattr(KVCache, "_zeros", explode)
-        runner.admit(Sequence(replace(long, text=long.text * 50)))
+        patch.setattr(torch, "zeros", explode)
         with pytest.raises(MemoryError):
             runner.prefill()
     while len(runner):

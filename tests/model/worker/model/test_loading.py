@@ -183,7 +183,8 @@ def test_threads_default_to_the_cores_that_the_process_may_use(
 
 
 @pytest.mark.parametrize(
-    ("limit", "cores"), [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1)]
+    ("limit", "cores"),
+    [("150000 100000", 1), ("400000 100000", 4), ("50000 100000", 1), ("max 100000", 6)],
 )
 def test_container_limits_count(
     limit: str, cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -191,6 +192,7 @@ def test_container_limits_count(
     file = tmp_path / "cpu.max"
     file.write_text(limit)
     monkeypatch.setattr(cpu, "CPU_LIMIT_FILE", file)
-    assert cpu._container_limit() == cores
-    file.write_text("max 100000")
-    assert cpu._container_limit() == os.cpu_count()
+    monkeypatch.setattr(cpu, "TOPOLOGY_FOLDER", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert cpu.physical_cores() == cores

@@ -185,12 +185,19 @@ def test_more_than_may_wait_are_refused_at_once() -> None:
 
 
 def test_a_call_that_is_cancelled_gives_its_thread_back() -> None:
+    begun, free = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        assert free.wait(10)
+
     async def leave() -> int:
         threads = LimitedThreads(threads=1, max_waiting=9, max_wait_s=5, refusal="wait")
-        for _ in range(3):
-            task = asyncio.create_task(threads.run(time.sleep, 0.1))
-            await asyncio.sleep(0.02)
-            task.cancel()
+        calls = [asyncio.create_task(threads.run(hold)) for _ in range(3)]
+        assert await asyncio.to_thread(begun.wait, 10)  # one runs, the others wait for its thread
+        for call in calls:
+            call.cancel()
+        free.set()
         return await threads.run(int)
 
     assert asyncio.run(leave()) == 0

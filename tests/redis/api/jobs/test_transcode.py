@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from redis import Redis
 
 from api.jobs import transcode
 from api.jobs.decoding import decode
+from shared.audio.writers import open_writer
 from shared.formats import Format
 from shared.settings import Settings
 from tests.support.audio_files import recording
@@ -89,12 +91,11 @@ def test_it_is_made_once_and_can_be_had_in_parts(
 ) -> None:
     made = list[Format]()
 
-    def convert(job: Any, kind: Format, *rest: Any) -> None:
+    def open_and_note(path: Path, kind: Format, *rest: Any) -> Any:
         made.append(kind)
-        original(job, kind, *rest)
+        return open_writer(path, kind, *rest)
 
-    original = transcode._convert
-    monkeypatch.setattr(transcode, "_convert", convert)
+    monkeypatch.setattr(transcode, "open_writer", open_and_note)
     with ThreadPoolExecutor(6) as threads:
         answers = list(threads.map(lambda _: get(api, done, "mp3"), range(6)))
     assert made == [Format.MP3]
@@ -150,11 +151,12 @@ def test_what_is_there_waits_for_nobody(
     get(api, done, "mp3")
     go, begun = threading.Event(), threading.Event()
 
-    def convert(*_: Any) -> None:
+    def decode_later(content: Iterator[bytes]) -> Iterator[Pcm]:
         begun.set()
         assert go.wait(20)
+        return decode(content)
 
-    monkeypatch.setattr(transcode, "_convert", convert)
+    monkeypatch.setattr(transcode, "decode", decode_later)
     with ThreadPoolExecutor(1) as thread:
         slow = thread.submit(get, api, done, "opus")
         assert begun.wait(10)
@@ -180,13 +182,16 @@ def test_damaged_audio_is_no_result(
 def test_a_job_that_is_deleted_meanwhile_leaves_nothing(
     api: TestClient, done: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def convert(*arguments: Any) -> None:
-        assert api.delete(done["links"]["self"]).status_code == 200
-        storage, key = arguments[-1], arguments[-2]
-        storage.put(key, b"sound")
+    deleted = threading.Event()
 
-    monkeypatch.setattr(transcode, "_convert", convert)
+    def delete_and_decode(content: Iterator[bytes]) -> Iterator[Pcm]:
+        assert api.delete(done["links"]["self"]).status_code == 200
+        deleted.set()
+        return decode(content)
+
+    monkeypatch.setattr(transcode, "decode", delete_and_decode)
     assert get(api, done, "opus").status_code == 404
+    assert deleted.is_set()
     assert not [path for path in tmp_path.rglob("*") if done["id"] in str(path)]
 
 

@@ -302,7 +302,12 @@ def sweep(redis: Redis, ledger: Ledger, voices: Voices, storage: Storage, after_
 
 
 def test_what_was_written_after_a_deletion_is_swept(
-    api: TestClient, redis: Redis, ledger: Ledger, voices: Voices, storage: Storage
+    api: TestClient,
+    redis: Redis,
+    ledger: Ledger,
+    voices: Voices,
+    storage: Storage,
+    results: Path,
 ) -> None:
     voice, kept = upload(api).json(), upload(api, name="Bert").json()
     api.delete(f"{URL}/{voice['id']}")
@@ -310,7 +315,7 @@ def test_what_was_written_after_a_deletion_is_swept(
     sweep(redis, ledger, voices, storage, RECORD_TIMEOUT_S - 5)
     assert storage.get(f"{voice_folder(voice['id'])}/prompt-1.safetensors") == b"late"
     sweep(redis, ledger, voices, storage, 6)
-    assert not (Path(storage._folder or "") / voice_folder(voice["id"])).exists()
+    assert not (results / voice_folder(voice["id"])).exists()
     assert storage.get(recording_key(kept["id"]))
     assert redis.exists("tts:voice_folders") == 0
 
@@ -320,12 +325,12 @@ def a_voice(voice_id: str, owner: str = "public", name: str = "Carl") -> Voice:
 
 
 def test_a_recording_without_a_record_is_swept_and_gets_none_later(
-    redis: Redis, ledger: Ledger, voices: Voices, storage: Storage
+    redis: Redis, ledger: Ledger, voices: Voices, storage: Storage, results: Path
 ) -> None:
     voices.begin("voice_1")
     storage.put(recording_key("voice_1"), b"sound")  # and here the server dies
     sweep(redis, ledger, voices, storage, RECORD_TIMEOUT_S + 1)
-    assert not (Path(storage._folder or "") / voice_folder("voice_1")).exists()
+    assert not (results / voice_folder("voice_1")).exists()
     with pytest.raises(Unavailable, match="took too long"):
         voices.create(a_voice("voice_1"), most=5)
     voices.begin("voice_2")

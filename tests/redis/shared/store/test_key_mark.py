@@ -34,11 +34,6 @@ def always_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
-    return tmp_path / "results"
-
-
-@pytest.fixture
 def mark(storage: Storage) -> KeyMark:
     return KeyMark(storage)
 

@@ -20,8 +20,9 @@ from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec,
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.limits import Idempotency, Limits
-from tests.support.claims import claim
+from tests.support.claims import claim, end_leases
 from tests.support.plain_segments import id_of, plain
+from tests.support.processes import wait_until
 
 RESULT = SegmentResult(key="k", samples=24_000, batch_size=4)
 
@@ -31,9 +32,13 @@ MODEL = "tiny-CustomVoice"
 
 def take_back(ledger: Ledger, redis: Redis) -> list[tuple[str, int]]:
     """Reconcile once the leases have run out."""
-    time.sleep(0.25)
-    redis.delete("tts:reconciled_at")
+    end_leases(redis)
     return ledger.reconcile()
+
+
+def now_ms(redis: Redis) -> int:
+    seconds, micros = redis.time()
+    return 1_000 * seconds + micros // 1_000
 
 
 def queued_segments(redis: Redis) -> int:
@@ -70,13 +75,13 @@ def test_a_step_that_is_sent_again_has_the_same_answer(
     ledger: Ledger, spec: SpeechSpec, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the client does when a connection breaks before the answer has come."""
-    run, answers = ledger._run, list[Any]()
+    run, answers = redis.evalsha, list[Any]()
 
-    def twice(name: str, *args: Any) -> Any:
-        answers[:] = [run(name, *args) for _ in range(2)]
+    def twice(*args: Any) -> Any:
+        answers[:] = [run(*args) for _ in range(2)]
         return answers[1]
 
-    monkeypatch.setattr(ledger, "_run", twice)
+    monkeypatch.setattr(redis, "evalsha", twice)
     for _ in range(2):
         assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"
     held = claim(ledger, "j:0")
@@ -105,7 +110,8 @@ def test_a_claim_that_redis_forgot_fences_nobody_in(
     redis.flushdb()
     for key, content in before.items():
         redis.restore(key, 0, content)
-    time.sleep(0.002)  # it takes longer than this to start a Redis again
+    # It takes longer than a millisecond to start a Redis again.
+    wait_until(lambda: now_ms(redis) > forgotten.epoch)
     again = claim(ledger, "j:0")
     with pytest.raises(StaleClaim):
         ledger.commit(forgotten, RESULT)
@@ -147,9 +153,8 @@ def test_renewing_keeps_a_lease(redis: Redis, spec: SpeechSpec) -> None:
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     for _ in range(4):
-        time.sleep(0.3)
+        end_leases(redis)
         assert ledger.renew([held]) == []
-    redis.delete("tts:reconciled_at")
     ledger.reconcile()
     assert ledger.claim(MODEL) is None
 
@@ -481,9 +486,8 @@ def test_nobody_loses_a_lease_that_nobody_could_renew(
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     ledger.reconcile()
-    redis.delete("tts:reconciled_at")
+    end_leases(redis)
     redis.set("tts:reconciled_at", time.time() - 30)
-    time.sleep(0.3)
     ledger.reconcile()
     assert ledger.renew([held]) == []
     take_back(ledger, redis)
@@ -589,7 +593,6 @@ def test_what_has_ended_is_forgotten_without_a_trace(
     assert join is not None
     ledger.commit(join, RESULT)
     assert ledger.expired(60) == []
-    time.sleep(1)
     assert ledger.expired(0) == ["a"]
     assert ledger.forget("a") is True
     assert ledger.expired(0) == []

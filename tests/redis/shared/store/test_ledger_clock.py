@@ -8,6 +8,7 @@ from redis import Redis
 from shared.jobs import SpeechSpec
 from shared.store.ledger import Ledger
 from shared.store.webhooks import Events, EventType, Webhook
+from tests.support.clocks import set_forward
 from tests.support.ledger_state import LedgerState
 from tests.support.plain_segments import id_of, plain
 
@@ -111,9 +112,10 @@ def test_a_receiver_of_a_dead_deliverer_is_told_again(
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
-def test_a_step_is_in_time_by_any_clock(ledger: Ledger, spec: SpeechSpec, hours: int) -> None:
+def test_a_step_is_in_time_by_any_clock(
+    ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
     """The API has seen Redis's clock as it was before."""
     ledger.admit("a", spec, plain(["one"]))
-    clock = ledger._admission._clock
-    clock.set(clock.now_s() - hours * HOUR_S)
+    set_forward(monkeypatch, -hours * HOUR_S)
     assert id_of(ledger.admit("j", spec, plain(["one"]))) == "j"

@@ -1,6 +1,5 @@
 import itertools
 import threading
-import time
 from concurrent.futures import CancelledError, Future, wait
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.speech_model import Task
+from tests.support.processes import wait_until
 from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
@@ -44,8 +44,7 @@ def test_newcomers_are_admitted_one_a_step_while_others_run(runner: StubRunner) 
     runner.go.clear()
     engine = Engine(runner, StubCodec(), slots=8, max_waiting=9)
     futures = [engine.submit(request("a" * 20))]
-    while not runner.rows:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     futures += [engine.submit(request("b" * 5)) for _ in range(4)]
     runner.go.set()
     for future in futures:
@@ -84,8 +83,7 @@ def test_a_step_that_fails_fails_its_requests_and_the_engine_goes_on(
 def test_a_request_cancelled_in_time_never_runs(engine: Engine, runner: StubRunner) -> None:
     runner.go.clear()
     futures = [engine.submit(request("abc")) for _ in range(4)]
-    while len(runner.rows) < 1:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     doomed = request("never")
     future = engine.submit(doomed)
     doomed.cancelled.set()
@@ -102,8 +100,7 @@ def test_a_running_request_that_is_cancelled_frees_its_row(
     runner.go.clear()
     long = request("a" * 90)
     future = engine.submit(long)
-    while not runner.rows:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     long.cancelled.set()
     runner.go.set()
     with pytest.raises(CancelledError):
@@ -121,8 +118,7 @@ def test_an_engine_that_breaks_fails_all_it_has_and_takes_no_more(
         with pytest.raises(StepFailed, match="in disorder"):
             future.result(10)
     wait(futures, 10)
-    while engine.is_alive:
-        time.sleep(0.001)
+    wait_until(lambda: not engine.is_alive)
     with pytest.raises(Closed):
         engine.submit(request("f"))
 
@@ -130,8 +126,7 @@ def test_an_engine_that_breaks_fails_all_it_has_and_takes_no_more(
 def test_a_full_queue_pushes_back(engine: Engine, runner: StubRunner) -> None:
     runner.go.clear()
     futures = [engine.submit(request("a"))]
-    while not runner.rows:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     futures += [engine.submit(request("b")) for _ in range(6)]
     with pytest.raises(QueueFull):
         engine.submit(request("c"))
@@ -242,8 +237,7 @@ def test_a_long_prompt_is_read_between_the_steps_of_others(
 ) -> None:
     runner.go.clear()
     first = engine.submit(request("a" * 12))
-    while not runner.rows:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     second = engine.submit(request("b+++++"))
     runner.go.set()
     assert (said(first), said(second)) == ("a" * 12, "b+++++")
@@ -256,8 +250,7 @@ def test_a_prompt_that_is_half_read_when_the_others_end_is_still_spoken(
 ) -> None:
     runner.go.clear()
     first = engine.submit(request("a"))
-    while not runner.rows:
-        time.sleep(0.001)
+    wait_until(lambda: runner.rows)
     second = engine.submit(request("b+++++++"))
     runner.go.set()
     assert (said(first), said(second)) == ("a", "b+++++++")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.engine.codec.codec import CHUNK_FRAMES, Codec
-from worker.engine.codec.stream import Stream
+from worker.engine.codec.stream import Stream, StreamBatch
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
 from worker.model.loading import load_model
@@ -95,11 +95,14 @@ def test_a_reference_that_cannot_be_heard_is_tried_anew(codec: Codec) -> None:
 def test_a_chunk_that_fails_changes_no_stream(
     codec: Codec, whole: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def explode(_batch: StreamBatch, _frames: int) -> None:
+        raise MemoryError
+
     stream = Stream()
     codec.decode([stream], CODES[:1, :CHUNK_FRAMES])
     with monkeypatch.context() as patch:
-        patch.setattr(codec, "_layers", [*codec._layers, None])
-        with pytest.raises(TypeError):
+        patch.setattr(StreamBatch, "advance", explode)  # after the last layer
+        with pytest.raises(MemoryError):
             codec.decode([stream], CODES[:1, CHUNK_FRAMES : 2 * CHUNK_FRAMES])
     made = codec.decode([stream], CODES[:1, CHUNK_FRAMES : 2 * CHUNK_FRAMES])[0]
     np.testing.assert_allclose(
