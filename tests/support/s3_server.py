@@ -69,7 +69,7 @@ class S3Server:
         """Delete a bucket with all that is in it."""
         client = self._client("s3")
         for found in client.list_objects_v2(Bucket=name).get("Contents", ()):
-            client.delete_object(Bucket=name, ApiKey=found["Key"])
+            client.delete_object(Bucket=name, Key=found["Key"])
         client.delete_bucket(Bucket=name)
 
     def keys(self, bucket: str = BUCKET) -> list[str]:

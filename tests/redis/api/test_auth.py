@@ -1,4 +1,4 @@
-"""ApiKeys: who may do what, and that tenants do not see each other."""
+"""API keys: their scopes, and tenants that do not see the records of other tenants."""
 
 from __future__ import annotations
 
