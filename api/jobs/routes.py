@@ -14,9 +14,8 @@ from api.auth.caller import Caller
 from api.auth.scopes import CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
 from api.http.headers import cancel_after_s, preferred_wait
-from api.http.limited_threads import LimitedThreads
 from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
-from api.jobs.admission import CheckedJob, JobAdmission
+from api.jobs.admission import CheckedJob
 from api.jobs.body import BODY, SubmissionDep
 from api.jobs.lookup import ChangeableJob, ReadableJob
 from api.jobs.responses import JobDeleted, JobObject, poll_after_ms
@@ -27,7 +26,6 @@ from shared.errors import InvalidRequest, Unavailable
 from shared.jobs import ID_PREFIX, Job
 from shared.storage_paths import job_folder
 from shared.store.batches import BATCH_PREFIX
-from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 _CLIENT_ID_PATTERN = r"[A-Za-z0-9_-]{1,64}"
@@ -71,17 +69,7 @@ async def submit(caller: Submitter, sent: SubmissionDep, request: Request) -> Re
 
     With an `Idempotency-Key` header, the same request sent again is the same job.
     """
-    services = services_of(request)
-    job = await _accept(
-        sent,
-        caller,
-        services.job_admission,
-        services.served,
-        services.storage_threads,
-        cancel_after_s=cancel_after_s(request),
-    )
-    ttl_s = services.settings.result_ttl_s
-    return await _job_response(job, request, caller, services.job_waiter, ttl_s, status=202)
+    return await _accept(sent, caller, request)
 
 
 @router.put(
@@ -98,38 +86,24 @@ async def submit_as(
 
     The same request sent again is the same job; another one under this id is refused.
     """
-    services = services_of(request)
-    job = await _accept(
-        sent,
-        caller,
-        services.job_admission,
-        services.served,
-        services.storage_threads,
-        name=job_id,
-        cancel_after_s=cancel_after_s(request),
-    )
-    ttl_s = services.settings.result_ttl_s
-    return await _job_response(job, request, caller, services.job_waiter, ttl_s, status=202)
+    return await _accept(sent, caller, request, name=job_id)
 
 
 async def _accept(
-    sent: Submission,
-    caller: Caller,
-    admission: JobAdmission,
-    served: CachedModels,
-    storage_threads: LimitedThreads,
-    *,
-    name: str | None = None,
-    cancel_after_s: float | None,
-) -> Job:
-    """Check and admit what was sent."""
+    sent: Submission, caller: Caller, request: Request, *, name: str | None = None
+) -> Response:
+    """The response to a submission, once it is checked and admitted."""
+    services, after_s = services_of(request), cancel_after_s(request)
+    admission, served = services.job_admission, services.served
 
     def check() -> CheckedJob:
         return admission.check(sent, caller, served.models())
 
     checked = await run_in_threadpool(check)
-    run = storage_threads.run if checked.has_files else run_in_threadpool
-    return await run(admission.admit, checked, caller, name=name, cancel_after_s=cancel_after_s)
+    run = services.storage_threads.run if checked.has_files else run_in_threadpool
+    job = await run(admission.admit, checked, caller, name=name, cancel_after_s=after_s)
+    ttl_s = services.settings.result_ttl_s
+    return await _job_response(job, request, caller, services.job_waiter, ttl_s, status=202)
 
 
 async def _job_response(
