@@ -13,12 +13,12 @@ from threading import Semaphore
 import soundfile
 
 from shared.audio.wav import encode_wav
+from shared.durations import frame_bound
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.ledger import Ledger
-from shared.text import frame_bound
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Speech, SynthesisRequest

@@ -11,7 +11,7 @@ from lxml import etree
 from api.documents.builder import DocumentBuilder
 from api.documents.encoding import decode_page
 from api.documents.errors import unreadable
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
 MAX_MARKS = 2_000_000  # tags, attributes and text nodes in a book; a novel has thousands

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import regex
 
-from shared.text.normalise import CLUSTER
+from api.text.normalise import CLUSTER
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.

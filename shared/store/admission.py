@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.document import Segment
+from shared.durations import SAMPLES_PER_FRAME, expected_frames
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
 from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
 from shared.speech_model import SAMPLE_RATE
@@ -25,7 +26,6 @@ from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
 from shared.store.rows import write_range
 from shared.store.scripts import load
 from shared.store.webhooks import Webhook
-from shared.text.durations import SAMPLES_PER_FRAME, expected_frames
 
 # Segments of one step, which takes some 3 ms.
 SEGMENTS_PER_STEP = 100

@@ -6,9 +6,9 @@ import json
 from functools import cache
 from importlib.resources import files
 
+from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
 from shared.store import keys
-from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 
 COMMON_PARTS = (
     "common",

@@ -4,15 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.document import Chapter
-from shared.errors import InvalidRequest
-from shared.text import (
+from api.text import (
     CHAPTER_PAUSE_S,
     CLAUSE_PAUSE_S,
     PARAGRAPH_PAUSE_S,
     SENTENCE_PAUSE_S,
     split,
 )
+from shared.document import Chapter
+from shared.errors import InvalidRequest
 
 
 def spoken(text: str, *chapters: int, limit: int = 200) -> list[tuple[str, float]]:

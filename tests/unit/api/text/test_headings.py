@@ -1,7 +1,7 @@
 import pytest
 
+from api.text import headings, split
 from shared.document import Chapter
-from shared.text import headings, split
 
 BODY = "\n\nIt was a dark night, and nobody slept.\n\n"
 
