@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from api import errors, web
+from api import web
 from api.batches import routes as batches
+from api.http import errors
 from api.http.body_budget import BodyBudget
 from api.http.loopback import LoopbackOnly
 from api.http.middleware import BodyLimit, RequestId

@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import errors
 from api.auth.caller import Caller
+from api.http import errors
 from api.http.bounds import MAX_EMPTY_LINES, check_json
 from api.jobs import submission
 from api.jobs.admission import CheckedJob, JobAdmission

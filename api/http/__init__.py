@@ -18,7 +18,7 @@ Requests:
 
 Answers:
 - `openapi`: FastAPI's description lacks what is read here, and has a 422 that never happens.
-- `error_body`: one shape for every error, in place of FastAPI's `detail`.
+- `errors`: a status and one shape for every error, in place of FastAPI's `detail`.
 - `stored_response`: Starlette's `FileResponse` sends files of a disk; ours are in a storage, which
   may be away in the middle of one.
 - `security_headers`, `access_log`: the headers of every answer, and a line without tokens or paths,

@@ -7,7 +7,7 @@ import ipaddress
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import errors
+from api.http import errors
 from shared.errors import Forbidden, Unavailable
 from shared.store.api_keys import ApiKeys
 

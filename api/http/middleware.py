@@ -12,8 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
-from api.http import access_log
+from api.http import access_log, errors
 from api.http.body_budget import BodyBudget, HeldBody
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from api.http.security_headers import secured

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.http.bounds import limited_by
-from api.http.error_body import ErrorBody
+from api.http.errors import ErrorBody
 from api.http.headers import MAX_KEY_CHARS
 
 Answers = dict[int | str, dict[str, Any]]

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api import errors
+from api.http import errors
 from api.http.openapi import Answers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
 from api.services import ServicesDep

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from api import errors
+from api.http import errors
 from api.speech.encoder import SpeechEncoder
 from api.speech.live_audio import LiveAudio
 from api.speech.live_reader import LivePcmReader
