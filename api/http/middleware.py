@@ -1,4 +1,4 @@
-"""The layers around every request: an id, and a largest body."""
+"""The layers around every request: an id, the security headers, and a largest body."""
 
 from __future__ import annotations
 
@@ -15,13 +15,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http import access_log, errors
 from api.http.body_budget import BodyBudget, HeldBody
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
-from api.http.security_headers import secured
 from shared.errors import BodiesFull
 
 _log = logging.getLogger(__name__)
 # The time of a body: 30 s, and 1 s for each 4 kB, which is slower than any real link.
 BODY_TIMEOUT_S, MIN_BYTES_PER_S = 30.0, 4_000
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Of every answer, errors included, unless its route sets its own value.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    # The page at `/` has a stricter one; the description's page runs scripts of this server.
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    # No page of another site may embed what a browser of one of our users can fetch.
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
 class RequestId:
@@ -74,6 +83,12 @@ class RequestId:
         )
         answer = errors.response(431, said, "request_header_fields_too_large")
         await answer(scope, receive, send)
+
+
+def secured(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with the security headers that are missing."""
+    names = {name.lower() for name, _ in headers}
+    return [*headers, *(header for header in SECURITY_HEADERS if header[0] not in names)]
 
 
 class BodyLimit:
