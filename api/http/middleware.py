@@ -109,7 +109,7 @@ class BodyLimit:
             return await self._app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_bytes:
-            return await self._refuse(scope, receive, send)
+            return await _Refused(self._too_large()).answer(scope, receive, send)
         with self._budget.body() as body:
             await self._counted(body, scope, receive, send)
 
@@ -125,50 +125,33 @@ class BodyLimit:
                 async with asyncio.timeout(max(0, left_s)):
                     message = await receive()
             except TimeoutError:
-                raise _TooSlow from None
+                said = "the body did not come in time"
+                raise _Refused(errors.response(408, said, "body_too_slow", "body")) from None
             is_whole = not message.get("more_body")
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise _TooLarge
+                raise _Refused(self._too_large())
             try:
                 await body.take(len(message.get("body", b"")), access_log.noted_owner())
             except BodiesFull as error:
-                raise _NoRoom(error) from None
+                raise _Refused(errors.refusal(error)) from None
             return message
 
         try:
             await self._app(scope, receive_counted, send)
-        except _TooLarge:
-            await self._refuse(scope, receive, send)
-        except _TooSlow:
-            answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
-            await _closing(answer)(scope, receive, send)
-        except _NoRoom as refused:
-            await _closing(errors.refusal(refused.error))(scope, receive, send)
+        except _Refused as refused:
+            await refused.answer(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _too_large(self) -> Response:
         message = f"the body is larger than {self._max_bytes:,} bytes"
-        answer = errors.response(413, message, "body_too_large", "body")
-        await _closing(answer)(scope, receive, send)
+        return errors.response(413, message, "body_too_large", "body")
 
 
-def _closing(answer: Response) -> Response:
-    """The answer, after which the connection closes; else the remaining body would be received."""
-    answer.headers["Connection"] = "close"
-    return answer
+class _Refused(BaseException):
+    """A body that is refused; passes through FastAPI's own handling of body errors."""
 
-
-class _TooLarge(BaseException):
-    """A body over the limit; passes through FastAPI's own handling of body errors."""
-
-
-class _TooSlow(BaseException):
-    """A body that did not come in time; passes through like `_TooLarge`."""
-
-
-class _NoRoom(BaseException):
-    """A body without room beside those of others; passes through like `_TooLarge`."""
-
-    def __init__(self, error: BodiesFull) -> None:
-        super().__init__(error.message)
-        self.error = error
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        # Else the remaining body would be received.
+        answer.headers["Connection"] = "close"
+        self.answer = answer
