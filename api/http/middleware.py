@@ -7,13 +7,14 @@ import logging
 import re
 import time
 import uuid
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http import access_log, errors
-from api.http.body_budget import BodyBudget, HeldBody
+from api.http.body_budget import BodyBudget
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from shared.errors import BodiesFull
 
@@ -113,7 +114,9 @@ class BodyLimit:
         with self._budget.body() as body:
             await self._counted(body, scope, receive, send)
 
-    async def _counted(self, body: HeldBody, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _counted(
+        self, body: Counter[str | None], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         received, is_whole, begun_s = 0, False, time.monotonic()
 
         async def receive_counted() -> Message:
@@ -132,7 +135,8 @@ class BodyLimit:
             if received > self._max_bytes:
                 raise _Refused(self._too_large())
             try:
-                await body.take(len(message.get("body", b"")), access_log.noted_owner())
+                size, owner = len(message.get("body", b"")), access_log.noted_owner()
+                await self._budget.take(body, size, owner)
             except BodiesFull as error:
                 raise _Refused(errors.refusal(error)) from None
             return message
