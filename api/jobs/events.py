@@ -40,8 +40,8 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job now and each time it has got on, until it ends.
 
-    An event is named after the job's status and has the whole job in it, so that whoever comes back
-    with `Last-Event-ID` misses nothing: it begins with what has changed since.
+    An event is named after the job's status and has the whole job in it, so that a client that
+    comes back with `Last-Event-ID` misses nothing: it begins with what has changed since.
     """
     seen = last_event_id
     async for state in _states(job, services.feeds):
