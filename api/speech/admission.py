@@ -12,7 +12,7 @@ from api.jobs.admission import CheckedJob, JobAdmission
 from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.speech.requests import SpeechRequest, TaskType
-from api.voices import service
+from api.voices import lookup
 from api.voices.presets import is_preset
 from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling
@@ -88,7 +88,7 @@ class SpeechAdmission:
         if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
             return asked
         try:
-            own = service.find(asked.voice, self.voices, caller)
+            own = lookup.find(asked.voice, self.voices, caller)
         except VoiceNotFound:
             return asked
         task_type = asked.task_type or TaskType.BASE
