@@ -84,7 +84,7 @@ class Services:
         storage = Storage.open(settings.storage_url, limits)
         storage_threads = LimitedThreads.for_storage()
         fitness = HealthChecks(settings, storage, redis_every_s=10, storage_every_s=30)
-        feeds = JobFeeds(redis, ledger)
+        feeds = JobFeeds(ledger)
         listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
         voices = Voices(redis)
         clone_sources = CloneSources(voices, ReferenceReader(settings), storage)

@@ -249,6 +249,11 @@ class Job(Record):
         return self.cancel_at is not None and self.cancel_at <= self.seen_at and not has_ended
 
     @property
+    def mark(self) -> str:
+        """The job's progress as a word, which changes when listeners get a new state."""
+        return f"{self.completed}-{self.status}"
+
+    @property
     def audio_s(self) -> float:
         """Seconds of audio made so far."""
         return self.samples / SAMPLE_RATE

@@ -16,7 +16,6 @@ from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject
 from api.services import ServicesDep
 from shared.jobs import TERMINAL, Job
-from shared.store.job_marks import mark_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -45,11 +44,10 @@ async def events(
     """
     seen = last_event_id
     async for state in _states(job, services.feeds):
-        mark = mark_of(state)
-        if mark != seen:
+        if state.mark != seen:
             body = JobObject.of(state, services.settings.result_ttl_s)
-            yield ServerSentEvent(id=mark, event=state.status, data=body)
-        seen = mark
+            yield ServerSentEvent(id=state.mark, event=state.status, data=body)
+        seen = state.mark
 
 
 async def _states(job: Job, feeds: JobFeeds) -> AsyncIterator[Job]:

@@ -88,11 +88,6 @@ class Ledger:
         """Close the connections that are the ledger's own."""
         self._admission.close()
 
-    def ping(self) -> None:
-        """Return when Redis answers."""
-        with redis_errors():
-            self._redis.ping()
-
     def admit(
         self,
         job_id: str,
@@ -283,6 +278,16 @@ class Ledger:
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))
+
+    def marks(self, job_ids: Sequence[str]) -> Iterator[str | None]:
+        """The `Job.mark` of each of these jobs in order, None where there is no job."""
+        for first in range(0, len(job_ids), PAGE_SIZE):
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids[first : first + PAGE_SIZE]:
+                    pipe.hmget(keys.job(job_id), "completed", "status")
+                rows = pipe.execute()
+            for completed, status in rows:
+                yield f"{completed or 0}-{status}" if status else None
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""
