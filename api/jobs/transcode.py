@@ -9,7 +9,7 @@ from fastapi import Query
 from api.http.limited_threads import LimitedThreads
 from api.jobs.decoding import decode
 from shared.audio.writers import Tags, open_writer
-from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
+from shared.errors import AudioDamaged, InvalidRequest, JobNotFound
 from shared.formats import Format
 from shared.jobs import Job
 from shared.speech_model import SAMPLE_RATE
@@ -56,14 +56,14 @@ class Transcoder:
                 param="format",
             )
         key = transcoded_key(job.result_key, wanted)
-        if not await self._storage_threads.run(_is_there, key, self._storage):
+        if not await self._storage_threads.run(self._storage.has, key):
             await self._threads.run(self._make, job, wanted, key)
         return key
 
     def _make(self, job: Job, kind: Format, key: str) -> None:
         """Convert a job's audio unless it was converted meanwhile; raises `JobNotFound`."""
         assert job.result_key is not None
-        if _is_there(key, self._storage):
+        if self._storage.has(key):
             return
         _convert(job, kind, job.result_key, key, self._storage)
         try:
@@ -72,14 +72,6 @@ class Transcoder:
             # Deleted meanwhile: the cleaner may have removed its folder before this was stored.
             self._storage.delete_folder(job_folder(job.id))
             raise
-
-
-def _is_there(key: str, storage: Storage) -> bool:
-    try:
-        storage.look(key)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from shared.errors import ObjectNotFound
 from shared.storage import Storage
 
 MARK_KEY = "keys-exist"
@@ -22,11 +21,7 @@ class KeyMark:
 
     def is_set(self) -> bool:
         """True if a key was made for this service at any time."""
-        try:
-            self._storage.look(MARK_KEY)
-        except ObjectNotFound:
-            return False
-        return True
+        return self._storage.has(MARK_KEY)
 
     def set(self) -> None:
         """Write the mark, unless it is there."""
