@@ -151,10 +151,6 @@ class ApiKeys:
         """True if any key was ever made: from then on one is asked for."""
         return self.look().required
 
-    def find(self, token: str) -> ApiKey | None:
-        """The live key of a token."""
-        return self.look().find(token)
-
     @property
     def fresh(self) -> KeyTable | None:
         """The table, if it was read within `MAX_TABLE_AGE_S`; else None."""
