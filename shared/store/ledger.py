@@ -32,7 +32,7 @@ from shared.jobs import (
 )
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
-from shared.store.connection import redis_errors, server_time_s
+from shared.store.connection import older_than, redis_errors
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import load
@@ -228,22 +228,16 @@ class Ledger:
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
-        return self._older_than(ttl_s, keys.ENDED, limit)
+        return older_than(self._redis, keys.ENDED, ttl_s, limit)
 
     def with_leftovers(self, grace_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `grace_s` seconds ago and may have files of segments left."""
-        return self._older_than(grace_s, keys.LEFTOVERS, limit)
+        return older_than(self._redis, keys.LEFTOVERS, grace_s, limit)
 
     def leftovers_deleted(self, job_id: str) -> None:
         """Note that no segment's file is left of an ended job."""
         with redis_errors():
             self._redis.zrem(keys.LEFTOVERS, job_id)
-
-    def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
-        with redis_errors():
-            until = server_time_s(self._redis) - age_s
-            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
-        return cast(list[str], ids)
 
     def forget(self, job_id: str) -> bool:
         """Delete all records of an ended job, a part at a time; False if it has not ended.
@@ -258,7 +252,7 @@ class Ledger:
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
         """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
-        return self._older_than(grace_s, keys.FORGOTTEN, limit)
+        return older_than(self._redis, keys.FORGOTTEN, grace_s, limit)
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""

@@ -11,7 +11,7 @@ from redis import Redis
 from shared.errors import NameTaken, TooManyVoices, Unavailable, VoiceNotFound
 from shared.records import Record
 from shared.store import keys
-from shared.store.connection import redis_errors
+from shared.store.connection import older_than, redis_errors
 from shared.store.scripts import load
 
 VOICE_PREFIX = "voice_"
@@ -119,12 +119,7 @@ class Voices:
 
     def left_behind(self, age_s: float, *, limit: int = 100) -> list[str]:
         """Voices that were gone `age_s` seconds ago, and whose folders may still be there."""
-        with redis_errors():
-            seconds, _ = self._redis.time()
-            until = seconds - age_s
-            key = keys.VOICE_FOLDERS
-            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
-        return cast(list[str], ids)
+        return older_than(self._redis, keys.VOICE_FOLDERS, age_s, limit)
 
     def files_deleted(self, voice_id: str) -> None:
         """Note that nothing is left of a voice."""
