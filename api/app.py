@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -49,11 +48,11 @@ REQUEST_MODELS = (*REQUEST_CLASSES, SpeechRequest)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
-    services = Services.open(settings)
+    services = Services(settings)
     client = SafeClient(allow_private=settings.webhook_targets == "any")
     sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
     deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
-    services = replace(services, threads=(*services.threads, deliverer.thread))
+    services.threads.append(deliverer.thread)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -49,7 +49,7 @@ async def ready(services: ServicesDep) -> JSONResponse:
     )
 
 
-def _checks(fitness: HealthChecks, threads: tuple[BackgroundThread, ...]) -> dict[str, CheckObject]:
+def _checks(fitness: HealthChecks, threads: list[BackgroundThread]) -> dict[str, CheckObject]:
     found = {check.name: check.finding() for check in fitness.checks}
     checks = {
         name: CheckObject(

@@ -47,7 +47,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def services(settings: Settings) -> Iterator[Services]:
-    services = Services.open(settings)
+    services = Services(settings)
     yield services
     asyncio.run(services.close())
 
@@ -234,7 +234,7 @@ from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
-services = Services.open(Settings.load())
+services = Services(Settings.load())
 client, secrets = SafeClient(allow_private=True), services.webhook_secrets
 sender = WebhookSender(client, services.ledger, secrets, services.settings.result_ttl_s)
 Deliverer(Events(services.redis, lease_s=0.5), sender.deliver, poll_s=0.01).start()
