@@ -38,20 +38,9 @@ from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import load
 
 SCRIPTS = (
-    "claim",
-    "renew",
-    "commit",
-    "record_failure",
-    "fail",
-    "release",
-    "unreadable",
-    "cancel",
-    "reconcile",
-    "expire_deadline",
-    "delete_job",
-    "read_job",
-    "add_listener",
-    "remove_listener",
+    *("claim", "renew", "commit", "record_failure", "fail", "release", "unreadable"),
+    *("cancel", "reconcile", "expire_deadline", "delete_job", "read_job"),
+    *("add_listener", "remove_listener"),
 )
 STATE_FIELDS = ("status", "result_key", "error_code", "error_message")
 PAGE_SIZE = 500

@@ -10,15 +10,7 @@ from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
 from shared.store import keys
 
-COMMON_PARTS = (
-    "common",
-    "webhooks",
-    "fair_queue",
-    "leases",
-    "batches",
-    "finish",
-    "deletion",
-)
+COMMON_PARTS = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
 # These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
     "admit": ("common", "fair_queue", "admission"),
