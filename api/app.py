@@ -27,7 +27,6 @@ from api.speech import preview
 from api.speech import routes as speech
 from api.speech.requests import SpeechRequest
 from api.voices import routes as voices
-from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
 from api.webhooks.delivery import WebhookSender
@@ -38,7 +37,7 @@ from shared.store.webhooks import Events
 FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
-    *(jobs, listing, events, results, batches, webhooks, failed_routes),
+    *(jobs, listing, events, results, batches, webhooks),
     *(speech, voices, preview, models, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
