@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import time
 from collections.abc import Sequence
 
 from redis import Redis
 
+from api.operations.table import local_minute, table
 from shared.errors import Misconfigured, QueueError
 from shared.settings import Settings
 from shared.storage import Storage
@@ -98,13 +98,8 @@ def _create(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
 
 
 def _list(keys: ApiKeys, _options: argparse.Namespace) -> list[str]:
-    rows = [_row(key) for key in keys.all()]
     heads = ("ID", "NAME", "OWNER", "SCOPES", "QUOTA", "CREATED", "")
-    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-    return [
-        "  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *rows)
-    ]
+    return table(heads, [_row(key) for key in keys.all()])
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:
@@ -117,7 +112,7 @@ def _row(key: ApiKey) -> tuple[str, ...]:
         key.owner,
         ",".join(key.scopes),
         quota or "none",
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(key.created_at)),
+        local_minute(key.created_at),
         "revoked" if key.revoked_at else "",
     )
 
