@@ -35,13 +35,8 @@ from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import older_than, redis_errors
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
-SCRIPTS = (
-    *("claim", "renew", "commit", "record_failure", "fail", "release", "unreadable"),
-    *("cancel", "reconcile", "expire_deadline", "delete_job", "read_job"),
-    *("add_listener", "remove_listener"),
-)
 STATE_FIELDS = ("status", "result_key", "error_code", "error_message")
 PAGE_SIZE = 500
 # Seconds for which a job that no worker can read waits for one of another version.
@@ -66,12 +61,8 @@ class Ledger:
         self._lease_s = lease_s
         self.max_attempts = max_attempts
         self._worker = worker
-        self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
+        self._steps = Steps(redis)
         self._admission = Admission(redis)
-
-    def _run(self, name: str, *args: str | int | float) -> Any:
-        with redis_errors():
-            return self._scripts[name](args=list(args))
 
     def close(self) -> None:
         """Close the connections that are the ledger's own."""
@@ -101,7 +92,7 @@ class Ledger:
         # If the answer is lost with its connection, the retry asks the same question again.
         question = secrets.token_hex(8)
         return self._claimed(
-            self._run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
+            self._steps.run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
         )
 
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
@@ -113,7 +104,7 @@ class Ledger:
         except ValidationError:
             # A worker of the version that wrote it can, if one is left.
             _log.warning("Handed %s back: another version has written its job", segment)
-            self._run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
+            self._steps.run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
             return None
         return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
@@ -121,7 +112,7 @@ class Ledger:
         """Extend the leases of these claims; returns those that no longer hold."""
         held = {(claim.segment_id, claim.epoch): claim for claim in claims}
         pairs = [part for key in held for part in key]
-        lost = self._run("renew", self._lease_s, *pairs) if pairs else []
+        lost = self._steps.run("renew", self._lease_s, *pairs) if pairs else []
         return [held[segment, int(epoch)] for segment, epoch in _pairs(lost)]
 
     def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> Claim | None:
@@ -129,7 +120,7 @@ class Ledger:
 
         Raises `StaleClaim` if another epoch has taken over, or the job has ended.
         """
-        reply = self._run(
+        reply = self._steps.run(
             "commit",
             claim.segment_id,
             claim.epoch,
@@ -161,7 +152,7 @@ class Ledger:
         self._fenced("record_failure", claim, reason)
 
     def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
-        if not self._run(name, claim.segment_id, claim.epoch, *args):
+        if not self._steps.run(name, claim.segment_id, claim.epoch, *args):
             raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
 
     def cancel(self, job_id: str) -> bool:
@@ -173,14 +164,14 @@ class Ledger:
         return self._cancel(job_id, takes_back="all")
 
     def _cancel(self, job_id: str, *, takes_back: str) -> bool:
-        ended = self._run("cancel", job_id, takes_back)
+        ended = self._steps.run("cancel", job_id, takes_back)
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)
 
     def add_listener(self, job_id: str) -> None:
         """Count one more listener of a job that is being spoken."""
-        self._run("add_listener", job_id, LISTENERS_TTL_S)
+        self._steps.run("add_listener", job_id, LISTENERS_TTL_S)
 
     def cancel_if_abandoned(self, job_id: str) -> bool:
         """Count one listener less; cancel the job after its last one, without a refund.
@@ -196,7 +187,7 @@ class Ledger:
 
     def remove_listener(self, job_id: str) -> int:
         """Count one listener less, which has received everything; returns how many are left."""
-        return int(self._run("remove_listener", job_id))
+        return int(self._steps.run("remove_listener", job_id))
 
     def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue).
@@ -205,7 +196,7 @@ class Ledger:
         `MAX_RECONCILE_STEPS`.
         """
         for _ in range(MAX_RECONCILE_STEPS):
-            goes_on, *reply = self._run("reconcile", self.max_attempts, limit, self._lease_s)
+            goes_on, *reply = self._steps.run("reconcile", self.max_attempts, limit, self._lease_s)
             if not goes_on:
                 break
         return [(model, int(missing)) for model, missing in _pairs(reply)]
@@ -234,9 +225,9 @@ class Ledger:
         From the first part on the job is not there; what a caller that dies leaves is deleted by
         reconciling.
         """
-        left = self._run("delete_job", job_id)
+        left = self._steps.run("delete_job", job_id)
         while left > 0:
-            left = self._run("delete_job", job_id)
+            left = self._steps.run("delete_job", job_id)
         return bool(left == 0)
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
@@ -253,11 +244,11 @@ class Ledger:
         job = self._look(job_id)
         if not job.is_overdue:
             return job
-        self._run("expire_deadline", job_id)  # perhaps no worker is there to do so
+        self._steps.run("expire_deadline", job_id)  # perhaps no worker is there to do so
         return self._look(job_id)
 
     def _look(self, job_id: str) -> Job:
-        found = self._run("read_job", job_id)
+        found = self._steps.run("read_job", job_id)
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))

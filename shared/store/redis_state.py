@@ -12,7 +12,7 @@ from shared.checks import Finding
 from shared.errors import Misconfigured, Unavailable
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 # 1: jobs without a version. 2: admission in parts, expected frames, audio reserved of a quota.
 #
@@ -61,8 +61,7 @@ def agree(redis: Redis, version: int = LEDGER_VERSION, oldest: int = OLDEST_LEDG
 
     Raises `Unavailable` while Redis is away.
     """
-    with redis_errors():
-        allowed = int(redis.register_script(load("agree"))(args=[version, oldest]))
+    allowed = int(Steps(redis).run("agree", version, oldest))
     if version < allowed:
         raise Misconfigured(
             f"the ledger in this Redis needs version {allowed} or newer, and this program is of "
