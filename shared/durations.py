@@ -27,6 +27,11 @@ def expected_frames(text: str) -> int:
     return max(MIN_FRAMES, math.ceil(seconds * FRAMES_PER_S))
 
 
+def wide_chars(text: str) -> int:
+    """The number of characters that take two columns, such as ideographs."""
+    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+
+
 def frame_bound(text: str) -> int:
     """The upper bound of codec frames (80 ms each) for the speech of `text`.
 
@@ -34,6 +39,6 @@ def frame_bound(text: str) -> int:
     more, so that only a model that does not stop reaches it: 80 letters have 24 s, 300 frames.
     At most 2,048 (163.84 s), qwen-tts's own default.
     """
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    wide = wide_chars(text)
     seconds = 4 + 2 * (wide / 2 + (len(text) - wide) / 8)
     return min(2_048, int(seconds * FRAMES_PER_S))
