@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from threading import Semaphore
 
@@ -28,27 +28,6 @@ from worker.live_publisher import LivePublisher
 from worker.retry import HeldClaim
 
 _log = logging.getLogger(__name__)
-
-
-class Permit:
-    """One of a semaphore's permits, taken at `with` and given back once: early, or at its end."""
-
-    def __init__(self, permits: Semaphore) -> None:
-        self._permits = permits
-        self._is_taken = False
-
-    def __enter__(self) -> Permit:
-        self._is_taken = self._permits.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Give the permit back, unless that was done."""
-        if self._is_taken:
-            self._is_taken = False
-            self._permits.release()
 
 
 class SegmentTask:
@@ -84,7 +63,9 @@ class SegmentTask:
         """Do the next segment, and the join if it was the job's last."""
         self._heartbeat.note_message()
         # The claim comes after the permit, so that what was queued during the wait competes for it.
-        with Permit(self._permits) as permit:
+        # It is given back at the end, or before by `permit.close()`.
+        with ExitStack() as permit:
+            permit.enter_context(self._permits)
             claim = self._claim()
             while claim is not None:
                 claim = self._attempt(claim, permit)
@@ -98,7 +79,7 @@ class SegmentTask:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
 
-    def _attempt(self, claim: Claim, permit: Permit) -> Claim | None:
+    def _attempt(self, claim: Claim, permit: ExitStack) -> Claim | None:
         """Make one attempt and settle its outcome; returns the claim on the join if that is next.
 
         Never raises: the worker must outlive any segment.
@@ -152,11 +133,11 @@ class SegmentTask:
         with suppress(StaleClaim, Unavailable):
             self._ledger.release(claim)
 
-    def _run_segment(self, held: HeldClaim, permit: Permit) -> Claim | None:
+    def _run_segment(self, held: HeldClaim, permit: ExitStack) -> Claim | None:
         """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
         claim = held.claim
         speech = self._synthesise(held)
-        permit.release()  # another segment is synthesised while this one is stored
+        permit.close()  # another segment is synthesised while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
         held.put(key, encode_wav(speech.samples))
         join = held.commit(_result(key, speech))
