@@ -100,6 +100,11 @@ def described(*headers: Header) -> dict[str, Any]:
     return {"parameters": list(headers)}
 
 
+def request_body(content: dict[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself: its schemas by media type."""
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The description, made once, with the models of the bodies that routes read.
 

@@ -16,6 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.auth.caller import Caller
 from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import limited_by
+from api.http.openapi import request_body
 from api.services import ServicesDep
 from api.voices.presets import is_preset
 from api.voices.recording import normalise_recording
@@ -111,18 +112,14 @@ class Upload(BaseModel):
     description: _Text | None = None
 
 
-_SCHEMA = Upload.model_json_schema()
-OPENAPI_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": _SCHEMA,
-                "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
-            }
-        },
+OPENAPI_BODY = request_body(
+    {
+        "multipart/form-data": {
+            "schema": Upload.model_json_schema(),
+            "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
+        }
     }
-}
+)
 
 
 async def upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
