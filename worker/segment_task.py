@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from threading import Semaphore
 
 import soundfile
@@ -30,6 +30,7 @@ from worker.retry import HeldClaim
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class SegmentTask:
     """The work that a message for `model` starts: the next segment, and the join after the last.
 
@@ -38,30 +39,21 @@ class SegmentTask:
     none is claimed once `is_stopping`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        ledger: Ledger,
-        storage: Storage,
-        engine: Engine,
-        heartbeat: Heartbeat,
-        live: LivePublisher,
-        at_once: int,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        self._model = model
-        self._ledger = ledger
-        self._storage = storage
-        self._engine = engine
-        self._heartbeat = heartbeat
-        self._live = live
-        self._permits = Semaphore(at_once)
-        self._is_stopping = is_stopping
+    model: str
+    ledger: Ledger
+    storage: Storage
+    engine: Engine
+    heartbeat: Heartbeat
+    live: LivePublisher
+    at_once: int
+    is_stopping: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        self._permits = Semaphore(self.at_once)
 
     def __call__(self) -> None:
         """Do the next segment, and the join if it was the job's last."""
-        self._heartbeat.note_message()
+        self.heartbeat.note_message()
         # The claim comes after the permit, so that what was queued during the wait competes for it.
         # It is given back at the end, or before by `permit.close()`.
         with ExitStack() as permit:
@@ -71,10 +63,10 @@ class SegmentTask:
                 claim = self._attempt(claim, permit)
 
     def _claim(self) -> Claim | None:
-        if self._is_stopping():
+        if self.is_stopping():
             return None
         try:
-            return self._ledger.claim(self._model)
+            return self.ledger.claim(self.model)
         except Unavailable as error:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
@@ -85,8 +77,8 @@ class SegmentTask:
         Never raises: the worker must outlive any segment.
         """
         try:
-            with self._heartbeat.hold_lease(claim) as revoked:
-                held = HeldClaim(claim, revoked, ledger=self._ledger, storage=self._storage)
+            with self.heartbeat.hold_lease(claim) as revoked:
+                held = HeldClaim(claim, revoked, ledger=self.ledger, storage=self.storage)
                 if not claim.is_join:
                     return self._run_segment(held, permit)
                 self._join(held)
@@ -105,22 +97,22 @@ class SegmentTask:
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
             _log.exception("Segment %s failed", claim.segment_id)
             with suppress(StaleClaim, Unavailable):
-                self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
+                self.ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
 
     def _settle_refusal(self, claim: Claim, error: StorageRefused) -> None:
         """Abandon the attempt, since another worker's storage may be set up; fail the last one."""
-        if claim.attempt < self._ledger.max_attempts:
+        if claim.attempt < self.ledger.max_attempts:
             return self._abandon_attempt(claim, error)
         _log.error("Segment %s failed: %s", claim.segment_id, error)
         with suppress(StaleClaim, Unavailable):
-            self._ledger.fail(claim, error.code, error.message)
+            self.ledger.fail(claim, error.code, error.message)
 
     def _abandon_attempt(self, claim: Claim, reason: Exception) -> None:
         """Let the lease run out: the attempt counts, and the next one begins only then."""
         _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
         try:
-            self._ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
+            self.ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
         except StaleClaim:
             _log_dropped(claim)
         except Unavailable:
@@ -131,7 +123,7 @@ class SegmentTask:
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
         # Without Redis, the lease runs out and the segment is found by `reconcile`.
         with suppress(StaleClaim, Unavailable):
-            self._ledger.release(claim)
+            self.ledger.release(claim)
 
     def _run_segment(self, held: HeldClaim, permit: ExitStack) -> Claim | None:
         """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
@@ -149,26 +141,26 @@ class SegmentTask:
         claim, request = held.claim, _request(held)
         if claim.spec.live:
             # No second try with another seed: a listener already has the audio of the first.
-            publication = self._live.begin(claim)
-            speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+            publication = self.live.begin(claim)
+            speech = self.engine.submit(replace(request, on_frames=publication.add)).result()
             publication.end()
             return speech
-        speech = self._engine.submit(request).result()
+        speech = self.engine.submit(request).result()
         if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
-            speech = self._engine.submit(_with_next_seed(request)).result()
+            speech = self.engine.submit(_with_next_seed(request)).result()
         return speech
 
     def _join(self, held: HeldClaim) -> None:
         """Join a job's segments and commit its audio."""
-        job = self._ledger.job(held.claim.job_id)
-        segments = list(self._ledger.spoken(job))
+        job = self.ledger.job(held.claim.job_id)
+        segments = list(self.ledger.spoken(job))
 
         def read(key: str) -> bytes:
             held.require()
-            return self._storage.get(key)
+            return self.storage.get(key)
 
-        joined = held.retry(join_job, job, segments, held.claim.epoch, self._storage, read)
+        joined = held.retry(join_job, job, segments, held.claim.epoch, self.storage, read)
         result = SegmentResult(key=joined.key, samples=joined.samples)
         held.commit(result, size_bytes=joined.size_bytes)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
