@@ -32,7 +32,7 @@ def text(chars: int) -> str:
 
 def split() -> dict[str, float]:
     """Seconds for splitting five million characters."""
-    from api.text import split
+    from api.text.segmentation import split
 
     book = text(CHARS)
     began_s = time.perf_counter()
@@ -69,7 +69,7 @@ HOSTILE = {
 
 def hostile() -> dict[str, float]:
     """How many times as long as prose hostile texts of the same length take, in CPU time."""
-    from api.text import split
+    from api.text.segmentation import split
     from shared.errors import InvalidRequest
 
     def cpu_s(book: str) -> float:

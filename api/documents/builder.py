@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from api.documents.errors import too_long
-from api.text import normalise
 from api.text.cpu_limit import check_cpu
+from api.text.normalise import normalise
 from shared.document import Chapter, Document
 
 PARAGRAPH_SEPARATOR = "\n\n"

@@ -6,7 +6,7 @@ import codecs
 from typing import BinaryIO
 
 from api.documents.errors import too_long, unreadable, unsupported
-from api.text import headings
+from api.text.headings import headings
 from shared.document import Document
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

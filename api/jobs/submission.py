@@ -16,8 +16,9 @@ from api.http.bodies import body_errors, unique_form_fields
 from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest
 from api.jobs.splitting import LONG_BYTES
-from api.text import headings, split
 from api.text.cpu_limit import cpu_limit
+from api.text.headings import headings
+from api.text.segmentation import split
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.settings import Settings

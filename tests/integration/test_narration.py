@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import torch
 
-from api.text import split
+from api.text.segmentation import split
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
 from client.local.stack import Stack

@@ -19,8 +19,8 @@ from starlette.types import Message
 from api.app import create_app
 from api.http.access_log import add_to_log, request_log
 from api.jobs.splitting import LONG_BYTES, Splitter
-from api.text import split
 from api.text.cpu_limit import check_cpu, cpu_limit
+from api.text.segmentation import split
 from client.local.redis_server import RedisServer
 from shared.errors import SplitterBusy, TooComplex
 from shared.models import ModelCard

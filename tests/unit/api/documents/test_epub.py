@@ -4,7 +4,7 @@ import zipfile
 import pytest
 
 from api.documents import archive, opf
-from api.text import normalise
+from api.text.normalise import normalise
 from shared.document import Chapter, Document
 from tests.support.epub_files import NOVEL, Page, encryption, make_epub, read_book, xhtml
 

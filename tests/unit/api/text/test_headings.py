@@ -1,6 +1,7 @@
 import pytest
 
-from api.text import headings, split
+from api.text.headings import headings
+from api.text.segmentation import split
 from shared.document import Chapter
 
 BODY = "\n\nIt was a dark night, and nobody slept.\n\n"

@@ -18,9 +18,10 @@ import api
 import shared
 from api import documents
 from api.jobs.subtitles import srt
-from api.text import headings, normalise, split
-from api.text.normalise import CLUSTER, collapse_whitespace, map_offsets
+from api.text.headings import headings
+from api.text.normalise import CLUSTER, collapse_whitespace, map_offsets, normalise
 from api.text.quotations import quotations
+from api.text.segmentation import split
 from shared.errors import QueueError
 from shared.timings import SegmentTiming, Timings
 

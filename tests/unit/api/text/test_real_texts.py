@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.text import CLAUSE_PAUSE_S, split
+from api.text.segmentation import CLAUSE_PAUSE_S, split
 from api.text.sentences import SentenceEnds
 from tests.support.paths import ROOT
 

@@ -7,7 +7,9 @@ import sentencex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from api.text import normalise, sentences, split
+from api.text import sentences
+from api.text.normalise import normalise
+from api.text.segmentation import split
 
 WORDS = [
     "Hello",
