@@ -68,7 +68,7 @@ class Services:
         # Limits of this process.
         self.listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
         self.rate_limit = RateLimit(settings.max_requests_per_s)
-        self.splitter = Splitter.of(settings)
+        self.splitter = Splitter(settings.split_threads, settings.max_waiting_splits)
         # What serves jobs and speech.
         self.feeds = JobFeeds(self.ledger)
         self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
