@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     client = SafeClient(allow_private=settings.webhook_targets == "any")
     sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
     deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
-    services.threads.append(deliverer.thread)
+    services.threads.append(deliverer)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -342,7 +342,7 @@ def test_an_unexpected_error_of_the_queue_ends_no_delivery_that_is_under_way(
     wait_until(lambda: "The thread webhooks failed" in caplog.text)
     assert len(ended) == 1
     assert all_is_done(redis)
-    problem = deliverer.thread.problem
+    problem = deliverer.problem
     assert problem == "the thread `webhooks` failed with ZeroDivisionError and is started again"
     end_one(ledger, spec, "j2", receiver)
     wait_until(lambda: len(ended) == 2)
