@@ -14,9 +14,8 @@ from shared.errors import Misconfigured, QueueError
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
-from shared.store.api_keys import ApiKey, ApiKeys, Quota, Scope
+from shared.store.api_keys import MARK_KEY, ApiKey, ApiKeys, KeyMark, Quota, Scope
 from shared.store.connection import connect
-from shared.store.key_mark import MARK_KEY, KeyMark
 
 EPILOG = """The keys are those of TTS_REDIS_URL, with a mark in TTS_STORAGE_URL (set both as for
 the API), or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has

@@ -24,12 +24,11 @@ from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.store.api_keys import ApiKeys
+from shared.store.api_keys import ApiKeys, KeyMark
 from shared.store.batches import Batches
 from shared.store.connection import connect, connect_listeners
 from shared.store.failed_webhooks import FailedWebhooks
 from shared.store.job_list import JobList
-from shared.store.key_mark import KeyMark
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
 from shared.store.webhook_secrets import WebhookSecrets
