@@ -17,9 +17,10 @@ import torch
 
 from benchmarks.steps import Steps
 from shared.speech_model import SamplingOverrides, Task
-from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
+from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
+from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.request import Codes, Samples, Speech, SynthesisRequest
 from worker.engine.threads import run_in_temporary_thread
@@ -126,7 +127,7 @@ def start(
     set_up_cpu()
     model = run_in_temporary_thread(lambda: load_model(folder))
     at, kind = time.perf_counter(), Precision(precision)
-    if compiled and compile_kernels(model, kind) is PLAIN_KERNELS:
+    if compiled and choose_parts(model, kind, compiled=True).decoder is Decoder:
         sys.exit("There is no C++ compiler here: install g++.")
     compile_s = time.perf_counter() - at if compiled else 0.0
     engine = build_engine(

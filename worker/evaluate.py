@@ -19,7 +19,7 @@ import torch
 from shared.errors import QueueError
 from shared.models import ModelCard
 from shared.speech_model import Task
-from worker.engine.build import PLAIN_KERNELS, Kernels, compile_kernels
+from worker.engine.build import Parts, choose_parts, plain_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.precision import Precision
@@ -79,13 +79,13 @@ def evaluate(
     asked = _requests(catalogue.card_of(source, model), frames, texts, reference)
     exact = force(model, Precision.FLOAT32, asked, [None] * len(asked))
     codes = [run.codes for run in exact]
-    sounds = _sounds(load_model(source), Precision.FLOAT32, PLAIN_KERNELS, codes)
+    sounds = _sounds(load_model(source), plain_parts(Precision.FLOAT32), codes)
     yield ROW_FORMAT.format("precision", "first codes", "other codes", "logit error", "codec SNR")
     yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
         model = load_model(source)
-        parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
-        found = _sounds(model, precision.of_codec, parts, codes)
+        parts = choose_parts(model, precision, compiled=compiled)
+        found = _sounds(model, parts, codes)
         forced = force(model, precision, asked, codes, parts.decoder)
         first, others, error = _compare(exact, forced)
         snr = _snr(sounds, found)
@@ -138,11 +138,9 @@ def _compare(exact: list[ForcedRun], forced: list[ForcedRun]) -> tuple[float, fl
     return agreement[:, 0].mean(), agreement[:, 1:].mean(), float(error)
 
 
-def _sounds(
-    model: Qwen3TTSModel, precision: Precision, parts: Kernels, codes: list[list[int]]
-) -> list[np.ndarray]:
+def _sounds(model: Qwen3TTSModel, parts: Parts, codes: list[list[int]]) -> list[np.ndarray]:
     decoder = model.model.speech_tokenizer.model.decoder
-    codec = Codec(decoder, precision, parts.activation)
+    codec = Codec(decoder, parts.outer, parts.inner)
     frames = [np.array(one, dtype=np.int64).reshape(1, -1, CODE_GROUPS) for one in codes]
     return [codec.decode([Stream()], one)[0] for one in frames]
 

@@ -10,8 +10,9 @@ import torch
 
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
-from worker.engine.codec.layers import Snake
+from worker.engine.codec.products import FloatProducts, Products
 from worker.engine.engine import Engine
+from worker.engine.kernels.codec import Int8Products
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.kernels.decoder import FusedDecoder, compile_decoder_kernels
 from worker.engine.kernels.snake import FusedSnake, compile_snake
@@ -24,14 +25,15 @@ from worker.engine.threads import run_in_temporary_thread
 _log = logging.getLogger(__name__)
 
 
-class Kernels(NamedTuple):
-    """The parts that also exist in a compiled form."""
+class Parts(NamedTuple):
+    """The parts of an engine that there are several of.
+
+    The codec's first layers and its last multiply by `outer`, the others by `inner`.
+    """
 
     decoder: type[Decoder]
-    activation: type[Snake]
-
-
-PLAIN_KERNELS = Kernels(Decoder, Snake)
+    outer: FloatProducts
+    inner: Products
 
 
 def build_engine(
@@ -49,39 +51,57 @@ def build_engine(
     compiled; if that fails, the log says so and the plain ones are used. `prompts` keeps the
     prompts of saved voices.
     """
-    parts = compile_kernels(model, precision) if compiled else PLAIN_KERNELS
+    parts = choose_parts(model, precision, compiled=compiled)
     runner, codec = run_in_temporary_thread(
         lambda: _take_weights(model, precision, slots, parts, prompts)
     )
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
-def compile_kernels(model: Qwen3TTSModel, precision: Precision) -> Kernels:
-    """The compiled kernels, or the plain ones if they cannot be compiled."""
+def choose_parts(model: Qwen3TTSModel, precision: Precision, *, compiled: bool) -> Parts:
+    """The compiled parts, or the plain ones if they cannot be compiled."""
     began_s = time.monotonic()
     try:
-        if model.device.type != "cpu":
-            raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
-        talker = model.model.talker.config
-        for config in (talker, talker.code_predictor_config):
-            compile_decoder_kernels(config, precision)
-        compile_snake(precision.of_codec)
+        if not compiled:
+            return plain_parts(precision)
+        parts = _compiled_parts(model, precision)
     except CannotCompile as error:
         _log.warning("TTS_COMPILE=1 has no effect: %s", error)
-        return PLAIN_KERNELS
+        return plain_parts(precision)
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
-    return Kernels(FusedDecoder, FusedSnake)
+    return parts
+
+
+def plain_parts(precision: Precision) -> Parts:
+    """The parts that need no compiler: in int8 the codec is computed in bfloat16."""
+    of_codec = Precision.BFLOAT16 if precision is Precision.INT8 else precision
+    codec = FloatProducts(of_codec)
+    return Parts(Decoder, codec, codec)
+
+
+def _compiled_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
+    if model.device.type != "cpu":
+        raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
+    talker = model.model.talker.config
+    for config in (talker, talker.code_predictor_config):
+        compile_decoder_kernels(config, precision)
+    compile_snake(precision)
+    if precision is not Precision.INT8:
+        codec = FloatProducts(precision, FusedSnake)
+        return Parts(FusedDecoder, codec, codec)
+    compile_snake(Precision.FLOAT32)
+    return Parts(FusedDecoder, FloatProducts(Precision.FLOAT32, FusedSnake), Int8Products())
 
 
 def _take_weights(
     model: Qwen3TTSModel,
     precision: Precision,
     slots: int,
-    parts: Kernels,
+    parts: Parts,
     prompts: PromptStore | None,
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model
-    codec = Codec(tokenizer.decoder, precision.of_codec, parts.activation)
+    codec = Codec(tokenizer.decoder, parts.outer, parts.inner)
     del tokenizer.decoder
     if model.model.tts_model_type != "base":
         del tokenizer.encoder  # only clones have something to read

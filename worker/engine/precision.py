@@ -19,11 +19,6 @@ class Precision(StrEnum):
         """The type that the language model computes in between its products."""
         return torch.bfloat16 if self is Precision.BFLOAT16 else torch.float32
 
-    @property
-    def of_codec(self) -> Precision:
-        """The codec's precision: its convolutions have no int8."""
-        return Precision.BFLOAT16 if self is Precision.INT8 else self
-
     @classmethod
     def default_on(cls, device: str) -> Precision:
         """float32 on CPU, where it gives the codes of qwen-tts; bfloat16 on CUDA."""

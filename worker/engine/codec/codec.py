@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.codec.layers import CausalConv, ConvNeXt, ResidualUnit, Snake, Upsample
+from worker.engine.codec.layers import ConvNeXt, ResidualUnit, Upsample, causal_conv
+from worker.engine.codec.products import FloatProducts, Products
 from worker.engine.codec.stream import ReferenceStream, Stream, StreamBatch
 from worker.engine.codec.transformer import Transformer
+from worker.engine.nn.linear import convolution
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
 from worker.engine.single_flight_lru import SingleFlightLRU
@@ -34,29 +36,33 @@ class Codec:
 
     chunk = CHUNK_FRAMES
 
-    def __init__(self, decoder: Any, precision: Precision, activation: type[Snake] = Snake) -> None:
-        time = CHUNK_FRAMES
+    def __init__(self, decoder: Any, outer: FloatProducts, inner: Products) -> None:
+        """A decoder whose first layers and last one multiply by `outer`, the others by `inner`."""
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
         self._references: SingleFlightLRU[ReferenceStream] = SingleFlightLRU(MAX_REFERENCES)
-        self._books = _Codebooks(decoder.quantizer, precision)
-        self._enter = CausalConv(decoder.pre_conv, precision, time)
-        self._transformer = Transformer(decoder.pre_transformer, precision)
+        self._books = _Codebooks(decoder.quantizer, outer.precision)
+        self._enter = causal_conv(decoder.pre_conv, outer, CHUNK_FRAMES)
+        self._transformer = Transformer(decoder.pre_transformer, outer.precision)
         self._layers: list[Any] = []
+        time = CHUNK_FRAMES
         for stretch, mix in decoder.upsample:
-            time *= self._add_upsample(stretch, precision)
-            self._layers.append(ConvNeXt(mix, precision, time))
+            time = self._add_upsample(stretch, inner, time)
+            depthwise = convolution(mix.dwconv.conv, outer.precision, time)
+            self._layers.append(ConvNeXt(mix, inner, depthwise, time))
         first, *blocks, snake, last = decoder.decoder
-        self._layers.append(CausalConv(first, precision, time))
-        for activate, stretch, *units in (block.block for block in blocks):
-            self._layers.append(activation(activate, precision))
-            time *= self._add_upsample(stretch, precision)
-            self._layers += [ResidualUnit(unit, precision, time, activation) for unit in units]
-        self._layers += [activation(snake, precision), CausalConv(last, precision, time)]
+        self._layers.append(causal_conv(first, inner, time))
+        for activation, stretch, *units in (block.block for block in blocks):
+            time = self._add_upsample(stretch, inner, time, activation)
+            self._layers += [ResidualUnit(unit, inner, time) for unit in units]
+        self._layers.append(causal_conv(last, outer, time, snake))
 
-    def _add_upsample(self, module: Any, precision: Precision) -> int:
-        layer = Upsample(module, precision)
+    def _add_upsample(
+        self, module: Any, products: Products, time: int, activation: Any | None = None
+    ) -> int:
+        """Add a layer that stretches chunks of that time, and return how long they then are."""
+        layer = Upsample(module, products, time, activation)
         self._layers.append(layer)
-        return layer.stride
+        return time * layer.stride
 
     def open_reference(self, reference: Reference | None, codes: Codes | None) -> ReferenceStream:
         """The state that a new speech goes on from: nothing, or a reference's codes [frames, 16].

@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 SOURCE_FOLDER = Path(__file__).parent
 # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
-COMPILER_FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+COMPILER_FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
+PROCESSOR_FLAGS = ("-march=native",)
 # Some compilers use 128-bit vectors for a processor that is newer than they are.
 VECTOR_FLAGS = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64", "AMD64") else ()
 # The library shares torch's threads: both ask for OpenMP by the same name.
@@ -46,9 +47,8 @@ def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
         with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
             target = str(Path(folder) / f"{name}.so")
             source = str(SOURCE_FOLDER / f"{name}.cpp")
-            _compile(
-                [*COMPILER_FLAGS, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros, source, "-o", target]
-            )
+            flags = (*COMPILER_FLAGS, *PROCESSOR_FLAGS, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros)
+            _compile([*flags, source, "-o", target])
             return ctypes.CDLL(target)  # it stays when the file goes
     except OSError as error:
         raise CannotCompile(f"{name}.cpp cannot be stored, or not be loaded: {error}") from error

@@ -3,44 +3,14 @@
 //
 // All arrays are dense and row by row. ACTIVATION is what products give, READ what they read, CACHE
 // what keys and values are kept in, HEAD the size of an attention head.
-//
-// Products in int8 read whole numbers: a row divided by its scale, which is its largest magnitude
-// over 127, plus 128.
 
 #include <memory>
 #include <vector>
 
 #include "attention.h"
-#include "numbers.h"
+#include "rows.h"
 
 namespace {
-
-// Compared as integers, not-a-number is the largest of all, and so is not lost.
-inline float largest(const float* x, long n) {
-    uint32_t top = 0;
-#pragma omp simd reduction(max : top)
-    for (long i = 0; i < n; i++) {
-        uint32_t bits = bits_of(x[i]) & 0x7fffffff;
-        top = bits > top ? bits : top;
-    }
-    float found = float_of(top);
-    return found < 1e-30f ? 1e-30f : found;
-}
-
-// Stores row r as a product reads it.
-template <typename T>
-inline void store_row(const float* x, long n, long r, T* to, float*) {
-#pragma omp simd
-    for (long i = 0; i < n; i++) write(to[r * n + i], x[i]);
-}
-
-// What is not a number becomes any whole number here: it is the scale that carries it on.
-inline void store_row(const float* x, long n, long r, uint8_t* to, float* scale) {
-    scale[r] = largest(x, n) / 127.0f;
-    float by = 1.0f / scale[r];
-#pragma omp simd
-    for (long i = 0; i < n; i++) to[r * n + i] = uint8_t(int32_t(x[i] * by + 128.5f));
-}
 
 template <typename T>
 inline void rotated_norm(const T* x, const T* weight, float eps, const float* cos, const float* sin,
@@ -63,7 +33,7 @@ inline void rotated_norm(const T* x, const T* weight, float eps, const float* co
 
 template <typename T>
 inline void add_then_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
-                          const ACTIVATION* weight, float eps, T* to, float* scale) {
+                          const ACTIVATION* weight, float eps, T* to) {
 #pragma omp parallel for if (rows > 2)
     for (long r = 0; r < rows; r++) {
         ACTIVATION* own = x + r * n;
@@ -78,7 +48,7 @@ inline void add_then_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* ad
         std::vector<float> normed(n);
 #pragma omp simd
         for (long i = 0; i < n; i++) normed[i] = read(own[i]) * root * read(weight[i]);
-        store_row(normed.data(), n, r, to, scale);
+        store_row(normed.data(), n, r, to);
     }
 }
 
@@ -88,18 +58,18 @@ extern "C" {
 
 // x += add, and the root mean square norm of that: [rows, n].
 void add_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add, const ACTIVATION* weight,
-                  float eps, READ* to, float* scale) {
-    add_then_norm(rows, n, x, add, weight, eps, to, scale);
+                  float eps, READ* to) {
+    add_then_norm(rows, n, x, add, weight, eps, to);
 }
 
 // As add_rms_norm, for a result that no product of a layer reads.
 void final_rms_norm(long rows, long n, ACTIVATION* x, const ACTIVATION* add,
                     const ACTIVATION* weight, float eps, ACTIVATION* to) {
-    add_then_norm(rows, n, x, add, weight, eps, to, nullptr);
+    add_then_norm(rows, n, x, add, weight, eps, to);
 }
 
 // silu(gate) * up: [rows, 2 n] to [rows, n].
-void silu_mul(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
+void silu_mul(long rows, long n, const ACTIVATION* x, READ* to) {
 #pragma omp parallel for if (rows > 1)
     for (long r = 0; r < rows; r++) {
         const ACTIVATION* own = x + 2 * r * n;
@@ -109,14 +79,8 @@ void silu_mul(long rows, long n, const ACTIVATION* x, READ* to, float* scale) {
             float open = read(own[i]);
             gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]);
         }
-        store_row(gated.data(), n, r, to, scale);
+        store_row(gated.data(), n, r, to);
     }
-}
-
-// Rows [rows, n] as whole numbers.
-void quantise_rows(long rows, long n, const float* x, uint8_t* to, float* scale) {
-#pragma omp parallel for if (rows > 2)
-    for (long r = 0; r < rows; r++) store_row(x + r * n, n, r, to, scale);
 }
 
 // Attention of each token, at its position in its row of the cache: writes keys and values, then
@@ -125,7 +89,7 @@ void quantise_rows(long rows, long n, const float* x, uint8_t* to, float* scale)
 void attend(long tokens, long heads, long groups, const ACTIVATION* x,
             const ACTIVATION* query_weight, const ACTIVATION* key_weight, float eps,
             const float* cos, const float* sin, CACHE* keys, CACHE* values, long room,
-            const int64_t* row, const int64_t* position, READ* to, float* scale) {
+            const int64_t* row, const int64_t* position, READ* to) {
     const long width = (heads + 2 * groups) * HEAD, shared = heads / groups;
     const float factor = 1.0f / std::sqrt(float(HEAD));
     const std::unique_ptr<float[]> mixed(new float[tokens * heads * HEAD]);
@@ -168,7 +132,7 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
         }
 #pragma omp for
         for (long t = 0; t < tokens; t++) {
-            store_row(mixed.get() + t * heads * HEAD, heads * HEAD, t, to, scale);
+            store_row(mixed.get() + t * heads * HEAD, heads * HEAD, t, to);
         }
     }
 }

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
-from worker.engine.kernels.product import PANEL, CompiledInt8Linear, compile_int8_product
+from worker.engine.kernels.product import CompiledInt8Linear, compile_product
 from worker.engine.nn.decoder import Decoder, ForwardContext, Layer
 from worker.engine.nn.kv_cache import KVCache
 from worker.engine.nn.linear import Linear
@@ -35,10 +35,10 @@ class FusedDecoder(Decoder):
 
     def head(self, module: Any) -> Linear:
         """A product that reads what the decoder returns, [rows, hidden]."""
-        if self._precision is not Precision.INT8 or module.out_features % PANEL:
+        if self._precision is not Precision.INT8:
             return super().head(module)
         multiply = CompiledInt8Linear(module)
-        return lambda x: multiply(self._kernels.quantise(x))
+        return lambda x: multiply(multiply.round(x))
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -77,10 +77,7 @@ def compile_decoder_kernels(config: Any, precision: Precision) -> DecoderKernels
         raise CannotCompile("there are no kernels for attention with biases")
     is_int8 = precision is Precision.INT8
     if is_int8:
-        widths = (config.hidden_size, config.intermediate_size, config.head_dim)
-        if any(width % PANEL for width in widths):
-            raise CannotCompile(f"there are int8 kernels for multiples of {PANEL}, not {widths}")
-        compile_int8_product()
+        compile_product()
     return DecoderKernels(
         config.head_dim, precision.dtype, _cache_dtype(precision), is_int8=is_int8
     )

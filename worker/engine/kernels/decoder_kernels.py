@@ -9,11 +9,8 @@ import torch
 from torch import Tensor
 
 from worker.engine.kernels.compiler import build, function, pointers
-from worker.engine.kernels.product import QuantizedRows
+from worker.engine.kernels.product import new_rounded
 from worker.engine.nn.block import RMSNorm
-
-# The input of a product.
-Operand = Tensor | QuantizedRows
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +29,8 @@ class Tokens:
 class DecoderKernels:
     """The operations between the products of a decoder layer, for dense tensors on the CPU.
 
-    With `is_int8`, what a product reads is rounded for int8. May raise `CannotCompile`.
+    With `is_int8`, what a product reads is rounded rows (`kernels.product`). May raise
+    `CannotCompile`.
     """
 
     def __init__(
@@ -42,18 +40,17 @@ class DecoderKernels:
         library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
         sizes, three, four = [c_long] * 2, [c_void_p] * 3, [c_void_p] * 4
         add_norm = (*sizes, *three, c_float, c_void_p)
-        attend = (*three, c_float, *four, c_long, *four)
-        self._add_rms_norm = function(library, "add_rms_norm", *add_norm, c_void_p)
+        attend = (*three, c_float, *four, c_long, *three)
+        self._add_rms_norm = function(library, "add_rms_norm", *add_norm)
         self._final_rms_norm = function(library, "final_rms_norm", *add_norm)
-        self._silu_mul = function(library, "silu_mul", *sizes, *three)
-        self._quantise = function(library, "quantise_rows", *sizes, *three)
+        self._silu_mul = function(library, "silu_mul", *sizes, *[c_void_p] * 2)
         self._attend = function(library, "attend", *sizes, c_long, *attend)
         self._head, self._is_int8 = head, is_int8
 
-    def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Operand:
+    def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:
         """Add to `x` [rows, n] in place, and normalise the sum."""
         result = self._result(len(x), x.shape[1], x)
-        self._add_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *_to(result))
+        self._add_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *pointers(result))
         return result
 
     def final_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:
@@ -62,18 +59,11 @@ class DecoderKernels:
         self._final_rms_norm(*x.shape, *pointers(x, add, norm.weight), norm.eps, *pointers(result))
         return result
 
-    def silu_mul(self, x: Tensor) -> Operand:
+    def silu_mul(self, x: Tensor) -> Tensor:
         """`silu(gate) * up` of [rows, 2 n]: the gates, then what they let through."""
         rows, width = x.shape
         result = self._result(rows, width // 2, x)
-        self._silu_mul(rows, width // 2, *pointers(x), *_to(result))
-        return result
-
-    def quantise(self, x: Tensor) -> QuantizedRows:
-        """Rows [rows, n] as they are, as whole numbers."""
-        x = x.contiguous()
-        result = _new_quantized(len(x), x.shape[1], x)
-        self._quantise(*x.shape, *pointers(x, *result))
+        self._silu_mul(rows, width // 2, *pointers(x, result))
         return result
 
     def attend(
@@ -83,7 +73,7 @@ class DecoderKernels:
         tokens: Tokens,
         keys: Tensor,
         values: Tensor,
-    ) -> Operand:
+    ) -> Tensor:
         """Normalise and rotate queries and keys, write keys and values, and mix values.
 
         `x` is [tokens, (heads + 2 groups) * size], the cache [rows, groups, positions, size]; all
@@ -101,20 +91,11 @@ class DecoderKernels:
             own.eps,
             *pointers(tokens.cos, tokens.sin, keys, values),
             room,
-            *pointers(tokens.row, tokens.position),
-            *_to(result),
+            *pointers(tokens.row, tokens.position, result),
         )
         return result
 
-    def _result(self, rows: int, width: int, like: Tensor) -> Operand:
-        if not self._is_int8:
-            return like.new_empty(rows, width)
-        return _new_quantized(rows, width, like)
-
-
-def _new_quantized(rows: int, width: int, like: Tensor) -> QuantizedRows:
-    return QuantizedRows(like.new_empty(rows, width, dtype=torch.uint8), like.new_empty(rows))
-
-
-def _to(operand: Operand) -> list[int | None]:
-    return pointers(*operand) if isinstance(operand, QuantizedRows) else pointers(operand, None)
+    def _result(self, rows: int, width: int, like: Tensor) -> Tensor:
+        if self._is_int8:
+            return new_rounded(torch.Size((rows, width)), like)
+        return like.new_empty(rows, width)

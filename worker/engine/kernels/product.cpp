@@ -1,82 +1,209 @@
-// A matrix product of whole numbers: rows of 8 bits, weights of 8 bits, sums of 32 bits.
+// Matrix products and causal convolutions of whole numbers: inputs and weights of 8 bits, sums of
+// 32 bits, results in float.
 //
-// Weights lie in panels of 16 outputs: [outputs / 16][inputs / 4][16][4]. A row is its values
-// divided by its scale, plus 128, since the instruction wants unsigned numbers on one side; what
-// that adds to each output, `offset`, is subtracted at the end.
+// Rows of inputs are rounded as in rows.h. Weights lie in panels of 16 outputs, padded with zeros:
+// [outputs / 16][taps][inputs / 4][16][4].
+//
+// A convolution is the sum of its taps' products: out[t] = sum over k of x[t + k * step] W[k]. So
+// it reads rows that are `step` apart and copies none. Rows have scales of their own, which is why
+// taps are summed up in float.
 
 #include <omp.h>
 
-#include "numbers.h"
+#include <utility>
+#include <vector>
 
-#if defined(__AVX512VNNI__) && !defined(PLAIN)
-#define VNNI
-#include <immintrin.h>
-#endif
+#include "int8_dot.h"
+#include "rows.h"
+#include "snake.h"
 
 namespace {
 
-// A panel by 16 rows is what fits the registers. Weights are prefetched 2 kB ahead: the
-// processor looks for them too late by itself while it is busy with many rows.
-const long PANEL = 16, MAX_ROWS = 16, PREFETCH_BYTES = 2048;
+// A task's rows: so few that they stay in the nearest cache while weights go by.
+const long TASK_ROWS = 48, SNAKE_ROWS = 24;
+// Weights are prefetched 2 kB ahead: the processor looks for them too late by itself while it is
+// busy with many rows.
+const long PREFETCH_BYTES = 2048;
 
-#ifdef VNNI
-using Sums = __m512i;
+struct Shape {
+    long inputs, outputs, taps, step;
 
-inline void add(Sums& sums, const uint8_t* four, const int8_t* weights) {
-    int32_t same;
-    std::memcpy(&same, four, sizeof same);
-    sums = _mm512_dpbusd_epi32(sums, _mm512_set1_epi32(same), _mm512_loadu_si512(weights));
-}
-#else
-struct Sums {
-    int32_t each[PANEL];
+    long padded_outputs() const { return (outputs + PANEL - 1) / PANEL * PANEL; }
+    long panel_bytes() const { return taps * padded(inputs) * PANEL; }
 };
 
-inline void add(Sums& sums, const uint8_t* four, const int8_t* weights) {
-    for (int i = 0; i < PANEL; i++) {
-        for (int j = 0; j < 4; j++) sums.each[i] += four[j] * weights[4 * i + j];
-    }
-}
-#endif
+// `offset` is what inputs being unsigned adds to each tap's padded outputs: [taps, outputs].
+struct Weighted {
+    const int8_t* weights;
+    const int32_t* offset;
+    const float *scale, *bias;
+};
 
-template <int COUNT>
-void block(long n, long k, const uint8_t* x, const float* scale, const int8_t* weights,
-           const float* weight_scale, const int32_t* offset, float* to) {
-    Sums sums[COUNT] = {};
-    for (long at = 0; at < k; at += 4) {
-        __builtin_prefetch(weights + at * PANEL + PREFETCH_BYTES);
-#pragma GCC unroll 16
-        for (int r = 0; r < COUNT; r++) add(sums[r], x + r * k + at, weights + at * PANEL);
-    }
-    for (int r = 0; r < COUNT; r++) {
-        int32_t whole[PANEL];
-        std::memcpy(whole, &sums[r], sizeof whole);
-        for (long i = 0; i < PANEL; i++) {
-            to[r * n + i] = float(whole[i] - offset[i]) * (weight_scale[i] * scale[r]);
+using Floats = float __attribute__((vector_size(PANEL * sizeof(float))));
+using Wholes = int32_t __attribute__((vector_size(PANEL * sizeof(int32_t))));
+
+inline Floats load(const float* from) {
+    Floats found;
+    std::memcpy(&found, from, sizeof found);
+    return found;
+}
+
+inline Floats as_floats(const Sums& sums) {
+    Wholes wholes;
+    std::memcpy(&wholes, &sums, sizeof wholes);
+    return __builtin_convertvector(wholes, Floats);
+}
+
+// Stores, or adds, `found` [COUNT, WIDTH] panels from output `first` on, row by row from `to` on.
+template <int COUNT, int WIDTH>
+inline void store(const Shape& shape, const Weighted& by, long first,
+                  const Floats (&found)[COUNT][WIDTH], bool adds, float* to) {
+    for (int p = 0; p < WIDTH; p++) {
+        const long output = first + p * PANEL, left = shape.outputs - output;
+        const Floats scale = load(by.scale + output), bias = load(by.bias + output);
+        for (int r = 0; r < COUNT; r++) {
+            float* own = to + r * shape.outputs + output;
+            Floats sum = found[r][p] * scale + bias;
+            if (left >= PANEL) {
+                if (adds) sum += load(own);
+                std::memcpy(own, &sum, sizeof sum);
+            } else {
+                for (long i = 0; i < left; i++) own[i] = adds ? own[i] + sum[i] : sum[i];
+            }
         }
     }
 }
 
-using Block = decltype(&block<1>);
-const Block BLOCKS[MAX_ROWS] = {block<1>,  block<2>,  block<3>,  block<4>,  block<5>,  block<6>,
-                                block<7>,  block<8>,  block<9>,  block<10>, block<11>, block<12>,
-                                block<13>, block<14>, block<15>, block<16>};
+// COUNT rows from `x` on by WIDTH panels from output `first` on.
+template <int COUNT, int WIDTH>
+void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x, bool adds,
+           float* to) {
+    const long inputs = padded(shape.inputs), row = rounded_row_bytes(shape.inputs);
+    const long panel = shape.panel_bytes();
+    Floats found[COUNT][WIDTH] = {};
+    for (long tap = 0; tap < shape.taps; tap++, x += shape.step * row) {
+        const int8_t* weights = by.weights + first / PANEL * panel + tap * inputs * PANEL;
+        Sums sums[COUNT][WIDTH];
+        for (int p = 0; p < WIDTH; p++) {
+            const Sums none = begin(by.offset + tap * shape.padded_outputs() + first + p * PANEL);
+            for (int r = 0; r < COUNT; r++) sums[r][p] = none;
+        }
+        for (long at = 0; at < inputs; at += DOT_INPUTS) {
+            Weights own[WIDTH];
+#pragma GCC unroll 4
+            for (int p = 0; p < WIDTH; p++) {
+                __builtin_prefetch(weights + p * panel + at * PANEL + PREFETCH_BYTES);
+                own[p] = load_weights(weights + p * panel + at * PANEL);
+            }
+#pragma GCC unroll 16
+            for (int r = 0; r < COUNT; r++) {
+                int32_t four;
+                std::memcpy(&four, x + r * row + at, sizeof four);
+                const Four spread_four = spread(four);
+#pragma GCC unroll 4
+                for (int p = 0; p < WIDTH; p++) add_products(sums[r][p], spread_four, own[p]);
+            }
+        }
+        for (int r = 0; r < COUNT; r++) {
+            const float scale = scale_of(x + r * row, shape.inputs);
+            for (int p = 0; p < WIDTH; p++) found[r][p] += as_floats(sums[r][p]) * scale;
+        }
+    }
+    store<COUNT, WIDTH>(shape, by, first, found, adds, to);
+}
+
+using Block = decltype(&block<1, 1>);
+
+// The blocks of 1 to MAX_ROWS rows.
+template <int WIDTH, int... COUNTS>
+Block block_of(long rows, std::integer_sequence<int, COUNTS...>) {
+    static const Block blocks[] = {block<COUNTS + 1, WIDTH>...};
+    return blocks[rows - 1];
+}
+
+template <int WIDTH>
+Block block_of(long rows) {
+    return block_of<WIDTH>(rows, std::make_integer_sequence<int, MAX_ROWS>());
+}
+
+// Panels `from` to `until` for `rows` rows from `x` on.
+void multiply(const Shape& shape, const Weighted& by, long from, long until, long rows,
+              const uint8_t* x, bool adds, float* to) {
+    const long blocks = (rows + MAX_ROWS - 1) / MAX_ROWS, row = rounded_row_bytes(shape.inputs);
+    for (long panel = from; panel < until; panel += MAX_PANELS) {
+        const bool is_narrow = until - panel < MAX_PANELS;
+        // Blocks of about equal sizes: a small one multiplies slowly.
+        for (long b = 0; b < blocks; b++) {
+            const long at = rows * b / blocks, count = rows * (b + 1) / blocks - at;
+            const Block block = is_narrow ? block_of<1>(count) : block_of<MAX_PANELS>(count);
+            block(shape, by, panel * PANEL, x + at * row, adds, to + at * shape.outputs);
+        }
+    }
+}
+
+// Panels of one task: 1 to 8 blocks. Cores are not always equally fast: the next free one takes
+// the next task.
+long panels_of_task(long panels, long parts) {
+    const long share = panels * parts / (4 * omp_get_max_threads()) / MAX_PANELS;
+    return MAX_PANELS * (share < 1 ? 1 : share > 8 ? 8 : share);
+}
 
 }  // namespace
 
-// [rows, k] by [n, k]: [rows, n].
-extern "C" void product(long rows, long n, long k, const uint8_t* x, const float* scale,
-                        const int8_t* weights, const float* weight_scale, const int32_t* offset,
-                        float* to) {
-    // 1 to 8 panels a task, taken by the next free core: cores are not always equally fast.
-    const long panels = n / PANEL, share = panels / (4 * omp_get_max_threads());
-    const long panels_per_task = share < 1 ? 1 : share > 8 ? 8 : share;
-#pragma omp parallel for schedule(dynamic, panels_per_task)
-    for (long at = 0; at < n; at += PANEL) {
-        for (long r = 0; r < rows; r += MAX_ROWS) {
-            const Block multiply = BLOCKS[(rows - r < MAX_ROWS ? rows - r : MAX_ROWS) - 1];
-            multiply(n, k, x + r * k, scale + r, weights + at * k, weight_scale + at, offset + at,
-                     to + r * n + at);
+// Rounds rows [rows, n].
+extern "C" void round_rows(long rows, long n, const float* x, uint8_t* to) {
+#pragma omp parallel for if (rows > 2)
+    for (long r = 0; r < rows; r++) store_row(x + r * n, n, r, to);
+}
+
+// Streams of rows [streams, past + time, inputs] to [streams, time, outputs], where the past is
+// (taps - 1) * step rows; added to what is there if it `adds`. A product has one tap.
+extern "C" void product(long streams, long time, long inputs, long outputs, long taps, long step,
+                        const uint8_t* x, const int8_t* weights, const int32_t* offset,
+                        const float* weight_scale, const float* bias, int adds, float* to) {
+    const Shape shape = {inputs, outputs, taps, step};
+    const Weighted by = {weights, offset, weight_scale, bias};
+    const long parts = (time + TASK_ROWS - 1) / TASK_ROWS, panels = shape.padded_outputs() / PANEL;
+    const long width = panels_of_task(panels, streams * parts);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (long part = 0; part < streams * parts; part++) {
+        for (long from = 0; from < panels; from += width) {
+            const long stream = part / parts, begin = part % parts * TASK_ROWS;
+            const long rows = time - begin < TASK_ROWS ? time - begin : TASK_ROWS;
+            const long until = from + width < panels ? from + width : panels;
+            const long input = stream * (time + (taps - 1) * step) + begin;
+            const long output = (stream * time + begin) * outputs;
+            multiply(shape, by, from, until, rows, x + input * rounded_row_bytes(inputs), adds,
+                     to + output);
+        }
+    }
+}
+
+// As `product`, but what comes out goes through a Snake and is rounded: [streams, time, outputs].
+extern "C" void product_snake(long streams, long time, long inputs, long outputs, long taps,
+                              long step, const uint8_t* x, const int8_t* weights,
+                              const int32_t* offset, const float* weight_scale, const float* bias,
+                              const float* alpha, const float* snake_weight, uint8_t* to) {
+    const Shape shape = {inputs, outputs, taps, step};
+    const Weighted by = {weights, offset, weight_scale, bias};
+    const long parts = (time + SNAKE_ROWS - 1) / SNAKE_ROWS;
+#pragma omp parallel
+    {
+        std::vector<float> tile(SNAKE_ROWS * outputs);
+#pragma omp for collapse(2) schedule(dynamic)
+        for (long stream = 0; stream < streams; stream++) {
+            for (long part = 0; part < parts; part++) {
+                const long begin = part * SNAKE_ROWS;
+                const long rows = time - begin < SNAKE_ROWS ? time - begin : SNAKE_ROWS;
+                const long input = stream * (time + (taps - 1) * step) + begin;
+                multiply(shape, by, 0, shape.padded_outputs() / PANEL, rows,
+                         x + input * rounded_row_bytes(inputs), false, tile.data());
+                for (long r = 0; r < rows; r++) {
+                    float* own = tile.data() + r * outputs;
+                    bend(own, outputs, alpha, snake_weight, own);
+                    store_row(own, outputs, stream * time + begin + r, to);
+                }
+            }
         }
     }
 }

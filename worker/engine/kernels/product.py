@@ -1,51 +1,118 @@
-"""int8 products, compiled."""
+"""int8 products and convolutions, compiled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import c_long, c_void_p
+from ctypes import c_int, c_long, c_void_p
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from worker.engine.kernels.compiler import build, function, pointers
 from worker.engine.nn.linear import quantise
 
-# Outputs that lie side by side, and inputs that are multiplied at once.
-PANEL, DOT_INPUTS = 16, 4
+# Outputs that lie side by side, inputs that are multiplied at once, and the size of a row's scale.
+PANEL, DOT_INPUTS, SCALE_BYTES = 16, 4, 4
 
 
-class QuantizedRows(NamedTuple):
-    """Rows as whole numbers: `values` uint8 [rows, n], less 128 and times `scale` [rows]."""
+class ProductKernels(NamedTuple):
+    """`product` of rounded rows, `product_snake` and `round_rows`, which makes them."""
 
-    values: Tensor
-    scale: Tensor
+    product: Callable[..., None]
+    product_snake: Callable[..., None]
+    round_rows: Callable[..., None]
 
 
-def compile_int8_product(**defined: int) -> Callable[..., None]:
+def compile_product(**defined: int) -> ProductKernels:
     """Compile the product; raises `CannotCompile`."""
-    return function(build("product", **defined), "product", *[c_long] * 3, *[c_void_p] * 6)
+    library = build("product", **defined)
+    return ProductKernels(
+        function(library, "product", *[c_long] * 6, *[c_void_p] * 5, c_int, c_void_p),
+        function(library, "product_snake", *[c_long] * 6, *[c_void_p] * 8),
+        function(library, "round_rows", *[c_long] * 2, *[c_void_p] * 2),
+    )
+
+
+def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
+    """Room for rows [..., n] as whole numbers: uint8 [..., values, padding and scale]."""
+    *rows, inputs = shape
+    return like.new_empty(*rows, _padded(inputs, DOT_INPUTS) + SCALE_BYTES, dtype=torch.uint8)
+
+
+class Int8Product:
+    """A weight [out, in, taps] in int8: a matrix product, or a causal convolution.
+
+    Gives the numbers of `Int8Linear` for rounded rows. Each row has a scale of its own, so that a
+    result depends on its own inputs alone. May raise `CannotCompile`.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, dilation: int = 1) -> None:
+        self._outputs, self._inputs, self._taps = weight.shape
+        self._dilation = dilation
+        self.past = (self._taps - 1) * dilation
+        whole, scale = quantise(weight.detach().flatten(1))
+        whole = whole.view(weight.shape).permute(0, 2, 1)  # [out, taps, in]
+        more = _padded(self._outputs, PANEL) - self._outputs
+        whole = F.pad(whole, (0, _padded(self._inputs, DOT_INPUTS) - self._inputs, 0, 0, 0, more))
+        panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // DOT_INPUTS, DOT_INPUTS)
+        self._weight = panels.permute(0, 2, 3, 1, 4).contiguous()
+        self._offset = (whole.sum(2, dtype=torch.int32) * 128).T.contiguous()
+        self._scale = F.pad(scale, (0, more))
+        nothing = torch.zeros(self._outputs)
+        self._bias = F.pad(nothing if bias is None else bias.detach().float(), (0, more))
+        self._kernels = compile_product()
+
+    def __call__(self, rows: Tensor, into: Tensor | None = None) -> Tensor:
+        """Multiply rounded [rows, past + time, in] to float32 [rows, time, out].
+
+        The result is added to `into`, if that is given.
+        """
+        shape = self._shape(rows)
+        result = torch.empty(*shape[:2], self._outputs) if into is None else into
+        own = pointers(rows, self._weight, self._offset, self._scale, self._bias)
+        self._kernels.product(*shape, *own, into is not None, *pointers(result))
+        return result
+
+    def then_snake(self, rows: Tensor, alpha: Tensor, weight: Tensor) -> Tensor:
+        """Multiply as above, activate by `alpha` and `weight` [out], and round the rows."""
+        shape = self._shape(rows)
+        result = new_rounded(torch.Size((*shape[:2], self._outputs)), rows)
+        own = pointers(rows, self._weight, self._offset, self._scale, self._bias)
+        self._kernels.product_snake(*shape, *own, *pointers(alpha, weight, result))
+        return result
+
+    def _shape(self, rows: Tensor) -> tuple[int, ...]:
+        streams, length, _ = rows.shape
+        time = length - self.past
+        return streams, time, self._inputs, self._outputs, self._taps, self._dilation
+
+    def round(self, x: Tensor) -> Tensor:
+        """Rows [..., in] as they are, as whole numbers."""
+        x = x.contiguous()
+        result = new_rounded(x.shape, x)
+        rows = x.numel() // self._inputs
+        self._kernels.round_rows(rows, self._inputs, *pointers(x, result))
+        return result
 
 
 class CompiledInt8Linear:
-    """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side.
-
-    Gives the numbers of `Int8Linear`, for quantised rows. Outputs are a multiple of `PANEL`,
-    inputs of `DOT_INPUTS`. May raise `CannotCompile`.
-    """
+    """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side."""
 
     def __init__(self, *modules: Any) -> None:
-        whole, self._scale = quantise(torch.cat([module.weight.detach() for module in modules]))
-        self._shape = (outputs, inputs) = whole.shape
-        panels = whole.view(outputs // PANEL, PANEL, inputs // DOT_INPUTS, DOT_INPUTS)
-        self._weight = panels.transpose(1, 2).contiguous()
-        self._offset = whole.sum(1, dtype=torch.int32) * 128
-        self._product = compile_int8_product()
+        self._product = Int8Product(
+            torch.cat([module.weight.detach() for module in modules])[..., None]
+        )
 
-    def __call__(self, x: QuantizedRows) -> Tensor:
-        """Multiply [rows, in] to float32 [rows, out]."""
-        result = x.scale.new_empty(len(x.scale), self._shape[0])
-        tensors = pointers(*x, self._weight, self._scale, self._offset, result)
-        self._product(len(result), *self._shape, *tensors)
-        return result
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply rounded [rows, in] to float32 [rows, out]."""
+        return self._product(x[None])[0]
+
+    def round(self, x: Tensor) -> Tensor:
+        """Rows [..., in] as they are, as whole numbers."""
+        return self._product.round(x)
+
+
+def _padded(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple

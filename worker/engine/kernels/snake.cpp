@@ -1,36 +1,22 @@
-// The codec's activation, in one walk over its data.
+// The codec's activation, in one walk over its data. ACTIVATION is what it is of, READ what the
+// next layer reads.
 
-#include "numbers.h"
+#include "snake.h"
 
-namespace {
+#include <vector>
 
-// sin(x)², whose period is pi: a Taylor series on a quarter turn to either side, good to 2e-7.
-inline float sine_squared(float x) {
-    float turns = std::floor(x * 0.318309886f + 0.5f);
-    x = x - turns * 3.140625f - turns * 9.67653590e-4f;
-    // Far out, where a float has no room for the angle, any value that a sine may have will do.
-    x = x < -1.6f ? -1.6f : x;
-    x = x > 1.6f ? 1.6f : x;
-    float square = x * x, sum = -2.5052108e-8f;
-    sum = sum * square + 2.7557319e-6f;
-    sum = sum * square - 1.9841270e-4f;
-    sum = sum * square + 8.3333333e-3f;
-    sum = sum * square - 1.6666667e-1f;
-    float sine = sum * square * x + x;
-    return sine * sine;
-}
+#include "rows.h"
 
-}  // namespace
-
-// x + sin(alpha x)² weight: [rows, n], with alpha and weight [n].
+// Rows [rows, n], with alpha and weight [n].
 extern "C" void snake(long rows, long n, const ACTIVATION* x, const float* alpha,
-                      const float* weight, ACTIVATION* to) {
-#pragma omp parallel for
-    for (long r = 0; r < rows; r++) {
-#pragma omp simd
-        for (long i = 0; i < n; i++) {
-            float own = read(x[r * n + i]);
-            write(to[r * n + i], own + sine_squared(own * alpha[i]) * weight[i]);
+                      const float* weight, READ* to) {
+#pragma omp parallel
+    {
+        std::vector<float> bent(n);
+#pragma omp for
+        for (long r = 0; r < rows; r++) {
+            bend(x + r * n, n, alpha, weight, bent.data());
+            store_row(bent.data(), n, r, to);
         }
     }
 }

@@ -145,14 +145,43 @@ def _multiply_int8(x: Tensor, weight: Any) -> Tensor:
 def convolution(module: Any, precision: Precision, time: int) -> Linear:
     """An `nn.Conv1d` without padding, on [rows, time, channels] instead of channels first.
 
+    `time` is as in `convolution_from_weight`.
+    """
+    weight, bias = module.weight.detach(), module.bias.detach()
+    if module.groups == 1:
+        return convolution_from_weight(weight, bias, module.dilation[0], precision, time)
+    bias = bias.to(precision.dtype, copy=True)
+    return PlainConvolution(weight.to(precision.dtype), bias, module.dilation[0], module.groups)
+
+
+def convolution_from_weight(
+    weight: Tensor, bias: Tensor, dilation: int, precision: Precision, time: int
+) -> Linear:
+    """A convolution with a weight [out, in, taps].
+
     `time` is the usual length of its output: the layout is chosen for that, and any other takes
     longer.
     """
-    weight = module.weight.detach().to(precision.dtype)
-    bias = module.bias.detach().to(precision.dtype, copy=True)
-    if can_pack(weight) and module.groups == 1:
-        return PackedConvolution(weight, bias, module.dilation[0], time)
-    return PlainConvolution(weight, bias, module.dilation[0], module.groups)
+    taps = weight.shape[2]
+    if taps <= 2 and dilation == 1:
+        multiply = linear_from_weight(weight.transpose(1, 2).flatten(1), bias, precision)
+        return multiply if taps == 1 else PairProduct(multiply)
+    bias = bias.to(precision.dtype, copy=True)
+    weight = weight.to(precision.dtype)
+    if can_pack(weight):
+        return PackedConvolution(weight, bias, dilation, time)
+    return PlainConvolution(weight, bias, dilation, groups=1)
+
+
+class PairProduct:
+    """A convolution with two taps, as a product of each input and the one before it."""
+
+    def __init__(self, multiply: Linear) -> None:
+        self._multiply = multiply
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve [rows, 1 + time, in] to [rows, time, out]."""
+        return self._multiply(torch.cat([x[:, :-1], x[:, 1:]], dim=-1))
 
 
 class PlainConvolution:

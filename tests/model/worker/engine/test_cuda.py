@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from shared.speech_model import SamplingOverrides, Task
-from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
+from worker.engine.build import build_engine, choose_parts
+from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.runner import TalkerRunner
@@ -79,5 +80,5 @@ def test_there_is_nothing_to_compile(
     tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), device="cuda")
-    assert compile_kernels(model, Precision.BFLOAT16) is PLAIN_KERNELS
+    assert choose_parts(model, Precision.BFLOAT16, compiled=True).decoder is Decoder
     assert "not for cuda" in caplog.text

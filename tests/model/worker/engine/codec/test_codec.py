@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.engine.codec.codec import CHUNK_FRAMES, Codec
+from worker.engine.codec.products import FloatProducts
 from worker.engine.codec.stream import Stream, StreamBatch
+from worker.engine.kernels.codec import Int8Products
+from worker.engine.kernels.snake import FusedSnake
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
 from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
 FRAME = 1_920
+EXACT = FloatProducts(Precision.FLOAT32)
 CODES = np.random.default_rng(0).integers(0, 256, (3, 90, 16))
 
 
@@ -31,7 +36,7 @@ def decoder(tiny_checkpoint: Checkpoint) -> Any:
 
 @pytest.fixture(scope="module")
 def codec(decoder: Any) -> Codec:
-    return Codec(decoder, Precision.FLOAT32)
+    return Codec(decoder, EXACT, EXACT)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +116,34 @@ def test_a_chunk_that_fails_changes_no_stream(
 
 
 def test_bfloat16_sounds_much_the_same(decoder: Any, whole: np.ndarray) -> None:
-    made = Codec(decoder, Precision.BFLOAT16).decode([Stream()], CODES[:1])[0]
+    products = FloatProducts(Precision.BFLOAT16)
+    codec = Codec(decoder, products, products)
+    made = codec.decode([Stream()], CODES[:1])[0]
     error = np.linalg.norm(made - whole[0]) / np.linalg.norm(whole[0])
     assert 0 < error < 0.1
     assert np.abs(made).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def int8_codec(decoder: Any) -> Codec:
+    if shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    return Codec(decoder, FloatProducts(Precision.FLOAT32, FusedSnake), Int8Products())
+
+
+def test_int8_sounds_much_the_same(int8_codec: Codec, whole: np.ndarray) -> None:
+    made = int8_codec.decode([Stream()], CODES[:1])[0]
+    error = np.linalg.norm(made - whole[0]) / np.linalg.norm(whole[0])
+    assert 0 < error < 0.1
+    assert np.abs(made).max() <= 1
+
+
+def test_in_int8_a_stream_is_the_same_in_any_company(int8_codec: Codec) -> None:
+    """Cut into chunks of 1, 3 and 4 frames, alone, and beside streams that are further on."""
+    alone, together = Stream(), [Stream() for _ in range(3)]
+    int8_codec.decode(together[1:], CODES[1:, :2])
+    for start, end in ((0, 1), (1, 4), (4, 8)):
+        made = int8_codec.decode([alone], CODES[:1, start:end])[0]
+        beside = int8_codec.decode(together, CODES[:, start:end])[0]
+        # What the float layers before it differ by may fall to either side of a rounding.
+        assert np.linalg.norm(made - beside) < 5e-3 * np.linalg.norm(made)

@@ -1,0 +1,99 @@
+"""Products and convolutions of whole numbers are those of torch, on every kind of processor."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from worker.engine.kernels import compiler
+from worker.engine.kernels.product import SCALE_BYTES, CompiledInt8Linear, Int8Product
+from worker.engine.nn.linear import linear
+from worker.engine.precision import Precision
+
+# Instructions to compile for, and what a processor must be able to do to run them.
+PROCESSORS = {
+    "this": ("-march=native", ""),
+    "AVX-VNNI": ("-march=haswell -mavxvnni", "avx_vnni"),
+    "AVX2": ("-march=haswell", "avx2"),
+    "any": ("-march=native -DPLAIN", ""),
+}
+pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
+
+
+@pytest.fixture(params=PROCESSORS, autouse=True)
+def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    flags, needed = PROCESSORS[request.param]
+    if needed and f" {needed} " not in Path("/proc/cpuinfo").read_text().replace("\n", " "):
+        pytest.skip(f"this processor has no {request.param}")
+    monkeypatch.setattr(compiler, "PROCESSOR_FLAGS", tuple(flags.split()))
+    torch.manual_seed(0)
+    compiler.build.cache_clear()
+    yield
+    compiler.build.cache_clear()
+
+
+def meant(rows: Tensor, inputs: int) -> Tensor:
+    """The numbers of rounded rows."""
+    values = rows[..., :inputs].float() - 128
+    return values * rows[..., -SCALE_BYTES:].contiguous().view(torch.float32)
+
+
+def assert_close(found: Tensor, expected: Tensor, part: float = 1e-5) -> None:
+    most = part * float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=0, atol=most)
+
+
+@pytest.mark.parametrize("inputs", [36, 72, 13])
+def test_rows_are_rounded_each_by_its_own_scale(inputs: int) -> None:
+    product = Int8Product(torch.randn(5, inputs, 1))
+    x = torch.randn(5, 2, inputs)[:, 1] * torch.tensor([1, 10, 100, 0.1, 1e-3])[:, None]
+    found = meant(product.round(x), inputs)
+    for row, its in zip(found, x, strict=True):
+        assert_close(row, its, 1 / 250)
+
+
+@pytest.mark.parametrize("outputs", [(48, 16), (3, 7), (33,)])
+@pytest.mark.parametrize("rows", [1, 2, 6, 7, 16, 17, 100])
+@pytest.mark.parametrize("inputs", [36, 7])
+def test_a_product_is_that_of_int8(rows: int, inputs: int, outputs: tuple[int, ...]) -> None:
+    modules = [torch.nn.Linear(inputs, size, bias=False) for size in outputs]
+    multiply = CompiledInt8Linear(*modules)
+    rounded = multiply.round(torch.randn(rows, inputs))
+    expected = linear(*modules, precision=Precision.INT8)(meant(rounded, inputs))
+    assert_close(multiply(rounded), expected)
+
+
+@pytest.mark.parametrize(("taps", "dilation"), [(1, 1), (2, 1), (7, 1), (7, 9), (3, 2)])
+@pytest.mark.parametrize("time", [1, 5, 130])
+def test_a_convolution_is_the_sum_of_its_taps(taps: int, dilation: int, time: int) -> None:
+    weight, bias = torch.randn(37, 22, taps), torch.randn(37)
+    convolve = Int8Product(weight, bias, dilation)
+    rounded = convolve.round(torch.randn(3, convolve.past + time, 22))
+    scale = weight.flatten(1).abs().amax(1)[:, None, None] / 127
+    kernel = (weight / scale).round() * scale
+    image = meant(rounded, 22).transpose(1, 2)
+    expected = F.conv1d(image, kernel, bias, dilation=dilation).transpose(1, 2)
+    found = convolve(rounded)
+    assert_close(found, expected)
+    into = torch.randn(3, time, 37)
+    assert_close(convolve(rounded, into=into.clone()), into + expected)
+
+    alpha, height = torch.rand(37) * 3, torch.rand(37)
+    bent = expected + (expected * alpha).sin().square() * height
+    assert_close(meant(convolve.then_snake(rounded, alpha, height), 37), bent, 1 / 120)
+    for row in range(3):  # alone, as in company
+        assert torch.equal(convolve(rounded[row : row + 1]), found[row : row + 1])
+
+
+def test_the_beginning_of_a_speech_is_zeros() -> None:
+    convolve = Int8Product(torch.randn(9, 8, 3))
+    rounded = convolve.round(torch.randn(1, 4, 8))
+    begun = torch.cat([torch.zeros_like(rounded[:, :2]), rounded], dim=1)
+    silence = convolve.round(torch.zeros(1, 2, 8))
+    assert torch.equal(convolve(begun), convolve(torch.cat([silence, rounded], dim=1)))

@@ -1,0 +1,106 @@
+"""What the codec's layers multiply with: a product, and what its inputs are made of before it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from worker.engine.nn.linear import Linear, convolution_from_weight
+from worker.engine.precision import Precision
+
+
+class Product(Protocol):
+    """A convolution with what comes before it."""
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What is multiplied, made of [rows, time, in]: activated, rounded or as it is."""
+        ...
+
+    def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
+        """Convolve what entered, [rows, past + time, …], to [rows, time, out].
+
+        The result is added to `into`, if that is given.
+        """
+        ...
+
+
+class Products(Protocol):
+    """Makes the products of a codec."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of what enters and of results."""
+        ...
+
+    def make(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dilation: int = 1,
+        *,
+        time: int,
+        before: Any | None = None,
+        after: Any | None = None,
+    ) -> Product:
+        """A convolution with a weight [out, in, taps] between two activations of qwen-tts.
+
+        What the second one gives can only enter another product. `time` is the usual length of the
+        output.
+        """
+        ...
+
+
+class Snake:
+    """`x + sin²(αx) / β`, with α and β of each channel (Ziyin et al. 2020)."""
+
+    def __init__(self, module: Any, precision: Precision) -> None:
+        self.alpha = module.alpha.detach().float().exp().to(precision.dtype)
+        beta = module.beta.detach().float().exp() + module.no_div_by_zero
+        self.weight = beta.reciprocal().to(precision.dtype)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Activate [..., channels]."""
+        return torch.addcmul(x, (x * self.alpha).sin_().square_(), self.weight)
+
+
+class FloatProducts:
+    """Makes products in float32 or bfloat16, and the activations that it is given."""
+
+    def __init__(self, precision: Precision, activation: type[Snake] = Snake) -> None:
+        self.precision, self.dtype = precision, precision.dtype
+        self._activation = activation
+
+    def make(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dilation: int = 1,
+        *,
+        time: int,
+        before: Any | None = None,
+        after: Any | None = None,
+    ) -> FloatProduct:
+        """A convolution with a weight [out, in, taps] between two activations."""
+        multiply = convolution_from_weight(weight, bias, dilation, self.precision, time)
+        first, second = (one and self._activation(one, self.precision) for one in (before, after))
+        return FloatProduct(multiply, first, second)
+
+
+class FloatProduct:
+    """A product between two activations, if there are any."""
+
+    def __init__(self, multiply: Linear, before: Snake | None, after: Snake | None) -> None:
+        self._multiply, self._before, self._after = multiply, before, after
+
+    def enter(self, x: Tensor) -> Tensor:
+        """The activated [rows, time, in]."""
+        return x if self._before is None else self._before(x)
+
+    def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
+        """Convolve [rows, past + time, in] to [rows, time, out]; add it to `into`."""
+        result = self._multiply(x)
+        if self._after is not None:
+            result = self._after(result)
+        return result if into is None else into.add_(result)

@@ -1,0 +1,52 @@
+"""The codec's products in int8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.codec.products import Snake
+from worker.engine.kernels.product import Int8Product
+from worker.engine.kernels.snake import FusedSnake
+from worker.engine.precision import Precision
+
+
+class Int8Products:
+    """Makes products of rounded rows, whose results are float32; may raise `CannotCompile`."""
+
+    dtype = torch.float32
+
+    def make(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dilation: int = 1,
+        *,
+        time: int,  # noqa: ARG002 - any is as good
+        before: Any | None = None,
+        after: Any | None = None,
+    ) -> ActivatedInt8Product:
+        """A convolution with a weight [out, in, taps] between two activations."""
+        return ActivatedInt8Product(Int8Product(weight, bias, dilation), before, after)
+
+
+class ActivatedInt8Product:
+    """A product of rounded rows, between two activations; a second one rounds the result."""
+
+    def __init__(self, product: Int8Product, before: Any | None, after: Any | None) -> None:
+        self._product = product
+        self._round = FusedSnake(before, Precision.INT8) if before else product.round
+        self._after = after and Snake(after, Precision.FLOAT32)
+
+    def enter(self, x: Tensor) -> Tensor:
+        """The activated [rows, time, in], rounded; what is rounded already stays as it is."""
+        return x if x.dtype is torch.uint8 else self._round(x)
+
+    def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
+        """Convolve rounded [rows, past + time, in] to [rows, time, out]; add it to `into`."""
+        if self._after is None:
+            return self._product(x, into)
+        assert into is None
+        return self._product.then_snake(x, self._after.alpha, self._after.weight)

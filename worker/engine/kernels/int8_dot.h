@@ -1,0 +1,143 @@
+// Sums of four products of 8 bits, for PANEL outputs side by side, as each processor has them.
+//
+// An input is a whole number from -127 to 127 plus 128, since VNNI wants unsigned numbers on one
+// side. All variants give the same sums, since all are exact. PLAIN leaves the variants out.
+
+#pragma once
+
+#include "rows.h"
+
+#if defined(PLAIN)
+#elif defined(__AVX512VNNI__) || defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+constexpr long PANEL = 16;
+
+// `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
+// `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers.
+
+#if defined(__AVX512VNNI__) && !defined(PLAIN)
+
+constexpr int MAX_ROWS = 6, MAX_PANELS = 2;
+using Four = __m512i;
+using Weights = __m512i;
+using Sums = __m512i;
+
+inline Four spread(int32_t four) { return _mm512_set1_epi32(four); }
+inline Weights load_weights(const int8_t* from) { return _mm512_loadu_si512(from); }
+inline void add_products(Sums& sums, Four four, Weights weights) {
+    sums = _mm512_dpbusd_epi32(sums, four, weights);
+}
+
+#elif defined(__AVX2__) && !defined(PLAIN)
+
+struct Weights {
+    __m256i half[2];
+};
+using Sums = Weights;
+
+inline Weights load_weights(const int8_t* from) {
+    const __m256i* halves = reinterpret_cast<const __m256i*>(from);
+    return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
+}
+
+#ifdef __AVXVNNI__
+
+constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+using Four = __m256i;
+
+inline Four spread(int32_t four) { return _mm256_set1_epi32(four); }
+inline void add_products(Sums& sums, Four four, const Weights& weights) {
+    for (int i = 0; i < 2; i++)
+        sums.half[i] = _mm256_dpbusd_avx_epi32(sums.half[i], four, weights.half[i]);
+}
+
+#else
+
+// The instruction adds two neighbouring products in 16 bits, which hold 2 * 127 * 127 and no more:
+// so magnitudes are multiplied, and the sign goes to the weight.
+constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+struct Four {
+    __m256i sign, magnitude;
+};
+
+inline Four spread(int32_t four) {
+    const __m256i sign = _mm256_set1_epi32(four ^ int32_t(0x80808080));
+    return {sign, _mm256_abs_epi8(sign)};
+}
+inline void add_products(Sums& sums, const Four& four, const Weights& weights) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    for (int i = 0; i < 2; i++) {
+        const __m256i signed_weights = _mm256_sign_epi8(weights.half[i], four.sign);
+        const __m256i pairs = _mm256_maddubs_epi16(four.magnitude, signed_weights);
+        sums.half[i] = _mm256_add_epi32(sums.half[i], _mm256_madd_epi16(pairs, ones));
+    }
+}
+#define IS_SIGNED
+
+#endif
+
+#elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN)
+
+constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+using Four = int8x16_t;
+struct Weights {
+    int8x16_t quarter[4];
+};
+struct Sums {
+    int32x4_t quarter[4];
+};
+
+inline Four spread(int32_t four) {
+    return vreinterpretq_s8_s32(vdupq_n_s32(four ^ int32_t(0x80808080)));
+}
+inline Weights load_weights(const int8_t* from) {
+    return {{vld1q_s8(from), vld1q_s8(from + 16), vld1q_s8(from + 32), vld1q_s8(from + 48)}};
+}
+inline void add_products(Sums& sums, Four four, const Weights& weights) {
+    for (int i = 0; i < 4; i++)
+        sums.quarter[i] = vdotq_s32(sums.quarter[i], weights.quarter[i], four);
+}
+#define IS_SIGNED
+
+#else
+
+constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+using Four = int32_t;
+using Weights = const int8_t*;
+struct Sums {
+    int32_t each[PANEL];
+};
+
+inline Four spread(int32_t four) { return four ^ int32_t(0x80808080); }
+inline Weights load_weights(const int8_t* from) { return from; }
+inline void add_products(Sums& sums, Four four, Weights weights) {
+    int8_t inputs[DOT_INPUTS];
+    std::memcpy(inputs, &four, sizeof inputs);
+    for (int i = 0; i < PANEL; i++) {
+        for (int j = 0; j < DOT_INPUTS; j++) sums.each[i] += inputs[j] * weights[DOT_INPUTS * i + j];
+    }
+}
+#define IS_SIGNED
+
+#endif
+
+// Sums before the first product: where inputs are unsigned, less what that will add, `offset`.
+inline Sums begin(const int32_t* offset) {
+    Sums sums;
+#ifdef IS_SIGNED
+    std::memset(&sums, 0, sizeof sums);
+#else
+    int32_t less[PANEL];
+    for (int i = 0; i < PANEL; i++) less[i] = -offset[i];
+    std::memcpy(&sums, less, sizeof sums);
+#endif
+    return sums;
+}
+
+}  // namespace
