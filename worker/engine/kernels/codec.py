@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.codec.products import Snake
-from worker.engine.kernels.product import Int8Product
+from worker.engine.kernels.int8_product import Int8Product
 from worker.engine.kernels.snake import FusedSnake
 from worker.engine.precision import Precision
 

@@ -28,6 +28,8 @@ VECTOR_FLAGS = ("-mprefer-vector-width=256",) if platform.machine() in ("x86_64"
 # The library shares torch's threads: both ask for OpenMP by the same name.
 LIBRARY_FLAGS = ("-fopenmp", "-shared", "-fPIC")
 COMPILE_TIMEOUT_S = 120
+# Outputs of a product that lie side by side in its weights.
+PANEL = 16
 C_TYPES: dict[object, str] = {
     torch.float32: "float",
     torch.bfloat16: "bfloat16",
@@ -39,19 +41,30 @@ class CannotCompile(EngineError):
     """Raised when there is no compiler that works, or there are no kernels for a model."""
 
 
-@cache
 def build(name: str, **defined: int | torch.dtype) -> ctypes.CDLL:
     """The library of `name`.cpp with these macros defined; raises `CannotCompile`."""
+    return _build(name, PROCESSOR_FLAGS, **defined)
+
+
+@cache
+def _build(
+    name: str, processor_flags: tuple[str, ...], **defined: int | torch.dtype
+) -> ctypes.CDLL:
     macros = [f"-D{key}={C_TYPES.get(value, value)}" for key, value in defined.items()]
     try:
         with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
             target = str(Path(folder) / f"{name}.so")
             source = str(SOURCE_FOLDER / f"{name}.cpp")
-            flags = (*COMPILER_FLAGS, *PROCESSOR_FLAGS, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros)
+            flags = (*COMPILER_FLAGS, *processor_flags, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros)
             _compile([*flags, source, "-o", target])
             return ctypes.CDLL(target)  # it stays when the file goes
     except OSError as error:
         raise CannotCompile(f"{name}.cpp cannot be stored, or not be loaded: {error}") from error
+
+
+def forget_builds() -> None:
+    """Compile anew from here on."""
+    _build.cache_clear()
 
 
 def function(library: ctypes.CDLL, name: str, *types: type) -> Callable[..., None]:
@@ -65,6 +78,11 @@ def pointers(*tensors: Tensor | None) -> list[int | None]:
     """The addresses of tensors, which must be dense."""
     assert all(tensor is None or tensor.is_contiguous() for tensor in tensors)
     return [None if tensor is None else tensor.data_ptr() for tensor in tensors]
+
+
+def padded(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
 
 
 def _compile(arguments: list[str]) -> None:

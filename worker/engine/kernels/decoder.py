@@ -10,7 +10,9 @@ from torch import Tensor
 
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
-from worker.engine.kernels.product import CompiledInt8Linear, compile_product
+from worker.engine.kernels.float_product import CompiledFloatLinear, compile_float_product
+from worker.engine.kernels.int8_product import CompiledInt8Linear, compile_int8_product
+from worker.engine.nn.block import LinearFactory
 from worker.engine.nn.decoder import Decoder, ForwardContext, Layer
 from worker.engine.nn.kv_cache import KVCache
 from worker.engine.nn.linear import Linear
@@ -30,15 +32,23 @@ class FusedDecoder(Decoder):
     def __init__(self, module: Any, config: Any, precision: Precision) -> None:
         self._kernels = compile_decoder_kernels(config, precision)
         self._cache_dtype = _cache_dtype(precision)
-        make_linear = CompiledInt8Linear if precision is Precision.INT8 else None
+        makers: dict[Precision, LinearFactory] = {
+            Precision.INT8: CompiledInt8Linear,
+            Precision.FLOAT32: CompiledFloatLinear,
+        }
+        make_linear = makers.get(precision)
         super().__init__(module, config, precision, make_linear)
 
     def head(self, module: Any) -> Linear:
         """A product that reads what the decoder returns, [rows, hidden]."""
-        if self._precision is not Precision.INT8:
-            return super().head(module)
-        multiply = CompiledInt8Linear(module)
-        return lambda x: multiply(multiply.round(x))
+        match self._precision:
+            case Precision.INT8:
+                multiply = CompiledInt8Linear(module)
+                return lambda x: multiply(multiply.round(x))
+            case Precision.FLOAT32:
+                return CompiledFloatLinear(module)
+            case Precision.BFLOAT16:
+                return super().head(module)
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -77,7 +87,10 @@ def compile_decoder_kernels(config: Any, precision: Precision) -> DecoderKernels
         raise CannotCompile("there are no kernels for attention with biases")
     is_int8 = precision is Precision.INT8
     if is_int8:
-        compile_product()
+        compile_int8_product()
+    elif precision is Precision.FLOAT32:
+        for weight_dtype in (torch.float32, torch.bfloat16):
+            compile_float_product(weight_dtype)
     return DecoderKernels(
         config.head_dim, precision.dtype, _cache_dtype(precision), is_int8=is_int8
     )

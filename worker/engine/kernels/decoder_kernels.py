@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.kernels.compiler import build, function, pointers
-from worker.engine.kernels.product import new_rounded
+from worker.engine.kernels.int8_product import new_rounded
 from worker.engine.nn.block import RMSNorm
 
 
@@ -29,7 +29,7 @@ class Tokens:
 class DecoderKernels:
     """The operations between the products of a decoder layer, for dense tensors on the CPU.
 
-    With `is_int8`, what a product reads is rounded rows (`kernels.product`). May raise
+    With `is_int8`, what a product reads is rounded rows (`kernels.int8_product`). May raise
     `CannotCompile`.
     """
 

@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include "blocks.h"
 #include "rows.h"
 
 #if defined(PLAIN)
@@ -15,8 +16,6 @@
 #endif
 
 namespace {
-
-constexpr long PANEL = 16;
 
 // `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
 // `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.engine.codec.products import Snake
 from worker.engine.kernels.compiler import build, function, pointers
-from worker.engine.kernels.product import new_rounded
+from worker.engine.kernels.int8_product import new_rounded
 from worker.engine.precision import Precision
 
 
@@ -25,7 +25,7 @@ def compile_snake(precision: Precision) -> Callable[..., None]:
 class FusedSnake(Snake):
     """A `Snake` on the CPU, which rounds once instead of four times; may raise `CannotCompile`.
 
-    In int8 it gives rounded rows (`kernels.product`).
+    In int8 it gives rounded rows (`kernels.int8_product`).
     """
 
     def __init__(self, module: Any, precision: Precision) -> None:

@@ -19,10 +19,10 @@ from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.products import Snake
 from worker.engine.kernels.codec import Int8Products
-from worker.engine.kernels.compiler import CannotCompile, build
+from worker.engine.kernels.compiler import CannotCompile, build, forget_builds
 from worker.engine.kernels.decoder import FusedDecoder
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
-from worker.engine.kernels.product import SCALE_BYTES
+from worker.engine.kernels.int8_product import SCALE_BYTES
 from worker.engine.kernels.snake import FusedSnake
 from worker.engine.nn.block import RMSNorm
 from worker.engine.nn.decoder import Decoder
@@ -207,7 +207,7 @@ def test_a_compiler_that_fails_is_told_of(
     compiler.write_text(f"#!/bin/sh\n{script}\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    build.cache_clear()
+    forget_builds()
     with pytest.raises(CannotCompile, match=says):
         build("product")
 
@@ -218,7 +218,7 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
-    build.cache_clear()
+    forget_builds()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
         assert choose_parts(model, Precision.INT8, compiled=True).decoder is Decoder

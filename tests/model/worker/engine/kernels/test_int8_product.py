@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.kernels import compiler
-from worker.engine.kernels.product import SCALE_BYTES, CompiledInt8Linear, Int8Product
+from worker.engine.kernels.int8_product import SCALE_BYTES, CompiledInt8Linear, Int8Product
 from worker.engine.nn.linear import linear
 from worker.engine.precision import Precision
 
-# Instructions to compile for, and what a processor must be able to do to run them.
-PROCESSORS = {
-    "this": ("-march=native", ""),
-    "AVX-VNNI": ("-march=haswell -mavxvnni", "avx_vnni"),
-    "AVX2": ("-march=haswell", "avx2"),
-    "any": ("-march=native -DPLAIN", ""),
-}
-pytestmark = pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler")
-
-
-@pytest.fixture(params=PROCESSORS, autouse=True)
-def processor(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    flags, needed = PROCESSORS[request.param]
-    if needed and f" {needed} " not in Path("/proc/cpuinfo").read_text().replace("\n", " "):
-        pytest.skip(f"this processor has no {request.param}")
-    monkeypatch.setattr(compiler, "PROCESSOR_FLAGS", tuple(flags.split()))
-    torch.manual_seed(0)
-    compiler.build.cache_clear()
-    yield
-    compiler.build.cache_clear()
+pytestmark = [
+    pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler"),
+    pytest.mark.usefixtures("processor"),
+]
 
 
 def meant(rows: Tensor, inputs: int) -> Tensor:

@@ -8,22 +8,16 @@
 // it reads rows that are `step` apart and copies none. Rows have scales of their own, which is why
 // taps are summed up in float.
 
-#include <omp.h>
-
-#include <utility>
 #include <vector>
 
+#include "blocks.h"
 #include "int8_dot.h"
-#include "rows.h"
 #include "snake.h"
 
 namespace {
 
 // A task's rows: so few that they stay in the nearest cache while weights go by.
-const long TASK_ROWS = 48, SNAKE_ROWS = 24;
-// Weights are prefetched 2 kB ahead: the processor looks for them too late by itself while it is
-// busy with many rows.
-const long PREFETCH_BYTES = 2048;
+constexpr long TASK_ROWS = 48, SNAKE_ROWS = 24;
 
 struct Shape {
     long inputs, outputs, taps, step;
@@ -39,14 +33,7 @@ struct Weighted {
     const float *scale, *bias;
 };
 
-using Floats = float __attribute__((vector_size(PANEL * sizeof(float))));
 using Wholes = int32_t __attribute__((vector_size(PANEL * sizeof(int32_t))));
-
-inline Floats load(const float* from) {
-    Floats found;
-    std::memcpy(&found, from, sizeof found);
-    return found;
-}
 
 inline Floats as_floats(const Sums& sums) {
     Wholes wholes;
@@ -112,40 +99,14 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
     store<COUNT, WIDTH>(shape, by, first, found, adds, to);
 }
 
-using Block = decltype(&block<1, 1>);
-
-// The blocks of 1 to MAX_ROWS rows.
-template <int WIDTH, int... COUNTS>
-Block block_of(long rows, std::integer_sequence<int, COUNTS...>) {
-    static const Block blocks[] = {block<COUNTS + 1, WIDTH>...};
-    return blocks[rows - 1];
-}
-
-template <int WIDTH>
-Block block_of(long rows) {
-    return block_of<WIDTH>(rows, std::make_integer_sequence<int, MAX_ROWS>());
-}
-
 // Panels `from` to `until` for `rows` rows from `x` on.
 void multiply(const Shape& shape, const Weighted& by, long from, long until, long rows,
               const uint8_t* x, bool adds, float* to) {
-    const long blocks = (rows + MAX_ROWS - 1) / MAX_ROWS, row = rounded_row_bytes(shape.inputs);
-    for (long panel = from; panel < until; panel += MAX_PANELS) {
-        const bool is_narrow = until - panel < MAX_PANELS;
-        // Blocks of about equal sizes: a small one multiplies slowly.
-        for (long b = 0; b < blocks; b++) {
-            const long at = rows * b / blocks, count = rows * (b + 1) / blocks - at;
-            const Block block = is_narrow ? block_of<1>(count) : block_of<MAX_PANELS>(count);
-            block(shape, by, panel * PANEL, x + at * row, adds, to + at * shape.outputs);
-        }
-    }
-}
-
-// Panels of one task: 1 to 8 blocks. Cores are not always equally fast: the next free one takes
-// the next task.
-long panels_of_task(long panels, long parts) {
-    const long share = panels * parts / (4 * omp_get_max_threads()) / MAX_PANELS;
-    return MAX_PANELS * (share < 1 ? 1 : share > 8 ? 8 : share);
+    const long row = rounded_row_bytes(shape.inputs);
+    for_each_block<MAX_ROWS, MAX_PANELS>(from, until, rows, [&](auto size, long panel, long at) {
+        block<size.rows, size.panels>(shape, by, panel * PANEL, x + at * row, adds,
+                                      to + at * shape.outputs);
+    });
 }
 
 }  // namespace
@@ -164,7 +125,7 @@ extern "C" void product(long streams, long time, long inputs, long outputs, long
     const Shape shape = {inputs, outputs, taps, step};
     const Weighted by = {weights, offset, weight_scale, bias};
     const long parts = (time + TASK_ROWS - 1) / TASK_ROWS, panels = shape.padded_outputs() / PANEL;
-    const long width = panels_of_task(panels, streams * parts);
+    const long width = panels_of_task<MAX_PANELS>(panels, streams * parts);
 #pragma omp parallel for collapse(2) schedule(dynamic)
     for (long part = 0; part < streams * parts; part++) {
         for (long from = 0; from < panels; from += width) {

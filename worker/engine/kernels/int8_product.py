@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.kernels.compiler import build, function, pointers
+from worker.engine.kernels.compiler import PANEL, build, function, padded, pointers
 from worker.engine.nn.linear import quantise
 
-# Outputs that lie side by side, inputs that are multiplied at once, and the size of a row's scale.
-PANEL, DOT_INPUTS, SCALE_BYTES = 16, 4, 4
+# Inputs that are multiplied at once, and the size of a row's scale.
+DOT_INPUTS, SCALE_BYTES = 4, 4
 
 
 class ProductKernels(NamedTuple):
@@ -25,9 +25,9 @@ class ProductKernels(NamedTuple):
     round_rows: Callable[..., None]
 
 
-def compile_product(**defined: int) -> ProductKernels:
+def compile_int8_product(**defined: int) -> ProductKernels:
     """Compile the product; raises `CannotCompile`."""
-    library = build("product", **defined)
+    library = build("int8_product", **defined)
     return ProductKernels(
         function(library, "product", *[c_long] * 6, *[c_void_p] * 5, c_int, c_void_p),
         function(library, "product_snake", *[c_long] * 6, *[c_void_p] * 8),
@@ -38,7 +38,7 @@ def compile_product(**defined: int) -> ProductKernels:
 def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
     """Room for rows [..., n] as whole numbers: uint8 [..., values, padding and scale]."""
     *rows, inputs = shape
-    return like.new_empty(*rows, _padded(inputs, DOT_INPUTS) + SCALE_BYTES, dtype=torch.uint8)
+    return like.new_empty(*rows, padded(inputs, DOT_INPUTS) + SCALE_BYTES, dtype=torch.uint8)
 
 
 class Int8Product:
@@ -54,15 +54,15 @@ class Int8Product:
         self.past = (self._taps - 1) * dilation
         whole, scale = quantise(weight.detach().flatten(1))
         whole = whole.view(weight.shape).permute(0, 2, 1)  # [out, taps, in]
-        more = _padded(self._outputs, PANEL) - self._outputs
-        whole = F.pad(whole, (0, _padded(self._inputs, DOT_INPUTS) - self._inputs, 0, 0, 0, more))
+        more = padded(self._outputs, PANEL) - self._outputs
+        whole = F.pad(whole, (0, padded(self._inputs, DOT_INPUTS) - self._inputs, 0, 0, 0, more))
         panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // DOT_INPUTS, DOT_INPUTS)
         self._weight = panels.permute(0, 2, 3, 1, 4).contiguous()
         self._offset = (whole.sum(2, dtype=torch.int32) * 128).T.contiguous()
         self._scale = F.pad(scale, (0, more))
         nothing = torch.zeros(self._outputs)
         self._bias = F.pad(nothing if bias is None else bias.detach().float(), (0, more))
-        self._kernels = compile_product()
+        self._kernels = compile_int8_product()
 
     def __call__(self, rows: Tensor, into: Tensor | None = None) -> Tensor:
         """Multiply rounded [rows, past + time, in] to float32 [rows, time, out].
@@ -112,7 +112,3 @@ class CompiledInt8Linear:
     def round(self, x: Tensor) -> Tensor:
         """Rows [..., in] as they are, as whole numbers."""
         return self._product.round(x)
-
-
-def _padded(size: int, multiple: int) -> int:
-    return -(-size // multiple) * multiple

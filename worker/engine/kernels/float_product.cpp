@@ -1,0 +1,85 @@
+// A matrix product in float, whose weights are kept as WEIGHT: bfloat16 where that holds them
+// exactly, which halves what is read.
+//
+// Weights lie in panels of 16 outputs, padded with zeros: [outputs / 16][inputs][16], in bfloat16
+// with two inputs side by side for each output, [outputs / 16][inputs / 2][16][2], the last one
+// padded. Each output is summed up from the first input to the last, whatever rows are beside it.
+
+#include "blocks.h"
+#include "numbers.h"
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int MAX_ROWS = 8, MAX_PANELS = 3;
+#elif defined(__AVX2__) || defined(__aarch64__)
+constexpr int MAX_ROWS = 6, MAX_PANELS = 1;
+#else
+constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+#endif
+
+using Words = uint32_t __attribute__((vector_size(PANEL * sizeof(uint32_t))));
+
+// The weights of the inputs `at` and the next one, from a panel's first on.
+inline void load_pair(const float* panel, long at, long inputs, Floats (&pair)[2]) {
+    __builtin_prefetch(reinterpret_cast<const char*>(panel + at * PANEL) + PREFETCH_BYTES);
+    pair[0] = load(panel + at * PANEL);
+    pair[1] = at + 1 < inputs ? load(panel + (at + 1) * PANEL) : Floats{};
+}
+
+inline void load_pair(const bfloat16* panel, long at, long, Floats (&pair)[2]) {
+    __builtin_prefetch(reinterpret_cast<const char*>(panel + at * PANEL) + PREFETCH_BYTES);
+    Words both;
+    std::memcpy(&both, panel + at * PANEL, sizeof both);
+    const Words first = both << 16, second = both & 0xffff0000u;
+    std::memcpy(&pair[0], &first, sizeof first);
+    std::memcpy(&pair[1], &second, sizeof second);
+}
+
+inline long padded(const float*, long inputs) { return inputs; }
+inline long padded(const bfloat16*, long inputs) { return (inputs + 1) / 2 * 2; }
+
+template <int ROWS, int PANELS>
+inline void block(long inputs, long outputs, long first, const float* x, const WEIGHT* weights,
+                  float* to) {
+    const long panel = padded(weights, inputs) * PANEL;
+    Floats sums[ROWS][PANELS] = {};
+    for (long at = 0; at < inputs; at += 2) {
+        Floats own[PANELS][2];
+#pragma GCC unroll 4
+        for (int p = 0; p < PANELS; p++) load_pair(weights + p * panel, at, inputs, own[p]);
+        const int count = at + 1 < inputs ? 2 : 1;
+#pragma GCC unroll 2
+        for (int i = 0; i < count; i++) {
+#pragma GCC unroll 16
+            for (int r = 0; r < ROWS; r++) {
+                const float input = x[r * inputs + at + i];
+#pragma GCC unroll 4
+                for (int p = 0; p < PANELS; p++) sums[r][p] += own[p][i] * input;
+            }
+        }
+    }
+    for (int p = 0; p < PANELS; p++) {
+        const long output = first + p * PANEL;
+        const long count = outputs - output < PANEL ? outputs - output : PANEL;
+        for (int r = 0; r < ROWS; r++)
+            std::memcpy(to + r * outputs + output, &sums[r][p], count * sizeof(float));
+    }
+}
+
+}  // namespace
+
+// [rows, inputs] to [rows, outputs].
+extern "C" void product(long rows, long inputs, long outputs, const float* x,
+                        const WEIGHT* weights, float* to) {
+    const long panels = (outputs + PANEL - 1) / PANEL, width = panels_of_task<MAX_PANELS>(panels, 1);
+#pragma omp parallel for schedule(dynamic)
+    for (long from = 0; from < panels; from += width) {
+        const long until = from + width < panels ? from + width : panels;
+        for_each_block<MAX_ROWS, MAX_PANELS>(from, until, rows, [&](auto size, long panel, long at) {
+            block<size.rows, size.panels>(inputs, outputs, panel * PANEL, x + at * inputs,
+                                          weights + panel * PANEL * padded(weights, inputs),
+                                          to + at * outputs);
+        });
+    }
+}
