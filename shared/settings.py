@@ -58,7 +58,7 @@ class Settings(BaseSettings):
     model: str = DEFAULT_MODEL
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16", "int8"] | None = None
-    compile: bool = False
+    compile: Literal["auto"] | bool = "auto"
     threads: int | None = Field(default=None, ge=1, le=1024)
     slots: int = Field(default=16, ge=1, le=256)
     drain_s: float = Field(default=30.0, ge=0)

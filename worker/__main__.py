@@ -50,9 +50,10 @@ def read_settings() -> Settings:
     parser.add_argument("--precision", help="float32 (default on cpu), bfloat16 or int8")
     parser.add_argument(
         "--compile",
-        action="store_true",
-        default=None,
-        help="compile parts for this processor at the start; needs a C++ compiler",
+        nargs="?",
+        const="auto",
+        help="compile parts for this processor at the start: auto (default), where there is a C++"
+        " compiler, or 0",
     )
     parser.add_argument("--threads", help="CPU threads; default: the physical cores")
     parser.add_argument("--slots", help="requests spoken at once at the most")

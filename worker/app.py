@@ -123,7 +123,7 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
         precision=Precision(settings.precision or Precision.default_on(settings.device)),
         slots=settings.slots,
         max_waiting=2 * settings.slots,
-        compiled=settings.compile,
+        compiled=bool(settings.compile),
         prompts=prompts,
     )
     give_memory_back()

@@ -43,7 +43,7 @@ def main() -> None:
     try:
         source = catalogue.locate(args.model)
         asked = args.frames, args.text or DEFAULT_TEXTS, args.reference
-        table = evaluate(source, *asked, compiled=args.compile)
+        table = evaluate(source, *asked, compiled=not args.no_compile)
         for line in table:
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
     parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
     parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
-    parser.add_argument("--compile", action="store_true", help="as a worker with TTS_COMPILE=1")
+    parser.add_argument("--no-compile", action="store_true", help="as with TTS_COMPILE=0")
     args = parser.parse_args()
     if args.frames < 1:
         parser.error("--frames has to be at least 1")
@@ -72,7 +72,7 @@ def evaluate(
     texts: Iterable[str],
     reference: Path | None,
     *,
-    compiled: bool = False,
+    compiled: bool = True,
 ) -> Iterable[str]:
     """The lines of the table, as they are measured."""
     model = load_model(source)

@@ -42,7 +42,7 @@ def build_engine(
     precision: Precision,
     slots: int,
     max_waiting: int,
-    compiled: bool = False,
+    compiled: bool = True,
     prompts: PromptStore | None = None,
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew; the old ones are freed.
@@ -62,11 +62,11 @@ def choose_parts(model: Qwen3TTSModel, precision: Precision, *, compiled: bool) 
     """The compiled parts, or the plain ones if they cannot be compiled."""
     began_s = time.monotonic()
     try:
-        if not compiled:
+        if not compiled or model.device.type != "cpu":
             return plain_parts(precision)
         parts = _compiled_parts(model, precision)
     except CannotCompile as error:
-        _log.warning("TTS_COMPILE=1 has no effect: %s", error)
+        _log.warning("Speaking without compiled kernels, which is slower: %s", error)
         return plain_parts(precision)
     _log.info("Compiled for this processor in %.1f s", time.monotonic() - began_s)
     return parts
@@ -80,8 +80,6 @@ def plain_parts(precision: Precision) -> Parts:
 
 
 def _compiled_parts(model: Qwen3TTSModel, precision: Precision) -> Parts:
-    if model.device.type != "cpu":
-        raise CannotCompile(f"there are kernels for the CPU, not for {model.device.type}")
     talker = model.model.talker.config
     for config in (talker, talker.code_predictor_config):
         compile_decoder_kernels(config, precision)
