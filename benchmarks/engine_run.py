@@ -127,15 +127,29 @@ def start(
     set_up_cpu()
     model = run_in_temporary_thread(lambda: load_model(folder))
     at, kind = time.perf_counter(), Precision(precision)
-    if compiled and choose_parts(model, kind, compiled=True).decoder is Decoder:
+    answers: dict[str, str] = {}
+    parts = choose_parts(model, kind, slots, compiled=compiled, answers=answers)
+    if compiled and parts.decoder is Decoder:
         sys.exit("There is no C++ compiler here: install g++.")
     compile_s = time.perf_counter() - at if compiled else 0.0
     engine = build_engine(
-        model, precision=kind, slots=slots, max_waiting=QUEUE * slots, compiled=compiled
+        model,
+        precision=kind,
+        slots=slots,
+        max_waiting=QUEUE * slots,
+        compiled=compiled,
+        answers=answers,
     )
     load_s = time.perf_counter() - began_s
     give_memory_back()
-    told = {"load_s": load_s, "compile_s": compile_s, "weights_bytes": resident_bytes() - before}
+    language_model, codec = parts.names
+    told = {
+        "products": language_model,
+        "codec_products": codec,
+        "load_s": load_s,
+        "compile_s": compile_s,
+        "weights_bytes": resident_bytes() - before,
+    }
     return engine, told
 
 

@@ -33,6 +33,7 @@ from worker.live_publisher import LivePublisher
 from worker.model import catalogue
 from worker.model.cpu import give_memory_back, set_up_cpu
 from worker.model.loading import load_model
+from worker.model.tuning_file import TuningFile
 from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
 from worker.shutdown import GracefulShutdown, StopSignals
@@ -125,6 +126,7 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
         max_waiting=2 * settings.slots,
         compiled=bool(settings.compile),
         prompts=prompts,
+        answers=TuningFile(catalogue.cache_folder().parent / "tuning.json"),
     )
     give_memory_back()
     return card, engine

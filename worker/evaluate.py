@@ -19,9 +19,10 @@ import torch
 from shared.errors import QueueError
 from shared.models import ModelCard
 from shared.speech_model import Task
-from worker.engine.build import Parts, choose_parts, plain_parts
+from worker.engine.build import choose_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
+from worker.engine.parts import Parts, plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
@@ -84,7 +85,7 @@ def evaluate(
     yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
     for precision in (Precision.BFLOAT16, Precision.INT8):
         model = load_model(source)
-        parts = choose_parts(model, precision, compiled=compiled)
+        parts = choose_parts(model, precision, 1, compiled=compiled)
         found = _sounds(model, parts, codes)
         forced = force(model, precision, asked, codes, parts.decoder)
         first, others, error = _compare(exact, forced)

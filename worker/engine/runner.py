@@ -13,7 +13,7 @@ from torch import Tensor
 from worker.engine.batch import Batch, Row
 from worker.engine.clone_prompts import ClonePrompts, PromptStore
 from worker.engine.errors import EngineError
-from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.decoder import Decoder, DecoderFactory, ForwardContext, causal_mask
 from worker.engine.nn.predictor import CodePredictor
 from worker.engine.precision import Precision
 from worker.engine.prompt import PromptBuilder
@@ -57,7 +57,7 @@ class TalkerRunner:
         model: Qwen3TTSModel,
         slots: int,
         precision: Precision = Precision.FLOAT32,
-        decoder: type[Decoder] = Decoder,
+        decoder: DecoderFactory = Decoder,
         prompts: PromptStore | None = None,
     ) -> None:
         talker = model.model.talker

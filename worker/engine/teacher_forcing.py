@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.nn.decoder import Decoder
+from worker.engine.nn.decoder import Decoder, DecoderFactory
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import CODE_GROUPS, SynthesisRequest
@@ -55,7 +55,7 @@ def force(
     precision: Precision,
     requests: abc.Sequence[SynthesisRequest],
     codes: abc.Sequence[abc.Sequence[int] | None],
-    decoder: type[Decoder] = Decoder,
+    decoder: DecoderFactory = Decoder,
 ) -> list[ForcedRun]:
     """Speak each request alone, up to its `max_frames`, with its codes or, without any, greedily.
 

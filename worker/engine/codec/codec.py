@@ -22,6 +22,8 @@ from worker.engine.single_flight_lru import SingleFlightLRU
 # Frames that are decoded at a time, 320 ms: few enough for the processor's cache and an early first
 # sound, and enough for its arithmetic.
 CHUNK_FRAMES = 4
+# The same at 50 Hz, where the convolutions begin.
+CHUNK_STEPS = 4 * CHUNK_FRAMES
 # References that are remembered.
 MAX_REFERENCES = 64
 

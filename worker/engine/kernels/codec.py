@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.codec.products import Snake
-from worker.engine.kernels.int8_product import Int8Product
+from worker.engine.kernels.int8_product import Int8Product, round_rows
 from worker.engine.kernels.snake import FusedSnake
 from worker.engine.precision import Precision
 
@@ -37,7 +37,7 @@ class ActivatedInt8Product:
 
     def __init__(self, product: Int8Product, before: Any | None, after: Any | None) -> None:
         self._product = product
-        self._round = FusedSnake(before, Precision.INT8) if before else product.round
+        self._round = FusedSnake(before, Precision.INT8) if before else round_rows
         self._after = after and Snake(after, Precision.FLOAT32)
 
     def enter(self, x: Tensor) -> Tensor:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
-from worker.engine.kernels.float_product import CompiledFloatLinear, compile_float_product
-from worker.engine.kernels.int8_product import CompiledInt8Linear, compile_int8_product
+from worker.engine.kernels.float_product import CompiledFloatLinear
+from worker.engine.kernels.int8_product import CompiledInt8Linear, round_rows
 from worker.engine.nn.block import LinearFactory
 from worker.engine.nn.decoder import Decoder, ForwardContext, Layer
 from worker.engine.nn.kv_cache import KVCache
@@ -22,6 +22,17 @@ from worker.engine.precision import Precision
 MAX_LAYOUTS = 64
 
 
+class DecoderProducts(NamedTuple):
+    """What a decoder multiplies with; with `is_rounded`, products of rounded rows."""
+
+    make_linear: LinearFactory
+    is_rounded: bool
+
+
+COMPILED = DecoderProducts(CompiledFloatLinear, is_rounded=False)
+COMPILED_INT8 = DecoderProducts(CompiledInt8Linear, is_rounded=True)
+
+
 class FusedDecoder(Decoder):
     """A `Decoder` on the CPU.
 
@@ -29,26 +40,27 @@ class FusedDecoder(Decoder):
     waits for.
     """
 
-    def __init__(self, module: Any, config: Any, precision: Precision) -> None:
-        self._kernels = compile_decoder_kernels(config, precision)
+    def __init__(
+        self,
+        module: Any,
+        config: Any,
+        precision: Precision,
+        products: DecoderProducts | None = None,
+    ) -> None:
+        """A decoder that multiplies with `products`, by default our own."""
+        if products is None:
+            products = COMPILED_INT8 if precision is Precision.INT8 else COMPILED
+        self._products = products
+        self._kernels = compile_decoder_kernels(config, precision, products)
         self._cache_dtype = _cache_dtype(precision)
-        makers: dict[Precision, LinearFactory] = {
-            Precision.INT8: CompiledInt8Linear,
-            Precision.FLOAT32: CompiledFloatLinear,
-        }
-        make_linear = makers.get(precision)
-        super().__init__(module, config, precision, make_linear)
+        super().__init__(module, config, precision, products.make_linear)
 
     def head(self, module: Any) -> Linear:
         """A product that reads what the decoder returns, [rows, hidden]."""
-        match self._precision:
-            case Precision.INT8:
-                multiply = CompiledInt8Linear(module)
-                return lambda x: multiply(multiply.round(x))
-            case Precision.FLOAT32:
-                return CompiledFloatLinear(module)
-            case Precision.BFLOAT16:
-                return super().head(module)
+        multiply = self._products.make_linear(module)
+        if not self._products.is_rounded:
+            return multiply
+        return lambda x: multiply(round_rows(x))
 
     def new_cache(self, slots: int, *, long: bool) -> KVCache:
         """An empty cache as the kernels read it."""
@@ -81,18 +93,17 @@ class FusedDecoder(Decoder):
         return layer.down(kernels.silu_mul(wide))
 
 
-def compile_decoder_kernels(config: Any, precision: Precision) -> DecoderKernels:
+def compile_decoder_kernels(
+    config: Any, precision: Precision, products: DecoderProducts
+) -> DecoderKernels:
     """Compile what a transformer of this configuration needs; raises `CannotCompile`."""
     if config.attention_bias:
         raise CannotCompile("there are no kernels for attention with biases")
-    is_int8 = precision is Precision.INT8
-    if is_int8:
-        compile_int8_product()
-    elif precision is Precision.FLOAT32:
-        for weight_dtype in (torch.float32, torch.bfloat16):
-            compile_float_product(weight_dtype)
     return DecoderKernels(
-        config.head_dim, precision.dtype, _cache_dtype(precision), is_int8=is_int8
+        config.head_dim,
+        precision.dtype,
+        _cache_dtype(precision),
+        is_rounded=products.is_rounded,
     )
 
 

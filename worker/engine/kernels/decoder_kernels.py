@@ -29,14 +29,14 @@ class Tokens:
 class DecoderKernels:
     """The operations between the products of a decoder layer, for dense tensors on the CPU.
 
-    With `is_int8`, what a product reads is rounded rows (`kernels.int8_product`). May raise
+    With `is_rounded`, what a product reads is rounded rows (`kernels.int8_product`). May raise
     `CannotCompile`.
     """
 
     def __init__(
-        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, is_int8: bool
+        self, head: int, dtype: torch.dtype, cache_dtype: torch.dtype, *, is_rounded: bool
     ) -> None:
-        read = torch.uint8 if is_int8 else dtype
+        read = torch.uint8 if is_rounded else dtype
         library = build("decoder", HEAD=head, ACTIVATION=dtype, READ=read, CACHE=cache_dtype)
         sizes, three, four = [c_long] * 2, [c_void_p] * 3, [c_void_p] * 4
         add_norm = (*sizes, *three, c_float, c_void_p)
@@ -45,7 +45,7 @@ class DecoderKernels:
         self._final_rms_norm = function(library, "final_rms_norm", *add_norm)
         self._silu_mul = function(library, "silu_mul", *sizes, *[c_void_p] * 2)
         self._attend = function(library, "attend", *sizes, c_long, *attend)
-        self._head, self._is_int8 = head, is_int8
+        self._head, self._is_rounded = head, is_rounded
 
     def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:
         """Add to `x` [rows, n] in place, and normalise the sum."""
@@ -96,6 +96,6 @@ class DecoderKernels:
         return result
 
     def _result(self, rows: int, width: int, like: Tensor) -> Tensor:
-        if self._is_int8:
+        if self._is_rounded:
             return new_rounded(torch.Size((rows, width)), like)
         return like.new_empty(rows, width)

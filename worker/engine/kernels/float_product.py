@@ -1,4 +1,4 @@
-"""Products in float32 whose weights take half the memory, compiled."""
+"""Products in float32 whose weights are kept in bfloat16, compiled."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class CompiledFloatLinear:
         self._product = compile_float_product(weight.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Multiply float32 [rows, in] to [rows, out]."""
-        x = x.contiguous()
-        result = x.new_empty(len(x), self._outputs)
-        self._product(len(x), self._inputs, self._outputs, *pointers(x, self._weight, result))
-        return result
+        """Multiply [rows, in] to [rows, out] of the same type."""
+        exact = x.float().contiguous()
+        result = exact.new_empty(len(x), self._outputs)
+        self._product(len(x), self._inputs, self._outputs, *pointers(exact, self._weight, result))
+        return result.to(x.dtype)

@@ -25,9 +25,9 @@ class ProductKernels(NamedTuple):
     round_rows: Callable[..., None]
 
 
-def compile_int8_product(**defined: int) -> ProductKernels:
+def compile_int8_product() -> ProductKernels:
     """Compile the product; raises `CannotCompile`."""
-    library = build("int8_product", **defined)
+    library = build("int8_product")
     return ProductKernels(
         function(library, "product", *[c_long] * 6, *[c_void_p] * 5, c_int, c_void_p),
         function(library, "product_snake", *[c_long] * 6, *[c_void_p] * 8),
@@ -39,6 +39,15 @@ def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
     """Room for rows [..., n] as whole numbers: uint8 [..., values, padding and scale]."""
     *rows, inputs = shape
     return like.new_empty(*rows, padded(inputs, DOT_INPUTS) + SCALE_BYTES, dtype=torch.uint8)
+
+
+def round_rows(x: Tensor) -> Tensor:
+    """Rows float32 [..., n] as whole numbers; raises `CannotCompile`."""
+    x = x.contiguous()
+    result = new_rounded(x.shape, x)
+    inputs = x.shape[-1]
+    compile_int8_product().round_rows(x.numel() // inputs, inputs, *pointers(x, result))
+    return result
 
 
 class Int8Product:
@@ -88,14 +97,6 @@ class Int8Product:
         time = length - self.past
         return streams, time, self._inputs, self._outputs, self._taps, self._dilation
 
-    def round(self, x: Tensor) -> Tensor:
-        """Rows [..., in] as they are, as whole numbers."""
-        x = x.contiguous()
-        result = new_rounded(x.shape, x)
-        rows = x.numel() // self._inputs
-        self._kernels.round_rows(rows, self._inputs, *pointers(x, result))
-        return result
-
 
 class CompiledInt8Linear:
     """`x @ weight.T` of one or several `nn.Linear` modules without biases, side by side."""
@@ -108,7 +109,3 @@ class CompiledInt8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply rounded [rows, in] to float32 [rows, out]."""
         return self._product(x[None])[0]
-
-    def round(self, x: Tensor) -> Tensor:
-        """Rows [..., in] as they are, as whole numbers."""
-        return self._product.round(x)

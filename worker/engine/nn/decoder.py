@@ -6,6 +6,7 @@ embedding equal, so that it is the plain one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -139,6 +140,10 @@ class Layer(TransformerBlock):
         else:  # laid out to be on the left
             mixed = (values.transpose(-1, -2) @ weights.transpose(-1, -2)).transpose(-1, -2)
         return mixed.reshape(rows, heads, length, size).transpose(1, 2)
+
+
+# Makes a decoder of a module, its configuration and a precision.
+DecoderFactory = Callable[[Any, Any, Precision], Decoder]
 
 
 def _write(keys: Tensor, values: Tensor, key: Tensor, value: Tensor, start: int | Tensor) -> None:

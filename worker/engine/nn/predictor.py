@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.nn.decoder import Decoder, ForwardContext, causal_mask
+from worker.engine.nn.decoder import Decoder, DecoderFactory, ForwardContext, causal_mask
 from worker.engine.nn.linear import Linear, linear
 from worker.engine.precision import Precision
 from worker.engine.sampler import BatchSampler
@@ -22,7 +22,7 @@ class CodePredictor:
         tables: list[Tensor],
         slots: int,
         precision: Precision,
-        decoder: type[Decoder] = Decoder,
+        decoder: DecoderFactory = Decoder,
     ) -> None:
         config = module.config
         self._decoder = decoder(module.model, config, precision)

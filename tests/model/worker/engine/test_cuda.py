@@ -80,5 +80,5 @@ def test_there_is_nothing_to_compile(
     tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), device="cuda")
-    assert choose_parts(model, Precision.BFLOAT16, compiled=True).decoder is Decoder
+    assert choose_parts(model, Precision.BFLOAT16, 4, compiled=True).decoder is Decoder
     assert not caplog.records

@@ -18,9 +18,7 @@ from torch.nn import functional as F
 from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.products import Snake
-from worker.engine.kernels.codec import Int8Products
 from worker.engine.kernels.compiler import CannotCompile, build, forget_builds
-from worker.engine.kernels.decoder import FusedDecoder
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
 from worker.engine.kernels.int8_product import SCALE_BYTES
 from worker.engine.kernels.snake import FusedSnake
@@ -49,7 +47,7 @@ def precision(request: pytest.FixtureRequest) -> Precision:
 
 @pytest.fixture
 def kernels(precision: Precision) -> DecoderKernels:
-    return DecoderKernels(HEAD, *TYPES[precision], is_int8=precision is Precision.INT8)
+    return DecoderKernels(HEAD, *TYPES[precision], is_rounded=precision is Precision.INT8)
 
 
 def a_norm(size: int, dtype: torch.dtype) -> RMSNorm:
@@ -188,7 +186,7 @@ def test_a_model_without_kernels_is_spoken_plainly(
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
     model.model.talker.config.code_predictor_config.attention_bias = True
-    assert choose_parts(model, Precision.FLOAT32, compiled=True).decoder is Decoder
+    assert choose_parts(model, Precision.FLOAT32, 4, compiled=True).decoder is Decoder
     assert "no kernels for attention with biases" in caplog.text
 
 
@@ -221,8 +219,10 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     forget_builds()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
-        assert choose_parts(model, Precision.INT8, compiled=True).decoder is Decoder
+        assert choose_parts(model, Precision.INT8, 4, compiled=True).decoder is Decoder
     assert "without compiled kernels" in caplog.text
     assert "there is no C++ compiler: install g++" in caplog.text
-    parts = choose_parts(model, Precision.INT8, compiled=True)
-    assert (parts.decoder, type(parts.inner)) == (FusedDecoder, Int8Products)
+    parts = choose_parts(model, Precision.INT8, 4, compiled=True)
+    assert parts.decoder is not Decoder
+    assert parts.names[0] in ("kernel", "fbgemm")
+    assert parts.names[1] in ("float32", "bfloat16", "int8")

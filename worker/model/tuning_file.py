@@ -1,0 +1,69 @@
+"""The answers of tuning, kept from one start of a worker to the next."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from collections import UserDict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_log = logging.getLogger(__name__)
+
+PROCESSORS_FILE = Path("/proc/cpuinfo")
+
+
+class TuningFile(UserDict[str, str]):
+    """Answers by question for this machine, in a JSON file that other machines may share.
+
+    They are known for one processor, number of threads and version of the product and of torch. A
+    file that cannot be read or written costs a second at the next start, and no more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._machine = ", ".join(
+            (
+                processor_name(),
+                f"{torch.get_num_threads()} threads",
+                f"torch {torch.__version__}",
+                f"version {version('qwen-tts-queue')}",
+            )
+        )
+        super().__init__(self._read().get(self._machine, {}))
+
+    def __setitem__(self, question: str, answer: str) -> None:
+        super().__setitem__(question, answer)
+        whole = self._read() | {self._machine: self.data}
+        draft = self._path.with_suffix(f".{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+            draft.replace(self._path)
+        except OSError as error:
+            _log.debug("Cannot keep %s: %s", self._path, error)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            found: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                machine: {str(question): str(answer) for question, answer in answers.items()}
+                for machine, answers in found.items()
+            }
+        except (OSError, ValueError, AttributeError):  # none yet, or not ours
+            return {}
+
+
+def processor_name() -> str:
+    """The name of the processor, as `lscpu` has it, or its architecture."""
+    try:
+        lines = PROCESSORS_FILE.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
