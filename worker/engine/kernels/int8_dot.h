@@ -1,7 +1,8 @@
 // Sums of four products of 8 bits, for PANEL outputs side by side, as each processor has them.
 //
 // An input is a whole number from -127 to 127 plus 128, since VNNI wants unsigned numbers on one
-// side. All variants give the same sums, since all are exact. PLAIN leaves the variants out.
+// side. All variants give the same sums, since all are exact. PLAIN leaves the variants out, NARROW
+// those of 512 bits.
 
 #pragma once
 
@@ -20,7 +21,7 @@ namespace {
 // `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
 // `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers.
 
-#if defined(__AVX512VNNI__) && !defined(PLAIN)
+#if defined(__AVX512VNNI__) && !defined(PLAIN) && !defined(NARROW)
 
 constexpr int MAX_ROWS = 6, MAX_PANELS = 2;
 using Four = __m512i;
@@ -45,15 +46,20 @@ inline Weights load_weights(const int8_t* from) {
     return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
 }
 
+#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+
 #ifdef __AVXVNNI__
+#define DPBUSD _mm256_dpbusd_avx_epi32
+#else
+#define DPBUSD _mm256_dpbusd_epi32
+#endif
 
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
 using Four = __m256i;
 
 inline Four spread(int32_t four) { return _mm256_set1_epi32(four); }
 inline void add_products(Sums& sums, Four four, const Weights& weights) {
-    for (int i = 0; i < 2; i++)
-        sums.half[i] = _mm256_dpbusd_avx_epi32(sums.half[i], four, weights.half[i]);
+    for (int i = 0; i < 2; i++) sums.half[i] = DPBUSD(sums.half[i], four, weights.half[i]);
 }
 
 #else

@@ -12,7 +12,7 @@ from worker.engine.kernels import compiler
 # Instructions to compile for, and what a processor must be able to do to run them.
 PROCESSORS = {
     "this": ("-march=native", ""),
-    "AVX-VNNI": ("-march=haswell -mavxvnni", "avx_vnni"),
+    "AVX-VNNI": ("-march=native -DNARROW", "avx512_vnni"),
     "AVX2": ("-march=haswell", "avx2"),
     "any": ("-march=native -DPLAIN", ""),
 }

@@ -1,0 +1,45 @@
+// A product's function called as a program, for a processor that this machine can only imitate.
+//
+// Standard input: as many whole numbers of 8 bytes as CALL has sizes, then its arrays, each with
+// its size before it, and the size of the result. Standard output: the result.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include SOURCE
+
+static long number() {
+    int64_t found = 0;
+    if (std::fread(&found, sizeof found, 1, stdin) != 1) std::exit(2);
+    return found;
+}
+
+static std::vector<char> array() {
+    std::vector<char> found(number());
+    if (std::fread(found.data(), 1, found.size(), stdin) != found.size()) std::exit(2);
+    return found;
+}
+
+template <typename T>
+static T* as(std::vector<char>& bytes) {
+    return reinterpret_cast<T*>(bytes.data());
+}
+
+int main() {
+    long sizes[6];
+    for (long i = 0; i < SIZES; i++) sizes[i] = number();
+    std::vector<std::vector<char>> arrays;
+    for (long i = 0; i < ARRAYS; i++) arrays.push_back(array());
+    std::vector<char> result(number());
+#if SIZES == 6
+    product(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], as<uint8_t>(arrays[0]),
+            as<int8_t>(arrays[1]), as<int32_t>(arrays[2]), as<float>(arrays[3]),
+            as<float>(arrays[4]), false, as<float>(result));
+#else
+    product(sizes[0], sizes[1], sizes[2], as<float>(arrays[0]), as<WEIGHT>(arrays[1]),
+            as<float>(result));
+#endif
+    return std::fwrite(result.data(), 1, result.size(), stdout) == result.size() ? 0 : 2;
+}
