@@ -11,41 +11,61 @@
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int MAX_ROWS = 8, MAX_PANELS = 3;
-#elif defined(__AVX2__) || defined(__aarch64__)
-constexpr int MAX_ROWS = 6, MAX_PANELS = 1;
+constexpr int LANES = 16, MAX_ROWS = 8, MAX_PANELS = 3;
+#elif defined(__AVX2__)
+constexpr int LANES = 8, MAX_ROWS = 6, MAX_PANELS = 1;
+#elif defined(__aarch64__)
+constexpr int LANES = 4, MAX_ROWS = 6, MAX_PANELS = 1;
 #else
-constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr int LANES = 4, MAX_ROWS = 2, MAX_PANELS = 1;
 #endif
 
-using Words = uint32_t __attribute__((vector_size(PANEL * sizeof(uint32_t))));
+// A panel is several of the processor's vectors.
+constexpr int VECTORS = PANEL / LANES;
+using Vector = float __attribute__((vector_size(LANES * sizeof(float))));
+using Words = uint32_t __attribute__((vector_size(LANES * sizeof(uint32_t))));
 
-// The weights of the inputs `at` and the next one, from a panel's first on.
-inline void load_pair(const float* panel, long at, long inputs, Floats (&pair)[2]) {
-    __builtin_prefetch(reinterpret_cast<const char*>(panel + at * PANEL) + PREFETCH_BYTES);
-    pair[0] = load(panel + at * PANEL);
-    pair[1] = at + 1 < inputs ? load(panel + (at + 1) * PANEL) : Floats{};
+template <typename V, typename T>
+inline V load_as(const T* from) {
+    V found;
+    std::memcpy(&found, from, sizeof found);
+    return found;
 }
 
-inline void load_pair(const bfloat16* panel, long at, long, Floats (&pair)[2]) {
-    __builtin_prefetch(reinterpret_cast<const char*>(panel + at * PANEL) + PREFETCH_BYTES);
-    Words both;
-    std::memcpy(&both, panel + at * PANEL, sizeof both);
-    const Words first = both << 16, second = both & 0xffff0000u;
-    std::memcpy(&pair[0], &first, sizeof first);
-    std::memcpy(&pair[1], &second, sizeof second);
+inline void prefetch(const void* weights) {
+    __builtin_prefetch(static_cast<const char*>(weights) + PREFETCH_BYTES);
+}
+
+// The weights of input `at` and the next one, from a panel's first on.
+inline void load_pair(const float* panel, long at, long inputs, Vector (&pair)[2][VECTORS]) {
+    prefetch(panel + at * PANEL);
+    for (int v = 0; v < VECTORS; v++) {
+        const float* own = panel + at * PANEL + v * LANES;
+        pair[0][v] = load_as<Vector>(own);
+        pair[1][v] = at + 1 < inputs ? load_as<Vector>(own + PANEL) : Vector{};
+    }
+}
+
+inline void load_pair(const bfloat16* panel, long at, long, Vector (&pair)[2][VECTORS]) {
+    prefetch(panel + at * PANEL);
+    for (int v = 0; v < VECTORS; v++) {
+        const Words both = load_as<Words>(panel + at * PANEL + 2 * v * LANES);
+        pair[0][v] = Vector(both << 16);
+        pair[1][v] = Vector(both & 0xffff0000u);
+    }
 }
 
 inline long padded(const float*, long inputs) { return inputs; }
 inline long padded(const bfloat16*, long inputs) { return (inputs + 1) / 2 * 2; }
 
+// ROWS rows from `x` on by PANELS panels from output `first` on.
 template <int ROWS, int PANELS>
 inline void block(long inputs, long outputs, long first, const float* x, const WEIGHT* weights,
                   float* to) {
     const long panel = padded(weights, inputs) * PANEL;
-    Floats sums[ROWS][PANELS] = {};
+    Vector sums[ROWS][PANELS][VECTORS] = {};
     for (long at = 0; at < inputs; at += 2) {
-        Floats own[PANELS][2];
+        Vector own[PANELS][2][VECTORS];
 #pragma GCC unroll 4
         for (int p = 0; p < PANELS; p++) load_pair(weights + p * panel, at, inputs, own[p]);
         const int count = at + 1 < inputs ? 2 : 1;
@@ -55,7 +75,10 @@ inline void block(long inputs, long outputs, long first, const float* x, const W
             for (int r = 0; r < ROWS; r++) {
                 const float input = x[r * inputs + at + i];
 #pragma GCC unroll 4
-                for (int p = 0; p < PANELS; p++) sums[r][p] += own[p][i] * input;
+                for (int p = 0; p < PANELS; p++) {
+#pragma GCC unroll 4
+                    for (int v = 0; v < VECTORS; v++) sums[r][p][v] += own[p][i][v] * input;
+                }
             }
         }
     }
@@ -63,7 +86,7 @@ inline void block(long inputs, long outputs, long first, const float* x, const W
         const long output = first + p * PANEL;
         const long count = outputs - output < PANEL ? outputs - output : PANEL;
         for (int r = 0; r < ROWS; r++)
-            std::memcpy(to + r * outputs + output, &sums[r][p], count * sizeof(float));
+            std::memcpy(to + r * outputs + output, sums[r][p], count * sizeof(float));
     }
 }
 
