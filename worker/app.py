@@ -25,6 +25,7 @@ from worker.cleaner import Cleaner
 from worker.engine.build import build_engine
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
+from worker.engine.kernels.compiler import keep_libraries_in
 from worker.engine.precision import Precision
 from worker.engine.threads import run_in_temporary_thread
 from worker.heartbeat import Heartbeat, Watchdog
@@ -119,6 +120,8 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
         lambda: load_model(source, device=settings.device, threads=settings.threads),
     )
     card = catalogue.card_of(settings.model, model)
+    cache = catalogue.cache_folder().parent
+    keep_libraries_in(cache / "kernels")
     engine = build_engine(
         model,
         precision=Precision(settings.precision or Precision.default_on(settings.device)),
@@ -126,7 +129,7 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
         max_waiting=2 * settings.slots,
         compiled=bool(settings.compile),
         prompts=prompts,
-        answers=TuningFile(catalogue.cache_folder().parent / "tuning.json"),
+        answers=TuningFile(cache / "tuning.json"),
     )
     give_memory_back()
     return card, engine

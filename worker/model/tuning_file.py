@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-_log = logging.getLogger(__name__)
+from worker.engine.kernels.compiler import processor_lines
 
-PROCESSORS_FILE = Path("/proc/cpuinfo")
+_log = logging.getLogger(__name__)
 
 
 class TuningFile(UserDict[str, str]):
@@ -61,9 +61,4 @@ class TuningFile(UserDict[str, str]):
 
 def processor_name() -> str:
     """The name of the processor, as `lscpu` has it, or its architecture."""
-    try:
-        lines = PROCESSORS_FILE.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    return next(iter(processor_lines("model name")), platform.machine())

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import logging
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,7 @@ from worker.engine.errors import EngineError
 _log = logging.getLogger(__name__)
 
 SOURCE_FOLDER = Path(__file__).parent
+PROCESSORS_FILE = Path("/proc/cpuinfo")
 # No errno and no floating point traps, or loops with roots and comparisons stay scalar.
 COMPILER_FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
 PROCESSOR_FLAGS = ("-march=native",)
@@ -37,6 +41,14 @@ C_TYPES: dict[object, str] = {
 }
 
 
+@dataclass
+class _Kept:
+    folder: Path | None = None
+
+
+_kept = _Kept()
+
+
 class CannotCompile(EngineError):
     """Raised when there is no compiler that works, or there are no kernels for a model."""
 
@@ -51,15 +63,57 @@ def _build(
     name: str, processor_flags: tuple[str, ...], **defined: int | torch.dtype
 ) -> ctypes.CDLL:
     macros = [f"-D{key}={C_TYPES.get(value, value)}" for key, value in defined.items()]
+    flags = (*COMPILER_FLAGS, *processor_flags, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros)
+    kept = _kept.folder and _kept.folder / f"{name}-{_fingerprint(flags)}.so"
+    if kept and kept.exists():
+        try:
+            return ctypes.CDLL(str(kept))
+        except OSError as error:  # cut off, perhaps
+            _log.debug("%s cannot be loaded: %s", kept, error)
     try:
         with TemporaryDirectory(prefix="qwen-tts-queue-") as folder:
-            target = str(Path(folder) / f"{name}.so")
-            source = str(SOURCE_FOLDER / f"{name}.cpp")
-            flags = (*COMPILER_FLAGS, *processor_flags, *VECTOR_FLAGS, *LIBRARY_FLAGS, *macros)
-            _compile([*flags, source, "-o", target])
-            return ctypes.CDLL(target)  # it stays when the file goes
+            target = Path(folder) / f"{name}.so"
+            _compile([*flags, str(SOURCE_FOLDER / f"{name}.cpp"), "-o", str(target)])
+            library = ctypes.CDLL(str(target))  # it stays when the file goes
+            if kept:
+                _keep(target, kept)
+            return library
     except OSError as error:
         raise CannotCompile(f"{name}.cpp cannot be stored, or not be loaded: {error}") from error
+
+
+def keep_libraries_in(folder: Path) -> None:
+    """Look for compiled libraries in a folder first, and put new ones there."""
+    _kept.folder = folder
+
+
+def _keep(library: Path, kept: Path) -> None:
+    draft = kept.with_suffix(f".{os.getpid()}")
+    try:
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(library, draft)
+        draft.replace(kept)
+    except OSError as error:
+        _log.debug("%s cannot be kept: %s", kept, error)
+
+
+def _fingerprint(flags: tuple[str, ...]) -> str:
+    """What a library depends on, as one word: sources, flags and the processor's abilities."""
+    hashed = hashlib.sha256(repr(flags).encode())
+    for source in sorted(SOURCE_FOLDER.glob("*.[ch]*")):
+        hashed.update(source.read_bytes())
+    hashed.update("\n".join(processor_lines("model name", "flags", "Features")).encode())
+    return hashed.hexdigest()[:16]
+
+
+def processor_lines(*names: str) -> list[str]:
+    """What the kernel says of the first processor under these names."""
+    try:
+        first = PROCESSORS_FILE.read_text(encoding="utf-8").split("\n\n", 1)[0]
+    except OSError:
+        return [platform.machine()]
+    pairs = [line.partition(":") for line in first.splitlines()]
+    return [value.strip() for name, _, value in pairs if name.strip() in names]
 
 
 def forget_builds() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.engine.kernels import compiler
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.tuning import Candidate, Run, fastest
 from worker.model import tuning_file
@@ -87,5 +88,5 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
 
 def test_the_processor_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert processor_name()
-    monkeypatch.setattr(tuning_file, "PROCESSORS_FILE", tmp_path / "none")
+    monkeypatch.setattr(compiler, "PROCESSORS_FILE", tmp_path / "none")
     assert processor_name()

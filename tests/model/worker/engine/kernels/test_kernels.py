@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.products import Snake
+from worker.engine.kernels import compiler
 from worker.engine.kernels.compiler import CannotCompile, build, forget_builds
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
 from worker.engine.kernels.int8_product import SCALE_BYTES
@@ -226,3 +227,32 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     assert parts.decoder is not Decoder
     assert parts.names[0] in ("kernel", "fbgemm")
     assert parts.names[1] in ("float32", "bfloat16", "int8")
+
+
+def test_a_library_is_compiled_once_for_a_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiler, "_kept", compiler._Kept())
+    compiler.keep_libraries_in(tmp_path / "kept")
+    forget_builds()
+    build("snake", ACTIVATION=torch.float32, READ=torch.float32)
+    (kept,) = (tmp_path / "kept").iterdir()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")  # there is no compiler any more
+        forget_builds()
+        build("snake", ACTIVATION=torch.float32, READ=torch.float32)
+        for other in ({"READ": torch.bfloat16}, {"READ": torch.float32, "PLAIN": 1}):
+            with pytest.raises(CannotCompile):
+                build("snake", ACTIVATION=torch.float32, **other)
+        patch.setattr(compiler, "processor_lines", lambda *_: ["another"])
+        forget_builds()
+        with pytest.raises(CannotCompile):
+            build("snake", ACTIVATION=torch.float32, READ=torch.float32)
+    # In another folder: what a process has loaded from a file, it does not load again.
+    broken = tmp_path / "broken" / kept.name
+    broken.parent.mkdir()
+    broken.write_bytes(b"cut off")
+    compiler.keep_libraries_in(broken.parent)
+    forget_builds()
+    build("snake", ACTIVATION=torch.float32, READ=torch.float32)
+    assert broken.stat().st_size > 1_000
