@@ -13,7 +13,7 @@ from worker.engine.codec.codec import CHUNK_STEPS
 from worker.engine.codec.layers import ResidualUnit
 from worker.engine.codec.products import FloatProducts, Products
 from worker.engine.codec.stream import Stream, StreamBatch
-from worker.engine.kernels.codec import Int8Products
+from worker.engine.kernels.codec import FusedFloatProducts, Int8Products
 from worker.engine.kernels.decoder import (
     COMPILED,
     COMPILED_INT8,
@@ -22,7 +22,6 @@ from worker.engine.kernels.decoder import (
     compile_decoder_kernels,
 )
 from worker.engine.kernels.int8_product import round_rows
-from worker.engine.kernels.snake import FusedSnake
 from worker.engine.nn.decoder import Decoder, DecoderFactory
 from worker.engine.nn.linear import can_multiply_int8, linear
 from worker.engine.precision import Precision
@@ -107,10 +106,10 @@ def _product_runs(
 
 
 def _codec_candidates(decoder: Any, precision: Precision) -> list[Candidate[CodecProducts]]:
-    exact = FloatProducts(Precision.FLOAT32, FusedSnake)
+    exact = FusedFloatProducts(Precision.FLOAT32)
     choices: dict[str, CodecProducts] = {"float32": (exact, exact)}
     if precision is not Precision.FLOAT32:
-        short = FloatProducts(Precision.BFLOAT16, FusedSnake)
+        short = FusedFloatProducts(Precision.BFLOAT16)
         choices["bfloat16"] = short, short
     if precision is Precision.INT8:
         choices["int8"] = exact, Int8Products()

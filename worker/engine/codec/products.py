@@ -92,7 +92,7 @@ class FloatProduct:
     """A product between two activations, if there are any."""
 
     def __init__(self, multiply: Linear, before: Snake | None, after: Snake | None) -> None:
-        self._multiply, self._before, self._after = multiply, before, after
+        self.multiply, self._before, self._after = multiply, before, after
 
     def enter(self, x: Tensor) -> Tensor:
         """The activated [rows, time, in]."""
@@ -100,7 +100,7 @@ class FloatProduct:
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
         """Convolve [rows, past + time, in] to [rows, time, out]; add it to `into`."""
-        result = self._multiply(x)
+        result = self.multiply(x)
         if self._after is not None:
             result = self._after(result)
         return result if into is None else into.add_(result)

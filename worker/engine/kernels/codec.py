@@ -1,4 +1,4 @@
-"""The codec's products in int8."""
+"""The codec's products with compiled parts, in float and in int8."""
 
 from __future__ import annotations
 
@@ -7,10 +7,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.codec.products import Snake
+from worker.engine.codec.products import FloatProduct, FloatProducts, Snake
 from worker.engine.kernels.int8_product import Int8Product, round_rows
-from worker.engine.kernels.snake import FusedSnake
+from worker.engine.kernels.snake import FusedSnake, SingleOutput
 from worker.engine.precision import Precision
+
+
+class FusedFloatProducts(FloatProducts):
+    """Makes float products with compiled activations; may raise `CannotCompile`."""
+
+    def __init__(self, precision: Precision) -> None:
+        super().__init__(precision, FusedSnake)
+
+    def make(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        dilation: int = 1,
+        *,
+        time: int,
+        before: Any | None = None,
+        after: Any | None = None,
+    ) -> FloatProduct:
+        """A convolution with a weight [out, in, taps] between two activations."""
+        made = super().make(weight, bias, dilation, time=time, before=before, after=after)
+        if weight.shape[0] == 1 and dilation == 1 and self.precision is Precision.FLOAT32:
+            made.multiply = SingleOutput(weight, bias)
+        return made
 
 
 class Int8Products:

@@ -22,6 +22,26 @@ def compile_snake(precision: Precision) -> Callable[..., None]:
     return function(library, "snake", *[c_long] * 2, *[c_void_p] * 4)
 
 
+class SingleOutput:
+    """A float32 convolution without dilation to one output: oneDNN pads that to 16."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        _, self._inputs, self._taps = weight.shape
+        self._weight = weight[0].T.float().contiguous()
+        self._bias = bias.float().clone()
+        library = build("snake", ACTIVATION=torch.float32, READ=torch.float32)
+        self._convolve = function(library, "single_output", *[c_long] * 4, *[c_void_p] * 4)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Convolve [rows, past + time, in] to [rows, time, 1]."""
+        x = x.contiguous()
+        time = x.shape[1] - self._taps + 1
+        result = x.new_empty(len(x), time, 1)
+        sizes = (len(x), time, self._taps * self._inputs, self._inputs)
+        self._convolve(*sizes, *pointers(x, self._weight, self._bias, result))
+        return result
+
+
 class FusedSnake(Snake):
     """A `Snake` on the CPU, which rounds once instead of four times; may raise `CannotCompile`.
 

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from worker.engine.codec.codec import CHUNK_FRAMES, Codec
 from worker.engine.codec.products import FloatProducts
 from worker.engine.codec.stream import Stream, StreamBatch
-from worker.engine.kernels.codec import Int8Products
-from worker.engine.kernels.snake import FusedSnake
+from worker.engine.kernels.codec import FusedFloatProducts, Int8Products
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
 from worker.model.loading import load_model
@@ -34,9 +33,12 @@ def decoder(tiny_checkpoint: Checkpoint) -> Any:
     return model.model.speech_tokenizer.model.decoder
 
 
-@pytest.fixture(scope="module")
-def codec(decoder: Any) -> Codec:
-    return Codec(decoder, EXACT, EXACT)
+@pytest.fixture(scope="module", params=["plain", "compiled"])
+def codec(decoder: Any, request: pytest.FixtureRequest) -> Codec:
+    if request.param == "compiled" and shutil.which("c++") is None:
+        pytest.skip("no C++ compiler")
+    products = EXACT if request.param == "plain" else FusedFloatProducts(Precision.FLOAT32)
+    return Codec(decoder, products, products)
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +130,7 @@ def test_bfloat16_sounds_much_the_same(decoder: Any, whole: np.ndarray) -> None:
 def int8_codec(decoder: Any) -> Codec:
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler")
-    return Codec(decoder, FloatProducts(Precision.FLOAT32, FusedSnake), Int8Products())
+    return Codec(decoder, FusedFloatProducts(Precision.FLOAT32), Int8Products())
 
 
 def test_int8_sounds_much_the_same(int8_codec: Codec, whole: np.ndarray) -> None:
