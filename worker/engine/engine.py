@@ -107,9 +107,9 @@ class Engine:
                 if self._scheduler.running:
                     self._step()
                 self._moves()
-                # A step of n sequences completes n / chunk chunks on average. One more than that
-                # keeps up, and decodes no earlier than needed.
-                self._vocoder.work(1 + len(self._scheduler.running) // self._vocoder.chunk)
+                # A step of n sequences makes n frames. A chunk more than that keeps up, and
+                # decodes no earlier than needed.
+                self._vocoder.work(self._vocoder.chunk + len(self._scheduler.running))
         except BaseException as error:  # noqa: BLE001 - no caller may wait for an engine that has stopped
             _log.critical("The engine stops", exc_info=error)
             for sequence in (*self._scheduler.abort(), *self._vocoder.abort()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence as Sequential
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ class Codec(Protocol):
 
     @property
     def chunk(self) -> int:
-        """The number of frames that it decodes at a time."""
+        """The number of frames at a time that it decodes the fastest."""
         ...
 
     def open_reference(self, reference: Reference | None, codes: Codes | None) -> Any:
@@ -38,20 +38,29 @@ class Codec(Protocol):
         ...
 
     def decode(self, streams: Sequential[Any], codes: Codes) -> Samples:
-        """Decode the next frames [streams, chunk, 16] to samples [streams, n]."""
+        """Decode the next frames [streams, frames, 16] to samples [streams, n]."""
         ...
+
+
+class _Chunk(NamedTuple):
+    """Frames of a sequence that are decoded at a time, padded to `size`; the last may be none."""
+
+    sequence: Sequence
+    size: int
+    is_last: bool
 
 
 class Vocoder:
     """Decodes the frames of running sequences, and ends the sequences.
 
-    The queue has a sequence once for each chunk, in the order in which chunks became complete. A
-    chunk of fewer frames than `chunk`, perhaps none, is the last of its sequence.
+    The queue has the chunks in the order in which they became complete. They are of the codec's
+    size, which is the fastest; but where somebody listens, the first chunk is one frame, and the
+    next are as long as what was heard by then.
     """
 
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
-        self._queue: deque[Sequence] = deque()
+        self._queue: deque[_Chunk] = deque()
         self._references: dict[Sequence, Any] = {}
         self._streams: dict[Sequence, Any] = {}
 
@@ -68,35 +77,57 @@ class Vocoder:
     def add(self, sequence: Sequence, *, last: bool = False) -> None:
         """Queue the new frames of a sequence, in whole chunks until its last."""
         self._open_reference(sequence)
-        while len(sequence.frames) - sequence.queued_frames >= self.chunk:
-            sequence.queued_frames += self.chunk
-            self._queue.append(sequence)
+        while len(sequence.frames) - sequence.queued_frames >= self._next_size(sequence):
+            self._add(sequence, is_last=False)
         if last:
-            sequence.queued_frames = len(sequence.frames)
-            self._queue.append(sequence)
+            self._add(sequence, is_last=True)
 
-    def work(self, max_sequences: int) -> None:
-        """Decode the chunks at the front of the queue, one each of up to `max_sequences`."""
+    def _next_size(self, sequence: Sequence) -> int:
+        if sequence.request.on_frames is None:
+            return self.chunk
+        return max(1, min(self.chunk, sequence.queued_frames))
+
+    def _add(self, sequence: Sequence, *, is_last: bool) -> None:
+        size = self._next_size(sequence)
+        sequence.queued_frames = min(len(sequence.frames), sequence.queued_frames + size)
+        self._queue.append(_Chunk(sequence, size, is_last))
+
+    def work(self, max_frames: int) -> None:
+        """Decode chunks from the front of the queue, one of a sequence, up to so many frames."""
         self._decode_reference()
-        batch: dict[Sequence, None] = {}
-        for sequence in self._queue:
-            if len(batch) < max_sequences and self._is_ready(sequence):
-                batch[sequence] = None
-        chunks = []
-        for sequence in batch:
-            self._queue.remove(sequence)
-            chunks.append((sequence, sequence.next_frames(self.chunk)))
-        wanted = [(sequence, codes) for sequence, codes in chunks if len(codes)]
-        self._decode([(sequence, codes) for sequence, codes in wanted if sequence.is_wanted])
-        for sequence, codes in chunks:
-            if len(codes) < self.chunk:
-                self._references.pop(sequence, None)
-                self._streams.pop(sequence, None)
-                sequence.finish()
+        batch = self._next_batch(max_frames)
+        for chunk in batch:
+            self._queue.remove(chunk)
+        taken = [(chunk, chunk.sequence.next_frames(chunk.size)) for chunk in batch]
+        self._decode(
+            [(chunk, codes) for chunk, codes in taken if len(codes) and chunk.sequence.is_wanted]
+        )
+        for chunk, _ in taken:
+            if chunk.is_last:
+                self._references.pop(chunk.sequence, None)
+                self._streams.pop(chunk.sequence, None)
+                chunk.sequence.finish()
+
+    def _next_batch(self, max_frames: int) -> list[_Chunk]:
+        """The first chunk of each sequence that is ready, all of the size of the first of them."""
+        batch: list[_Chunk] = []
+        size, seen = 0, set[Sequence]()
+        for chunk in self._queue:
+            is_first = chunk.sequence not in seen
+            seen.add(chunk.sequence)
+            if not is_first or not self._is_ready(chunk.sequence):
+                continue
+            if batch and (len(batch) + 1) * (size or self.chunk) > max_frames:
+                break
+            is_empty = chunk.sequence.decoded_frames == len(chunk.sequence.frames)
+            if is_empty or not size or chunk.size == size:
+                batch.append(chunk)
+                size = size if is_empty else chunk.size
+        return batch
 
     def abort(self) -> list[Sequence]:
         """Forget everything; returns the sequences that had not ended."""
-        sequences = {*self._references, *self._queue}
+        sequences = {*self._references, *(chunk.sequence for chunk in self._queue)}
         for known in (self._references, self._streams, self._queue):
             known.clear()
         return list(sequences)
@@ -129,20 +160,22 @@ class Vocoder:
             self._streams[sequence] = self._codec.open_stream(reference)
         return sequence in self._streams or not sequence.is_wanted
 
-    def _decode(self, chunks: list[tuple[Sequence, Codes]]) -> None:
-        if not chunks:
+    def _decode(self, taken: list[tuple[_Chunk, Codes]]) -> None:
+        """Decode chunks of one size."""
+        if not taken:
             return
-        padded = np.zeros((len(chunks), self.chunk, CODE_GROUPS), dtype=np.int64)
-        for row, (_, codes) in zip(padded, chunks, strict=True):
+        size = taken[0][0].size
+        padded = np.zeros((len(taken), size, CODE_GROUPS), dtype=np.int64)
+        for row, (_, codes) in zip(padded, taken, strict=True):
             row[: len(codes)] = codes
         try:
-            streams = [self._streams[sequence] for sequence, _ in chunks]
+            streams = [self._streams[chunk.sequence] for chunk, _ in taken]
             decoded = self._codec.decode(streams, padded)
-            for (sequence, codes), samples in zip(chunks, decoded, strict=True):
+            for (chunk, codes), samples in zip(taken, decoded, strict=True):
                 # The layers are causal: the padding of a last chunk changes nothing before it.
-                sequence.add_samples(samples[: len(samples) * len(codes) // self.chunk].copy())
+                chunk.sequence.add_samples(samples[: len(samples) * len(codes) // size].copy())
         except Exception as error:  # noqa: BLE001 - the loop must outlive any speech
-            _log.exception("The codec failed; %d requests fail", len(chunks))
-            for sequence, _ in chunks:
-                sequence.fail(error)
-                sequence.request.cancelled.set()
+            _log.exception("The codec failed; %d requests fail", len(taken))
+            for chunk, _ in taken:
+                chunk.sequence.fail(error)
+                chunk.sequence.request.cancelled.set()
