@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.speech_model import SamplingOverrides, Task
+from worker.checkpoints import configs, make_checkpoint
 from worker.engine import runner as runner_module
 from worker.engine.errors import EngineError
 from worker.engine.kernels.decoder import FusedDecoder
@@ -238,6 +239,28 @@ def test_alone_the_codes_are_those_of_qwen_tts(
         np.testing.assert_array_equal(utterance.codes, codes)
         # qwen-tts cannot tell whether a speech of just that length has ended; the runner can.
         assert utterance.finish_reason == "stop" or len(codes) == MOST
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_of_odd_dimensions_the_codes_are_those_of_qwen_tts(
+    decoder: type[Decoder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No width is a multiple of what a processor's vectors hold, and three heads share a key."""
+    odd: dict[str, dict[str, Any]] = {
+        "_HEADS": {"head_dim": 12, "num_attention_heads": 3, "num_key_value_heads": 1},
+        "_TALKER": {"hidden_size": 51, "intermediate_size": 101, "num_hidden_layers": 2},
+        "_PREDICTOR": {"hidden_size": 27, "intermediate_size": 45, "vocab_size": 256}
+        | {"num_hidden_layers": 2},
+    }
+    for table, tiny in odd.items():
+        monkeypatch.setitem(getattr(configs, table), "tiny", tiny)
+    monkeypatch.setitem(configs._MROPE_SECTION, "tiny", [2, 2, 2])
+    folder = str(make_checkpoint("tiny", "custom_voice", tmp_path / "odd"))
+    runner = TalkerRunner(load_model(folder, threads=1), SLOTS, decoder=decoder)
+    plain = load_model(folder, dtype=torch.float32, threads=1)
+    for case in CASES["custom_voice"]:
+        (utterance,) = run(runner, [case.request], 1)
+        np.testing.assert_array_equal(utterance.codes, directly(plain, "custom_voice", case))
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
