@@ -214,7 +214,7 @@ def request(frames: int, listen: Callable[[Samples], None] | None = None) -> Syn
 
 
 def figures(codes: Codes, slots: int, wall_s: float, codec_s: float) -> dict[str, Any]:
-    """What is reported; RTF is seconds ÷ seconds of audio, and wall = language model + codec."""
+    """The figures of a row; RTF is seconds ÷ seconds of audio, wall = language model + codec."""
     audio_s = slots * len(codes) * FRAME_S
     return {
         "frames_per_s": slots * len(codes) / wall_s,
@@ -226,7 +226,7 @@ def figures(codes: Codes, slots: int, wall_s: float, codec_s: float) -> dict[str
 
 
 def resident_bytes() -> int:
-    """What the process holds in memory now, files that it has mapped included."""
+    """The process's memory now, files that it has mapped included."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
 

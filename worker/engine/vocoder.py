@@ -93,7 +93,7 @@ class Vocoder:
         self._queue.append(_Chunk(sequence, size, is_last))
 
     def work(self, max_frames: int) -> None:
-        """Decode chunks from the front of the queue, one of a sequence, up to so many frames."""
+        """Decode chunks from the front of the queue, one of a sequence, up to `max_frames`."""
         self._decode_reference()
         batch = self._next_batch(max_frames)
         for chunk in batch:

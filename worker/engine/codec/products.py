@@ -1,4 +1,4 @@
-"""What the codec's layers multiply with: a product, and what its inputs are made of before it."""
+"""The products of the codec's layers, with the activations before and after them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Product(Protocol):
     """A convolution with what comes before it."""
 
     def enter(self, x: Tensor) -> Tensor:
-        """What is multiplied, made of [rows, time, in]: activated, rounded or as it is."""
+        """The product's input of [rows, time, in]: activated, rounded or as it is."""
         ...
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:

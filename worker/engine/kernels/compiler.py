@@ -98,7 +98,7 @@ def _keep(library: Path, kept: Path) -> None:
 
 
 def _fingerprint(flags: tuple[str, ...]) -> str:
-    """What a library depends on, as one word: sources, flags and the processor's abilities."""
+    """One word for all that a library depends on: sources, flags and the processor's abilities."""
     hashed = hashlib.sha256(repr(flags).encode())
     for source in sorted(SOURCE_FOLDER.glob("*.[ch]*")):
         hashed.update(source.read_bytes())
@@ -107,7 +107,7 @@ def _fingerprint(flags: tuple[str, ...]) -> str:
 
 
 def processor_lines(*names: str) -> list[str]:
-    """What the kernel says of the first processor under these names."""
+    """The first processor's fields of these names, as Linux has them."""
     try:
         first = PROCESSORS_FILE.read_text(encoding="utf-8").split("\n\n", 1)[0]
     except OSError:

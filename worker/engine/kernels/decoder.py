@@ -23,7 +23,7 @@ MAX_LAYOUTS = 64
 
 
 class DecoderProducts(NamedTuple):
-    """What a decoder multiplies with; with `is_rounded`, products of rounded rows."""
+    """Makes a decoder's products; with `is_rounded`, they are of rounded rows."""
 
     make_linear: LinearFactory
     is_rounded: bool
