@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import worker.engine.qwen  # noqa: F401  (keeps the 25 Hz tokenizer and its torchaudio out)
+
+# isort: split
 from qwen_tts.core.tokenizer_12hz import modeling_qwen3_tts_tokenizer_v2 as released
 from qwen_tts.core.tokenizer_12hz.configuration_qwen3_tts_tokenizer_v2 import (
     Qwen3TTSTokenizerV2DecoderConfig,
@@ -31,7 +33,7 @@ CONFIG: dict[str, Any] = {
     "num_key_value_heads": 4,
     "num_hidden_layers": 1,
     "sliding_window": 12,
-    "decoder_dim": 192,
+    "decoder_dim": 128,
     "layer_scale_initial_scale": 0.2,
     "max_position_embeddings": 8_000,
     "rms_norm_eps": 1e-5,
@@ -89,7 +91,7 @@ def new_decoder() -> nn.Module:
 
 
 def _draw_weights(decoder: nn.Module) -> None:
-    """Draw weights that keep a signal's size; the released classes draw all alike, far too small."""
+    """Draw weights that keep a signal's size; the released classes' own are far too small."""
     for name, module in decoder.named_modules():
         if isinstance(module, nn.ConvTranspose1d):
             inputs = module.in_channels * module.kernel_size[0] / module.stride[0]
@@ -108,7 +110,7 @@ def _draw_weights(decoder: nn.Module) -> None:
 
 
 def _snake_of(module: Any) -> Any:
-    return lambda x: _Snake.apply(x, module.alpha, module.beta)
+    return lambda x: _Snake.apply(x, module.alpha, module.beta)  # type: ignore[no-untyped-call]
 
 
 def waveform(decoder: Any, codes: Tensor) -> Tensor:

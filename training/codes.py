@@ -64,10 +64,13 @@ def fit(speeches: list[Speech]) -> Codebooks:
     features = np.concatenate([_features(speech) for speech in speeches])
     phones = np.concatenate([speech.phones for speech in speeches])
     mean = features.mean(0)
-    spread, directions = np.linalg.eigh(np.cov((features - mean).T))
-    basis = directions[:, ::-1][:, :COMPONENTS].astype(np.float32)
-    points = (features - mean) @ basis
-    print(f"{len(points)} units; the PCA keeps {spread[::-1][:COMPONENTS].sum() / spread.sum():.3f}")
+    centred = features - mean
+    spread, directions = np.linalg.eigh(centred.T @ centred / len(centred))
+    basis: Floats = directions.real[:, ::-1][:, :COMPONENTS].astype(np.float32)
+    points = centred @ basis
+    print(
+        f"{len(points)} units; the PCA keeps {spread[::-1][:COMPONENTS].sum() / spread.sum():.3f}"
+    )
 
     sounds = _clusters(_with_phones(points, phones), FIRST_SIZE)
     labels = _nearest(_with_phones(points, phones), sounds)

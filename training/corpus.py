@@ -14,12 +14,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from training.analysis import analyse
 from training.sentences import texts
 from training.teacher import speak
-from training.units import UNIT_S, Speech, analyse
+from training.units import UNIT_S, Speech
 
 TEXTS_PER_SHARD = 250
 _HALVES = ("envelope", "voiced")  # float16 on disk
@@ -81,7 +83,11 @@ def _write(path: Path, utterances: list[Utterance]) -> None:
     ends = np.cumsum([len(one.speech.pitch) for one in utterances])
     draft = path.with_suffix(".part")
     with draft.open("wb") as file:
-        np.savez(file, texts=json.dumps([one.text for one in utterances]), ends=ends, **columns)
+        content: dict[str, Any] = columns | {
+            "ends": ends,
+            "texts": json.dumps([one.text for one in utterances]),
+        }
+        np.savez(file, **content)
     draft.rename(path)
 
 

@@ -140,11 +140,13 @@ def _codec_weights(folder: Path, config: dict[str, Any]) -> Weights:
 
 
 def _checked(weights: Weights, model: torch.nn.Module) -> Weights:
-    """The weights in bfloat16; raises `ValueError` unless they are the model's, by name and shape."""
+    """The weights in bfloat16; raises `ValueError` unless they are those of the model."""
     wanted = {name: one.shape for name, one in model.state_dict().items()}
     found = {name: one.shape for name, one in weights.items()}
     if wanted != found:
-        raise ValueError(f"other weights than the model's: {set(wanted.items()) ^ set(found.items())}")
+        raise ValueError(
+            f"other weights than the model's: {set(wanted.items()) ^ set(found.items())}"
+        )
     return {name: one.to(torch.bfloat16).contiguous() for name, one in weights.items()}
 
 

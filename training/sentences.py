@@ -23,7 +23,9 @@ FUNCTION_WORDS = 150  # the most frequent words; every second drawn word is one 
 PROSE_FOLDER = Path("/usr/share/games/fortunes")  # Debian's package `fortunes`
 _PROSE = re.compile(r"[\"“‘(]?[A-Za-z0-9][A-Za-z0-9 ,;:.!?'\"()“”‘’…—%$&-]*[.!?][\"”’)]?")
 _WORD = re.compile(r"[a-z]+('[a-z]{1,2})?")
-_SHORT_WORDS = set("a i of to in it is be as at so we he by or on do if me my up an go no us".split())
+_SHORT_WORDS = frozenset(
+    "a i of to in it is be as at so we he by or on do if me my up an go no us".split()  # noqa: SIM905
+)
 # Of books that a trial may read aloud: no sentence of theirs may have been learned.
 _HELD_OUT = re.compile(r"Alice|Rabbit|Wonderland")
 _QUOTES = (('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’"), ("(", ")"))

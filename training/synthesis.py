@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
-from training.teacher import SAMPLE_RATE
 from training.units import (
     BAND_POINTS,
     BINS,
     COLUMNS,
     FFT_SIZE,
     PITCH_STEP_HZ,
+    SAMPLE_RATE,
     UNIT_S,
     UNITS_PER_FRAME,
     Floats,
@@ -51,7 +51,7 @@ def render(envelope: Floats, voiced: Floats, pitch: Ints, stretch: float) -> Flo
     return resample_poly(sound[:length], 3, 2).astype(np.float32)
 
 
-def _spectra(bands: Floats, stretch: float) -> NDArray[np.float64]:
+def _spectra(bands: Floats, stretch: float) -> Floats:
     """Log power [columns, BINS] between the bands' points, with formants `stretch` times higher."""
     bins = (np.arange(BINS) / stretch).clip(0, BINS - 1)
     left = (np.searchsorted(BAND_POINTS, bins, side="right") - 1).clip(0, len(BAND_POINTS) - 2)
@@ -60,8 +60,8 @@ def _spectra(bands: Floats, stretch: float) -> NDArray[np.float64]:
 
 
 def _add_pulses(
-    sound: NDArray[np.float64],
-    log_power: NDArray[np.float64],
+    sound: Floats,
+    log_power: Floats,
     is_voiced: NDArray[np.bool_],
     pitch: Ints,
 ) -> None:
@@ -78,9 +78,7 @@ def _add_pulses(
         sound[place : place + FFT_SIZE] += pulse
 
 
-def _add_noise(
-    sound: NDArray[np.float64], log_power: NDArray[np.float64], is_voiced: NDArray[np.bool_]
-) -> None:
+def _add_noise(sound: Floats, log_power: Floats, is_voiced: NDArray[np.bool_]) -> None:
     """Add noise in windows of a column that overlap by half."""
     log_power = np.repeat(log_power + 2 * np.log(np.where(is_voiced[:, None], _BREATH, 1.0)), 2, 0)
     hop = _COLUMN // 2
@@ -91,7 +89,7 @@ def _add_noise(
         sound[start : start + FFT_SIZE] += grain[: len(sound) - start]
 
 
-def _minimum_phase(log_power: NDArray[np.float64]) -> NDArray[np.complex128]:
+def _minimum_phase(log_power: Floats) -> NDArray[np.complex128]:
     """The spectra [n, BINS] of the causal filters with these log powers, by their cepstra."""
     cepstrum = np.fft.irfft(log_power / 2, axis=1)
     cepstrum[:, 1 : FFT_SIZE // 2] *= 2

@@ -87,7 +87,7 @@ def main() -> None:
         args.folder / "talker.pt", talker, optimizers, Schedule(args.steps, PEAK_RATE)
     )
     order = batches(items, SEED)
-    for skipped in range(trainer.resume()):
+    for _ in range(trainer.resume()):
         next(order)
     for step in trainer.steps():
         batch = collate(next(order), prompts, np.random.default_rng([SEED, step]))

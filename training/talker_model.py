@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -18,10 +19,10 @@ from training.layout import FIRST_SIZE, GROUPS, POINTER, POINTER_SIZE, USED_GROU
 
 EPSILON = 1e-6
 _SHARP_LAYERS = 3  # whose attention is wired
-_PointerOffsets = tuple[tuple[int, ...], ...]
+_HEAD_SCALE = 0.3  # of all logits at first
 # Tokens ahead of the spoken one that each wired head looks up, layer by layer: spelling needs
 # what follows ("hat", "hate").
-_OFFSETS: _PointerOffsets = ((0, 1, 2, 3), (0, 2, 4, -1), (0, 1, 3, 5))
+_OFFSETS = ((0, 1, 2, 3), (0, 2, 4, -1), (0, 1, 3, 5))
 
 
 @dataclass(frozen=True)
@@ -148,24 +149,38 @@ def _frequencies(size: StackSize) -> Tensor:
     return size.theta ** (-torch.arange(half) / half)
 
 
+class PredictorStack(Stack):
+    """The predictor's layers and the embeddings of groups 1 to 15."""
+
+    def __init__(self) -> None:
+        super().__init__(PREDICTOR, 0)
+        self.codec_embedding = nn.ModuleList(
+            nn.Embedding(PREDICTOR_CODES, TALKER.width) for _ in range(GROUPS - 1)
+        )
+
+
 class Predictor(nn.Module):
     """The code predictor: groups 1 to 15 of a frame, one after the other."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = Stack(PREDICTOR, 0)
-        self.model.codec_embedding = nn.ModuleList(
-            nn.Embedding(PREDICTOR_CODES, TALKER.width) for _ in range(GROUPS - 1)
-        )
+        self.model = PredictorStack()
         self.lm_head = nn.ModuleList(
             nn.Linear(PREDICTOR.width, PREDICTOR_CODES, bias=False) for _ in range(GROUPS - 1)
         )
         self.small_to_mtp_projection = nn.Linear(TALKER.width, PREDICTOR.width)
 
-    def embed(self, group: int, codes: Tensor) -> Tensor:
-        """The embeddings of codes of a group from 1 on."""
-        table: Tensor = self.model.codec_embedding[group - 1](codes)  # type: ignore[index, operator]
-        return table
+    def table(self, group: int) -> nn.Parameter:
+        """The embeddings [codes, talker's width] of a group from 1 on."""
+        embedding: Any = self.model.codec_embedding[group - 1]
+        weight: nn.Parameter = embedding.weight
+        return weight
+
+    def head(self, group: int) -> nn.Parameter:
+        """The weights [codes, width] of the logits of a group from 1 on."""
+        linear: Any = self.lm_head[group - 1]
+        weight: nn.Parameter = linear.weight
+        return weight
 
     def forward(self, hidden: Tensor, first: Tensor, codes: Tensor) -> list[Tensor]:
         """The logits of groups 1 to `USED_GROUPS` - 1.
@@ -173,10 +188,11 @@ class Predictor(nn.Module):
         `hidden` [n, width] are the talker's, `first` [n, width] the embeddings of group 0, `codes`
         [n, GROUPS] the frames to be predicted.
         """
-        known = [self.embed(group, codes[:, group]) for group in range(1, USED_GROUPS - 1)]
+        groups = range(1, USED_GROUPS)
+        known = [functional.embedding(codes[:, one], self.table(one)) for one in groups[:-1]]
         inputs = torch.stack([hidden, first, *known], 1)
         y = self.model(self.small_to_mtp_projection(inputs))
-        return [self.lm_head[group - 1](y[:, group]) for group in range(1, USED_GROUPS)]
+        return [functional.linear(y[:, one], self.head(one)) for one in groups]
 
 
 class TextProjection(nn.Module):
@@ -193,14 +209,21 @@ class TextProjection(nn.Module):
         return y
 
 
+class TalkerStack(Stack):
+    """The talker's layers and the embeddings of group 0 and of text."""
+
+    def __init__(self) -> None:
+        super().__init__(TALKER, _SHARP_LAYERS)
+        self.codec_embedding = nn.Embedding(CODES, TALKER.width)
+        self.text_embedding = nn.Embedding(TEXT_SIZE, TEXT_WIDTH)
+
+
 class Talker(nn.Module):
     """The talker: text and frames in, logits of each next frame out."""
 
     def __init__(self, pad_code: int) -> None:
         super().__init__()
-        self.model = Stack(TALKER, _SHARP_LAYERS)
-        self.model.codec_embedding = nn.Embedding(CODES, TALKER.width)
-        self.model.text_embedding = nn.Embedding(TEXT_SIZE, TEXT_WIDTH)
+        self.model = TalkerStack()
         self.text_projection = TextProjection()
         self.codec_head = nn.Linear(TALKER.width, CODES, bias=False)
         self.code_predictor = Predictor()
@@ -210,19 +233,18 @@ class Talker(nn.Module):
 
     def embed_text(self, tokens: Tensor) -> Tensor:
         """The embeddings of text tokens."""
-        y: Tensor = self.text_projection(self.model.text_embedding(tokens))  # type: ignore[operator]
+        y: Tensor = self.text_projection(self.model.text_embedding(tokens))
         return y
 
     def embed_code(self, codes: Tensor) -> Tensor:
         """The embeddings of codes of group 0 and of the special ones."""
-        y: Tensor = self.model.codec_embedding(codes)  # type: ignore[operator]
-        return y
+        return functional.embedding(codes, self.model.codec_embedding.weight)
 
     def embed_frames(self, codes: Tensor) -> Tensor:
         """The sums of the embeddings of frames [n, GROUPS]."""
         y = self.embed_code(codes[:, 0])
         for group in range(1, USED_GROUPS):
-            y = y + self.code_predictor.embed(group, codes[:, group])
+            y = y + functional.embedding(codes[:, group], self.code_predictor.table(group))
         return y
 
 
@@ -234,15 +256,15 @@ def _draw(talker: Talker) -> None:
             scale = 0.5 if "o_proj" in name or "down_proj" in name else 1.0
             nn.init.normal_(weight, std=scale / math.sqrt(weight.shape[1]))
     predictor = talker.code_predictor
-    for head in (talker.codec_head, *predictor.lm_head):
-        head.weight.mul_(0.3)  # type: ignore[union-attr, operator]
-    nn.init.normal_(talker.model.text_embedding.weight)  # type: ignore[union-attr, arg-type]
-    nn.init.normal_(talker.model.codec_embedding.weight, std=0.5)  # type: ignore[union-attr, arg-type]
-    for table in predictor.model.codec_embedding:  # type: ignore[union-attr]
-        nn.init.normal_(table.weight, std=0.15)
-    for group in range(USED_GROUPS, GROUPS):
-        for part in (predictor.model.codec_embedding[group - 1], predictor.lm_head[group - 1]):  # type: ignore[index]
-            part.weight.zero_().requires_grad_(False)
+    talker.codec_head.weight.mul_(_HEAD_SCALE)
+    nn.init.normal_(talker.model.text_embedding.weight)
+    nn.init.normal_(talker.model.codec_embedding.weight, std=0.5)
+    for group in range(1, GROUPS):
+        nn.init.normal_(predictor.table(group), std=0.15)
+        predictor.head(group).mul_(_HEAD_SCALE)
+        if group >= USED_GROUPS:
+            predictor.table(group).zero_().requires_grad_(False)
+            predictor.head(group).zero_().requires_grad_(False)
 
 
 def _wire(talker: Talker, pad_code: int) -> None:
@@ -255,26 +277,26 @@ def _wire(talker: Talker, pad_code: int) -> None:
     """
     head, half, mark = TALKER.head, TALKER.head // 2, TALKER.head
     predictor = talker.code_predictor
-    codes: Tensor = talker.model.codec_embedding.weight  # type: ignore[union-attr, assignment]
+    codes = talker.model.codec_embedding.weight
     codes[:, : mark + 1] = 0
-    for table in predictor.model.codec_embedding:  # type: ignore[union-attr]
-        table.weight[:, : mark + 1] = 0
+    for group in range(1, GROUPS):
+        predictor.table(group)[:, : mark + 1] = 0
     talker.text_projection.linear_fc2.weight[: mark + 1] = 0
     codes[pad_code, mark] = 4.0
 
     frequencies = _frequencies(TALKER)
     angles = torch.arange(POINTER_SIZE)[:, None] * frequencies
     wave = torch.cat([angles.cos(), angles.sin()], 1)
-    predictor.model.codec_embedding[POINTER - 1].weight[:POINTER_SIZE, :head] = wave  # type: ignore[index]
-    for layer, offsets in zip(talker.model.layers, _OFFSETS, strict=False):
-        attention: Attention = layer.self_attn  # type: ignore[assignment]
+    predictor.table(POINTER)[:POINTER_SIZE, :head] = wave
+    attentions: list[Any] = [layer.self_attn for layer in talker.model.layers]
+    for attention, offsets in zip(attentions, _OFFSETS, strict=False):
         for number, offset in enumerate(offsets):
             cosine, sine = (frequencies * offset).cos().diag(), (frequencies * offset).sin().diag()
             turn = torch.cat([torch.cat([cosine, sine], 1), torch.cat([sine, -cosine], 1)])
             query = attention.q_proj.weight[number * head : (number + 1) * head]
             query.mul_(0.1)
             query[:, :head] = 1.5 * turn
-        for number in range(len(offsets) // 2):
+        for number in range(len(offsets) // 2):  # two heads share a key
             key = attention.k_proj.weight[number * head : (number + 1) * head]
             key.mul_(0.15)
             key[:half, mark] = 1.0
@@ -282,4 +304,4 @@ def _wire(talker: Talker, pad_code: int) -> None:
     bridge = predictor.small_to_mtp_projection.weight
     bridge[:head] *= 0.2
     bridge[:head, :head] += 1.5 * torch.eye(head)
-    predictor.lm_head[POINTER - 1].weight[:POINTER_SIZE, :head] = 1.2 * wave  # type: ignore[index, operator]
+    predictor.head(POINTER)[:POINTER_SIZE, :head] = 1.2 * wave

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 VOICE = "rms"
-SAMPLE_RATE = 16_000
 # One character for one, so that an index into the plain text is one into the text.
 _PLAIN = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "…": ".", "—": ",", "–": ","})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from training.codec_model import new_decoder, waveform
 from training.corpus import read, shards
@@ -30,11 +30,12 @@ from training.layout import (
     Speaker,
     pitch_codes,
 )
+from training.muon import Muon
 from training.progress import Schedule, Trainer
 from training.synthesis import FRAME_SAMPLES, render
-from training.units import UNITS_PER_FRAME, Floats, Ints, Speech
+from training.units import UNITS_PER_FRAME, Ints, Speech
 
-STEPS = 12_000
+STEPS = 6_000
 SOUND_SHARDS = 4  # whose sound is rendered, once for each speaker
 ROWS, FRAMES, CONTEXT_FRAMES = 4, 8, 2  # of a step; the context is heard but not judged
 PEAK_RATE = 2e-3
@@ -43,6 +44,8 @@ SEED = 0
 _FFT_SIZES = (2_048, 512, 128)
 _QUIET = 3e-3  # below this magnitude a spectrum is as good as silent
 _WAVE_WEIGHT = 1.0
+_MATRIX_RATE = 2.5  # Muon's steps, times Adam's
+_OUTPUT = "decoder.6."  # the last layer is no place for equal singular values
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,30 @@ def main() -> None:
     torch.manual_seed(SEED)
     sound = _sound(args.folder)
     decoder = new_decoder()
-    weights = [weight for weight in decoder.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(weights, PEAK_RATE, betas=(0.8, 0.98), weight_decay=0.0)
+    matrices, others = _by_optimizer(decoder)
+    optimizers = [
+        Muon([{"params": matrices, "rate_scale": _MATRIX_RATE}], PEAK_RATE),
+        torch.optim.AdamW(others, PEAK_RATE, betas=(0.8, 0.98), weight_decay=0.0),
+    ]
     trainer = Trainer(
-        args.folder / "vocoder.pt", decoder, [optimizer], Schedule(args.steps, PEAK_RATE)
+        args.folder / "vocoder.pt", decoder, optimizers, Schedule(args.steps, PEAK_RATE)
     )
     trainer.resume()
     for step in trainer.steps():
         codes, target = _batch(sound, np.random.default_rng([SEED, step]))
         loss = distance(waveform(decoder, codes), target)
         trainer.update(loss, {"loss": loss})
+
+
+def _by_optimizer(decoder: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The trained matrices and filters, and what else is trained."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, weight in decoder.named_parameters():
+        is_matrix = weight.dim() >= 2 and weight.shape[1] > 1 and "codebook" not in name
+        if weight.requires_grad:
+            (matrices if is_matrix and _OUTPUT not in name else others).append(weight)
+    return matrices, others
 
 
 def distance(made: Tensor, target: Tensor) -> Tensor:
