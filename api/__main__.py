@@ -18,9 +18,8 @@ from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.store.api_keys import ApiKeys
+from shared.store.api_keys import ApiKeys, KeyMark
 from shared.store.connection import connect
-from shared.store.key_mark import KeyMark
 
 # New objects between two collections: a request makes some hundreds, and nearly all go with it.
 GC_THRESHOLD = 20_000

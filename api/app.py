@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
-from api import errors, web
+from api import web
 from api.batches import routes as batches
+from api.http import errors
 from api.http.body_budget import BodyBudget
 from api.http.loopback import LoopbackOnly
 from api.http.middleware import BodyLimit, RequestId
@@ -27,7 +27,6 @@ from api.speech import preview
 from api.speech import routes as speech
 from api.speech.requests import SpeechRequest
 from api.voices import routes as voices
-from api.webhooks import failed_routes
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
 from api.webhooks.delivery import WebhookSender
@@ -38,7 +37,7 @@ from shared.store.webhooks import Events
 FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
-    *(jobs, listing, events, results, batches, webhooks, failed_routes),
+    *(jobs, listing, events, results, batches, webhooks),
     *(speech, voices, preview, models, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
@@ -48,11 +47,11 @@ REQUEST_MODELS = (*REQUEST_CLASSES, SpeechRequest)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
-    services = Services.open(settings)
+    services = Services(settings)
     client = SafeClient(allow_private=settings.webhook_targets == "any")
     sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
     deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
-    services = replace(services, threads=(*services.threads, deliverer.thread))
+    services.threads.append(deliverer)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import time
 from collections.abc import Sequence
 
 from redis import Redis
 
+from api.operations.table import local_minute, table
 from shared.errors import Misconfigured, QueueError
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
-from shared.store.api_keys import ApiKey, ApiKeys, Quota, Scope
+from shared.store.api_keys import MARK_KEY, ApiKey, ApiKeys, KeyMark, Quota, Scope
 from shared.store.connection import connect
-from shared.store.key_mark import MARK_KEY, KeyMark
 
 EPILOG = """The keys are those of TTS_REDIS_URL, with a mark in TTS_STORAGE_URL (set both as for
 the API), or of the `narrate up` that runs here; `narrate keys --data DIR` is about the one that has
@@ -98,13 +97,8 @@ def _create(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
 
 
 def _list(keys: ApiKeys, _options: argparse.Namespace) -> list[str]:
-    rows = [_row(key) for key in keys.all()]
     heads = ("ID", "NAME", "OWNER", "SCOPES", "QUOTA", "CREATED", "")
-    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-    return [
-        "  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *rows)
-    ]
+    return table(heads, [_row(key) for key in keys.all()])
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:
@@ -117,7 +111,7 @@ def _row(key: ApiKey) -> tuple[str, ...]:
         key.owner,
         ",".join(key.scopes),
         quota or "none",
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(key.created_at)),
+        local_minute(key.created_at),
         "revoked" if key.revoked_at else "",
     )
 

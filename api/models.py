@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 
+from api.operations.table import local_minute, table
 from shared.errors import QueueError
 from shared.settings import Settings
 from shared.store.connection import connect
@@ -43,12 +43,7 @@ def _list(settings: Settings, _options: argparse.Namespace) -> list[str]:
         _row(model, queued.get(model.card.id, 0), is_offered=model.card.id in offered)
         for model in registry.known()
     ]
-    heads = ("ID", "TASK", "WORKERS", "WAITING", "LAST SEEN", "")
-    widths = [max(len(row[place]) for row in [heads, *rows]) for place in range(len(heads))]
-    return [
-        "  ".join(part.ljust(width) for part, width in zip(row, widths, strict=True)).rstrip()
-        for row in (heads, *rows)
-    ]
+    return table(("ID", "TASK", "WORKERS", "WAITING", "LAST SEEN", ""), rows)
 
 
 def _row(model: ServedModel, waiting: int, *, is_offered: bool) -> tuple[str, ...]:
@@ -57,7 +52,7 @@ def _row(model: ServedModel, waiting: int, *, is_offered: bool) -> tuple[str, ..
         model.card.task,
         str(model.workers),
         str(waiting),
-        time.strftime("%Y-%m-%d %H:%M", time.localtime(model.seen_s)),
+        local_minute(model.seen_s),
         "" if is_offered else "not offered",
     )
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Self, cast
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
-from redis import Redis
-from redis.asyncio import Redis as AsyncRedis
 from starlette.concurrency import run_in_threadpool
 
 from api.batches.submit import BatchAdmission
@@ -23,105 +20,69 @@ from api.jobs.waiter import JobWaiter
 from api.speech.admission import SpeechAdmission
 from api.speech.live_audio import LiveAudio
 from api.voices.reference_audio import ReferenceReader
-from shared.background import BackgroundThread
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
-from shared.store.api_keys import ApiKeys
+from shared.store.api_keys import ApiKeys, KeyMark
 from shared.store.batches import Batches
 from shared.store.connection import connect, connect_listeners
 from shared.store.failed_webhooks import FailedWebhooks
 from shared.store.job_list import JobList
-from shared.store.key_mark import KeyMark
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
 from shared.store.webhook_secrets import WebhookSecrets
 from shared.store.workers import CachedModels, WorkerRegistry
 
 
-@dataclass(frozen=True)
 class Services:
-    """The connections, limits and admissions of one process, opened once."""
+    """The connections, limits and admissions of one process, opened once.
 
-    settings: Settings
-    redis: Redis
-    keys: ApiKeys
-    ledger: Ledger
-    job_list: JobList
-    batches: Batches
-    registry: WorkerRegistry
-    served: CachedModels
-    voices: Voices
-    storage: Storage
-    storage_threads: LimitedThreads
-    fitness: HealthChecks
-    wake_ups: WakeUpPublisher
-    listeners: AsyncRedis
-    webhook_secrets: WebhookSecrets
-    # The threads whose problems `/readyz` reports.
-    threads: tuple[BackgroundThread, ...]
-    failed_webhooks: FailedWebhooks
-    feeds: JobFeeds
-    listener_limit: ListenerLimit
-    rate_limit: RateLimit
-    splitter: Splitter
-    job_waiter: JobWaiter
-    job_admission: JobAdmission
-    batch_admission: BatchAdmission
-    speech_admission: SpeechAdmission
-    live_audio: LiveAudio
-    transcoder: Transcoder
+    Redis is not asked anything yet.
+    """
 
-    @classmethod
-    def open(cls, settings: Settings) -> Self:
-        """Open what the settings name; Redis is not asked anything yet."""
-        redis = connect(settings.redis_url, answers_within_s=2.0)
-        wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
-        registry = WorkerRegistry(redis, model_ttl_s=settings.model_ttl_s)
-        ledger = Ledger(redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.redis = connect(settings.redis_url, answers_within_s=2.0)
+        self.listeners = connect_listeners(settings.redis_url)
+        self.wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
         limits = StorageLimits.of_api(settings.storage_timeout_s)
-        storage = Storage.open(settings.storage_url, limits)
-        storage_threads = LimitedThreads.for_storage()
-        fitness = HealthChecks(settings, storage, redis_every_s=10, storage_every_s=30)
-        feeds = JobFeeds(redis, ledger)
-        listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
-        voices = Voices(redis)
-        clone_sources = CloneSources(voices, ReferenceReader(settings), storage)
-        job_admission = JobAdmission(settings, ledger, storage, wake_ups, clone_sources)
-        batches, served = Batches(redis), CachedModels(registry)
-        listeners = connect_listeners(settings.redis_url)
-        return cls(
-            settings=settings,
-            redis=redis,
-            keys=ApiKeys(redis, KeyMark(storage)),
-            ledger=ledger,
-            job_list=JobList(redis),
-            batches=batches,
-            registry=registry,
-            served=served,
-            voices=voices,
-            storage=storage,
-            wake_ups=wake_ups,
-            listeners=listeners,
-            webhook_secrets=WebhookSecrets(redis),
-            failed_webhooks=FailedWebhooks(redis),
-            feeds=feeds,
-            listener_limit=listener_limit,
-            rate_limit=RateLimit(settings.max_requests_per_s),
-            splitter=Splitter.of(settings),
-            job_waiter=JobWaiter(ledger, feeds, listener_limit),
-            job_admission=job_admission,
-            batch_admission=BatchAdmission(settings, batches, ledger, served, job_admission),
-            speech_admission=SpeechAdmission(
-                settings.max_speech_chars, registry, voices, job_admission
-            ),
-            live_audio=LiveAudio(listeners, ledger, storage, storage_threads),
-            transcoder=Transcoder(ledger, storage, storage_threads),
-            storage_threads=storage_threads,
-            fitness=fitness,
-            threads=(wake_ups.thread, *(check.thread for check in fitness.checks)),
+        self.storage = Storage.open(settings.storage_url, limits)
+        self.storage_threads = LimitedThreads.for_storage()
+        self.fitness = HealthChecks(settings, self.storage, redis_every_s=10, storage_every_s=30)
+        # Those whose problems `/readyz` reports.
+        self.threads = [self.wake_ups.thread, *(check.thread for check in self.fitness.checks)]
+        # What is in Redis.
+        self.keys = ApiKeys(self.redis, KeyMark(self.storage))
+        self.ledger = Ledger(
+            self.redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts
         )
+        self.job_list = JobList(self.redis)
+        self.batches = Batches(self.redis)
+        self.registry = WorkerRegistry(self.redis, model_ttl_s=settings.model_ttl_s)
+        self.served = CachedModels(self.registry)
+        self.voices = Voices(self.redis)
+        self.webhook_secrets = WebhookSecrets(self.redis)
+        self.failed_webhooks = FailedWebhooks(self.redis)
+        # Limits of this process.
+        self.listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
+        self.rate_limit = RateLimit(settings.max_requests_per_s)
+        self.splitter = Splitter(settings.split_threads, settings.max_waiting_splits)
+        # What serves jobs and speech.
+        self.feeds = JobFeeds(self.ledger)
+        self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
+        clone_sources = CloneSources(self.voices, ReferenceReader(settings), self.storage)
+        self.job_admission = JobAdmission(
+            settings, self.ledger, self.storage, self.wake_ups, clone_sources
+        )
+        self.batch_admission = BatchAdmission(
+            settings, self.batches, self.ledger, self.served, self.job_admission
+        )
+        self.speech_admission = SpeechAdmission(
+            settings.max_speech_chars, self.registry, self.voices, self.job_admission
+        )
+        self.live_audio = LiveAudio(self.listeners, self.ledger, self.storage, self.storage_threads)
+        self.transcoder = Transcoder(self.ledger, self.storage, self.storage_threads)
 
     async def close(self) -> None:
         """Close every connection."""

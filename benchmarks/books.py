@@ -32,7 +32,7 @@ def text(chars: int) -> str:
 
 def split() -> dict[str, float]:
     """Seconds for splitting five million characters."""
-    from shared.text import split
+    from api.text.segmentation import split
 
     book = text(CHARS)
     began_s = time.perf_counter()
@@ -69,8 +69,8 @@ HOSTILE = {
 
 def hostile() -> dict[str, float]:
     """How many times as long as prose hostile texts of the same length take, in CPU time."""
+    from api.text.segmentation import split
     from shared.errors import InvalidRequest
-    from shared.text import split
 
     def cpu_s(book: str) -> float:
         began_s = time.process_time()

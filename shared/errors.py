@@ -1,4 +1,4 @@
-"""One tree of errors for both sides; `api.errors` maps each to an HTTP status."""
+"""One tree of errors for both sides; `api.http.errors` maps each to an HTTP status."""
 
 from __future__ import annotations
 

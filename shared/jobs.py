@@ -85,18 +85,8 @@ class Sampling(Record):
 
     def overrides(self, seed: int | None) -> SamplingOverrides:
         """The parameters as the engine takes them; `max_new_tokens` is not one of them."""
-        return SamplingOverrides(
-            do_sample=self.do_sample,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            temperature=self.temperature,
-            repetition_penalty=self.repetition_penalty,
-            subtalker_dosample=self.subtalker_dosample,
-            subtalker_top_k=self.subtalker_top_k,
-            subtalker_top_p=self.subtalker_top_p,
-            subtalker_temperature=self.subtalker_temperature,
-            seed=seed,
-        )
+        values = {name: value for name, value in self if name != "max_new_tokens"}
+        return SamplingOverrides(**values, seed=seed)
 
 
 class StoredReference(Record):
@@ -247,6 +237,11 @@ class Job(Record):
         """True if its deadline has passed and it has not ended."""
         has_ended = self.status in TERMINAL
         return self.cancel_at is not None and self.cancel_at <= self.seen_at and not has_ended
+
+    @property
+    def mark(self) -> str:
+        """The job's progress as a word, which changes when listeners get a new state."""
+        return f"{self.completed}-{self.status}"
 
     @property
     def audio_s(self) -> float:

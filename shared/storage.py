@@ -132,6 +132,14 @@ class Storage:
         etag = found["e_tag"] or f"{found['size']}-{found['last_modified'].timestamp()}"
         return StoredObject(found["size"], etag)
 
+    def has(self, key: str) -> bool:
+        """True if there is an object under `key`."""
+        try:
+            self.look(key)
+        except ObjectNotFound:
+            return False
+        return True
+
     def read(self, key: str, start: int, end: int) -> bytes:
         """The object's bytes from `start` to before `end`; raises `ObjectNotFound`."""
         if start >= end:

@@ -20,22 +20,14 @@ REMOVAL_GRACE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class Cleaner:
+class Cleaner(BackgroundThread):
     """A thread that sweeps every `SWEEP_INTERVAL_S` seconds; many workers may run one."""
 
     def __init__(self, *, ledger: Ledger, voices: Voices, storage: Storage, ttl_s: float) -> None:
         self._ledger, self._voices = ledger, voices
         self._storage, self._ttl_s = storage, ttl_s
         # A fault recurs at the next sweep only: it is over after two intervals without one.
-        self.thread = BackgroundThread("cleaner", self._loop, settled_s=2 * SWEEP_INTERVAL_S)
-
-    def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
-
-    def stop(self) -> None:
-        """Stop after the present job."""
-        self.thread.stop()
+        super().__init__("cleaner", self._loop, settled_s=2 * SWEEP_INTERVAL_S)
 
     def sweep(self) -> int:
         """Delete up to 100 of each kind; returns the number of jobs that were expired or joined."""
@@ -58,7 +50,7 @@ class Cleaner:
     def _each(self, ids: list[str], remove: Callable[[str], object]) -> int:
         """Call `remove` for each id until the thread is to stop; returns the number of calls."""
         for number, removed in enumerate(ids):
-            if self.thread.is_stopping:
+            if self.is_stopping:
                 return number
             remove(removed)
         return len(ids)

@@ -25,8 +25,8 @@ STALLED_EXIT_CODE = 70  # EX_SOFTWARE of sysexits.h
 _log = logging.getLogger(__name__)
 
 
-class Heartbeat:
-    """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped.
+class Heartbeat(BackgroundThread):
+    """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped, and signs out.
 
     Once `is_alive` is false, since the engine has ended, it ends the process as SIGTERM does; the
     watchdog ends one that is stuck, or whose every heartbeat fails.
@@ -53,17 +53,7 @@ class Heartbeat:
         self._revokes_all = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
-        self.thread = BackgroundThread(
-            "heartbeat", self._loop, longest_pause_s=HEARTBEAT_INTERVAL_S
-        )
-
-    def start(self) -> None:
-        """Start the thread."""
-        self.thread.start()
-
-    def stop(self) -> None:
-        """Sign out and stop."""
-        self.thread.stop()
+        super().__init__("heartbeat", self._loop, longest_pause_s=HEARTBEAT_INTERVAL_S)
 
     def note_message(self) -> None:
         """Note that a message was taken."""

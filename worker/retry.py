@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from dataclasses import dataclass
 from threading import Event
 from typing import ParamSpec, TypeVar
 
@@ -47,6 +48,7 @@ def retry_while_held(revoked: Event, call: Callable[P, T], *args: P.args, **kwar
     raise CancelledError
 
 
+@dataclass(frozen=True)
 class HeldClaim:
     """A claim whose lease is renewed, with the steps that it needs of the ledger and the storage.
 
@@ -54,11 +56,10 @@ class HeldClaim:
     is retried as by `retry_while_held`, and raises as that does.
     """
 
-    def __init__(self, claim: Claim, revoked: Event, *, ledger: Ledger, storage: Storage) -> None:
-        self.claim = claim
-        self.revoked = revoked
-        self._ledger = ledger
-        self._storage = storage
+    claim: Claim
+    revoked: Event
+    ledger: Ledger
+    storage: Storage
 
     def require(self) -> None:
         """Raises `CancelledError` if the claim is revoked."""
@@ -71,15 +72,15 @@ class HeldClaim:
 
     def get(self, key: str) -> bytes:
         """The stored object under a key; raises `ObjectNotFound` if there is none."""
-        return self.retry(self._storage.get, key)
+        return self.retry(self.storage.get, key)
 
     def put(self, key: str, content: bytes) -> None:
         """Store an object under a key."""
-        self.retry(self._storage.put, key, content)
+        self.retry(self.storage.put, key, content)
 
     def commit(self, result: SegmentResult, *, size_bytes: int = 0) -> Claim | None:
         """Commit the claim's result; returns the claim on the job's join if that is next.
 
         Raises `StaleClaim` if the claim is no longer this worker's.
         """
-        return self.retry(self._ledger.commit, self.claim, result, size_bytes=size_bytes)
+        return self.retry(self.ledger.commit, self.claim, result, size_bytes=size_bytes)

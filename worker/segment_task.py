@@ -6,19 +6,19 @@ import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from threading import Semaphore
 
 import soundfile
 
 from shared.audio.wav import encode_wav
+from shared.durations import frame_bound
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.ledger import Ledger
-from shared.text import frame_bound
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Speech, SynthesisRequest
@@ -30,27 +30,7 @@ from worker.retry import HeldClaim
 _log = logging.getLogger(__name__)
 
 
-class Permit:
-    """One of a semaphore's permits, taken at `with` and given back once: early, or at its end."""
-
-    def __init__(self, permits: Semaphore) -> None:
-        self._permits = permits
-        self._is_taken = False
-
-    def __enter__(self) -> Permit:
-        self._is_taken = self._permits.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """Give the permit back, unless that was done."""
-        if self._is_taken:
-            self._is_taken = False
-            self._permits.release()
-
-
+@dataclass(eq=False)
 class SegmentTask:
     """The work that a message for `model` starts: the next segment, and the join after the last.
 
@@ -59,53 +39,46 @@ class SegmentTask:
     none is claimed once `is_stopping`.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        ledger: Ledger,
-        storage: Storage,
-        engine: Engine,
-        heartbeat: Heartbeat,
-        live: LivePublisher,
-        at_once: int,
-        is_stopping: Callable[[], bool],
-    ) -> None:
-        self._model = model
-        self._ledger = ledger
-        self._storage = storage
-        self._engine = engine
-        self._heartbeat = heartbeat
-        self._live = live
-        self._permits = Semaphore(at_once)
-        self._is_stopping = is_stopping
+    model: str
+    ledger: Ledger
+    storage: Storage
+    engine: Engine
+    heartbeat: Heartbeat
+    live: LivePublisher
+    at_once: int
+    is_stopping: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        self._permits = Semaphore(self.at_once)
 
     def __call__(self) -> None:
         """Do the next segment, and the join if it was the job's last."""
-        self._heartbeat.note_message()
+        self.heartbeat.note_message()
         # The claim comes after the permit, so that what was queued during the wait competes for it.
-        with Permit(self._permits) as permit:
+        # It is given back at the end, or before by `permit.close()`.
+        with ExitStack() as permit:
+            permit.enter_context(self._permits)
             claim = self._claim()
             while claim is not None:
                 claim = self._attempt(claim, permit)
 
     def _claim(self) -> Claim | None:
-        if self._is_stopping():
+        if self.is_stopping():
             return None
         try:
-            return self._ledger.claim(self._model)
+            return self.ledger.claim(self.model)
         except Unavailable as error:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
 
-    def _attempt(self, claim: Claim, permit: Permit) -> Claim | None:
+    def _attempt(self, claim: Claim, permit: ExitStack) -> Claim | None:
         """Make one attempt and settle its outcome; returns the claim on the join if that is next.
 
         Never raises: the worker must outlive any segment.
         """
         try:
-            with self._heartbeat.hold_lease(claim) as revoked:
-                held = HeldClaim(claim, revoked, ledger=self._ledger, storage=self._storage)
+            with self.heartbeat.hold_lease(claim) as revoked:
+                held = HeldClaim(claim, revoked, ledger=self.ledger, storage=self.storage)
                 if not claim.is_join:
                     return self._run_segment(held, permit)
                 self._join(held)
@@ -124,22 +97,22 @@ class SegmentTask:
         except Exception as error:  # noqa: BLE001 - the worker must outlive any segment
             _log.exception("Segment %s failed", claim.segment_id)
             with suppress(StaleClaim, Unavailable):
-                self._ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
+                self.ledger.fail(claim, "synthesis_failed", f"{type(error).__name__}: {error}")
         return None
 
     def _settle_refusal(self, claim: Claim, error: StorageRefused) -> None:
         """Abandon the attempt, since another worker's storage may be set up; fail the last one."""
-        if claim.attempt < self._ledger.max_attempts:
+        if claim.attempt < self.ledger.max_attempts:
             return self._abandon_attempt(claim, error)
         _log.error("Segment %s failed: %s", claim.segment_id, error)
         with suppress(StaleClaim, Unavailable):
-            self._ledger.fail(claim, error.code, error.message)
+            self.ledger.fail(claim, error.code, error.message)
 
     def _abandon_attempt(self, claim: Claim, reason: Exception) -> None:
         """Let the lease run out: the attempt counts, and the next one begins only then."""
         _log.warning("Leaving %s to another attempt: %s", claim.segment_id, reason)
         try:
-            self._ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
+            self.ledger.record_failure(claim, f"{type(reason).__name__}: {reason}")
         except StaleClaim:
             _log_dropped(claim)
         except Unavailable:
@@ -150,13 +123,13 @@ class SegmentTask:
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
         # Without Redis, the lease runs out and the segment is found by `reconcile`.
         with suppress(StaleClaim, Unavailable):
-            self._ledger.release(claim)
+            self.ledger.release(claim)
 
-    def _run_segment(self, held: HeldClaim, permit: Permit) -> Claim | None:
+    def _run_segment(self, held: HeldClaim, permit: ExitStack) -> Claim | None:
         """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
         claim = held.claim
         speech = self._synthesise(held)
-        permit.release()  # another segment is synthesised while this one is stored
+        permit.close()  # another segment is synthesised while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
         held.put(key, encode_wav(speech.samples))
         join = held.commit(_result(key, speech))
@@ -168,26 +141,26 @@ class SegmentTask:
         claim, request = held.claim, _request(held)
         if claim.spec.live:
             # No second try with another seed: a listener already has the audio of the first.
-            publication = self._live.begin(claim)
-            speech = self._engine.submit(replace(request, on_frames=publication.add)).result()
+            publication = self.live.begin(claim)
+            speech = self.engine.submit(replace(request, on_frames=publication.add)).result()
             publication.end()
             return speech
-        speech = self._engine.submit(request).result()
+        speech = self.engine.submit(request).result()
         if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
-            speech = self._engine.submit(_with_next_seed(request)).result()
+            speech = self.engine.submit(_with_next_seed(request)).result()
         return speech
 
     def _join(self, held: HeldClaim) -> None:
         """Join a job's segments and commit its audio."""
-        job = self._ledger.job(held.claim.job_id)
-        segments = list(self._ledger.spoken(job))
+        job = self.ledger.job(held.claim.job_id)
+        segments = list(self.ledger.spoken(job))
 
         def read(key: str) -> bytes:
             held.require()
-            return self._storage.get(key)
+            return self.storage.get(key)
 
-        joined = held.retry(join_job, job, segments, held.claim.epoch, self._storage, read)
+        joined = held.retry(join_job, job, segments, held.claim.epoch, self.storage, read)
         result = SegmentResult(key=joined.key, samples=joined.samples)
         held.commit(result, size_bytes=joined.size_bytes)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)

@@ -41,10 +41,6 @@ class RequireScope(HTTPBearer):
 
     async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
         """The caller of this request."""
-        return await self.caller(request)
-
-    async def caller(self, request: Request) -> Caller:
-        """The caller; subclasses add to it."""
         services = services_of(request)
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         table = services.keys.fresh
@@ -66,9 +62,9 @@ class RequireScope(HTTPBearer):
 class RequireScopeIdempotent(RequireScope):
     """Reads the `Idempotency-Key`, too."""
 
-    async def caller(self, request: Request) -> Caller:
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
         """The caller with its `Idempotency-Key`; raises `InvalidRequest` if that is too long."""
-        caller, key = await super().caller(request), idempotency_key(request)
+        caller, key = await super().__call__(request), idempotency_key(request)
         return caller.once(f"key:{key}") if key else caller
 
 

@@ -13,13 +13,13 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import errors
 from api.auth.caller import Caller
+from api.http import errors
 from api.http.bounds import MAX_EMPTY_LINES, check_json
 from api.jobs import submission
 from api.jobs.admission import CheckedJob, JobAdmission
 from api.jobs.requests import JobRequest, VoiceClone
-from shared.cpu_limit import cpu_limit
+from api.text.cpu_limit import cpu_limit
 from shared.errors import (
     Busy,
     InvalidRequest,

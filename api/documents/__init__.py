@@ -30,7 +30,7 @@ ZIP_MAGIC = b"PK\x03\x04"
 def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars: int) -> Document:
     """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
 
-    The text is normalised as `shared.text.normalise` does it, so that the chapters' offsets hold.
+    The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
     protected, empty or has more than `max_chars` characters.
     """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from api.documents.errors import too_long
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
+from api.text.normalise import normalise
 from shared.document import Chapter, Document
-from shared.text import normalise
 
 PARAGRAPH_SEPARATOR = "\n\n"
 SOFT_HYPHEN = "\xad"

@@ -11,7 +11,7 @@ import pyromark
 from api.documents import text as plain
 from api.documents.builder import DocumentBuilder
 from api.documents.errors import unreadable
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
 from shared.document import Document
 
 MARKDOWN_OPTIONS = (

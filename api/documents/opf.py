@@ -13,7 +13,7 @@ from lxml import etree
 
 from api.documents.archive import Archive
 from api.documents.errors import unreadable
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
 
 MAX_XML_BYTES = 2 * 2**20
 # Start and end tags that are read of one title or label; and tags plus characters of all labels.

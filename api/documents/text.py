@@ -6,8 +6,8 @@ import codecs
 from typing import BinaryIO
 
 from api.documents.errors import too_long, unreadable, unsupported
+from api.text.headings import headings
 from shared.document import Document
-from shared.text import headings
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MAX_BYTES_PER_CHAR = 4  # in UTF-8 and in UTF-16

@@ -11,7 +11,7 @@ from lxml import etree
 from api.documents.builder import DocumentBuilder
 from api.documents.encoding import decode_page
 from api.documents.errors import unreadable
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
 MAX_MARKS = 2_000_000  # tags, attributes and text nodes in a book; a novel has thousands
@@ -19,55 +19,16 @@ MAX_TAG_CHARS = 2**16
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 BLOCK_TAGS = HEADING_TAGS | frozenset(
     (
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "dd",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tr",
-        "ul",
+        *("address", "article", "aside", "blockquote", "body", "caption", "dd", "details", "div"),
+        *("dl", "dt", "figcaption", "figure", "footer", "form", "header", "hr", "html", "legend"),
+        *("li", "main", "nav", "ol", "p", "pre", "section", "summary", "table", "tr", "ul"),
     )
 )
 CELL_TAGS = frozenset(("td", "th"))
 UNSPOKEN_TAGS = frozenset(
     (
-        "audio",
-        "head",
-        "iframe",
-        "math",
-        "noscript",
-        "object",
-        "rp",
-        "rt",
-        "script",
-        "style",
-        "svg",
-        "template",
-        "title",
-        "video",
+        *("audio", "head", "iframe", "math", "noscript", "object", "rp", "rt", "script", "style"),
+        *("svg", "template", "title", "video"),
     )
 )
 # Values of epub:type, and of role after "doc-": notes, their marks, and printed page numbers.

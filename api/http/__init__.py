@@ -10,19 +10,18 @@ Requests:
 - `bounds`: pydantic makes an error of 1 KB for each unknown field, and FastAPI has no bound of
   their number; here each text, list and object has one.
 - `body_budget`: Starlette reads a body of any size; all bodies of a process have one limit.
-- `middleware`: layers as plain ASGI, for an id and a largest body. Starlette's `BaseHTTPMiddleware`
-  passes each message of a stream through a task of its own.
+- `middleware`: layers as plain ASGI, for an id, security headers and a largest body. Starlette's
+  `BaseHTTPMiddleware` passes each message of a stream through a task of its own.
 - `rate_limit`, `listener_limit`: limits for each owner of keys, which FastAPI does not have.
 - `loopback`: refuses requests from other machines until there is a key; only a request has the
   address at which the server listens.
 
 Answers:
 - `openapi`: FastAPI's description lacks what is read here, and has a 422 that never happens.
-- `error_body`: one shape for every error, in place of FastAPI's `detail`.
+- `errors`: a status and one shape for every error, in place of FastAPI's `detail`.
 - `stored_response`: Starlette's `FileResponse` sends files of a disk; ours are in a storage, which
   may be away in the middle of one.
-- `security_headers`, `access_log`: the headers of every answer, and a line without tokens or paths,
-  which uvicorn's log has.
+- `access_log`: a line without the tokens and paths that uvicorn's log has.
 - `limited_threads`: FastAPI has 40 threads for all plain functions; slow calls would take them all.
 
 The server:

@@ -26,19 +26,22 @@ class BodyBudget:
         self._waiting: set[asyncio.Future[None]] = set()
 
     @contextmanager
-    def body(self) -> Iterator[HeldBody]:
-        """A body that has no bytes yet; at the end of the `with` its bytes are given back."""
-        body = HeldBody(self)
+    def body(self) -> Iterator[Counter[str | None]]:
+        """The bytes of one body by owner, none yet; given back at the end of the `with`.
+
+        There is one owner, once the request's key was read.
+        """
+        body: Counter[str | None] = Counter()
         try:
             yield body
         finally:
-            self._held -= body.held  # and drops owners at 0
+            self._held -= body  # and drops owners at 0
             for waiting in self._waiting:
                 if not waiting.done():
                     waiting.set_result(None)
 
-    async def take(self, body: HeldBody, size: int, owner: str | None) -> None:
-        """Count bytes of an owner, None without keys; raises `BodiesFull` after 2 s."""
+    async def take(self, body: Counter[str | None], size: int, owner: str | None) -> None:
+        """Count more bytes of a body, of owner None without keys; raises `BodiesFull` after 2 s."""
         if not self._fits(size, owner):
             with suppress(TimeoutError):
                 async with asyncio.timeout(WAIT_S):
@@ -51,7 +54,7 @@ class BodyBudget:
                 retry_after_s=RETRY_AFTER_S,
             )
         self._held[owner] += size
-        body.held[owner] += size
+        body[owner] += size
 
     def _fits(self, size: int, owner: str | None) -> bool:
         limit = self._max_bytes if owner is None else self._max_owner_bytes
@@ -64,15 +67,3 @@ class BodyBudget:
             await waiting
         finally:
             self._waiting.discard(waiting)
-
-
-class HeldBody:
-    """The bytes of one body, by owner: one, once the request's key was read."""
-
-    def __init__(self, budget: BodyBudget) -> None:
-        self._budget = budget
-        self.held: Counter[str | None] = Counter()
-
-    async def take(self, size: int, owner: str | None) -> None:
-        """Count more bytes; raises `BodiesFull`."""
-        await self._budget.take(self, size, owner)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import errors
+from api.http import errors
 from shared.errors import Forbidden, Unavailable
 from shared.store.api_keys import ApiKeys
 
@@ -50,25 +50,21 @@ def is_exposed(scope: Scope) -> bool:
     """
     for side in ("server", "client"):
         host = str((scope.get(side) or ("",))[0])
-        if is_address(host):
+        if _address(host) is not None:
             return not is_loopback(host)
     return False
 
 
 def is_loopback(host: str) -> bool:
     """True of an address of the loopback network; a name is none."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
+    address = _address(host)
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return mapped is not None and mapped.is_loopback
 
 
-def is_address(host: str) -> bool:
-    """True of an IP address, also one with a zone; not of a name or a path."""
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    """The IP address, also one with a zone; None for a name or a path."""
     try:
-        ipaddress.ip_address(host)
+        return ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

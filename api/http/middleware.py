@@ -1,4 +1,4 @@
-"""The layers around every request: an id, and a largest body."""
+"""The layers around every request: an id, the security headers, and a largest body."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ import logging
 import re
 import time
 import uuid
+from collections import Counter
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import errors
-from api.http import access_log
-from api.http.body_budget import BodyBudget, HeldBody
+from api.http import access_log, errors
+from api.http.body_budget import BodyBudget
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
-from api.http.security_headers import secured
 from shared.errors import BodiesFull
 
 _log = logging.getLogger(__name__)
 # The time of a body: 30 s, and 1 s for each 4 kB, which is slower than any real link.
 BODY_TIMEOUT_S, MIN_BYTES_PER_S = 30.0, 4_000
 _SAFE_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+# Of every answer, errors included, unless its route sets its own value.
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    # The page at `/` has a stricter one; the description's page runs scripts of this server.
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    # No page of another site may embed what a browser of one of our users can fetch.
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
 
 
 class RequestId:
@@ -77,6 +86,12 @@ class RequestId:
         await answer(scope, receive, send)
 
 
+def secured(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with the security headers that are missing."""
+    names = {name.lower() for name, _ in headers}
+    return [*headers, *(header for header in SECURITY_HEADERS if header[0] not in names)]
+
+
 class BodyLimit:
     """Answers 413 to a body over `max_bytes`, declared or not, before anything reads it whole.
 
@@ -95,11 +110,13 @@ class BodyLimit:
             return await self._app(scope, receive, send)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > self._max_bytes:
-            return await self._refuse(scope, receive, send)
+            return await _Refused(self._too_large()).answer(scope, receive, send)
         with self._budget.body() as body:
             await self._counted(body, scope, receive, send)
 
-    async def _counted(self, body: HeldBody, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _counted(
+        self, body: Counter[str | None], scope: Scope, receive: Receive, send: Send
+    ) -> None:
         received, is_whole, begun_s = 0, False, time.monotonic()
 
         async def receive_counted() -> Message:
@@ -111,50 +128,34 @@ class BodyLimit:
                 async with asyncio.timeout(max(0, left_s)):
                     message = await receive()
             except TimeoutError:
-                raise _TooSlow from None
+                said = "the body did not come in time"
+                raise _Refused(errors.response(408, said, "body_too_slow", "body")) from None
             is_whole = not message.get("more_body")
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise _TooLarge
+                raise _Refused(self._too_large())
             try:
-                await body.take(len(message.get("body", b"")), access_log.noted_owner())
+                size, owner = len(message.get("body", b"")), access_log.noted_owner()
+                await self._budget.take(body, size, owner)
             except BodiesFull as error:
-                raise _NoRoom(error) from None
+                raise _Refused(errors.refusal(error)) from None
             return message
 
         try:
             await self._app(scope, receive_counted, send)
-        except _TooLarge:
-            await self._refuse(scope, receive, send)
-        except _TooSlow:
-            answer = errors.response(408, "the body did not come in time", "body_too_slow", "body")
-            await _closing(answer)(scope, receive, send)
-        except _NoRoom as refused:
-            await _closing(errors.refusal(refused.error))(scope, receive, send)
+        except _Refused as refused:
+            await refused.answer(scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _too_large(self) -> Response:
         message = f"the body is larger than {self._max_bytes:,} bytes"
-        answer = errors.response(413, message, "body_too_large", "body")
-        await _closing(answer)(scope, receive, send)
+        return errors.response(413, message, "body_too_large", "body")
 
 
-def _closing(answer: Response) -> Response:
-    """The answer, after which the connection closes; else the remaining body would be received."""
-    answer.headers["Connection"] = "close"
-    return answer
+class _Refused(BaseException):
+    """A body that is refused; passes through FastAPI's own handling of body errors."""
 
-
-class _TooLarge(BaseException):
-    """A body over the limit; passes through FastAPI's own handling of body errors."""
-
-
-class _TooSlow(BaseException):
-    """A body that did not come in time; passes through like `_TooLarge`."""
-
-
-class _NoRoom(BaseException):
-    """A body without room beside those of others; passes through like `_TooLarge`."""
-
-    def __init__(self, error: BodiesFull) -> None:
-        super().__init__(error.message)
-        self.error = error
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        # Else the remaining body would be received.
+        answer.headers["Connection"] = "close"
+        self.answer = answer

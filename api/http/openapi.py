@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.http.bounds import limited_by
-from api.http.error_body import ErrorBody
+from api.http.errors import ErrorBody
 from api.http.headers import MAX_KEY_CHARS
 
 Answers = dict[int | str, dict[str, Any]]
@@ -98,6 +98,11 @@ CANCEL_AFTER = _header(
 def described(*headers: Header) -> dict[str, Any]:
     """The `openapi_extra` of a route with these headers."""
     return {"parameters": list(headers)}
+
+
+def request_body(content: dict[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body itself: its schemas by media type."""
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:

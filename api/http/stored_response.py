@@ -12,7 +12,7 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Send
 
-from api import errors
+from api.http import errors
 from api.http.limited_threads import LimitedThreads
 from shared.errors import QueueError, Unavailable
 from shared.storage import Storage, StoredObject, pieces

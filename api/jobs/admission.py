@@ -15,7 +15,7 @@ from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone
 from api.jobs.submission import Submission, segments_of
-from api.jobs.webhook_target import webhook_of
+from api.safe_http.addresses import parse_url
 from shared.broker import WakeUpPublisher
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
@@ -25,7 +25,7 @@ from shared.storage import Storage
 from shared.storage_paths import job_folder, reference_key
 from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency
-from shared.store.webhooks import Webhook
+from shared.store.webhooks import END_EVENTS, Webhook
 from shared.store.workers import ServedModel
 
 # Chapters are read with the job at each poll.
@@ -78,7 +78,7 @@ class JobAdmission:
             outline=_outline(sent, segments),
             source=source,
             live=sent.live,
-            webhook=webhook_of(request, self.settings),
+            webhook=_webhook(request, self.settings),
         )
 
     def admit(
@@ -136,6 +136,29 @@ class JobAdmission:
             return
         with suppress(Unavailable):
             self.storage.delete_folder(job_folder(job_id))
+
+
+def _webhook(request: JobRequest, settings: Settings) -> Webhook | None:
+    """Check a request's webhook, if it has one; its name is resolved when something is delivered.
+
+    Raises `InvalidRequest`.
+    """
+    wanted = request.webhook_events_filter
+    if request.webhook is None:
+        if wanted is not None:
+            raise InvalidRequest(
+                "webhook_events_filter goes with webhook", param="webhook_events_filter"
+            )
+        return None
+    if settings.webhook_targets == "off":
+        raise InvalidRequest("webhooks are switched off on this server", param="webhook")
+    allow_private = settings.webhook_targets == "any"
+    url = parse_url(request.webhook, allow_private=allow_private, param="webhook")
+    return Webhook(
+        url=request.webhook,
+        receiver=f"{url.scheme}://{url.netloc.decode('ascii')}",
+        events=tuple(dict.fromkeys(wanted or END_EVENTS)),
+    )
 
 
 def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempotency | None:

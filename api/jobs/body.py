@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
 
 from api.http.bodies import media_type_of
 from api.http.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, limited_by
+from api.http.openapi import request_body
 from api.jobs.requests import REQUEST_CLASSES
 from api.jobs.splitting import LONG_BYTES
 from api.jobs.submission import NESTED_FIELDS, Submission, parse_form, parse_json
@@ -41,15 +42,12 @@ _FORM_ENCODING = {
     "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
     "reference": {"contentType": "audio/*"},
 }
-BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": _JSON_SCHEMA},
-            "multipart/form-data": {"schema": _FORM_SCHEMA, "encoding": _FORM_ENCODING},
-        },
+BODY = request_body(
+    {
+        "application/json": {"schema": _JSON_SCHEMA},
+        "multipart/form-data": {"schema": _FORM_SCHEMA, "encoding": _FORM_ENCODING},
     }
-}
+)
 
 
 async def read_submission(request: Request) -> Submission:

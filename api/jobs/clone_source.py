@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from api.auth.caller import Caller
 from api.jobs.requests import VoiceClone
-from api.voices import service
+from api.voices import lookup
 from api.voices.reference_audio import ReferenceReader
 from shared.errors import InvalidRequest, ObjectNotFound, VoiceNotFound
 from shared.jobs import StoredReference
@@ -38,7 +38,7 @@ class CloneSources:
             if request.reference is not None:
                 raise InvalidRequest("send either voice or reference, not both", param="voice")
             try:
-                voice = service.find(request.voice, self.voices, caller)
+                voice = lookup.find(request.voice, self.voices, caller)
             except VoiceNotFound:
                 raise _no_voice(request.voice) from None
             return CloneSource(None, voice.ref_text, voice)

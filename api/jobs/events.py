@@ -16,7 +16,6 @@ from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject
 from api.services import ServicesDep
 from shared.jobs import TERMINAL, Job
-from shared.store.job_marks import mark_of
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -40,16 +39,15 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job now and each time it has got on, until it ends.
 
-    An event is named after the job's status and has the whole job in it, so that whoever comes back
-    with `Last-Event-ID` misses nothing: it begins with what has changed since.
+    An event is named after the job's status and has the whole job in it, so that a client that
+    comes back with `Last-Event-ID` misses nothing: it begins with what has changed since.
     """
     seen = last_event_id
     async for state in _states(job, services.feeds):
-        mark = mark_of(state)
-        if mark != seen:
+        if state.mark != seen:
             body = JobObject.of(state, services.settings.result_ttl_s)
-            yield ServerSentEvent(id=mark, event=state.status, data=body)
-        seen = mark
+            yield ServerSentEvent(id=state.mark, event=state.status, data=body)
+        seen = state.mark
 
 
 async def _states(job: Job, feeds: JobFeeds) -> AsyncIterator[Job]:

@@ -10,11 +10,9 @@ from contextlib import contextmanager
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import ValidationError
-from redis import Redis
 
 from shared.errors import JobNotFound, Unavailable
 from shared.jobs import TERMINAL, Job
-from shared.store.job_marks import mark_of, read_marks
 from shared.store.ledger import Ledger
 
 POLL_S = 0.5
@@ -26,7 +24,7 @@ class JobFeed:
 
     def __init__(self, job: Job) -> None:
         self.job: Job | None = job
-        self.mark = mark_of(job)
+        self.mark = job.mark
         self.listeners = 0
         self._changed = asyncio.Event()
 
@@ -39,18 +37,18 @@ class JobFeed:
     def publish(self, job: Job | None) -> None:
         """Give the listeners a new state."""
         self.job = job
-        self.mark = mark_of(job) if job is not None else ""
+        self.mark = job.mark if job is not None else ""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def update(self, job: Job) -> None:
         """Give the listeners a state that one of them has read, unless it is known or older."""
-        if self.job is not None and self.job.seen_at < job.seen_at and self.mark != mark_of(job):
+        if self.job is not None and self.job.seen_at < job.seen_at and self.mark != job.mark:
             self.publish(job)
 
     async def after(self, seen: Job) -> Job | None:
         """The next state that differs from `seen`, None once the job is gone."""
-        while self.job is not None and self.mark == mark_of(seen):
+        while self.job is not None and self.mark == seen.mark:
             await self._changed.wait()
         return self.job
 
@@ -62,8 +60,7 @@ class JobFeeds:
     has changed. While Redis is away, the listeners wait.
     """
 
-    def __init__(self, redis: Redis, ledger: Ledger) -> None:
-        self._redis = redis
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._feeds: dict[str, JobFeed] = {}
         self._poller: asyncio.Task[None] | None = None
@@ -112,7 +109,7 @@ class JobFeeds:
 
     def _read(self, followed: dict[str, JobFeed]) -> dict[str, Job | None]:
         """The jobs whose marks have changed."""
-        marks = read_marks(self._redis, list(followed))
+        marks = self._ledger.marks(list(followed))
         return {
             job_id: self._job(job_id)
             for (job_id, feed), mark in zip(followed.items(), marks, strict=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from api.jobs.requests import CustomVoice, JobRequest, VoiceClone
-from shared.errors import InvalidRequest, Unavailable
+from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.jobs import SpeechSpec
 from shared.models import ModelCard, full_name
 from shared.store.workers import ServedModel
@@ -25,19 +25,30 @@ def select_model(request: JobRequest, served: list[ServedModel]) -> SpeechSpec:
     raise refusals[0]
 
 
-def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:
-    """The named model, or all that can do the task, those with live workers first."""
+def cards_of(served: list[ServedModel], name: str | None) -> list[ModelCard]:
+    """The cards of the served models, those with live workers first, or of the one called `name`.
+
+    Raises `ModelNotFound` if there is none of that name, and `Unavailable` if nothing is served.
+    """
     if not served:
         raise Unavailable("no worker has started yet; start one with `python -m worker`")
     cards = [model.card for model in served]
-    if request.model is not None:
-        wanted = {request.model.lower(), full_name(request.model).lower()}
-        cards = [card for card in cards if card.id.lower() in wanted]
-        if not cards:
-            names = _list(model.card.id for model in served)
-            raise InvalidRequest(
-                f"no worker serves {request.model[:100]!r}; served here: {names}", param="model"
-            )
+    if name is None:
+        return cards
+    wanted = {name.lower(), full_name(name).lower()}
+    named = [card for card in cards if card.id.lower() in wanted]
+    if not named:
+        names = _list(card.id for card in cards)
+        raise ModelNotFound(f"no worker serves {name[:100]!r}; served here: {names}", param="model")
+    return named
+
+
+def _candidates(request: JobRequest, served: list[ServedModel]) -> list[ModelCard]:
+    """The named model, or all that can do the task, those with live workers first."""
+    try:
+        cards = cards_of(served, request.model)
+    except ModelNotFound as error:
+        raise InvalidRequest(error.message, param=error.param) from None
     able = [card for card in cards if card.task == request.task]
     if not able:
         tasks = _list(card.task for card in cards)

@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 
 from api.http.access_log import noted_owner
 from shared.errors import SplitterBusy
-from shared.settings import Settings
 
 T = TypeVar("T")
 # A shorter body costs less than the trip through a queue.
@@ -36,11 +35,6 @@ class Splitter:
         self._free = threads
         self._max_waiting = max_waiting
         self._waiting: OrderedDict[str, deque[Future[None]]] = OrderedDict()
-
-    @classmethod
-    def of(cls, settings: Settings) -> Splitter:
-        """The splitter that the settings describe."""
-        return cls(settings.split_threads, settings.max_waiting_splits)
 
     async def run(self, request: Request, size: int, work: Callable[[], T]) -> T:
         """The result of `work` on a text of `size` bytes; a short one gets any free thread.

@@ -16,11 +16,12 @@ from api.http.bodies import body_errors, unique_form_fields
 from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest
 from api.jobs.splitting import LONG_BYTES
-from shared.cpu_limit import cpu_limit
+from api.text.cpu_limit import cpu_limit
+from api.text.headings import headings
+from api.text.segmentation import split
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.settings import Settings
-from shared.text import headings, split
 
 REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
 # Fields of a form that hold JSON, since a form knows only texts.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from html import escape
 from itertools import accumulate, pairwise
@@ -10,7 +9,8 @@ from typing import NamedTuple
 
 import regex
 
-from shared.text.normalise import CLUSTER
+from api.text.normalise import CLUSTER
+from shared.durations import wide_chars
 from shared.timings import SegmentTiming, Timings
 
 # Columns of a line, as broadcasters have it; an ideograph takes two.
@@ -91,7 +91,7 @@ def _tokens(text: str, most: int) -> Iterator[str]:
 
 def _width(text: str) -> int:
     """The columns that a text takes: 2 for a wide character, else 1."""
-    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)
+    return len(text) + wide_chars(text)
 
 
 def _clock(milliseconds: int, point: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
+import av
+from av.audio.resampler import AudioResampler
 from fastapi import Query
 
 from api.http.limited_threads import LimitedThreads
-from api.jobs.decoding import decode
+from shared.audio.wav import Pcm
 from shared.audio.writers import Tags, open_writer
-from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
+from shared.errors import AudioDamaged, InvalidRequest, JobNotFound
 from shared.formats import Format
 from shared.jobs import Job
 from shared.speech_model import SAMPLE_RATE
@@ -56,14 +59,14 @@ class Transcoder:
                 param="format",
             )
         key = transcoded_key(job.result_key, wanted)
-        if not await self._storage_threads.run(_is_there, key, self._storage):
+        if not await self._storage_threads.run(self._storage.has, key):
             await self._threads.run(self._make, job, wanted, key)
         return key
 
     def _make(self, job: Job, kind: Format, key: str) -> None:
         """Convert a job's audio unless it was converted meanwhile; raises `JobNotFound`."""
         assert job.result_key is not None
-        if _is_there(key, self._storage):
+        if self._storage.has(key):
             return
         _convert(job, kind, job.result_key, key, self._storage)
         try:
@@ -72,14 +75,6 @@ class Transcoder:
             # Deleted meanwhile: the cleaner may have removed its folder before this was stored.
             self._storage.delete_folder(job_folder(job.id))
             raise
-
-
-def _is_there(key: str, storage: Storage) -> bool:
-    try:
-        storage.look(key)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:
@@ -98,3 +93,40 @@ def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) ->
         if lost_s > MAX_DELAY_S:
             raise AudioDamaged(f"{lost_s:.1f} s of the stored audio cannot be read")
         storage.put(key, path)
+
+
+def decode(content: Iterator[bytes]) -> Iterator[Pcm]:
+    """Yield the int16 samples [n] at 24 kHz of a file with one track, in short chunks.
+
+    Raises `AudioDamaged` at the first error; some decoders skip what they cannot read.
+    """
+    # Opus is always decoded at 48 kHz.
+    resampler = AudioResampler("s16", "mono", SAMPLE_RATE)
+    try:
+        with av.open(_Pipe(content), "r") as file:
+            for frame in file.decode(audio=0):
+                yield from _pcm(resampler, frame)
+            yield from _pcm(resampler, None)
+    except av.FFmpegError as error:
+        raise AudioDamaged(f"the stored audio cannot be read: {error.strerror}") from error
+
+
+def _pcm(resampler: AudioResampler, frame: av.AudioFrame | None) -> Iterator[Pcm]:
+    for each in resampler.resample(frame):
+        yield each.to_ndarray()[0]
+
+
+class _Pipe:
+    """A readable file over chunks of bytes, for FFmpeg."""
+
+    def __init__(self, content: Iterator[bytes]) -> None:
+        self._content, self._rest = content, memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; empty at the end."""
+        while not self._rest:
+            self._rest = memoryview(next(self._content, b""))
+            if not self._rest:
+                return b""
+        taken, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(taken)

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from api import errors
+from api.http import errors
 from api.http.openapi import Answers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
 from api.services import ServicesDep
@@ -49,7 +49,7 @@ async def ready(services: ServicesDep) -> JSONResponse:
     )
 
 
-def _checks(fitness: HealthChecks, threads: tuple[BackgroundThread, ...]) -> dict[str, CheckObject]:
+def _checks(fitness: HealthChecks, threads: list[BackgroundThread]) -> dict[str, CheckObject]:
     found = {check.name: check.finding() for check in fitness.checks}
     checks = {
         name: CheckObject(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from api.http.error_body import ErrorBody
+from api.http.errors import ErrorBody
 
 
 class ModelObject(BaseModel):

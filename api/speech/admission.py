@@ -9,14 +9,14 @@ from typing import Any
 from api.auth.caller import Caller
 from api.jobs import submission
 from api.jobs.admission import CheckedJob, JobAdmission
-from api.jobs.model_selection import select_model
+from api.jobs.model_selection import cards_of, select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.speech.requests import SpeechRequest, TaskType
-from api.voices import service
+from api.voices import lookup
 from api.voices.presets import is_preset
-from shared.errors import FetchFailed, InvalidRequest, ModelNotFound, Unavailable, VoiceNotFound
+from shared.errors import FetchFailed, InvalidRequest, Unavailable, VoiceNotFound
 from shared.jobs import Job, Sampling
-from shared.models import ModelCard, full_name
+from shared.models import ModelCard
 from shared.speech_model import Task
 from shared.store.voices import VOICE_PREFIX, Voices
 from shared.store.workers import ServedModel, WorkerRegistry
@@ -88,7 +88,7 @@ class SpeechAdmission:
         if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
             return asked
         try:
-            own = service.find(asked.voice, self.voices, caller)
+            own = lookup.find(asked.voice, self.voices, caller)
         except VoiceNotFound:
             return asked
         task_type = asked.task_type or TaskType.BASE
@@ -120,7 +120,9 @@ def _interpretations(
     Example: `tts-1` with instructions, where a 0.6B and a 1.7B model are served: 0.6B with them,
     1.7B with them, then both without them.
     """
-    cards = _named(asked, served)
+    # An alias leaves the choice of the model to the server.
+    is_alias = asked.model is not None and asked.model.lower() in OPENAI_MODELS
+    cards = cards_of(served, None if is_alias else asked.model)
     task = _task(asked, cards)
     cards = [card for card in cards if card.task == task] or cards
     alive = {model.card.id for model in served if model.workers}
@@ -128,25 +130,9 @@ def _interpretations(
     for card in cards:
         yield task, card, asked.instructions or None
     # OpenAI's clients always send instructions: for an alias they may be left out.
-    if asked.model is not None and is_model_alias(asked.model) and task != Task.VOICE_DESIGN:
+    if is_alias and task != Task.VOICE_DESIGN:
         for card in cards:
             yield task, card, None
-
-
-def _named(asked: SpeechRequest, served: list[ServedModel]) -> list[ModelCard]:
-    if not served:
-        raise Unavailable("no worker has started yet; start one with `python -m worker`")
-    cards = [model.card for model in served]
-    if asked.model is None or is_model_alias(asked.model):
-        return cards
-    wanted = {asked.model.lower(), full_name(asked.model).lower()}
-    named = [card for card in cards if card.id.lower() in wanted]
-    if not named:
-        names = ", ".join(sorted(card.id for card in cards))
-        raise ModelNotFound(
-            f"no worker serves {asked.model[:100]!r}; served here: {names}", param="model"
-        )
-    return named
 
 
 def _task(asked: SpeechRequest, cards: list[ModelCard]) -> Task:
@@ -198,11 +184,6 @@ def _reference(asked: SpeechRequest) -> Reference:
         )
     text = None if asked.x_vector_only_mode else asked.ref_text
     return Reference(audio=asked.ref_audio, text=text or None)
-
-
-def is_model_alias(name: str) -> bool:
-    """True if a name is an alias that leaves the choice of the model to the server."""
-    return name.lower() in OPENAI_MODELS
 
 
 def voice_of(card: ModelCard, name: str) -> str:

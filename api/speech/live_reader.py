@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import numpy as np
@@ -32,6 +33,7 @@ _Entry = tuple[bytes, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
 
 
+@dataclass
 class LivePcmReader:
     """Reads a job once: sample for sample what its stored WAV has or will have.
 
@@ -40,22 +42,13 @@ class LivePcmReader:
     lost are not missed. `sent` samples were returned so far, `silent` of them in pauses.
     """
 
-    def __init__(
-        self,
-        job: Job,
-        *,
-        redis: Redis,
-        ledger: Ledger,
-        storage: Storage,
-        storage_threads: LimitedThreads | None = None,
-    ) -> None:
-        self._job = job
-        self._redis = redis
-        self._ledger = ledger
-        self._storage = storage
-        self._storage_threads = storage_threads or LimitedThreads.for_storage()
-        self.sent = 0
-        self.silent = 0
+    job: Job
+    redis: Redis
+    ledger: Ledger
+    storage: Storage
+    storage_threads: LimitedThreads = field(default_factory=LimitedThreads.for_storage)
+    sent: int = 0
+    silent: int = 0
 
     async def pcm(self) -> AsyncIterator[Pcm]:
         """Yield the samples, in pieces of 1 s at most.
@@ -70,17 +63,17 @@ class LivePcmReader:
                 yield piece
 
     async def _all(self) -> AsyncIterator[Pcm]:
-        for index in range(self._job.total):
+        for index in range(self.job.total):
             state = await self._state(index)
             pause = pause_samples(state.pause_s)
-            is_last = index == self._job.total - 1 and not pause
+            is_last = index == self.job.total - 1 and not pause
             fade = StreamingFade(start=index > 0, end=not is_last)
-            stream = _SegmentStream(self._redis, segment_id(self._job.id, index))
+            stream = _SegmentStream(self.redis, segment_id(self.job.id, index))
             while not stream.is_whole:
                 if state.result_key is not None:
                     # The whole job is stored: only the samples not sent yet are left.
                     spoken = await _retry_while_unavailable(
-                        lambda: list(self._ledger.spoken(self._job))
+                        lambda: list(self.ledger.spoken(self.job))
                     )
                     self.silent = sum(pause_samples(segment.pause_s) for segment in spoken)
                     yield (await self._stored(state.result_key))[self.sent :]
@@ -96,7 +89,7 @@ class LivePcmReader:
             self.silent += pause
 
     async def _state(self, index: int) -> SegmentState:
-        state = await _retry_while_unavailable(lambda: self._ledger.segment(self._job.id, index))
+        state = await _retry_while_unavailable(lambda: self.ledger.segment(self.job.id, index))
         if state.job_status == Status.FAILED:
             code = state.error_code or SynthesisFailed.code
             raise SynthesisFailed(f"the job failed: {state.error_message}", code)
@@ -105,8 +98,8 @@ class LivePcmReader:
         return state
 
     async def _stored(self, key: str) -> Pcm:
-        run = self._storage_threads.run
-        return await _retry_while_unavailable(lambda: decode_wav(self._storage.get(key)), run)
+        run = self.storage_threads.run
+        return await _retry_while_unavailable(lambda: decode_wav(self.storage.get(key)), run)
 
 
 class _SegmentStream:

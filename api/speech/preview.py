@@ -13,7 +13,7 @@ from api.services import ServicesDep
 from api.speech.admission import SpeechAdmission
 from api.speech.requests import SpeechRequest
 from api.speech.streaming import AudioStreamResponse, audio_chunks
-from api.voices import service
+from api.voices import lookup
 from api.voices.responses import VoiceObject
 from api.voices.routes import NO_VOICE_RESPONSES, VoiceId
 from shared.formats import SpeechFormat
@@ -78,12 +78,12 @@ async def preview(
     It is an ordinary job, which `x-job-id` names.
     """
     served, speech, ledger = services.served, services.speech_admission, services.ledger
-    voice = await run_in_threadpool(service.find_preset, voice_id, served)
+    voice = await run_in_threadpool(lookup.find_preset, voice_id, served)
     if voice is not None:
         job, asked = await run_in_threadpool(admit, voice, caller, speech, ledger)
     else:
         voice = await run_in_threadpool(
-            service.view_of_own, voice_id, services.voices, served, caller
+            lookup.view_of_own, voice_id, services.voices, served, caller
         )
         job, asked = await services.storage_threads.run(admit, voice, caller, speech, ledger)
     add_to_log(job=job.id)

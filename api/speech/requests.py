@@ -28,6 +28,7 @@ from api.http.bounds import (
     check_json,
     limited_by,
 )
+from api.http.openapi import request_body
 from shared.errors import UnsupportedMedia
 from shared.formats import SpeechFormat
 from shared.speech_model import Task
@@ -161,14 +162,11 @@ def parse_speech_request(content: bytes) -> SpeechRequest:
 
 
 SpeechRequestDep = Annotated[SpeechRequest, Depends(_read_request)]
-OPENAPI_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": f"#/components/schemas/{SpeechRequest.__name__}"},
-                "example": {"model": "tts-1", "voice": "alloy", "input": "The lamp was lit."},
-            }
-        },
+OPENAPI_BODY = request_body(
+    {
+        "application/json": {
+            "schema": {"$ref": f"#/components/schemas/{SpeechRequest.__name__}"},
+            "example": {"model": "tts-1", "voice": "alloy", "input": "The lamp was lit."},
+        }
     }
-}
+)

@@ -12,15 +12,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from api import errors
+from api.http import errors
 from api.speech.encoder import SpeechEncoder
 from api.speech.live_audio import LiveAudio
 from api.speech.live_reader import LivePcmReader
 from api.speech.requests import SpeechRequest
+from shared.durations import SAMPLES_PER_FRAME
 from shared.errors import QueueError
 from shared.jobs import Job
 
-CODEC_FRAME_SAMPLES = 1_920
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +89,7 @@ async def sse_chunks(
                 {"type": "error", **errors.body_of(error).model_dump()}
             )
             return
-        chars, frames = len(asked.input), (reader.sent - reader.silent) // CODEC_FRAME_SAMPLES
+        chars, frames = len(asked.input), (reader.sent - reader.silent) // SAMPLES_PER_FRAME
         usage = {"input_tokens": chars, "output_tokens": frames, "total_tokens": chars + frames}
         yield _event({"type": "speech.audio.done", "usage": usage})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from api.voices.reference_audio import Samples, Sound, decode
 from shared.audio.wav import encode_wav
+from shared.durations import wide_chars
 from shared.errors import InvalidRequest
 from shared.speech_model import SAMPLE_RATE
 from shared.store.voices import VoiceWarning
@@ -132,7 +132,7 @@ def _of_text(duration_s: float, text: str | None) -> _Warnings:
         said = "without ref_text, what is said in it, only the timbre is used"
         yield _warning("no_ref_text", f"{said}: send it for the best likeness")
         return
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    wide = wide_chars(text)
     usual_s = wide / IDEOGRAPHS_PER_S + (len(text) - wide) / LETTERS_PER_S
     if not MIN_PACE_RATIO <= duration_s / usual_s <= MAX_PACE_RATIO:
         said = f"{len(text):,} characters in {duration_s:.1f} s is not how anybody speaks"

@@ -13,10 +13,10 @@ from api.auth.scopes import CanEditVoices, CanRead
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import ServicesDep
-from api.voices import service
+from api.voices import lookup
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
-from api.voices.upload import OPENAPI_BODY, Uploaded
+from api.voices.upload import OPENAPI_BODY, Uploaded, check, keep, remove_files
 from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
 from shared.store.voices import Voice, Voices, recording_key
 from shared.store.workers import CachedModels
@@ -57,11 +57,11 @@ async def create(
     """
     served = await run_in_threadpool(services.served.models)
     checked, wav = await run_in_threadpool(
-        service.check, sent, caller, served, services.settings.max_reference_s
+        check, sent, caller, served, services.settings.max_reference_s
     )
     max_voices = services.settings.max_voices
     voice = await services.storage_threads.run(
-        service.keep, checked, wav, services.voices, services.storage, max_voices
+        keep, checked, wav, services.voices, services.storage, max_voices
     )
     response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
@@ -71,8 +71,8 @@ async def create(
 def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     served = services.served
-    preset = service.find_preset(voice_id, served)
-    return preset or service.view_of_own(voice_id, services.voices, served, caller)
+    preset = lookup.find_preset(voice_id, served)
+    return preset or lookup.view_of_own(voice_id, services.voices, served, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
@@ -97,13 +97,13 @@ async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep
         raise InvalidRequest("the models' own voices cannot be deleted", param="voice_id")
     await run_in_threadpool(services.voices.delete, voice.id)
     with suppress(Unavailable):  # no thread is free: the files are swept later
-        await services.storage_threads.run(service.remove_files, voice.id, services.storage)
+        await services.storage_threads.run(remove_files, voice.id, services.storage)
     log_action("delete", voice=voice.id)
     return VoiceDeleted(id=voice.id)
 
 
 def _own_voice(voice_id: str, saved: Voices, served: CachedModels, caller: Caller) -> Voice | None:
     """The caller's voice of that id or name; None if it is one of the models' own."""
-    if service.find_preset(voice_id, served):
+    if lookup.find_preset(voice_id, served):
         return None
-    return service.find(voice_id, saved, caller)
+    return lookup.find(voice_id, saved, caller)

@@ -1,8 +1,10 @@
-"""The upload form of a voice, under OpenAI's field names."""
+"""The upload of a voice: its form, under OpenAI's field names, its checks and its files."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -11,10 +13,32 @@ from pydantic.functional_validators import AfterValidator
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from api.auth.caller import Caller
 from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import limited_by
+from api.http.openapi import request_body
 from api.services import ServicesDep
-from shared.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from api.voices.presets import is_preset
+from api.voices.recording import normalise_recording
+from shared.errors import (
+    InvalidRequest,
+    NameTaken,
+    TooLarge,
+    TooManyVoices,
+    Unavailable,
+    UnsupportedMedia,
+)
+from shared.storage import Storage
+from shared.store.voices import (
+    VOICE_PREFIX,
+    Voice,
+    Voices,
+    comparable,
+    new_voice_id,
+    recording_key,
+    voice_folder,
+)
+from shared.store.workers import ServedModel
 
 FILE_FIELD = "audio_sample"
 MAX_FIELDS = 10
@@ -88,18 +112,14 @@ class Upload(BaseModel):
     description: _Text | None = None
 
 
-_SCHEMA = Upload.model_json_schema()
-OPENAPI_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": _SCHEMA,
-                "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
-            }
-        },
+OPENAPI_BODY = request_body(
+    {
+        "multipart/form-data": {
+            "schema": Upload.model_json_schema(),
+            "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
+        }
     }
-}
+)
 
 
 async def upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
@@ -141,3 +161,55 @@ def _read(form: FormData, most: int) -> Upload:
 
 def _too_large(most: int) -> TooLarge:
     return TooLarge(f"a recording may have {most:,} bytes", param=FILE_FIELD)
+
+
+def check(
+    upload: Upload, caller: Caller, served: list[ServedModel], max_reference_s: float
+) -> tuple[Voice, bytes]:
+    """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
+    _check_fields(upload, served)
+    recording = normalise_recording(upload.content, upload.ref_text, max_reference_s)
+    voice = Voice(
+        id=new_voice_id(),
+        owner=caller.space,
+        name=upload.name,
+        consent=upload.consent,
+        digest=hashlib.sha256(recording.wav).hexdigest(),
+        duration_s=recording.duration_s,
+        ref_text=upload.ref_text,
+        language=upload.language,
+        description=upload.description,
+        warnings=recording.warnings,
+    )
+    return voice, recording.wav
+
+
+def keep(voice: Voice, wav: bytes, voices: Voices, storage: Storage, max_voices: int) -> Voice:
+    """Store a checked voice; raises `NameTaken` or `TooManyVoices`."""
+    voices.begin(voice.id)
+    try:
+        storage.put(recording_key(voice.id), wav)
+        return voices.create(voice, most=max_voices)
+    except (NameTaken, TooManyVoices):
+        # After any other error the voice may be stored; if not, the sweep removes its folder.
+        remove_files(voice.id, storage)
+        raise
+
+
+def remove_files(voice_id: str, storage: Storage) -> None:
+    """Remove the files of a deleted voice; the sweep removes any that are left."""
+    with suppress(Unavailable):
+        storage.delete_folder(voice_folder(voice_id))
+
+
+def _check_fields(upload: Upload, served: list[ServedModel]) -> None:
+    if is_preset(upload.name, served):
+        raise NameTaken(f"{upload.name!r} is one of the models' own voices", param="name")
+    if comparable(upload.name).startswith(VOICE_PREFIX):
+        raise InvalidRequest(f"names that begin with {VOICE_PREFIX} are the server's", param="name")
+    languages = {name for each in served for name in each.card.languages}
+    if upload.language and languages and upload.language not in languages:
+        raise InvalidRequest(
+            f"no model here has the language {upload.language!r}: {', '.join(sorted(languages))}",
+            param="language",
+        )

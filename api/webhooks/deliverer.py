@@ -26,10 +26,10 @@ LEASE_S = ATTEMPT_TIMEOUT_S + 5
 _log = logging.getLogger(__name__)
 
 
-class Deliverer:
+class Deliverer(BackgroundThread):
     """Takes due events from the queue and gives each to `deliver`, in a task of its own.
 
-    One thread runs the event loop of all tasks. An event that is under way when the process ends
+    The thread runs the event loop of all tasks. An event that is under way when the process ends
     is delivered by another process when its lease runs out.
     """
 
@@ -48,19 +48,13 @@ class Deliverer:
         self._max_deliveries = max_deliveries
         self._poll_s = poll_s
         self._redis_is_away = False
-        self.thread = BackgroundThread(
-            "webhooks", lambda stopping: asyncio.run(self._run(stopping))
-        )
-
-    def start(self) -> None:
-        """Begin to deliver."""
-        self.thread.start()
+        super().__init__("webhooks", lambda stopping: asyncio.run(self._deliver_due(stopping)))
 
     def close(self) -> None:
         """Take no more events; deliveries under way get `GRACE_S` seconds to finish."""
-        self.thread.stop(GRACE_S + 1)
+        self.stop(GRACE_S + 1)
 
-    async def _run(self, stopping: threading.Event) -> None:
+    async def _deliver_due(self, stopping: threading.Event) -> None:
         free = asyncio.Semaphore(self._max_deliveries)
         failure: Exception | None = None
         with suppress(TimeoutError):  # the grace is over

@@ -35,11 +35,6 @@ def api_command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
 
 
-def worker_command(model: str) -> list[str]:
-    """The command line of a worker for one model."""
-    return [sys.executable, "-m", "worker", "--model", model]
-
-
 class Stack:
     """Redis, one API and `workers` workers for each model, as children of this process.
 
@@ -121,7 +116,8 @@ class Stack:
             for number in range(1, self.workers + 1):
                 name = f"worker {number} of {model}" if self.workers > 1 else f"worker of {model}"
                 log = f"worker-{Path(model).name}-{number}"
-                start = partial(self._child, name, log, worker_command(model))
+                command = [sys.executable, "-m", "worker", "--model", model]
+                start = partial(self._child, name, log, command)
                 self._restarting_workers.append(RestartingProcess(start))
 
     def _child(self, name: str, log: str, command: list[str]) -> Child:

@@ -16,6 +16,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from shared.document import Segment
+from shared.durations import SAMPLES_PER_FRAME, expected_frames
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
 from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
 from shared.speech_model import SAMPLE_RATE
@@ -23,9 +24,8 @@ from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors, server_time_s
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
 from shared.store.rows import write_range
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 from shared.store.webhooks import Webhook
-from shared.text.durations import SAMPLES_PER_FRAME, expected_frames
 
 # Segments of one step, which takes some 3 ms.
 SEGMENTS_PER_STEP = 100
@@ -71,9 +71,7 @@ class Admission:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._steps = {
-            name: redis.register_script(load(name)) for name in ("admit", "admit_part", "abandon")
-        }
+        self._steps = Steps(redis)
         self._brief = connect_briefly(redis, LOOK_TIMEOUT_S)
         self._clock = _RedisClock()
 
@@ -132,18 +130,16 @@ class Admission:
 
     def _begin(self, job: NewJob, fields: dict[str, Any], rows: list[Row]) -> _Reply:
         rest = [job.spec.model_dump_json(), job.outline.model_dump_json(), *_flat(rows)]
-        return self._in_time(lambda by: self._run("admit", json.dumps({**fields, "by": by}), *rest))
+        return self._in_time(
+            lambda by: self._steps.run("admit", json.dumps({**fields, "by": by}), *rest)
+        )
 
     def _add(self, job_id: str, parts: list[list[Row]]) -> None:
-        step = partial(self._run, "admit_part", job_id)
+        step = partial(self._steps.run, "admit_part", job_id)
         for number, rows in enumerate(parts, 1):
             reply = self._in_time(step, number * SEGMENTS_PER_STEP, *_flat(rows))
             if reply.outcome == "gone":
                 raise Unavailable("its admission took too long and was given up")
-
-    def _run(self, name: str, *args: str | float) -> Any:
-        with redis_errors():
-            return self._steps[name](args=list(args))
 
     def _in_time(self, step: Callable[..., Any], *args: str | int) -> _Reply:
         """The reply of a step that is begun in time, or not at all.
@@ -184,8 +180,7 @@ class Admission:
 
     def _abandon(self, job_id: str) -> str | None:
         """Give an admission up; returns the job's status if it was accepted."""
-        with redis_errors():
-            status: Any = self._steps["abandon"](args=[job_id], client=self._brief)
+        status = self._steps.run("abandon", job_id, client=self._brief)
         return None if status is None else str(status)
 
     def _look(self, job_id: str) -> list[str | None]:

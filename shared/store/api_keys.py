@@ -20,15 +20,20 @@ from redis import Redis
 
 from shared.errors import KeyNotFound, Unavailable
 from shared.records import Record
+from shared.storage import Storage
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.key_mark import KeyMark
 
 TOKEN_PREFIX = "tts"
 # Seconds for which a process may still accept a key that was revoked.
 MAX_TABLE_AGE_S = 1.0
 # Seconds between two attempts to write the mark.
 MARK_RETRY_INTERVAL_S = 30.0
+# The mark in the storage that API keys exist.
+MARK_KEY = "keys-exist"
+_MARK_CONTENT = b"""An API key was made for this service, so every request needs one.
+To open the service again, see docs/security.md, "Open a service again".
+"""
 _log = logging.getLogger(__name__)
 
 
@@ -83,6 +88,26 @@ class KeyTable:
         """The id in a token, if it is that of a key, live or not, whatever the secret: for logs."""
         _, key_id, _ = _parts(token)
         return key_id if key_id in self.keys else None
+
+
+class KeyMark:
+    """The object `keys-exist` of a storage, which stays if Redis loses the keys.
+
+    Every method raises `Unavailable` when that fails. It is never deleted by this program:
+    docs/security.md says when an operator may do so.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def is_set(self) -> bool:
+        """True if a key was made for this service at any time."""
+        return self._storage.has(MARK_KEY)
+
+    def set(self) -> None:
+        """Write the mark, unless it is there."""
+        if not self.is_set():
+            self._storage.put(MARK_KEY, _MARK_CONTENT)
 
 
 class ApiKeys:
@@ -150,10 +175,6 @@ class ApiKeys:
     def exist(self) -> bool:
         """True if any key was ever made: from then on one is asked for."""
         return self.look().required
-
-    def find(self, token: str) -> ApiKey | None:
-        """The live key of a token."""
-        return self.look().find(token)
 
     @property
     def fresh(self) -> KeyTable | None:

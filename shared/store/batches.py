@@ -13,7 +13,7 @@ from shared.errors import BatchNotFound, KeyReused, Unavailable
 from shared.records import Record
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 BATCH_PREFIX = "batch_"
 PAGE_SIZE = 500
@@ -51,11 +51,7 @@ class Batches:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._begin = redis.register_script(load("batch_begin"))
-        self._lines = redis.register_script(load("batch_lines"))
-        self._admitted = redis.register_script(load("batch_admitted"))
-        self._cancelling = redis.register_script(load("batch_cancelling"))
-        self._abandon = redis.register_script(load("batch_abandon"))
+        self._steps = Steps(redis)
 
     def begin(
         self,
@@ -80,9 +76,7 @@ class Batches:
             "total": total,
             "ttl_s": math.ceil(ttl_s),
         }
-        with redis_errors():
-            found = self._begin(args=[json.dumps(batch)])
-        if found != fingerprint:
+        if self._steps.run("batch_begin", json.dumps(batch)) != fingerprint:
             raise KeyReused("this key came with another batch before", param="Idempotency-Key")
 
     def admitted(self, batch_id: str, lines: Sequence[BatchLine]) -> None:
@@ -91,13 +85,11 @@ class Batches:
         Raises `Unavailable` if the batch was abandoned meanwhile.
         """
         written = [line.model_dump_json() for line in lines]
-        with redis_errors():
-            there = all(
-                self._lines(args=[batch_id, first, *written[first : first + PAGE_SIZE]])
-                for first in range(0, len(written), PAGE_SIZE)
-            )
-            there = there and self._admitted(args=[batch_id])
-        if not there:
+        there = all(
+            self._steps.run("batch_lines", batch_id, first, *written[first : first + PAGE_SIZE])
+            for first in range(0, len(written), PAGE_SIZE)
+        )
+        if not (there and self._steps.run("batch_admitted", batch_id)):
             raise Unavailable("the batch was refused where it was sent, too: send it again")
 
     def batch(self, batch_id: str) -> Batch:
@@ -126,10 +118,8 @@ class Batches:
 
     def cancelling(self, batch_id: str) -> None:
         """Note that a client cancels the batch's jobs, unless they have all ended."""
-        with redis_errors():
-            self._cancelling(args=[batch_id])
+        self._steps.run("batch_cancelling", batch_id)
 
     def abandon(self, batch_id: str) -> bool:
         """Delete a batch, but none of its jobs; False if all of them were accepted before."""
-        with redis_errors():
-            return bool(self._abandon(args=[batch_id]))
+        return bool(self._steps.run("batch_abandon", batch_id))

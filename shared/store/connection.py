@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from redis import BlockingConnectionPool, Redis
 from redis import asyncio as aio
@@ -142,6 +142,14 @@ def server_time_s(redis: Redis) -> float:
     """The time of Redis's clock in Unix seconds; raises `RedisError`."""
     seconds, micros = redis.time()
     return seconds + micros / 1e6
+
+
+def older_than(redis: Redis, key: str, age_s: float, limit: int) -> list[str]:
+    """Members of a sorted set of times that are older than `age_s` seconds, the oldest first."""
+    with redis_errors():
+        until = server_time_s(redis) - age_s
+        ids = redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
+    return cast(list[str], ids)
 
 
 @contextmanager

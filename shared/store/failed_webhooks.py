@@ -11,7 +11,7 @@ from redis import Redis
 from shared.errors import WebhookNotFound
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 from shared.store.webhooks import Event
 
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class FailedWebhooks:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._resend = redis.register_script(load("webhook_resend"))
+        self._steps = Steps(redis)
 
     def of(self, signer: str, *, limit: int) -> list[FailedEvent]:
         """The newest events of a signer, the newest first."""
@@ -44,9 +44,7 @@ class FailedWebhooks:
 
     def resend(self, signer: str, event_id: str) -> None:
         """Queue an event again, with all its attempts; raises `WebhookNotFound`."""
-        with redis_errors():
-            found = self._resend(args=[signer, event_id])
-        if not found:
+        if not self._steps.run("webhook_resend", signer, event_id):
             raise WebhookNotFound(
                 f"no webhook {event_id[:100]!r} that was given up", param="event_id"
             )

@@ -32,27 +32,11 @@ from shared.jobs import (
 )
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
-from shared.store.connection import redis_errors, server_time_s
+from shared.store.connection import older_than, redis_errors
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
-SCRIPTS = (
-    "claim",
-    "renew",
-    "commit",
-    "record_failure",
-    "fail",
-    "release",
-    "unreadable",
-    "cancel",
-    "reconcile",
-    "expire_deadline",
-    "delete_job",
-    "read_job",
-    "add_listener",
-    "remove_listener",
-)
 STATE_FIELDS = ("status", "result_key", "error_code", "error_message")
 PAGE_SIZE = 500
 # Seconds for which a job that no worker can read waits for one of another version.
@@ -77,21 +61,12 @@ class Ledger:
         self._lease_s = lease_s
         self.max_attempts = max_attempts
         self._worker = worker
-        self._scripts = {name: redis.register_script(load(name)) for name in SCRIPTS}
+        self._steps = Steps(redis)
         self._admission = Admission(redis)
-
-    def _run(self, name: str, *args: str | int | float) -> Any:
-        with redis_errors():
-            return self._scripts[name](args=list(args))
 
     def close(self) -> None:
         """Close the connections that are the ledger's own."""
         self._admission.close()
-
-    def ping(self) -> None:
-        """Return when Redis answers."""
-        with redis_errors():
-            self._redis.ping()
 
     def admit(
         self,
@@ -117,7 +92,7 @@ class Ledger:
         # If the answer is lost with its connection, the retry asks the same question again.
         question = secrets.token_hex(8)
         return self._claimed(
-            self._run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
+            self._steps.run("claim", model, self._worker, self._lease_s, question, JOB_VERSION)
         )
 
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
@@ -129,7 +104,7 @@ class Ledger:
         except ValidationError:
             # A worker of the version that wrote it can, if one is left.
             _log.warning("Handed %s back: another version has written its job", segment)
-            self._run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
+            self._steps.run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
             return None
         return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
 
@@ -137,7 +112,7 @@ class Ledger:
         """Extend the leases of these claims; returns those that no longer hold."""
         held = {(claim.segment_id, claim.epoch): claim for claim in claims}
         pairs = [part for key in held for part in key]
-        lost = self._run("renew", self._lease_s, *pairs) if pairs else []
+        lost = self._steps.run("renew", self._lease_s, *pairs) if pairs else []
         return [held[segment, int(epoch)] for segment, epoch in _pairs(lost)]
 
     def commit(self, claim: Claim, result: SegmentResult, *, size_bytes: int = 0) -> Claim | None:
@@ -145,7 +120,7 @@ class Ledger:
 
         Raises `StaleClaim` if another epoch has taken over, or the job has ended.
         """
-        reply = self._run(
+        reply = self._steps.run(
             "commit",
             claim.segment_id,
             claim.epoch,
@@ -177,7 +152,7 @@ class Ledger:
         self._fenced("record_failure", claim, reason)
 
     def _fenced(self, name: str, claim: Claim, *args: str | int) -> None:
-        if not self._run(name, claim.segment_id, claim.epoch, *args):
+        if not self._steps.run(name, claim.segment_id, claim.epoch, *args):
             raise StaleClaim(f"{claim.segment_id} epoch {claim.epoch} is no longer held")
 
     def cancel(self, job_id: str) -> bool:
@@ -189,14 +164,14 @@ class Ledger:
         return self._cancel(job_id, takes_back="all")
 
     def _cancel(self, job_id: str, *, takes_back: str) -> bool:
-        ended = self._run("cancel", job_id, takes_back)
+        ended = self._steps.run("cancel", job_id, takes_back)
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)
 
     def add_listener(self, job_id: str) -> None:
         """Count one more listener of a job that is being spoken."""
-        self._run("add_listener", job_id, LISTENERS_TTL_S)
+        self._steps.run("add_listener", job_id, LISTENERS_TTL_S)
 
     def cancel_if_abandoned(self, job_id: str) -> bool:
         """Count one listener less; cancel the job after its last one, without a refund.
@@ -212,7 +187,7 @@ class Ledger:
 
     def remove_listener(self, job_id: str) -> int:
         """Count one listener less, which has received everything; returns how many are left."""
-        return int(self._run("remove_listener", job_id))
+        return int(self._steps.run("remove_listener", job_id))
 
     def reconcile(self, *, limit: int = 50) -> list[tuple[str, int]]:
         """Take back overdue leases; returns (model, messages that are missing in its queue).
@@ -221,7 +196,7 @@ class Ledger:
         `MAX_RECONCILE_STEPS`.
         """
         for _ in range(MAX_RECONCILE_STEPS):
-            goes_on, *reply = self._run("reconcile", self.max_attempts, limit, self._lease_s)
+            goes_on, *reply = self._steps.run("reconcile", self.max_attempts, limit, self._lease_s)
             if not goes_on:
                 break
         return [(model, int(missing)) for model, missing in _pairs(reply)]
@@ -233,22 +208,16 @@ class Ledger:
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
-        return self._older_than(ttl_s, keys.ENDED, limit)
+        return older_than(self._redis, keys.ENDED, ttl_s, limit)
 
     def with_leftovers(self, grace_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `grace_s` seconds ago and may have files of segments left."""
-        return self._older_than(grace_s, keys.LEFTOVERS, limit)
+        return older_than(self._redis, keys.LEFTOVERS, grace_s, limit)
 
     def leftovers_deleted(self, job_id: str) -> None:
         """Note that no segment's file is left of an ended job."""
         with redis_errors():
             self._redis.zrem(keys.LEFTOVERS, job_id)
-
-    def _older_than(self, age_s: float, key: str, limit: int) -> list[str]:
-        with redis_errors():
-            until = server_time_s(self._redis) - age_s
-            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
-        return cast(list[str], ids)
 
     def forget(self, job_id: str) -> bool:
         """Delete all records of an ended job, a part at a time; False if it has not ended.
@@ -256,14 +225,14 @@ class Ledger:
         From the first part on the job is not there; what a caller that dies leaves is deleted by
         reconciling.
         """
-        left = self._run("delete_job", job_id)
+        left = self._steps.run("delete_job", job_id)
         while left > 0:
-            left = self._run("delete_job", job_id)
+            left = self._steps.run("delete_job", job_id)
         return bool(left == 0)
 
     def forgotten(self, grace_s: float = 0, *, limit: int = 100) -> list[str]:
         """Jobs forgotten more than `grace_s` seconds ago, whose files may still be there."""
-        return self._older_than(grace_s, keys.FORGOTTEN, limit)
+        return older_than(self._redis, keys.FORGOTTEN, grace_s, limit)
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""
@@ -275,14 +244,24 @@ class Ledger:
         job = self._look(job_id)
         if not job.is_overdue:
             return job
-        self._run("expire_deadline", job_id)  # perhaps no worker is there to do so
+        self._steps.run("expire_deadline", job_id)  # perhaps no worker is there to do so
         return self._look(job_id)
 
     def _look(self, job_id: str) -> Job:
-        found = self._run("read_job", job_id)
+        found = self._steps.run("read_job", job_id)
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))
+
+    def marks(self, job_ids: Sequence[str]) -> Iterator[str | None]:
+        """The `Job.mark` of each of these jobs in order, None where there is no job."""
+        for first in range(0, len(job_ids), PAGE_SIZE):
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                for job_id in job_ids[first : first + PAGE_SIZE]:
+                    pipe.hmget(keys.job(job_id), "completed", "status")
+                rows = pipe.execute()
+            for completed, status in rows:
+                yield f"{completed or 0}-{status}" if status else None
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""

@@ -6,8 +6,7 @@ from redis import Redis
 
 from shared.records import Record
 from shared.speech_model import SAMPLE_RATE
-from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 
 class QueueState(Record):
@@ -23,8 +22,7 @@ class QueueState(Record):
     @classmethod
     def read(cls, redis: Redis) -> QueueState:
         """Read it in one step; raises `Unavailable`."""
-        with redis_errors():
-            segments, jobs, open_jobs, pace, samples, flat = redis.register_script(load("queue"))()
+        segments, jobs, open_jobs, pace, samples, flat = Steps(redis).run("queue")
         return cls(
             segments_in_progress=segments,
             jobs_in_progress=jobs,

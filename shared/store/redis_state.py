@@ -1,4 +1,4 @@
-"""The check of Redis: it must be writable, and must not lose what it has accepted."""
+"""The check of Redis: it must be writable, keep what it accepts, and be of a known version."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from shared.checks import Finding
-from shared.errors import Unavailable
+from shared.errors import Misconfigured, Unavailable
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.ledger_version import agree
+from shared.store.scripts import Steps
 
+# 1: jobs without a version. 2: admission in parts, expected frames, audio reserved of a quota.
+#
+# An upgrade one process at a time needs no more than this: a newer process reads what an older one
+# has written, an older one leaves jobs that it cannot read to others (`shared.jobs.JOB_VERSION`),
+# and one that is too old for what is there does not start.
+LEDGER_VERSION = 2
+# Raised when an older process would do harm to what this one writes.
+OLDEST_LEDGER_VERSION = 1
 PROBE_TTL_S = 60
 OLDEST_REDIS_VERSION = (7, 0)  # steps in Lua carry flags
 EVICTION_MESSAGE = (
@@ -46,6 +54,19 @@ def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
     if not found.problem:
         agree(redis)
     return found
+
+
+def agree(redis: Redis, version: int = LEDGER_VERSION, oldest: int = OLDEST_LEDGER_VERSION) -> None:
+    """Note which version uses this ledger; raises `Misconfigured` if it is too old for it.
+
+    Raises `Unavailable` while Redis is away.
+    """
+    allowed = int(Steps(redis).run("agree", version, oldest))
+    if version < allowed:
+        raise Misconfigured(
+            f"the ledger in this Redis needs version {allowed} or newer, and this program is of "
+            f"version {version}: install the version that the others have"
+        )
 
 
 def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:

@@ -1,24 +1,20 @@
-"""The source of the ledger's Lua scripts: common parts first, then the one step."""
+"""The steps in Lua: their sources, each with the common parts before it, and how they are run."""
 
 from __future__ import annotations
 
 import json
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
+from redis import Redis
+
+from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
 from shared.store import keys
-from shared.text.durations import MIN_FRAMES, SAMPLES_PER_FRAME
+from shared.store.connection import redis_errors
 
-COMMON_PARTS = (
-    "common",
-    "webhooks",
-    "fair_queue",
-    "leases",
-    "batches",
-    "finish",
-    "deletion",
-)
+COMMON_PARTS = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
 # These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
     "admit": ("common", "fair_queue", "admission"),
@@ -35,6 +31,21 @@ INTAKE_STEPS = (
     *("admit", "admit_part", "voice_begin", "voice_create"),
     *("batch_begin", "batch_lines", "batch_admitted"),
 )
+
+
+class Steps:
+    """The steps on one Redis; each is registered at its first run."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._registered = cache(lambda name: redis.register_script(load(name)))
+
+    def run(self, name: str, *args: str | float, client: Redis | None = None) -> Any:
+        """The reply of a step, over the connections of `client` if given.
+
+        Raises `Unavailable` if Redis does not answer, or refuses.
+        """
+        with redis_errors():
+            return self._registered(name)(args=list(args), client=client)
 
 
 @cache

@@ -11,8 +11,8 @@ from redis import Redis
 from shared.errors import NameTaken, TooManyVoices, Unavailable, VoiceNotFound
 from shared.records import Record
 from shared.store import keys
-from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.connection import older_than, redis_errors
+from shared.store.scripts import Steps
 
 VOICE_PREFIX = "voice_"
 # Seconds from the first file to the record of a voice: later its files are swept.
@@ -55,14 +55,11 @@ class Voices:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._begin = redis.register_script(load("voice_begin"))
-        self._create = redis.register_script(load("voice_create"))
-        self._delete = redis.register_script(load("voice_delete"))
+        self._steps = Steps(redis)
 
     def begin(self, voice_id: str) -> None:
         """Note that files of a voice are going to be written."""
-        with redis_errors():
-            self._begin(args=[voice_id])
+        self._steps.run("voice_begin", voice_id)
 
     def create(self, voice: Voice, *, most: int) -> Voice:
         """Create a voice whose files are written, unless its owner has `most` voices.
@@ -71,9 +68,9 @@ class Voices:
         """
         record = voice.model_dump_json(exclude={"created_at"})
         name = comparable(voice.name)
-        args: list[str | float] = [voice.id, voice.owner, name, record, most, RECORD_TIMEOUT_S]
-        with redis_errors():
-            outcome, *at = self._create(args=args)
+        outcome, *at = self._steps.run(
+            "voice_create", voice.id, voice.owner, name, record, most, RECORD_TIMEOUT_S
+        )
         match outcome:
             case "name_taken":
                 raise NameTaken(f"you have a voice {voice.name!r} already", param="name")
@@ -114,17 +111,11 @@ class Voices:
 
     def delete(self, voice_id: str) -> bool:
         """Delete the record of a voice, whose folder is to be deleted next; False if it is gone."""
-        with redis_errors():
-            return bool(self._delete(args=[voice_id]))
+        return bool(self._steps.run("voice_delete", voice_id))
 
     def left_behind(self, age_s: float, *, limit: int = 100) -> list[str]:
         """Voices that were gone `age_s` seconds ago, and whose folders may still be there."""
-        with redis_errors():
-            seconds, _ = self._redis.time()
-            until = seconds - age_s
-            key = keys.VOICE_FOLDERS
-            ids = self._redis.zrange(key, "-inf", until, byscore=True, offset=0, num=limit)
-        return cast(list[str], ids)
+        return older_than(self._redis, keys.VOICE_FOLDERS, age_s, limit)
 
     def files_deleted(self, voice_id: str) -> None:
         """Note that nothing is left of a voice."""

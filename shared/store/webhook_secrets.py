@@ -11,8 +11,7 @@ from typing import cast
 
 from redis import Redis
 
-from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 # The prefix, and 24 to 64 bytes: the Standard Webhooks specification.
 SECRET_PREFIX, SECRET_BYTES = "whsec_", 32
@@ -24,7 +23,7 @@ class WebhookSecrets:
     """Secrets in Redis; every method may raise `Unavailable`."""
 
     def __init__(self, redis: Redis) -> None:
-        self._secrets = redis.register_script(load("webhook_secrets"))
+        self._steps = Steps(redis)
 
     def of(self, signer: str) -> list[str]:
         """A tenant's secrets that are in use, the newest first."""
@@ -36,8 +35,5 @@ class WebhookSecrets:
 
     def _run(self, signer: str, *, rotates: str) -> list[str]:
         fresh = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-        with redis_errors():
-            found = self._secrets(
-                args=[signer, fresh, rotates, OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE]
-            )
-        return cast(list[str], found)
+        args = (signer, fresh, rotates, OLD_SECRET_TTL_S, MAX_SECRETS_IN_USE)
+        return cast(list[str], self._steps.run("webhook_secrets", *args))

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import logging
 from enum import StrEnum
-from typing import Any
 
 from pydantic import ValidationError
 from redis import Redis
 
 from shared.jobs import PUBLIC, Status
 from shared.records import Record
-from shared.store.connection import redis_errors
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 MAX_UNREAD_ATTEMPTS = 10
 # Events that were given up: seconds for which each is kept, and how many of one signer.
@@ -76,16 +74,14 @@ class Events:
 
     def __init__(self, redis: Redis, *, lease_s: float) -> None:
         self._lease_s = lease_s
-        self._take = redis.register_script(load("webhook_take"))
-        self._settle = redis.register_script(load("webhook_settle"))
+        self._steps = Steps(redis)
 
     def take(self) -> Event | None:
         """Take the event that is due first, for one lease; None if none is due.
 
         An event whose outcome is not recorded when the lease ends is due again.
         """
-        with redis_errors():
-            flat: Any = self._take(args=[self._lease_s])
+        flat = self._steps.run("webhook_take", self._lease_s)
         if not flat:
             return None
         fields = dict(zip(flat[::2], flat[1::2], strict=True))
@@ -103,16 +99,13 @@ class Events:
         self._forget(event.id, event.attempt)
 
     def _forget(self, event_id: str, attempt: int | str) -> None:
-        with redis_errors():
-            self._settle(args=[event_id, attempt, "done"])
+        self._steps.run("webhook_settle", event_id, attempt, "done")
 
     def give_up(self, event: Event, reason: str) -> None:
         """Keep an event that could not be delivered, unless another attempt is under way."""
         kept = (FAILED_EVENT_TTL_S, MAX_FAILED_EVENTS)
-        with redis_errors():
-            self._settle(args=[event.id, event.attempt, "failed", reason, *kept])
+        self._steps.run("webhook_settle", event.id, event.attempt, "failed", reason, *kept)
 
     def again(self, event: Event, after_s: float) -> None:
         """Have an event tried again, unless that has begun already."""
-        with redis_errors():
-            self._settle(args=[event.id, event.attempt, "again", after_s])
+        self._steps.run("webhook_settle", event.id, event.attempt, "again", after_s)

@@ -14,7 +14,7 @@ from shared.errors import ModelInUse, ModelNotFound
 from shared.models import ModelCard
 from shared.store import keys
 from shared.store.connection import redis_errors, server_time_s
-from shared.store.scripts import load
+from shared.store.scripts import Steps
 
 PRESENCE_TTL_S = 10
 # Seconds for which a worker may sign in between the reading of the clock and that of the workers.
@@ -48,7 +48,7 @@ class WorkerRegistry:
     def __init__(self, redis: Redis, *, model_ttl_s: float = DAY_S) -> None:
         self._redis = redis
         self._model_ttl_s = model_ttl_s
-        self._forget = redis.register_script(load("model_forget"))
+        self._steps = Steps(redis)
 
     def sign_in(self, worker: str, card: ModelCard) -> None:
         """Say that `worker` serves the model, for the next `PRESENCE_TTL_S` seconds."""
@@ -105,10 +105,9 @@ class WorkerRegistry:
 
         Raises `ModelNotFound`, or `ModelInUse` while a worker lives or segments wait for it.
         """
-        with redis_errors():
-            found, workers, waiting = self._forget(
-                args=[model, keys.workers(model), PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S]
-            )
+        found, workers, waiting = self._steps.run(
+            "model_forget", model, keys.workers(model), PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S
+        )
         if not found:
             raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
         if workers:

@@ -14,12 +14,12 @@ import pytest
 import soundfile
 import torch
 
+from api.text.segmentation import split
 from client import Narrator
 from client.errors import JobFailed, RequestRefused
 from client.local.stack import Stack
 from client.models import Job
 from client.options import Options
-from shared.text import split
 from tests.support.audio_files import Pcm, as_pcm, assert_same_sound, pcm, recording
 from tests.support.processes import frozen
 from worker.engine.qwen import Qwen3TTSModel

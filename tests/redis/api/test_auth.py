@@ -49,11 +49,11 @@ def error_of(answer: Any) -> tuple[int, str]:
 
 def test_a_key_is_kept_as_a_hash_and_found_by_its_token(keys: ApiKeys, redis: Redis) -> None:
     key, token = keys.create("phone")
-    assert keys.find(token) == key
+    assert keys.look().find(token) == key
     secret = token.removeprefix(f"tts_{key.id}_")
     assert secret not in json.dumps(redis.hgetall("tts:keys"))
     for wrong in ("", "tts_", token[:-1], token + "x", f"sk_{token[4:]}", "tts_nobody_x", "\udc00"):
-        assert keys.find(wrong) is None
+        assert keys.look().find(wrong) is None
 
 
 def test_a_revoked_key_opens_nothing_and_the_server_stays_closed(
@@ -243,7 +243,7 @@ def test_keys_are_made_listed_and_revoked_by_command(
     assert cli.main(["keys", *where, *made]) == 0
     told = capfd.readouterr()
     assert "The first key" in told.err
-    found = keys.find(told.out.strip())
+    found = keys.look().find(told.out.strip())
     assert found is not None
     assert (found.owner, found.scopes, found.quota.chars_per_day) == ("alice", (Scope.READ,), 500)
     assert cli.main(["keys", "revoke", found.id, *where]) == 0

@@ -263,5 +263,5 @@ def test_a_wrong_key_is_compared_like_a_right_one(
 
     monkeypatch.setattr(hmac, "compare_digest", counted)
     for tried in (token, token[:-1] + "?", "tts_nobody_" + "x" * 43, "", token[:20], "x" * 10_000):
-        table.find(tried)
+        table.look().find(tried)
     assert compared == [(64, 64)] * 6

@@ -82,5 +82,5 @@ def test_a_sweep_that_fails_is_followed_by_another(
     monkeypatch.setattr(expiry, "sweep", sweep)
     expiry.start()
     wait_until(lambda: len(sweeps) > 4)
-    wait_until(lambda: expiry.thread.problem is None)
+    wait_until(lambda: expiry.problem is None)
     expiry.stop()

@@ -223,9 +223,9 @@ def test_a_heartbeat_that_fails_beats_again(
     monkeypatch.setattr(ledger, "reconcile", fail_twice)
     wait_until(lambda: len(failed) == 2)
     wait_until(lambda: beats)
-    assert heartbeat.thread.problem
+    assert heartbeat.problem
     set_forward(monkeypatch, SETTLED_AFTER_S)
-    assert heartbeat.thread.problem is None
+    assert heartbeat.problem is None
 
 
 def test_a_worker_whose_engine_is_gone_ends_itself(

@@ -160,7 +160,7 @@ def make_small_bench(
     """Makes a bench of the kind `custom_voice`."""
 
     def make(decoder: type[Decoder]) -> SmallBench:
-        # Before the patch, since the first call of a process builds a bench, with a cache of its own.
+        # Before the patch: the first call of a process makes a cache of its own.
         expected = bench("custom_voice").expected
         caches: list[KVCache] = []
         new_cache = decoder.new_cache

@@ -9,7 +9,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from api.app import create_app
-from api.http.security_headers import SECURITY_HEADERS, secured
+from api.http.middleware import SECURITY_HEADERS, secured
 from shared.settings import Settings
 from shared.store.api_keys import ApiKeys
 from tests.support.valid_job import VALID_JOB

@@ -114,7 +114,7 @@ def test_listeners_share_one_look_up(redis: Redis, card: ModelCard, settings: Se
     ledger = Ledger(redis, lease_s=10, max_attempts=3)
     with TestClient(create_app(settings)) as api:
         jobs = [ledger.job(api.post("/v1/jobs", json=VALID_JOB).json()["id"]) for _ in range(3)]
-    feeds, looks = JobFeeds(redis, ledger), []
+    feeds, looks = JobFeeds(ledger), []
     look = ledger.job
     ledger.job = lambda job_id: (looks.append(job_id), look(job_id))[1]  # type: ignore[method-assign,func-returns-value]
 
@@ -154,7 +154,8 @@ def test_listeners_wait_while_redis_is_away(
     with TestClient(create_app(settings)) as api:
         job = ledger.job(api.post("/v1/jobs", json=VALID_JOB).json()["id"])
     away = connect("redis://127.0.0.1:1/0")
-    feeds = JobFeeds(away, ledger)
+    away_ledger = Ledger(away, lease_s=10, max_attempts=3)
+    feeds = JobFeeds(away_ledger)
 
     async def scenario() -> Any:
         async with asyncio.timeout(30):
@@ -167,7 +168,7 @@ def test_listeners_wait_while_redis_is_away(
                 return await waiting
 
     with pytest.raises(Unavailable):
-        Ledger(away, lease_s=1, max_attempts=1).ping()
+        away_ledger.job(job.id)
     assert asyncio.run(scenario()).status == Status.CANCELLED
 
 

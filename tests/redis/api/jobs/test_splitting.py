@@ -19,12 +19,12 @@ from starlette.types import Message
 from api.app import create_app
 from api.http.access_log import add_to_log, request_log
 from api.jobs.splitting import LONG_BYTES, Splitter
+from api.text.cpu_limit import check_cpu, cpu_limit
+from api.text.segmentation import split
 from client.local.redis_server import RedisServer
-from shared.cpu_limit import check_cpu, cpu_limit
 from shared.errors import SplitterBusy, TooComplex
 from shared.models import ModelCard
 from shared.settings import Settings
-from shared.text import split
 from tests.support.epub_files import Page, make_epub
 from tests.support.live_server import serving
 from tests.support.registered_workers import sign_in

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from api.jobs import transcode
-from api.jobs.decoding import decode
+from api.jobs.transcode import decode
 from shared.audio.writers import open_writer
 from shared.formats import Format
 from shared.settings import Settings

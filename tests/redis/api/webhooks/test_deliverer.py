@@ -47,7 +47,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def services(settings: Settings) -> Iterator[Services]:
-    services = Services.open(settings)
+    services = Services(settings)
     yield services
     asyncio.run(services.close())
 
@@ -234,7 +234,7 @@ from api.webhooks.delivery import WebhookSender
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
-services = Services.open(Settings.load())
+services = Services(Settings.load())
 client, secrets = SafeClient(allow_private=True), services.webhook_secrets
 sender = WebhookSender(client, services.ledger, secrets, services.settings.result_ttl_s)
 Deliverer(Events(services.redis, lease_s=0.5), sender.deliver, poll_s=0.01).start()
@@ -342,7 +342,7 @@ def test_an_unexpected_error_of_the_queue_ends_no_delivery_that_is_under_way(
     wait_until(lambda: "The thread webhooks failed" in caplog.text)
     assert len(ended) == 1
     assert all_is_done(redis)
-    problem = deliverer.thread.problem
+    problem = deliverer.problem
     assert problem == "the thread `webhooks` failed with ZeroDivisionError and is started again"
     end_one(ledger, spec, "j2", receiver)
     wait_until(lambda: len(ended) == 2)

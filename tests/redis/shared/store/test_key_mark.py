@@ -21,8 +21,7 @@ from shared.settings import Settings
 from shared.storage import MARKER_KEY, Storage
 from shared.storage_identity import agree
 from shared.store import api_keys as keys_module
-from shared.store.api_keys import ApiKeys
-from shared.store.key_mark import MARK_KEY, KeyMark
+from shared.store.api_keys import MARK_KEY, ApiKeys, KeyMark
 from tests.support.live_server import serving
 from tests.support.processes import wait_until
 from tests.support.s3_server import BUCKET, S3Server

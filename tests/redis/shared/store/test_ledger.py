@@ -275,7 +275,11 @@ def test_unknown_jobs_are_said_to_be_unknown(ledger: Ledger) -> None:
 
 def test_without_redis_every_call_says_so() -> None:
     ledger = Ledger(connect("redis://127.0.0.1:1/0"), lease_s=10, max_attempts=3)
-    for call in (ledger.ping, lambda: ledger.claim(MODEL), lambda: ledger.job("j")):
+    for call in (
+        lambda: list(ledger.marks(["j"])),
+        lambda: ledger.claim(MODEL),
+        lambda: ledger.job("j"),
+    ):
         with pytest.raises(Unavailable, match="Redis does not answer"):
             call()
 

@@ -7,8 +7,7 @@ from redis import Redis
 
 from shared.checks import run_check
 from shared.errors import Misconfigured
-from shared.store.ledger_version import LEDGER_VERSION, agree
-from shared.store.redis_state import look_at_redis
+from shared.store.redis_state import LEDGER_VERSION, agree, look_at_redis
 
 
 def test_versions_that_can_read_each_other_share_a_ledger(redis: Redis) -> None:

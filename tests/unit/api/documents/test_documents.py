@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.documents import markdown, read
+from api.text.normalise import normalise
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
-from shared.text import normalise
 from tests.support.epub_files import Page, make_epub
 
 

@@ -4,8 +4,8 @@ import zipfile
 import pytest
 
 from api.documents import archive, opf
+from api.text.normalise import normalise
 from shared.document import Chapter, Document
-from shared.text import normalise
 from tests.support.epub_files import NOVEL, Page, encryption, make_epub, read_book, xhtml
 
 TEXT = "\n\n".join(

@@ -7,9 +7,9 @@ from itertools import groupby
 
 import regex
 
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
+from api.text.normalise import BLANK_LINES, blank_invisible, collapse_whitespace
 from shared.document import Chapter
-from shared.text.normalise import BLANK_LINES, blank_invisible, collapse_whitespace
 
 MAX_HEADING_CHARS = 80
 

@@ -4,15 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S
+from api.text.segmentation import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, split
 from shared.document import Chapter
 from shared.errors import InvalidRequest
-from shared.text import (
-    CHAPTER_PAUSE_S,
-    CLAUSE_PAUSE_S,
-    PARAGRAPH_PAUSE_S,
-    SENTENCE_PAUSE_S,
-    split,
-)
 
 
 def spoken(text: str, *chapters: int, limit: int = 200) -> list[tuple[str, float]]:

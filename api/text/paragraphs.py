@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from typing import NamedTuple
 
+from api.text.normalise import BLANK_LINES, blank_invisible
 from shared.document import Chapter
-from shared.text.normalise import BLANK_LINES, blank_invisible
 
 PARAGRAPH_PAUSE_S = 0.6
 CHAPTER_PAUSE_S = 1.5

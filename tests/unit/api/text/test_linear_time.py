@@ -18,10 +18,11 @@ import api
 import shared
 from api import documents
 from api.jobs.subtitles import srt
+from api.text.headings import headings
+from api.text.normalise import CLUSTER, collapse_whitespace, map_offsets, normalise
+from api.text.quotations import quotations
+from api.text.segmentation import split
 from shared.errors import QueueError
-from shared.text import headings, normalise, split
-from shared.text.normalise import CLUSTER, collapse_whitespace, map_offsets
-from shared.text.quotations import quotations
 from shared.timings import SegmentTiming, Timings
 
 # One of each kind of character that a pattern tells from others.
@@ -36,9 +37,9 @@ WHOLE = {
     "api.safe_http.addresses._NAME",
     "api.http.stored_response._RANGE",
     "api.http.headers._DURATION",
-    "shared.text.sentences._SHORT",
+    "api.text.sentences._SHORT",
 }
-SHORT = {"shared.text.headings._HEADING", "shared.text.headings._NO_TITLE"}
+SHORT = {"api.text.headings._HEADING", "api.text.headings._NO_TITLE"}
 Reading = Callable[[str], object]
 
 
@@ -85,9 +86,7 @@ def units(pattern: str) -> Iterator[str]:
 
 
 def test_there_are_patterns() -> None:
-    assert {"shared.text.line_breaking._BREAK", "shared.text.quotations._QUOTATION"} <= set(
-        PATTERNS
-    )
+    assert {"api.text.line_breaking._BREAK", "api.text.quotations._QUOTATION"} <= set(PATTERNS)
 
 
 @pytest.mark.parametrize("name", sorted(set(PATTERNS) - SHORT))

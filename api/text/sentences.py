@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import regex
 import sentencex
 
-from shared.cpu_limit import check_cpu
-from shared.text.quotations import Quotations
+from api.text.cpu_limit import check_cpu
+from api.text.quotations import Quotations
 
 # The ISO 639-1 codes that sentencex takes.
 _CODES = {

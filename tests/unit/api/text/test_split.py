@@ -7,7 +7,9 @@ import sentencex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.text import frame_bound, normalise, sentences, split
+from api.text import sentences
+from api.text.normalise import normalise
+from api.text.segmentation import split
 
 WORDS = [
     "Hello",
@@ -238,12 +240,3 @@ def test_normalising_cleans_white_space_and_control_characters() -> None:
     assert normalise("  a \r\n b\t c\x00\u200b \r\n\r\n\r\n d ") == "a b c\n\nd"
     assert normalise("soft\u00adhyphen\x0cpage\ud800") == "softhyphen page"
     assert normalise("e\u200b\u0301") == unicodedata.normalize("NFC", "e\u0301")
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("Hi.", (4, 6)), ("a" * 240, (40, 70)), ("字" * 60, (40, 70)), ("a" * 9_999, (163, 164))],
-)
-def test_the_frame_bound_grows_with_the_text(text: str, seconds: tuple[int, int]) -> None:
-    least, most = seconds
-    assert least <= frame_bound(text) * 0.08 <= most

@@ -1,7 +1,8 @@
 import pytest
 
+from api.text.headings import headings
+from api.text.segmentation import split
 from shared.document import Chapter
-from shared.text import headings, split
 
 BODY = "\n\nIt was a dark night, and nobody slept.\n\n"
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from shared.cpu_limit import check_cpu
-from shared.text.line_breaking import breaks
-from shared.text.sentences import SentenceEnds
+from api.text.cpu_limit import check_cpu
+from api.text.line_breaking import breaks
+from api.text.sentences import SentenceEnds
 
 # A run of 500 marks or more may be cut anywhere, since it is not spoken. Its first 16 marks stay
 # with the text before it, its last 16 with the text after it.

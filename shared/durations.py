@@ -1,9 +1,10 @@
-"""An estimate of the length of a text's speech."""
+"""The length of a text's speech, before it is spoken: an estimate, and an upper bound."""
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 FRAMES_PER_S = 12.5
 SAMPLES_PER_FRAME = 1_920  # at 24 kHz
@@ -24,3 +25,20 @@ def expected_frames(text: str) -> int:
     narrow = len(text) if text.isascii() else len(_WIDE_CHARS.sub("", text))
     seconds = narrow / _LETTERS_PER_S + (len(text) - narrow) / _IDEOGRAPHS_PER_S
     return max(MIN_FRAMES, math.ceil(seconds * FRAMES_PER_S))
+
+
+def wide_chars(text: str) -> int:
+    """The number of characters that take two columns, such as ideographs."""
+    return sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+
+
+def frame_bound(text: str) -> int:
+    """The upper bound of codec frames (80 ms each) for the speech of `text`.
+
+    Slow speech is about 8 letters or 2 ideographs a second. The bound is twice that time and 4 s
+    more, so that only a model that does not stop reaches it: 80 letters have 24 s, 300 frames.
+    At most 2,048 (163.84 s), qwen-tts's own default.
+    """
+    wide = wide_chars(text)
+    seconds = 4 + 2 * (wide / 2 + (len(text) - wide) / 8)
+    return min(2_048, int(seconds * FRAMES_PER_S))

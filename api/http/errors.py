@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from api.http.access_log import add_to_log
-from api.http.error_body import ErrorBody, ErrorObject
 from shared.errors import (
     BadRequest,
     Busy,
@@ -63,6 +63,21 @@ HEADERS: dict[type[QueueError], dict[str, str]] = {
     # No client should try all day long.
     DayQuotaExceeded: {"x-should-retry": "false"},
 }
+
+
+class ErrorObject(BaseModel):
+    """An error; `param` names the field, `code` is stable."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorObject
 
 
 def response(

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 
-from shared.cpu_limit import check_cpu
+from api.text.cpu_limit import check_cpu
+from api.text.normalise import collapse_whitespace, map_offsets
+from api.text.packing import cuts
+from api.text.paragraphs import sections
 from shared.document import Chapter, Segment
 from shared.errors import InvalidRequest
-from shared.text.headings import headings
-from shared.text.normalise import collapse_whitespace, map_offsets, normalise
-from shared.text.packing import cuts
-from shared.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, sections
-
-__all__ = [
-    "CHAPTER_PAUSE_S",
-    "CLAUSE_PAUSE_S",
-    "MAX_PAUSE_S",
-    "MAX_TOTAL_PAUSE_S",
-    "PARAGRAPH_PAUSE_S",
-    "SENTENCE_PAUSE_S",
-    "Segment",
-    "frame_bound",
-    "headings",
-    "normalise",
-    "split",
-]
 
 SENTENCE_PAUSE_S = 0.2
 CLAUSE_PAUSE_S = 0.1
@@ -125,15 +109,3 @@ def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
         if _SPEAKABLE.search(collapsed, start, cut):
             yield collapsed[start:cut].strip(), end
         start = cut
-
-
-def frame_bound(text: str) -> int:
-    """The upper bound of codec frames (80 ms each) for the speech of `text`.
-
-    Slow speech is about 8 letters or 2 ideographs a second. The bound is twice that time and 4 s
-    more, so that only a model that does not stop reaches it: 80 letters have 24 s, 300 frames.
-    At most 2,048 (163.84 s), qwen-tts's own default.
-    """
-    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
-    seconds = 4 + 2 * (wide / 2 + (len(text) - wide) / 8)
-    return min(2_048, int(seconds * 12.5))

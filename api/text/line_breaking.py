@@ -10,10 +10,10 @@ from itertools import accumulate
 
 import regex
 
-from shared.cpu_limit import check_cpu
-from shared.text.normalise import CLUSTER
-from shared.text.quotations import Quotations
-from shared.text.sentences import CLOSING, CONTINUES
+from api.text.cpu_limit import check_cpu
+from api.text.normalise import CLUSTER
+from api.text.quotations import Quotations
+from api.text.sentences import CLOSING, CONTINUES
 
 _CONJUNCTIONS = (
     "and|but|or|because|which|that|when|while|und|oder|aber|denn|weil|dass|wenn|et|mais|ou|car|que"

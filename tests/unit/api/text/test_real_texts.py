@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.text import CLAUSE_PAUSE_S, split
-from shared.text.sentences import SentenceEnds
+from api.text.segmentation import CLAUSE_PAUSE_S, split
+from api.text.sentences import SentenceEnds
 from tests.support.paths import ROOT
 
 FILES = sorted((ROOT / "tests").glob("texts/*.txt"))

@@ -1,0 +1,1 @@
+"""Texts: normalised, divided at headings and paragraphs, and split into segments."""
