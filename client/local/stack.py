@@ -27,6 +27,7 @@ from client.narrator import Narrator
 WORKER_STOP_TIMEOUT_S = 40.0  # A worker finishes the segments in its batch.
 API_STOP_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.2
+SMALL_MODELS = ("tiny", "demo")  # the beginnings of their names
 LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -139,12 +140,12 @@ class Stack:
     def _thread_settings(self) -> dict[str, str]:
         """The TTS_THREADS of each worker: the cores divided by the number of workers.
 
-        One worker keeps its default, all cores. A tiny model gets one thread: its steps are
-        shorter than the synchronisation of two.
+        One worker keeps its default, all cores. Tiny models and the demo voice get one thread:
+        their steps are shorter than the synchronisation of two.
         """
         if os.environ.get("THREADS"):
             return {}  # TTS_THREADS by its old name, which is read for this version only.
-        if all(Path(model).name.startswith("tiny") for model in self.models):
+        if all(Path(model).name.lower().startswith(SMALL_MODELS) for model in self.models):
             return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1
