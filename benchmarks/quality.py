@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ from worker.quality.texts import segments, sentences
 TEACHER_VOICES = ("slt", "rms")  # flite's, which the demo voice was trained on
 MAX_SENTENCES = 100
 COMPARED_SENTENCES = 10
+# Of docs/quality.md.
+FIGURES = re.compile(r"(<!-- figures: .*? -->\n)(.*)(<!-- end of figures -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,12 @@ def main() -> None:
                     f"{model.id} {precision}, {'alone' if at_once == 1 else f'{at_once} at once'}"
                 )
                 rows[name] = speak(narrator, model, judge, asked, at_once, name)
-    sys.stdout.write("\n".join(error_table(rows)) + "\n\n")
     differences = list(compare_precisions(args.model, short, args.precisions, args.threads))
-    sys.stdout.write("\n".join(difference_table(differences)) + "\n")
+    tables = "\n".join([*error_table(rows), "", *difference_table(differences)]) + "\n"
+    sys.stdout.write(tables)
+    if args.page:
+        page = args.page.read_text("utf-8")
+        args.page.write_text(FIGURES.sub(lambda found: found[1] + tables + found[3], page), "utf-8")
     if args.json:
         found = {name: [asdict(result) for result in results] for name, results in rows.items()}
         told = {"speech": found, "precisions": [asdict(one) for one in differences]}
@@ -107,6 +113,9 @@ def _arguments() -> argparse.Namespace:
         type=int,
         default=1,
         help="of the recogniser, and of the comparison on forced codes (1)",
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="also put the tables between the marks of a page"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also every word that was heard")
     return parser.parse_args()
