@@ -54,8 +54,10 @@ def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
     """The card of a loaded model, under the id that `name` is served as."""
     config = model.model
     task = _TASKS_BY_KIND[config.tts_model_type]
-    # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
-    ignores_instructions = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
+    # qwen-tts drops the instructions of the 0.6B custom voice model without a word; the demo voice
+    # was trained without any.
+    is_small = config.tts_model_size == "0b6" or model_id(name) == DEMO_MODEL
+    ignores_instructions = task == Task.CUSTOM_VOICE and is_small
     return ModelCard(
         id=model_id(name),
         task=task,

@@ -52,11 +52,12 @@ def test_a_folder_named_demo_comes_before_the_demo_voice(demo_folder: Path) -> N
     assert catalogue.locate("demo") == str(own)
 
 
-def test_the_card_of_the_demo_voice_has_the_speakers_of_its_config(
+def test_the_card_of_the_demo_voice_has_its_own_speakers_and_no_instructions(
     tmp_path: Path, tiny_checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
     card = catalogue.card_of("demo", model)
-    assert (card.id, card.task) == ("demo", Task.CUSTOM_VOICE)
+    assert (card.id, card.task, card.instructions) == ("demo", Task.CUSTOM_VOICE, False)
+    assert catalogue.card_of("tiny", model).instructions
     assert set(card.voices) == set(model.get_supported_speakers())
