@@ -1,4 +1,4 @@
-"""How well it speaks: the words that a speech recogniser hears, in each precision, through HTTP."""
+"""Errors in the words that a speech recogniser hears, in each precision, spoken through HTTP."""
 
 from __future__ import annotations
 
@@ -200,21 +200,17 @@ def error_table(rows: dict[str, list[Result]]) -> Iterator[str]:
     for name, results in rows.items():
         for voice in sorted({result.utterance.voice for result in results}):
             own = [result for result in results if result.utterance.voice == voice]
-            cells = [
-                _rates([one for one in own if one.utterance.is_long is long])
-                for long in (False, True)
-            ]
+            cells = [name, voice]
+            for is_long in (False, True):
+                kind = [one.transcript for one in own if one.utterance.is_long is is_long]
+                rates = error_rates(kind)
+                cells += [f"{rate:.1%}".replace("%", " %") for rate in (rates.wer, rates.cer)]
             unended = sum(not result.ended for result in own)
-            yield f"| {name} | {voice} | {' | '.join(cells)} | {unended} of {len(own)} |"
+            yield f"| {' | '.join(cells)} | {unended} of {len(own)} |"
     for name, results in rows.items():
         for result in results:
             if not result.ended:
                 yield f"\nNo end: {name}, {result.utterance.voice}: {result.utterance.text}"
-
-
-def _rates(results: Sequence[Result]) -> str:
-    rates = error_rates(result.transcript for result in results)
-    return f"{rates.wer:.1%} | {rates.cer:.1%}".replace("%", " %")
 
 
 def difference_table(differences: Sequence[PrecisionDifference]) -> Iterator[str]:

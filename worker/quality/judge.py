@@ -17,6 +17,8 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from shared.errors import QueueError
 
 BEAM_SIZE = 5
+# Without the table that makes British spellings American: our texts have none that differ.
+_NORMALISER = EnglishTextNormalizer({})
 _ELLIPSIS = re.compile(r"…|\.{2,}")
 _EXTRA = "qwen-tts-queue[speech-test]"
 
@@ -106,11 +108,5 @@ def normalise(text: str) -> str:
     Example: "It's fifty-five!" and "it is 55" are both "it is 55".
     """
     # It would leave a full stop of an ellipsis behind, as a word.
-    words: str = _normaliser()(_ELLIPSIS.sub(" ", text))
+    words: str = _NORMALISER(_ELLIPSIS.sub(" ", text))
     return words
-
-
-@cache
-def _normaliser() -> EnglishTextNormalizer:
-    # Without the table that makes British spellings American: our texts have none that differ.
-    return EnglishTextNormalizer({})
