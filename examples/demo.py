@@ -85,17 +85,14 @@ def check_wav(path: Path) -> tuple[float, float]:
 
 def print_text(timings: dict[str, Any]) -> None:
     """Print the beginning of each segment after its time in the audio, below its chapter."""
-    table = Table(title="What was spoken", show_header=False, box=None)
-    table.add_column(justify="right", no_wrap=True, min_width=5)
-    table.add_column(no_wrap=True, overflow="ellipsis")
     chapter = None
     for segment in timings["segments"]:
         if segment["chapter"] not in (None, chapter):
             chapter = segment["chapter"]
-            table.add_row("", Text(timings["chapters"][chapter]["title"], style="bold"))
+            console.print(Text(timings["chapters"][chapter]["title"], style="bold"))
         minutes, seconds = divmod(int(segment["start_s"]), 60)
-        table.add_row(f"{minutes}:{seconds:02}", Text(segment["text"]))
-    console.print(table)
+        line = Text(f"{minutes:>3}:{seconds:02}  {segment['text']}")
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def print_table(job: Job, path: Path, seconds: float, peak: float) -> None:
