@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from client import Narrator
 from client.local.stack import Stack
 from client.models import Model
+from client.options import Options
 from shared.settings import Settings
 from worker.engine.precision import Precision
 from worker.evaluate import PrecisionDifference, compare, make_requests
@@ -150,7 +151,7 @@ def speak(
 
     def say(number: int, utterance: Utterance, folder: str) -> tuple[bytes, bool]:
         path = Path(folder) / f"{number}.wav"
-        options = {"voice": utterance.voice, "language": language, "seed": number}
+        options: Options = {"voice": utterance.voice, "language": language, "seed": number}
         job = narrator.speak(utterance.text, path, **options)
         return path.read_bytes(), not job.segments.truncated
 
