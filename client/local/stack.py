@@ -27,7 +27,6 @@ from client.narrator import Narrator
 WORKER_STOP_TIMEOUT_S = 40.0  # A worker finishes the segments in its batch.
 API_STOP_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.2
-SMALL_MODELS = ("tiny", "demo")  # the beginnings of their names
 LOOPBACK_OF_WILDCARD = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -145,7 +144,8 @@ class Stack:
         """
         if os.environ.get("THREADS"):
             return {}  # TTS_THREADS by its old name, which is read for this version only.
-        if all(Path(model).name.lower().startswith(SMALL_MODELS) for model in self.models):
+        names = [Path(model).name.lower() for model in self.models]
+        if all(name == "demo" or name.startswith("tiny") for name in names):
             return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1

@@ -116,6 +116,7 @@ def test_it_becomes_ready_and_stops_workers_first(tmp_path):
         (["demo"], "1"),
         (["tiny", "demo"], "1"),
         (["m"], "its default"),
+        (["demo-of-mine"], "its default"),
         (["m", "demo"], str(max(1, (os.cpu_count() or 1) // 2))),
     ],
 )
