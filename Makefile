@@ -1,7 +1,7 @@
 # The two commands of the README, and what they are made of. `make help` lists them.
 PYTHON ?= python3
 VENV   ?= .venv
-MODEL  ?= tiny
+MODEL  ?= demo
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 	@$(PIP) -e '.[api,worker,client,dev]'
 	@touch $@
 
-demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)
+demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a voice like a person's)
 	@$(BIN)/python examples/demo.py --model $(MODEL) -o demo.wav
 
 # Most of them wait for processes: two at a time; the one that is done takes from the other.

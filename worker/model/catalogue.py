@@ -6,10 +6,14 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.models import TINY_MODELS, ModelCard, full_name, is_folder, model_id
+from shared.models import DEMO_MODEL, TINY_MODELS, ModelCard, full_name, is_folder, model_id
 from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
+from worker.model.loading import ModelUnavailable
+
+# Package data: `tool.setuptools.package-data` of pyproject.toml names it.
+DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo_model"
 
 _TASKS_BY_KIND = {
     "custom_voice": Task.CUSTOM_VOICE,
@@ -22,9 +26,17 @@ _KINDS_BY_SUFFIX = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design"
 def locate(name: str) -> str:
     """The checkpoint of a model's name: a folder or a hub id.
 
-    The tiny models (random weights, for tests and demonstrations) are made on their first use.
+    `demo` is part of the package. The tiny models (random weights, for tests) are made on their
+    first use. Raises `ModelUnavailable` if the package has no weights of `demo`.
     """
     source = full_name(name)
+    if source == DEMO_MODEL and not is_folder(source):
+        if not (DEMO_FOLDER / "model.safetensors").is_file():
+            raise ModelUnavailable(
+                f"this installation has no demo voice ({DEMO_FOLDER} has no weights): install the"
+                " package again, or use 0.6B-CustomVoice or a local folder"
+            )
+        return str(DEMO_FOLDER)
     if source in TINY_MODELS and not is_folder(source):
         folder = cache_folder() / source
         kind = _KINDS_BY_SUFFIX[source.removeprefix("tiny-")]
@@ -42,8 +54,10 @@ def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
     """The card of a loaded model, under the id that `name` is served as."""
     config = model.model
     task = _TASKS_BY_KIND[config.tts_model_type]
-    # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
-    ignores_instructions = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
+    # qwen-tts drops the instructions of the 0.6B custom voice model without a word; the demo voice
+    # was trained without any.
+    is_small = config.tts_model_size == "0b6" or model_id(name) == DEMO_MODEL
+    ignores_instructions = task == Task.CUSTOM_VOICE and is_small
     return ModelCard(
         id=model_id(name),
         task=task,
