@@ -1,6 +1,6 @@
-"""`python -m training.export FOLDER TARGET`: the trained weights as a checkpoint in bfloat16.
+"""`python -m training.export FOLDER ZIP`: the trained weights as a checkpoint in bfloat16.
 
-The folder has the files of a released checkpoint and loads wherever those do.
+`FOLDER/checkpoint` has the files of a released checkpoint and loads wherever those do.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from worker.engine.qwen import (
     Qwen3TTSTokenizerV2Config,
     Qwen3TTSTokenizerV2Model,
 )
+from worker.model import demo_voice
 
 Weights = dict[str, Tensor]
 
@@ -159,14 +160,15 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Export a training folder."""
+    """Export a training folder, and pack it."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("packed", type=Path, help="the zip file to write")
     args = parser.parse_args()
-    export(args.folder, args.target)
-    for path in sorted(args.target.rglob("*.safetensors")):
-        print(f"{path.relative_to(args.target)} {path.stat().st_size / 1e6:.2f} MB")
+    checkpoint = args.folder / "checkpoint"
+    export(args.folder, checkpoint)
+    demo_voice.pack(checkpoint, args.packed)
+    print(f"{checkpoint}, packed as {args.packed}: {args.packed.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

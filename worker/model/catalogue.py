@@ -10,10 +10,7 @@ from shared.models import DEMO_MODEL, TINY_MODELS, ModelCard, full_name, is_fold
 from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
-from worker.model.loading import ModelUnavailable
-
-# Package data: `tool.setuptools.package-data` of pyproject.toml names it.
-DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo_model"
+from worker.model import demo_voice
 
 _TASKS_BY_KIND = {
     "custom_voice": Task.CUSTOM_VOICE,
@@ -26,17 +23,12 @@ _KINDS_BY_SUFFIX = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design"
 def locate(name: str) -> str:
     """The checkpoint of a model's name: a folder or a hub id.
 
-    `demo` is part of the package. The tiny models (random weights, for tests) are made on their
-    first use. Raises `ModelUnavailable` if the package has no weights of `demo`.
+    `demo` is part of the package, and unpacked on its first use; the tiny models (random weights,
+    for tests) are made on theirs. Raises `ModelUnavailable` if the package has no demo voice.
     """
     source = full_name(name)
     if source == DEMO_MODEL and not is_folder(source):
-        if not (DEMO_FOLDER / "model.safetensors").is_file():
-            raise ModelUnavailable(
-                f"this installation has no demo voice ({DEMO_FOLDER} has no weights): install the"
-                " package again, or use 0.6B-CustomVoice or a local folder"
-            )
-        return str(DEMO_FOLDER)
+        return str(demo_voice.unpack(cache_folder()))
     if source in TINY_MODELS and not is_folder(source):
         folder = cache_folder() / source
         kind = _KINDS_BY_SUFFIX[source.removeprefix("tiny-")]

@@ -9,7 +9,7 @@ import pytest
 from tests.support.paths import ROOT
 from worker.engine.precision import Precision
 from worker.evaluate import judge_speech, make_requests
-from worker.model import catalogue
+from worker.model import catalogue, demo_voice
 from worker.model.loading import load_model
 from worker.quality.judge import SpeechJudge
 from worker.quality.texts import sentences
@@ -19,13 +19,12 @@ from worker.quality.texts import sentences
 MAX_WER = 0.75
 
 pytestmark = pytest.mark.skipif(
-    not (catalogue.DEMO_FOLDER / "model.safetensors").is_file(),
-    reason="worker/demo_model has no weights",
+    not demo_voice.PACKED.is_file(), reason="the package has no demo voice"
 )
 
 
 def test_ten_sentences_of_the_demo_voice_are_understood() -> None:
-    folder = catalogue.locate(str(catalogue.DEMO_FOLDER))
+    folder = catalogue.locate("demo")
     card = catalogue.card_of("demo", load_model(folder, threads=1))
     requests = [
         replace(request, speaker=card.voices[number % len(card.voices)], language="english")
@@ -37,7 +36,7 @@ def test_ten_sentences_of_the_demo_voice_are_understood() -> None:
 
 
 def test_the_readme_speaks_with_one_of_its_voices() -> None:
-    card = catalogue.card_of("demo", load_model(str(catalogue.DEMO_FOLDER), threads=1))
+    card = catalogue.card_of("demo", load_model(catalogue.locate("demo"), threads=1))
     assert card.languages == ("auto", "english")
     readme = (ROOT / "README.md").read_text("utf-8")
     assert any(f'"voice": "{voice}"' in readme for voice in card.voices)

@@ -18,7 +18,7 @@ from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.engine.teacher_forcing import force
 from worker.evaluate import main
-from worker.model import catalogue
+from worker.model import catalogue, demo_voice
 from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -101,8 +101,8 @@ def test_speech_is_judged_in_each_precision(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """By the demo voice, or, while the package has none, by a tiny model that speaks noise."""
-    has_demo = (catalogue.DEMO_FOLDER / "model.safetensors").is_file()
-    folder = catalogue.DEMO_FOLDER if has_demo else tiny_checkpoint("custom_voice")
+    has_demo = demo_voice.PACKED.is_file()
+    folder = catalogue.locate("demo") if has_demo else tiny_checkpoint("custom_voice")
     asked = ["--model", str(folder), "--threads", "1", "--precision", "int8"]
     text = "The birch canoe slid on the smooth planks."
     monkeypatch.setattr(sys, "argv", ["evaluate", "--speech", *asked, "--text", text])
