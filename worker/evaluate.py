@@ -19,10 +19,10 @@ import soundfile
 import torch
 
 from shared.audio.wav import encode_wav
+from shared.durations import frame_bound
 from shared.errors import QueueError
 from shared.models import ModelCard
 from shared.speech_model import SamplingOverrides, Task
-from shared.text import frame_bound
 from worker.engine.build import PLAIN_KERNELS, build_engine, compile_kernels
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream

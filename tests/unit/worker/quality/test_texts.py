@@ -1,5 +1,5 @@
+from api.text.segmentation import split
 from shared.settings import Settings
-from shared.text import split
 from worker.quality.texts import segments, sentences
 
 
