@@ -1,6 +1,6 @@
 """The letter that each phone of a spoken text belongs to, by dynamic programming.
 
-Example: "Rough." as r, ah, f, pau gives the indices 0, 1, 3 (the g), 5 (the full stop).
+Example: "Rough." as r, ah, f, pau gives the indices 0, 2, 3 (the g), 5 (the full stop).
 """
 
 from __future__ import annotations

@@ -16,13 +16,26 @@ from qwen_tts.core.tokenizer_12hz.configuration_qwen3_tts_tokenizer_v2 import (
     Qwen3TTSTokenizerV2DecoderConfig,
 )
 
-from training.layout import FIRST_SIZE, GROUPS, POINTER, USED_GROUPS
+from training.basis import Basis
+from training.codes import COMPONENTS, Codebooks
+from training.layout import (
+    FIRST_DETAIL,
+    FIRST_SIZE,
+    FIRST_UNIT,
+    GROUPS,
+    PITCH,
+    PITCH_SIZE,
+    SECOND_DETAIL,
+    SECOND_UNIT,
+)
 
+DIRECTIONS = 128
+CODE_WIDTH = 2 * COMPONENTS + PITCH_SIZE + 1  # both units' components and the pitch
 CONFIG: dict[str, Any] = {
     "codebook_size": FIRST_SIZE,
     "semantic_codebook_size": FIRST_SIZE,
-    "codebook_dim": 128,
-    "vector_quantization_hidden_dimension": 64,
+    "codebook_dim": 2 * CODE_WIDTH,
+    "vector_quantization_hidden_dimension": CODE_WIDTH,
     "num_quantizers": GROUPS,
     "num_semantic_quantizers": 1,
     "latent_dim": 192,
@@ -33,7 +46,7 @@ CONFIG: dict[str, Any] = {
     "num_key_value_heads": 4,
     "num_hidden_layers": 1,
     "sliding_window": 12,
-    "decoder_dim": 128,
+    "decoder_dim": DIRECTIONS,
     "layer_scale_initial_scale": 0.2,
     "max_position_embeddings": 8_000,
     "rms_norm_eps": 1e-5,
@@ -41,10 +54,9 @@ CONFIG: dict[str, Any] = {
     "upsample_rates": [8, 5, 4, 3],
     "upsampling_ratios": [2, 2],
 }
-EARLY_SAMPLES = 60  # of one step at 400 Hz
+_SAMPLES = 60  # of one step at 400 Hz
 _BRANCH_SCALE = 0.3  # of the upsampler's blocks, which would start at a millionth
 _RESIDUAL_SCALE = 0.3  # of what a residual unit adds
-_SOUND_SCALE = 0.03  # speech is quiet
 _ALMOST_STRAIGHT = -6.0  # the logarithm of a Snake's speed: so slow, it is the identity
 
 
@@ -69,32 +81,43 @@ class _Snake(torch.autograd.Function):
         return torch.addcmul(grad, slope, half * speed), to_alpha, to_beta
 
 
-def new_decoder() -> nn.Module:
-    """A decoder to be trained, whose pointer and unused groups carry no sound.
+def new_decoder(books: Codebooks, basis: Basis) -> nn.Module:
+    """A decoder to be trained; its pointer and unused groups carry no sound.
 
-    Its last three blocks begin as mere rearrangements: of the 64 channels at 400 Hz the first 60
-    are the 60 samples of those 2.5 ms. So the first block alone can learn to make sound
-    (`early_waveform`), at a tenth of the cost, and the others refine it.
+    Its first block begins as the basis and the others as mere rearrangements: of the 64 channels
+    at 400 Hz the first 60 are the 60 samples of those 2.5 ms. So the layers at 50 Hz can be trained
+    alone (`coefficients`), before all refine the sound.
     """
     decoder: Any = released.Qwen3TTSTokenizerV2Decoder(Qwen3TTSTokenizerV2DecoderConfig(**CONFIG))
     _draw_weights(decoder)
-    _silence_unused_groups(decoder)
     for module in decoder.modules():
         if hasattr(module, "gamma"):
             nn.init.constant_(module.gamma, _BRANCH_SCALE)
         if isinstance(module, released.SnakeBeta):
             module.forward = _snake_of(module)
     with torch.no_grad():
-        for block in decoder.decoder[1:5]:
-            block.block[0].alpha.fill_(_ALMOST_STRAIGHT)
-        channels = EARLY_SAMPLES
+        _embed_codes(decoder, books)
+        _place_basis(decoder.decoder[1], basis)
+        channels = _SAMPLES
         for block in decoder.decoder[2:5]:
             channels = _rearrange(block, channels)
-        decoder.decoder[5].alpha.fill_(_ALMOST_STRAIGHT)
+        for snake in (*(block.block[0] for block in decoder.decoder[1:5]), decoder.decoder[5]):
+            snake.alpha.fill_(_ALMOST_STRAIGHT)
+        for block in decoder.decoder[1:5]:
+            for unit in block.block[2:]:
+                unit.conv2.conv.weight.zero_()
         output = decoder.decoder[6].conv
         output.weight.zero_()
         output.weight[0, 0, -1] = 1.0
     return decoder
+
+
+def _place_basis(block: Any, basis: Basis) -> None:
+    """Let a block turn coefficients into sound: each of its steps makes `_SAMPLES` of them."""
+    conv = block.block[1].conv
+    conv.weight.zero_()
+    for step, samples in enumerate(torch.split(basis.filters(), _SAMPLES)):
+        conv.weight[:, :_SAMPLES, step] = samples.T
 
 
 def _rearrange(block: Any, channels: int) -> int:
@@ -105,24 +128,35 @@ def _rearrange(block: Any, channels: int) -> int:
     conv.weight.zero_()
     for channel in range(channels):
         conv.weight[channel, channel % kept, channel // kept] = 1.0
-    for unit in block.block[2:]:
-        unit.conv2.conv.weight.zero_()
     return int(kept)
 
 
-def _silence_unused_groups(decoder: Any) -> None:
+def _embed_codes(decoder: Any, books: Codebooks) -> None:
+    """Let the codes' embeddings add up to the components of both units, and the pitch's mark."""
+    scale = float(books.first.std(0).max())
+    first, detail = (torch.from_numpy(one / scale) for one in (books.first, books.detail))
+    tables = {
+        FIRST_UNIT: (0, first),
+        SECOND_UNIT: (COMPONENTS, first),
+        FIRST_DETAIL: (0, detail),
+        SECOND_DETAIL: (COMPONENTS, detail),
+        PITCH: (2 * COMPONENTS, torch.eye(PITCH_SIZE)),
+    }
     quantizer = decoder.quantizer
     layers = [*quantizer.rvq_first.vq.layers, *quantizer.rvq_rest.vq.layers]
     for group, layer in enumerate(layers):
         book = layer._codebook  # the released layout has no other door
         book.cluster_usage.requires_grad_(False)
-        if group == POINTER or group >= USED_GROUPS:
-            book.embedding_sum.requires_grad_(False)
+        book.embedding_sum.zero_()
+        if group in tables:
+            start, table = tables[group]
+            book.embedding_sum[: len(table), start : start + table.shape[1]] = table
         else:
-            nn.init.normal_(book.embedding_sum)
+            book.embedding_sum.requires_grad_(False)
     for part in (quantizer.rvq_first, quantizer.rvq_rest):
-        nn.init.orthogonal_(part.output_proj.weight[..., 0].data)
-        part.input_proj.weight.data.zero_()  # of the encoder
+        part.output_proj.weight.zero_()
+        part.output_proj.weight[:CODE_WIDTH, :, 0] = torch.eye(CODE_WIDTH)
+        part.input_proj.weight.zero_()  # of the encoder
 
 
 def _draw_weights(decoder: nn.Module) -> None:
@@ -137,8 +171,6 @@ def _draw_weights(decoder: nn.Module) -> None:
         else:
             continue
         scale = _RESIDUAL_SCALE if ".conv2." in name else 1.0
-        if name == "decoder.1.block.1.conv":
-            scale = _SOUND_SCALE
         nn.init.normal_(module.weight, std=scale / math.sqrt(inputs))
         if module.bias is not None:
             nn.init.zeros_(module.bias)
@@ -156,11 +188,10 @@ def waveform(decoder: Any, codes: Tensor) -> Tensor:
     return hidden[:, 0]
 
 
-def early_waveform(decoder: Any, codes: Tensor) -> Tensor:
-    """The samples that the decoder's first block makes, while the other blocks only rearrange."""
-    hidden = decoder.decoder[1](decoder.decoder[0](_upsampled(decoder, codes)))
-    samples: Tensor = hidden[:, :EARLY_SAMPLES].transpose(1, 2).flatten(1)
-    return samples
+def coefficients(decoder: Any, codes: Tensor) -> Tensor:
+    """The basis's coefficients [rows, 4 * frames, n] of codes, in units of its sizes."""
+    hidden: Tensor = decoder.decoder[0](_upsampled(decoder, codes))
+    return hidden.transpose(1, 2)
 
 
 def _upsampled(decoder: Any, codes: Tensor) -> Tensor:

@@ -63,10 +63,11 @@ def fit(speeches: list[Speech]) -> Codebooks:
     """Codebooks of these speeches."""
     features = np.concatenate([_features(speech) for speech in speeches])
     phones = np.concatenate([speech.phones for speech in speeches])
-    mean = features.mean(0)
+    mean: Floats = features.mean(0)
     centred = features - mean
-    spread, directions = np.linalg.eigh(centred.T @ centred / len(centred))
-    basis: Floats = directions.real[:, ::-1][:, :COMPONENTS].astype(np.float32)
+    covariance: Floats = centred.T @ centred / len(centred)
+    spread, directions = np.linalg.eigh(covariance.astype(np.float64))
+    basis: Floats = directions[:, ::-1][:, :COMPONENTS].astype(np.float32)
     points = centred @ basis
     print(
         f"{len(points)} units; the PCA keeps {spread[::-1][:COMPONENTS].sum() / spread.sum():.3f}"

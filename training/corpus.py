@@ -68,12 +68,13 @@ def make_shard(folder: Path, number: int) -> float:
                 except ValueError:  # a text of signs alone
                     continue
                 utterances.append(Utterance(text, speech))
-        _write(path, utterances)
+        write(path, utterances)
     with np.load(path) as file:
         return float(file["ends"][-1]) * UNIT_S / 3_600
 
 
-def _write(path: Path, utterances: list[Utterance]) -> None:
+def write(path: Path, utterances: list[Utterance]) -> None:
+    """Write a shard, at once."""
     columns = {
         field.name: np.concatenate([getattr(one.speech, field.name) for one in utterances])
         for field in fields(Speech)

@@ -69,7 +69,8 @@ class Trainer:
         for optimizer in self.optimizers:
             optimizer.step()
         for name, value in shown.items():
-            self._means[name] = 0.98 * self._means.get(name, float(value)) + 0.02 * float(value)
+            number = float(value.detach())
+            self._means[name] = 0.98 * self._means.get(name, number) + 0.02 * number
 
     def resume(self) -> int:
         """Go on from the run's file, if there is one; the number of steps that are done."""

@@ -29,16 +29,12 @@ PREDICTED_SHARE = 0.35  # of the frames that the code predictor learns from, for
 
 _MATRIX_RATE = 1.75  # Muon's steps, times Adam's
 _JUDGE_EVERY = 500
+_NAMES = ("pointer", "second", "pitch", "detail", "detail2")
 
 
 def losses(talker: Talker, batch: Batch, text_pad: int, share: float) -> dict[str, Tensor]:
     """The cross entropies of group 0 ("sound"), the pointer and each other group; `accuracy`."""
-    x = talker.embed_text(batch.text) + talker.embed_code(batch.code) * batch.coded[..., None]
-    frames = talker.embed_frames(batch.heard) + talker.embed_text(torch.tensor([text_pad]))
-    hidden = talker.model(x.index_put((batch.row, batch.column), frames))
-    states = hidden[batch.from_row, batch.from_column]
-    head = talker.codec_head.weight
-    logits = torch.cat([states @ head[:END].T, states @ head[EOS : EOS + 1].T], 1)
+    states, logits = predict(talker, batch, text_pad)
     found = {
         "sound": functional.cross_entropy(logits, batch.end),
         "accuracy": (logits.argmax(1) == batch.end).float().mean(),
@@ -47,12 +43,26 @@ def losses(talker: Talker, batch: Batch, text_pad: int, share: float) -> dict[st
     if share < 1:
         chosen = chosen[torch.randperm(len(chosen))[: max(1, int(share * len(chosen)))]]
     codes = batch.next[chosen]
-    first = talker.embed_code(codes[:, FIRST_UNIT])
-    names = ("pointer", "second", "pitch", "detail", "detail2")
-    others = talker.code_predictor(states[chosen], first, codes)
-    for name, other, group in zip(names, others, range(1, USED_GROUPS), strict=True):
+    others = predict_rest(talker, states[chosen], codes)
+    for name, other, group in zip(_NAMES, others, range(1, USED_GROUPS), strict=True):
         found[name] = functional.cross_entropy(other, codes[:, group])
     return found
+
+
+def predict(talker: Talker, batch: Batch, text_pad: int) -> tuple[Tensor, Tensor]:
+    """The hidden states [n, width] that predict a frame, and group 0's logits [n, END + 1]."""
+    x = talker.embed_text(batch.text) + talker.embed_code(batch.code) * batch.coded[..., None]
+    frames = talker.embed_frames(batch.heard) + talker.embed_text(torch.tensor([text_pad]))
+    hidden = talker.model(x.index_put((batch.row, batch.column), frames))
+    states = hidden[batch.from_row, batch.from_column]
+    head = talker.codec_head.weight
+    return states, torch.cat([states @ head[:END].T, states @ head[EOS : EOS + 1].T], 1)
+
+
+def predict_rest(talker: Talker, states: Tensor, codes: Tensor) -> list[Tensor]:
+    """The logits of groups 1 on, for states [n, width] and their true frames [n, GROUPS]."""
+    first = talker.embed_code(codes[:, FIRST_UNIT])
+    return talker.code_predictor(states, first, codes)
 
 
 def main() -> None:

@@ -17,7 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from training.codec_model import new_decoder, waveform
+from training import codes as codebooks
+from training.basis import BLOCK, Basis, emphasised, fit, loudness
+from training.codec_model import DIRECTIONS, coefficients, new_decoder, waveform
 from training.corpus import read, shards
 from training.layout import (
     FIRST_DETAIL,
@@ -35,10 +37,12 @@ from training.progress import Schedule, Trainer
 from training.synthesis import FRAME_SAMPLES, render
 from training.units import UNITS_PER_FRAME, Ints, Speech
 
-STEPS = 6_000
-SOUND_SHARDS = 4  # whose sound is rendered, once for each speaker
-ROWS, FRAMES, CONTEXT_FRAMES = 4, 8, 2  # of a step; the context is heard but not judged
-PEAK_RATE = 2e-3
+FRONT_STEPS, FRONT_RATE = 6_000, 2e-3
+STEPS, RATE = 1_500, 1e-3
+SOUND_SHARDS = 4  # whose sound is rendered, each text by one speaker
+FRONT_ROWS, FRONT_FRAMES = 16, 12
+ROWS, FRAMES = 4, 8
+CONTEXT_FRAMES = 2  # of each row: heard but not judged
 SEED = 0
 
 _FFT_SIZES = (2_048, 512, 128)
@@ -57,28 +61,52 @@ class Sound:
 
 
 def main() -> None:
-    """Train for `--steps` steps, or go on doing so."""
+    """Train the layers at 50 Hz, then all; or go on doing so."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--front-steps", type=int, default=FRONT_STEPS)
     parser.add_argument("--steps", type=int, default=STEPS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     sound = _sound(args.folder)
-    decoder = new_decoder()
+    basis = fit(sound.samples, DIRECTIONS)
+    decoder = new_decoder(codebooks.load(args.folder), basis)
+
+    front = _trainer(args.folder / "front.pt", decoder, args.front_steps, FRONT_RATE)
+    for step in front.steps():
+        codes, samples = _batch(sound, FRONT_ROWS, FRONT_FRAMES, step)
+        loss = unexplained(coefficients(decoder, codes), samples, basis)
+        front.update(loss, {"unexplained": loss})
+
+    whole = _trainer(args.folder / "vocoder.pt", decoder, args.steps, RATE)
+    for step in whole.steps():
+        codes, samples = _batch(sound, ROWS, FRAMES, step)
+        loss = distance(waveform(decoder, codes), samples[:, 1:])
+        whole.update(loss, {"distance": loss})
+
+
+def unexplained(found: Tensor, samples: Tensor, basis: Basis) -> Tensor:
+    """The share of the blocks' energy that these coefficients miss, each made equally loud."""
+    skip = CONTEXT_FRAMES * FRAME_SAMPLES // BLOCK
+    blocks = emphasised(samples)[:, skip:]
+    loud = loudness(blocks)
+    missed = blocks @ basis.directions - found[:, skip:] * basis.sizes
+    inside = (missed.square() / loud).sum()
+    outside = ((blocks - blocks @ basis.directions @ basis.directions.T).square() / loud).sum()
+    return (inside + outside) / (blocks.square() / loud).sum()
+
+
+def _trainer(path: Path, decoder: nn.Module, steps: int, rate: float) -> Trainer:
+    """The run of that file, gone on from where it is."""
     matrices, others = _by_optimizer(decoder)
     optimizers = [
-        Muon([{"params": matrices, "rate_scale": _MATRIX_RATE}], PEAK_RATE),
-        torch.optim.AdamW(others, PEAK_RATE, betas=(0.8, 0.98), weight_decay=0.0),
+        Muon([{"params": matrices, "rate_scale": _MATRIX_RATE}], rate),
+        torch.optim.AdamW(others, rate, betas=(0.8, 0.98), weight_decay=0.0),
     ]
-    trainer = Trainer(
-        args.folder / "vocoder.pt", decoder, optimizers, Schedule(args.steps, PEAK_RATE)
-    )
+    trainer = Trainer(path, decoder, optimizers, Schedule(steps, rate))
     trainer.resume()
-    for step in trainer.steps():
-        codes, target = _batch(sound, np.random.default_rng([SEED, step]))
-        loss = distance(waveform(decoder, codes), target)
-        trainer.update(loss, {"loss": loss})
+    return trainer
 
 
 def _by_optimizer(decoder: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
@@ -157,12 +185,14 @@ def _rendered(folder: Path) -> Iterator[tuple[Ints, NDArray[np.int16]]]:
         print(f"sound of shard {shard.stem}", flush=True)
 
 
-def _batch(sound: Sound, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Codes [ROWS, GROUPS, FRAMES] and samples [ROWS, FRAMES * 1920]."""
-    starts = rng.integers(0, len(sound.codes) - FRAMES, ROWS)
-    codes = np.stack([sound.codes[start : start + FRAMES] for start in starts])
+def _batch(sound: Sound, rows: int, frames: int, step: int) -> tuple[Tensor, Tensor]:
+    """Codes [rows, GROUPS, frames] and their samples, after the one before them."""
+    rng = np.random.default_rng([SEED, step])
+    starts = rng.integers(1, len(sound.codes) - frames, rows)
+    codes = np.stack([sound.codes[start : start + frames] for start in starts])
     samples = [
-        sound.samples[start * FRAME_SAMPLES : (start + FRAMES) * FRAME_SAMPLES] for start in starts
+        sound.samples[start * FRAME_SAMPLES - 1 : (start + frames) * FRAME_SAMPLES]
+        for start in starts
     ]
     wave = torch.from_numpy(np.stack(samples).astype(np.float32) / 32_768)
     return torch.from_numpy(codes).transpose(1, 2), wave
