@@ -68,7 +68,7 @@ def fit(speeches: list[Speech]) -> Codebooks:
     covariance: Floats = centred.T @ centred / len(centred)
     spread, directions = np.linalg.eigh(covariance.astype(np.float64))
     basis: Floats = directions[:, ::-1][:, :COMPONENTS].astype(np.float32)
-    points = centred @ basis
+    points: Floats = centred @ basis
     print(
         f"{len(points)} units; the PCA keeps {spread[::-1][:COMPONENTS].sum() / spread.sum():.3f}"
     )
