@@ -77,7 +77,8 @@ def fit(speeches: list[Speech]) -> Codebooks:
     labels = _nearest(_with_phones(points, phones), sounds)
     sums = np.zeros((FIRST_SIZE, COMPONENTS), np.float32)
     np.add.at(sums, labels, points)
-    first = sums / np.bincount(labels, minlength=FIRST_SIZE).clip(1)[:, None].astype(np.float32)
+    counts: Floats = np.bincount(labels, minlength=FIRST_SIZE).astype(np.float32)
+    first = sums / np.maximum(counts, 1)[:, None]
     left = points - first[labels]
     detail = _clusters(left, DETAIL_SIZE)
     rest = left - detail[_nearest(left, detail)]
