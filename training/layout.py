@@ -16,7 +16,7 @@ GROUPS = 16
 # Group 0 and 2: the first unit and the second one, each among `FIRST_SIZE` sounds.
 FIRST_UNIT, POINTER, SECOND_UNIT, PITCH, FIRST_DETAIL, SECOND_DETAIL = range(6)
 USED_GROUPS = 6
-FIRST_SIZE, DETAIL_SIZE = 512, 256
+FIRST_SIZE, DETAIL_SIZE = 1_024, 256
 POINTER_SIZE = 256  # how many positions back the text token lies that is being spoken
 
 _LOWEST_PITCH = 3  # steps
