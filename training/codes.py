@@ -30,8 +30,8 @@ _PHONE_COMPONENTS, _PHONE_WEIGHT = 20, 8.0  # of the first code's features
 class Codebooks:
     """A PCA (`mean` [196], `basis` [196, 40]) and its two codebooks.
 
-    `sounds` [1024, 20 + phones] are the first code's clusters, `first` [1024, 40] their means in the
-    PCA's space and `detail` [256, 40] those of what is left.
+    `sounds` [1024, 20 + phones] are the first code's clusters, `first` [1024, 40] their means in
+    the PCA's space and `detail` [256, 40] those of what is left.
     """
 
     mean: Floats
