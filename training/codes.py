@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
-from training.corpus import read, shards
 from training.layout import DETAIL_SIZE, FIRST_SIZE
+from training.shards import read, shards
 from training.units import BANDS, COLUMNS, PHONES, Floats, Ints, Speech
 
 COMPONENTS = 40

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from training.corpus import read, shards
 from training.layout import (
     DETAIL_SIZE,
     FIRST_DETAIL,
@@ -28,6 +27,7 @@ from training.layout import (
     SPEAKERS,
     pitch_codes,
 )
+from training.shards import read, shards
 from training.talker_model import CODES, END
 from training.units import UNITS_PER_FRAME, Floats, Ints
 

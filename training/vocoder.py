@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from training import codes as codebooks
 from training.basis import BLOCK, Basis, emphasised, fit, loudness
 from training.codec_model import DIRECTIONS, coefficients, new_decoder, waveform
-from training.corpus import read, shards
 from training.layout import (
     FIRST_DETAIL,
     FIRST_UNIT,
@@ -34,6 +33,7 @@ from training.layout import (
 )
 from training.muon import Muon
 from training.progress import Schedule, Trainer
+from training.shards import read, shards
 from training.synthesis import FRAME_SAMPLES, render
 from training.units import UNITS_PER_FRAME, Ints, Speech
 

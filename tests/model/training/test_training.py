@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from training import codes, export, talker, vocoder
-from training.corpus import Utterance, read, write
 from training.layout import GROUPS, POINTER, USED_GROUPS
+from training.shards import Utterance, read, write
 from training.talker_data import PAD, Batch, Item, Prompts, collate
 from training.talker_model import Talker
 from training.units import BANDS, COLUMNS, PHONES, Speech
