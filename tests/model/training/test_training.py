@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training folder after three steps of each training."""
     folder = tmp_path_factory.mktemp("training")
     rng = np.random.default_rng(0)
-    utterances = [Utterance(text, speech(text, rng)) for text in TEXTS * 3]
+    utterances = [Utterance(text, speech(text, rng)) for text in TEXTS * 5]
     (folder / "speech").mkdir()
     write(folder / "speech" / "000.npz", utterances)
     with pytest.MonkeyPatch.context() as patch:
