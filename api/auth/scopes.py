@@ -39,6 +39,7 @@ class RequireScope(HTTPBearer):
         )
         self._scope = scope
 
+    # FastAPI hands on whatever a scheme returns: here the caller, not the bare credentials.
     async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
         """The caller of this request."""
         services = services_of(request)

@@ -27,9 +27,10 @@ from shared.timings import SegmentTiming, Timings
 
 # One of each kind of character that a pattern tells from others.
 KINDS = ["a", "字", "1", "_", " ", "\n", "\r", ".", "-", "'", "\u0301", "\u200d", "🇦", "👨", "क"]
-# Slower than this for each character is looked at again, with four times as many.
+# Slower than this for each character is looked at again, with six times as many.
 SLOW_S = 1e-6
-LOOKS = 4
+LONGER = 6
+LOOKS = 3
 # Patterns that are never looked for within a text, and those that see 240 characters at the most.
 WHOLE = {
     "api.keys.OWNER_PATTERN",
@@ -65,13 +66,15 @@ def cpu_s(read: Reading, text: str) -> float:
 
 
 def grows(read: Reading, made: Callable[[int], str], chars: int, slow_s: float) -> bool:
-    """True if four times as long a text takes about sixteen times as long, and not four."""
+    """True if six times as long a text takes about 36 times as long, and not six."""
     if cpu_s(read, made(chars)) < slow_s * chars:
         return False
-    # A machine that is shared slows down for moments: quadratic time is seen each time.
+    # A machine that is shared slows down for moments: quadratic time is seen each time. The two
+    # lengths take turns, so that one slow moment does not meet every reading of the short text.
     for _ in range(LOOKS):
-        short, long = (min(cpu_s(read, made(times * chars)) for _ in range(3)) for times in (1, 4))
-        if long <= 8 * short:
+        turns = [(cpu_s(read, made(chars)), cpu_s(read, made(LONGER * chars))) for _ in range(3)]
+        short, long = map(min, zip(*turns, strict=True))
+        if long <= LONGER**1.5 * short:
             return False
     return True
 
