@@ -38,11 +38,12 @@ from training.synthesis import FRAME_SAMPLES, render
 from training.units import UNITS_PER_FRAME, Ints, Speech
 
 FRONT_STEPS, FRONT_RATE = 6_000, 2e-3
-STEPS, RATE = 1_500, 1e-3
+STEPS, RATE = 6_000, 1e-3
 SOUND_SHARDS = 4  # whose sound is rendered, each text by one speaker
 FRONT_ROWS, FRONT_FRAMES = 16, 12
 ROWS, FRAMES = 4, 8
-CONTEXT_FRAMES = 2  # of each row: heard but not judged
+BEGINNING_ROWS = 1  # of them: first frames of utterances, which have nothing before them
+CONTEXT_FRAMES = 2  # of each other row: heard but not judged
 SEED = 0
 
 _FFT_SIZES = (2_048, 512, 128)
@@ -54,10 +55,14 @@ _OUTPUT = "decoder.6."  # the last layer is no place for equal singular values
 
 @dataclass(frozen=True)
 class Sound:
-    """Speech end to end: codes int64 [frames, GROUPS] and int16 samples [frames * 1920]."""
+    """Speech end to end: codes int64 [frames, GROUPS] and int16 samples [frames * 1920].
+
+    `beginnings` are the first frames of its utterances.
+    """
 
     codes: Ints
     samples: NDArray[np.int16]
+    beginnings: Ints
 
 
 def main() -> None:
@@ -75,14 +80,18 @@ def main() -> None:
 
     front = _trainer(args.folder / "front.pt", decoder, args.front_steps, FRONT_RATE)
     for step in front.steps():
-        codes, samples = _batch(sound, FRONT_ROWS, FRONT_FRAMES, step)
+        codes, samples = _batch(sound, FRONT_ROWS, FRONT_FRAMES, step, beginnings=0)
         loss = unexplained(coefficients(decoder, codes), samples, basis)
         front.update(loss, {"unexplained": loss})
 
     whole = _trainer(args.folder / "vocoder.pt", decoder, args.steps, RATE)
     for step in whole.steps():
-        codes, samples = _batch(sound, ROWS, FRAMES, step)
-        loss = distance(waveform(decoder, codes), samples[:, 1:])
+        codes, samples = _batch(sound, ROWS, FRAMES, step, BEGINNING_ROWS)
+        made, target = waveform(decoder, codes), samples[:, 1:]
+        skip = CONTEXT_FRAMES * FRAME_SAMPLES
+        first = distance(made[:BEGINNING_ROWS], target[:BEGINNING_ROWS])
+        later = distance(made[BEGINNING_ROWS:, skip:], target[BEGINNING_ROWS:, skip:])
+        loss = (BEGINNING_ROWS * first + (ROWS - BEGINNING_ROWS) * later) / ROWS
         whole.update(loss, {"distance": loss})
 
 
@@ -122,8 +131,6 @@ def _by_optimizer(decoder: nn.Module) -> tuple[list[nn.Parameter], list[nn.Param
 
 def distance(made: Tensor, target: Tensor) -> Tensor:
     """The difference of spectra: logarithmic, which hears quiet sounds, and of the waves."""
-    skip = CONTEXT_FRAMES * FRAME_SAMPLES
-    made, target = made[:, skip:], target[:, skip:]
     total = made.new_zeros(())
     for size in _FFT_SIZES:
         x, y = _spectrum(made, size), _spectrum(target, size)
@@ -163,9 +170,11 @@ def _sound(folder: Path) -> Sound:
     path = folder / "sound.npz"
     if not path.exists():
         codes, samples = zip(*_rendered(folder), strict=True)
-        np.savez(path, codes=np.concatenate(codes), samples=np.concatenate(samples))
+        beginnings = np.cumsum([0, *(len(one) for one in codes[:-1])])
+        whole = Sound(np.concatenate(codes), np.concatenate(samples), beginnings)
+        np.savez(path, **vars(whole))
     with np.load(path) as file:
-        return Sound(file["codes"], file["samples"])
+        return Sound(**file)
 
 
 def _rendered(folder: Path) -> Iterator[tuple[Ints, NDArray[np.int16]]]:
@@ -185,10 +194,16 @@ def _rendered(folder: Path) -> Iterator[tuple[Ints, NDArray[np.int16]]]:
         print(f"sound of shard {shard.stem}", flush=True)
 
 
-def _batch(sound: Sound, rows: int, frames: int, step: int) -> tuple[Tensor, Tensor]:
-    """Codes [rows, GROUPS, frames] and their samples, after the one before them."""
+def _batch(
+    sound: Sound, rows: int, frames: int, step: int, beginnings: int
+) -> tuple[Tensor, Tensor]:
+    """Codes [rows, GROUPS, frames] and their samples, after the one before them.
+
+    The first rows are `beginnings` of utterances.
+    """
     rng = np.random.default_rng([SEED, step])
     starts = rng.integers(1, len(sound.codes) - frames, rows)
+    starts[:beginnings] = rng.choice(sound.beginnings[1:-1], beginnings)
     codes = np.stack([sound.codes[start : start + frames] for start in starts])
     samples = [
         sound.samples[start * FRAME_SAMPLES - 1 : (start + frames) * FRAME_SAMPLES]
