@@ -44,7 +44,7 @@ def main() -> None:
     """Make shards until there are as many hours as asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--hours", type=float, default=14.0)
+    parser.add_argument("--hours", type=float, default=16.5)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     (args.folder / "speech").mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ from training.talker_data import EOS, PAD, Batch, Item, Prompts, batches, collat
 from training.talker_model import END, Talker
 from worker.checkpoints import tokenizer
 
-STEPS = 10_000
+STEPS = 14_000
 PEAK_RATE = 3e-3
 SEED = 0
 HELD_OUT = 100  # utterances that are never learned from
@@ -96,7 +96,7 @@ def main() -> None:
     trainer = Trainer(
         args.folder / "talker.pt", talker, optimizers, Schedule(args.steps, PEAK_RATE)
     )
-    order = batches(items, SEED)
+    order = batches(items, prompts.space, SEED)
     for _ in range(trainer.resume()):
         next(order)
     for step in trainer.steps():

@@ -33,6 +33,7 @@ from training.units import UNITS_PER_FRAME, Floats, Ints
 
 BATCH_POSITIONS = 1_600
 MAX_FRAMES = 250  # a pointer reaches no further back
+JOINED_SHARE = 0.4  # of utterances, in pairs: else long prompts, the service's segments, are rare
 WRONG_CODES = 0.06  # of the codes that are heard, so that the talker learns to go on from a slip
 
 # Special codes keep their distance from the end of the vocabulary, as in the released one.
@@ -68,6 +69,21 @@ class Item:
     hertz: Floats
     spoken: Ints
 
+    def then(self, other: Item, space: int) -> Item:
+        """Both utterances as one, with the token of a space between their texts."""
+        return Item(
+            [*self.tokens, space, *other.tokens],
+            np.concatenate([self.first, other.first]),
+            np.concatenate([self.detail, other.detail]),
+            np.concatenate([self.hertz, other.hertz]),
+            np.concatenate([self.spoken, other.spoken + len(self.tokens) + 1]),
+        )
+
+    @property
+    def fits(self) -> bool:
+        """True if a pointer reaches as far as it has to."""
+        return max(len(self.spoken), len(self.tokens)) <= MAX_FRAMES
+
     @property
     def positions(self) -> int:
         """Positions of the prompt's text and the frames."""
@@ -102,6 +118,7 @@ class Prompts:
         self.tokenizer: Any = AutoTokenizer.from_pretrained(folder / "tokenizer")
         self.role: list[int] = self.tokenizer("<|im_start|>assistant\n")["input_ids"]
         self.text_pad = _TEXT_PAD
+        (self.space,) = self.tokenizer(" ")["input_ids"]
 
     def make(self, tokens: list[int], speaker: str, auto: bool) -> tuple[list[int], list[int], int]:
         """The text tokens and codes of a prompt, and the position of the first of `tokens`."""
@@ -144,19 +161,31 @@ def load(folder: Path, prompts: Prompts) -> list[Item]:
                 speech.pitch.reshape(-1, UNITS_PER_FRAME).mean(1),
                 tokens_of_letters[last_letters],
             )
-            if len(item.spoken) <= MAX_FRAMES and len(tokens) <= MAX_FRAMES:
+            if item.fits:
                 items.append(item)
     return items
 
 
-def batches(items: list[Item], seed: int) -> Iterator[list[Item]]:
-    """Endless groups of items of like lengths, in a new order each epoch."""
+def join_some(items: list[Item], space: int, rng: np.random.Generator) -> list[Item]:
+    """The items in a new order, some of them in pairs."""
+    order = [items[number] for number in rng.permutation(len(items))]
+    joined = int(JOINED_SHARE * len(order)) // 2 * 2
+    found = order[joined:]
+    for one, other in zip(order[:joined:2], order[1:joined:2], strict=True):
+        pair = one.then(other, space)
+        found += [pair] if pair.fits else [one, other]
+    return found
+
+
+def batches(items: list[Item], space: int, seed: int) -> Iterator[list[Item]]:
+    """Endless groups of items of like lengths, in a new order and in new pairs each epoch."""
     rng = np.random.default_rng(seed)
     while True:
-        lengths = np.array([item.positions for item in items]) + rng.random(len(items)) * 12
+        found = join_some(items, space, rng)
+        lengths = np.array([item.positions for item in found]) + rng.random(len(found)) * 12
         groups: list[list[Item]] = [[]]
         for number in np.argsort(lengths):
-            item = items[number]
+            item = found[number]
             if (len(groups[-1]) + 1) * (item.positions + 12) > BATCH_POSITIONS and groups[-1]:
                 groups.append([])
             groups[-1].append(item)

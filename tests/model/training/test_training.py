@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from training import codes, export, talker, vocoder
 from training.layout import GROUPS, POINTER, USED_GROUPS
 from training.shards import Utterance, read, write
-from training.talker_data import PAD, Batch, Item, Prompts, collate
+from training.talker_data import PAD, Batch, Item, Prompts, collate, join_some, load
 from training.talker_model import Talker
 from training.units import BANDS, COLUMNS, PHONES, Speech
 from worker.model import demo_voice
@@ -167,3 +167,24 @@ def test_a_pointer_names_the_token_that_is_spoken(folder: Path) -> None:
     positions = batch.column - batch.next[:-1, POINTER]
     assert [int(batch.text[0, place]) for place in positions] == [tokens[place] for place in spoken]
     assert not batch.next[:, USED_GROUPS:GROUPS].any()
+
+
+def test_joined_utterances_are_as_if_they_had_been_one(folder: Path) -> None:
+    prompts = Prompts(folder)
+    one, other = load(folder, prompts)[:2]
+    joined = one.then(other, prompts.space)
+    texts = [utterance.text for utterance in read(folder / "speech" / "000.npz")][:2]
+    assert joined.tokens == prompts.tokenizer(" ".join(texts))["input_ids"]
+    assert len(joined.spoken) == len(joined.hertz) == len(joined.first) // 2
+    told = [joined.tokens[place] for place in joined.spoken]
+    expected = [one.tokens[place] for place in one.spoken]
+    assert told == expected + [other.tokens[place] for place in other.spoken]
+
+
+def test_each_epoch_has_every_utterance_once(folder: Path) -> None:
+    items = load(folder, prompts := Prompts(folder))
+    for seed in range(3):
+        found = join_some(items, prompts.space, np.random.default_rng(seed))
+        assert sum(len(item.spoken) for item in found) == sum(len(item.spoken) for item in items)
+        assert len(items) * 0.5 < len(found) < len(items)
+        assert all(item.fits for item in found)
