@@ -1,7 +1,7 @@
 # The two commands of the README, and what they are made of. `make help` lists them.
 PYTHON ?= python3
 VENV   ?= .venv
-MODEL  ?= tiny
+MODEL  ?= demo
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page fault-tools faults soak hardening lint-tools check format lock clean
+.PHONY: help setup demo test browser page fault-tools faults soak hardening voice lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,7 +25,7 @@ $(READY): pyproject.toml
 	@$(PIP) -e '.[api,worker,client,dev]'
 	@touch $@
 
-demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a real voice)
+demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-CustomVoice: a voice like a person's)
 	@$(BIN)/python examples/demo.py --model $(MODEL) -o demo.wav
 
 # Most of them wait for processes: two at a time; the one that is done takes from the other.
@@ -84,6 +84,14 @@ LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproje
 lock: $(READY) ## write the images' lock files anew, after a change of dependencies (UPGRADE=--upgrade: or of all versions)
 	$(LOCK) $(UPGRADE) --extra api --extra client --output-file requirements/api.lock
 	$(LOCK) $(UPGRADE) --extra worker --output-file requirements/worker.lock
+
+VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
+
+voice: $(READY) ## train the demo voice anew, in about three hours on two cores (VOICE=FOLDER: where its state is kept)
+	@command -v flite >/dev/null && test -d /usr/share/games/fortunes || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends flite fortunes; }
+	@$(PIP) -e '.[worker,training]'
+	@$(BIN)/python -m training $(VOICE) worker/demo_voice/checkpoint.zip
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav

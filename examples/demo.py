@@ -1,16 +1,18 @@
 """Start the whole service, narrate a page over HTTP, check the WAV, stop everything."""
 
 import argparse
-import os
 import sys
 import tempfile
 import time
 import wave
 from array import array
 from pathlib import Path
+from typing import Any
 
+import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from client import Narrator
 from client.errors import NarrateError
@@ -28,12 +30,9 @@ console = Console()
 def main() -> int:
     """Return 0 if the page became a sound recording."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="tiny", help="default: %(default)s")
+    parser.add_argument("--model", default="demo", help="default: %(default)s")
     parser.add_argument("-o", "--output", type=Path, default=Path("demo.wav"))
     args = parser.parse_args()
-    if args.model.startswith("tiny"):
-        # So small that handing its work to a second thread takes longer than doing it.
-        os.environ.setdefault("TTS_THREADS", "1")
     with tempfile.TemporaryDirectory(prefix="narrate-demo-") as folder:
         stack = Stack([args.model], data=Path(folder), port=0, logs_to_files=True)
         try:
@@ -52,7 +51,9 @@ def demo(stack: Stack, output: Path) -> None:
         stack.wait_ready()
         console.print(f"Ready on {stack.url} after {time.monotonic() - began:.1f} s")
         job = narrate(stack, output)
+        timings = httpx.get(f"{stack.url}/v1/jobs/{job.id}/timings").raise_for_status().json()
     seconds, peak = check_wav(output)
+    print_text(timings)
     print_table(job, output, seconds, peak)
 
 
@@ -80,6 +81,18 @@ def check_wav(path: Path) -> tuple[float, float]:
     if peak < SILENCE_PEAK:
         raise ValueError(f"{path} is silent")
     return len(samples) / 24_000, peak
+
+
+def print_text(timings: dict[str, Any]) -> None:
+    """Print the beginning of each segment after its time in the audio, below its chapter."""
+    chapter = None
+    for segment in timings["segments"]:
+        if segment["chapter"] not in (None, chapter):
+            chapter = segment["chapter"]
+            console.print(Text(timings["chapters"][chapter]["title"], style="bold"))
+        minutes, seconds = divmod(int(segment["start_s"]), 60)
+        line = Text(f"{minutes:>3}:{seconds:02}  {segment['text']}")
+        console.print(line, no_wrap=True, overflow="ellipsis")
 
 
 def print_table(job: Job, path: Path, seconds: float, peak: float) -> None:

@@ -1,4 +1,4 @@
-"""Model names: released, tiny and short ones, and the card of a served model."""
+"""Model names: released, demo, tiny and short ones, and the card of a served model."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ RELEASED_MODELS = tuple(
     )
 )
 TINY_MODELS = ("tiny-CustomVoice", "tiny-VoiceDesign", "tiny-Base")
+DEMO_MODEL = "demo"  # a small English voice that is part of the package
 
 _SHORT = {name.removeprefix("Qwen/Qwen3-TTS-12Hz-").lower(): name for name in RELEASED_MODELS}
 _SHORT |= {name.lower(): name for name in TINY_MODELS} | {"tiny": TINY_MODELS[0]}
+_SHORT[DEMO_MODEL] = DEMO_MODEL
 
 
 def full_name(name: str) -> str:

@@ -45,7 +45,7 @@ def main() -> None:
 def read_settings() -> Settings:
     """The environment's settings, changed by the command line."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--model", help="hub id, short name (1.7B-Base, tiny) or local folder")
+    parser.add_argument("--model", help="hub id, short name (1.7B-Base, demo) or local folder")
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--precision", help="float32 (default on cpu), bfloat16 or int8")
     parser.add_argument(

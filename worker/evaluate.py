@@ -2,50 +2,106 @@
 
 float32 speaks some sentences greedily; each precision is then given those codes one after another
 and asked which it would have chosen (teacher forcing), so that one difference does not lead to
-others. Nothing is written.
+others. With `--speech`, each precision speaks freely instead, as a worker does, and a speech
+recogniser writes down what it hears: the errors in its words. Nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
 
+from shared.audio.wav import encode_wav
+from shared.durations import frame_bound
 from shared.errors import QueueError
 from shared.models import ModelCard
-from shared.speech_model import Task
-from worker.engine.build import choose_parts
+from shared.speech_model import SamplingOverrides, Task
+from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.codec import Codec
 from worker.engine.codec.stream import Stream
 from worker.engine.parts import Parts, plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
-from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
+from worker.engine.request import CODE_GROUPS, Reference, Samples, SynthesisRequest
 from worker.engine.teacher_forcing import ForcedRun, force
 from worker.model import catalogue
 from worker.model.loading import load_model
+from worker.quality.judge import SpeechJudge, error_rates
+from worker.quality.log_mel import log_mel_distance
+from worker.quality.texts import sentences
 
 DEFAULT_TEXTS = (
     "The lamp was lit, and nobody spoke for quite a while.",
     "On 14 March the ferry left at half past six, as it always had.",
     "Really? I never thought that anyone would ask me that.",
 )
-ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11}"
+DEFAULT_SPEECH_TEXTS = 20
+SPEECH_SLOTS = 16
+ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11} {:>13}"
+SPEECH_ROW_FORMAT = "{:<10} {:>12} {:>17} {:>10}"
+
+
+@dataclass(frozen=True)
+class PrecisionDifference:
+    """A precision's differences from float32, on the codes that float32 spoke.
+
+    The shares of first and other codes of each frame that it would have chosen too; the error of
+    its scores ÷ their spread; the signal-to-noise ratio of the codec on equal codes in dB; and the
+    log-mel distance in dB of the sound of the codes that it would have chosen.
+    """
+
+    precision: Precision
+    first_codes: float = 1.0
+    other_codes: float = 1.0
+    logit_error: float = 0.0
+    codec_snr_db: float = float("inf")
+    mel_distance_db: float = 0.0
+
+    def cells(self) -> tuple[str, ...]:
+        """The cells of a table's row."""
+        is_exact = self.precision is Precision.FLOAT32
+        return (
+            str(self.precision),
+            f"{self.first_codes:.2%}".replace("%", " %"),
+            f"{self.other_codes:.2%}".replace("%", " %"),
+            f"{self.logit_error:.4f}",
+            "exact" if is_exact else f"{self.codec_snr_db:.1f} dB",
+            "exact" if is_exact else f"{self.mel_distance_db:.2f} dB",
+        )
+
+
+@dataclass(frozen=True)
+class SpeechErrors:
+    """The error rates of a precision's speech, and the texts whose speech found no end."""
+
+    precision: Precision
+    wer: float
+    cer: float
+    unended: int
+    texts: int
+
+    def cells(self) -> tuple[str, ...]:
+        """The cells of a table's row."""
+        return (
+            str(self.precision),
+            f"{self.wer:.1%}".replace("%", " %"),
+            f"{self.cer:.1%}".replace("%", " %"),
+            f"{self.unended} of {self.texts}",
+        )
 
 
 def main() -> None:
     """Print the table; one sentence and exit code 1 if the model cannot be loaded."""
     args = _arguments()
     try:
-        source = catalogue.locate(args.model)
-        asked = args.frames, args.text or DEFAULT_TEXTS, args.reference
-        table = evaluate(source, *asked, compiled=not args.no_compile)
-        for line in table:
+        for line in _judged(args) if args.speech else _compared(args):
             sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
     except (QueueError, soundfile.LibsndfileError) as error:
@@ -58,58 +114,146 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=50, help="of each text, 80 ms each (50)")
     parser.add_argument("--text", action="append", help="instead of ours; may be repeated")
     parser.add_argument("--reference", type=Path, help="WAV of a voice, for models that clone")
-    parser.add_argument("--no-compile", action="store_true", help="as with TTS_COMPILE=0")
+    parser.add_argument("--threads", type=int, help="CPU threads; default: the physical cores")
+    parser.add_argument("--no-compile", action="store_true", help="as a worker with TTS_COMPILE=0")
+    parser.add_argument(
+        "--precision",
+        action="append",
+        choices=[str(Precision.BFLOAT16), str(Precision.INT8)],
+        help="beside float32; may be repeated (all)",
+    )
+    parser.add_argument(
+        "--speech",
+        action="store_true",
+        help="judge whole sentences, in English, by the errors of a speech recogniser's words",
+    )
     args = parser.parse_args()
-    if args.frames < 1:
-        parser.error("--frames has to be at least 1")
+    for option in ("frames", "threads"):
+        if (number := getattr(args, option)) is not None and number < 1:
+            parser.error(f"--{option} has to be at least 1")
     if args.reference is not None and not args.reference.is_file():
         parser.error(f"--reference: there is no file {args.reference}")
+    asked = args.precision or [Precision.BFLOAT16, Precision.INT8]
+    args.precision = [Precision(name) for name in asked]
     return args
 
 
-def evaluate(
-    source: str,
-    frames: int,
-    texts: Iterable[str],
-    reference: Path | None,
-    *,
-    compiled: bool = True,
-) -> Iterable[str]:
-    """The lines of the table, as they are measured."""
-    model = load_model(source)
-    asked = _requests(catalogue.card_of(source, model), frames, texts, reference)
-    exact = force(model, Precision.FLOAT32, asked, [None] * len(asked))
-    codes = [run.codes for run in exact]
-    sounds = _sounds(load_model(source), plain_parts(Precision.FLOAT32), codes)
-    yield ROW_FORMAT.format("precision", "first codes", "other codes", "logit error", "codec SNR")
-    yield ROW_FORMAT.format("float32", "100.00 %", "100.00 %", "0.0000", "exact")
-    for precision in (Precision.BFLOAT16, Precision.INT8):
-        model = load_model(source)
-        parts = choose_parts(model, precision, 1, compiled=compiled)
-        found = _sounds(model, parts, codes)
-        forced = force(model, precision, asked, codes, parts.decoder)
-        first, others, error = _compare(exact, forced)
-        snr = _snr(sounds, found)
-        cells = (f"{first:.2%}", f"{others:.2%}", f"{error:.4f}", f"{snr:.1f} dB")
-        yield ROW_FORMAT.format(precision, *(cell.replace("%", " %") for cell in cells))
+def _compared(args: argparse.Namespace) -> Iterator[str]:
+    """The lines of the table of differences, as they are measured."""
+    source = catalogue.locate(args.model)
+    yield ROW_FORMAT.format(
+        "precision", "first codes", "other codes", "logit error", "codec SNR", "mel distance"
+    )
+    card = catalogue.card_of(source, load_model(source, threads=args.threads))
+    requests = make_requests(card, args.text or DEFAULT_TEXTS, args.reference)
+    bounded = [replace(request, max_frames=args.frames) for request in requests]
+    options = {"compiled": not args.no_compile, "threads": args.threads}
+    for difference in compare(source, bounded, args.precision, **options):
+        yield ROW_FORMAT.format(*difference.cells())
 
 
-def _requests(
-    card: ModelCard, frames: int, texts: Iterable[str], reference: Path | None
+def _judged(args: argparse.Namespace) -> Iterator[str]:
+    """The lines of the table of error rates, as they are measured."""
+    judge = SpeechJudge()
+    source = catalogue.locate(args.model)
+    yield SPEECH_ROW_FORMAT.format("precision", "wrong words", "wrong characters", "no end")
+    card = catalogue.card_of(source, load_model(source, threads=args.threads))
+    texts = args.text or sentences(DEFAULT_SPEECH_TEXTS)
+    requests = make_requests(card, texts, args.reference)
+    options = {"compiled": not args.no_compile, "threads": args.threads}
+    for precision in (Precision.FLOAT32, *args.precision):
+        found = judge_speech(judge, source, requests, precision, **options)
+        yield SPEECH_ROW_FORMAT.format(*found.cells())
+
+
+def make_requests(
+    card: ModelCard, texts: Iterable[str], reference: Path | None = None
 ) -> list[SynthesisRequest]:
+    """A request for each text, by the model's first voice, or the voice of a recording.
+
+    Bounded as a worker bounds it. Raises soundfile's error if the recording cannot be read.
+    """
     task = card.task
     voice = Reference("reference", *_recording(reference)) if task is Task.VOICE_CLONE else None
     return [
         SynthesisRequest(
             task=task,
             text=text,
-            max_frames=frames,
+            max_frames=frame_bound(text),
             speaker=card.voices[0] if task is Task.CUSTOM_VOICE else None,
             instruct="A calm voice." if task is Task.VOICE_DESIGN else None,
             reference=voice,
         )
         for text in texts
     ]
+
+
+def compare(
+    source: str,
+    requests: Sequence[SynthesisRequest],
+    precisions: Iterable[Precision],
+    *,
+    compiled: bool = True,
+    threads: int | None = None,
+) -> Iterator[PrecisionDifference]:
+    """The differences of float32, which are none, then those of the other precisions."""
+    exact = force(
+        load_model(source, threads=threads), Precision.FLOAT32, requests, [None] * len(requests)
+    )
+    codes = [run.codes for run in exact]
+    exact_codec = _codec(load_model(source, threads=threads), plain_parts(Precision.FLOAT32))
+    sounds = _decode(exact_codec, codes)
+    yield PrecisionDifference(Precision.FLOAT32)
+    for precision in precisions:
+        model = load_model(source, threads=threads)
+        parts = choose_parts(model, precision, 1, compiled=compiled)
+        codec = _codec(model, parts)
+        forced = force(model, precision, requests, codes, parts.decoder)
+        first, others, error = _compare(exact, forced)
+        chosen = _decode(codec, [run.argmax_codes for run in forced])
+        distances = [log_mel_distance(*pair) for pair in zip(sounds, chosen, strict=True)]
+        yield PrecisionDifference(
+            precision,
+            first,
+            others,
+            error,
+            _snr(sounds, _decode(codec, codes)),
+            float(np.mean(distances)),
+        )
+
+
+def judge_speech(
+    judge: SpeechJudge,
+    source: str,
+    requests: Sequence[SynthesisRequest],
+    precision: Precision,
+    *,
+    compiled: bool = True,
+    threads: int | None = None,
+) -> SpeechErrors:
+    """The errors of speech as a worker makes it: in full batches, drawn with seeds."""
+    engine = build_engine(
+        load_model(source, threads=threads),
+        precision=precision,
+        slots=SPEECH_SLOTS,
+        max_waiting=len(requests),
+        compiled=compiled,
+    )
+    try:
+        futures = [
+            engine.submit(replace(request, sampling=SamplingOverrides(seed=seed)))
+            for seed, request in enumerate(requests)
+        ]
+        speeches = [future.result() for future in futures]
+    finally:
+        engine.close()
+    transcripts = [
+        judge.transcribe(request.text, encode_wav(speech.samples))
+        for request, speech in zip(requests, speeches, strict=True)
+    ]
+    rates = error_rates(transcripts)
+    unended = sum(speech.finish_reason == "length" for speech in speeches)
+    return SpeechErrors(precision, rates.wer, rates.cer, unended, len(requests))
 
 
 def _recording(path: Path | None) -> tuple[np.ndarray, int]:
@@ -139,14 +283,17 @@ def _compare(exact: list[ForcedRun], forced: list[ForcedRun]) -> tuple[float, fl
     return agreement[:, 0].mean(), agreement[:, 1:].mean(), float(error)
 
 
-def _sounds(model: Qwen3TTSModel, parts: Parts, codes: list[list[int]]) -> list[np.ndarray]:
+def _codec(model: Qwen3TTSModel, parts: Parts) -> Codec:
     decoder = model.model.speech_tokenizer.model.decoder
-    codec = Codec(decoder, parts.outer, parts.inner)
+    return Codec(decoder, parts.outer, parts.inner)
+
+
+def _decode(codec: Codec, codes: Iterable[list[int]]) -> list[Samples]:
     frames = [np.array(one, dtype=np.int64).reshape(1, -1, CODE_GROUPS) for one in codes]
     return [codec.decode([Stream()], one)[0] for one in frames]
 
 
-def _snr(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
+def _snr(expected: list[Samples], found: list[Samples]) -> float:
     """Signal to noise in dB."""
     signal, noise = np.concatenate(expected), np.concatenate(found) - np.concatenate(expected)
     return float(20 * np.log10(np.linalg.norm(signal) / np.linalg.norm(noise)))

@@ -135,12 +135,13 @@ class Stack:
     def _thread_settings(self) -> dict[str, str]:
         """The TTS_THREADS of each worker: the cores divided by the number of workers.
 
-        One worker keeps its default, all cores. A tiny model gets one thread: its steps are
-        shorter than the synchronisation of two.
+        One worker keeps its default, all cores. Tiny models and the demo voice get one thread:
+        their steps are shorter than the synchronisation of two.
         """
         if os.environ.get("THREADS"):
             return {}  # TTS_THREADS by its old name, which is read for this version only.
-        if all(Path(model).name.startswith("tiny") for model in self.models):
+        names = [Path(model).name.lower() for model in self.models]
+        if all(name == "demo" or name.startswith("tiny") for name in names):
             return {"TTS_THREADS": "1"}
         workers = len(self.models) * self.workers
         cpus = os.cpu_count() or 1

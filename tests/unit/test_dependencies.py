@@ -41,10 +41,13 @@ def imported(*folders: str) -> set[str]:
 def test_what_is_imported_is_declared(extra: str) -> None:
     distributions = packages_distributions()
     declared = named(PROJECT["dependencies"] + EXTRAS[extra])
+    if extra == "worker":
+        # The judge of `worker.evaluate --speech`, which names this extra if it is not installed.
+        declared |= named(EXTRAS["speech-test"])
     modules = imported(extra) if extra == "client" else imported(extra, "shared")
     missing = {
         module
         for module in modules
-        if not declared & {comparable(name) for name in distributions[module]}
+        if not declared & {comparable(name) for name in distributions.get(module, ())}
     }
     assert missing == set()

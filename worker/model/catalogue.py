@@ -6,10 +6,11 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.models import TINY_MODELS, ModelCard, full_name, is_folder, model_id
+from shared.models import DEMO_MODEL, TINY_MODELS, ModelCard, full_name, is_folder, model_id
 from shared.speech_model import Task
 from worker.checkpoints import make_checkpoint
 from worker.engine.qwen import Qwen3TTSModel
+from worker.model import demo_voice
 
 _TASKS_BY_KIND = {
     "custom_voice": Task.CUSTOM_VOICE,
@@ -22,9 +23,12 @@ _KINDS_BY_SUFFIX = {"CustomVoice": "custom_voice", "VoiceDesign": "voice_design"
 def locate(name: str) -> str:
     """The checkpoint of a model's name: a folder or a hub id.
 
-    The tiny models (random weights, for tests and demonstrations) are made on their first use.
+    `demo` is part of the package, and unpacked on its first use; the tiny models (random weights,
+    for tests) are made on theirs. Raises `ModelUnavailable` if the package has no demo voice.
     """
     source = full_name(name)
+    if source == DEMO_MODEL and not is_folder(source):
+        return str(demo_voice.unpack(cache_folder()))
     if source in TINY_MODELS and not is_folder(source):
         folder = cache_folder() / source
         kind = _KINDS_BY_SUFFIX[source.removeprefix("tiny-")]
@@ -42,8 +46,10 @@ def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
     """The card of a loaded model, under the id that `name` is served as."""
     config = model.model
     task = _TASKS_BY_KIND[config.tts_model_type]
-    # qwen-tts drops the instructions of the 0.6B custom voice model without a word.
-    ignores_instructions = task == Task.CUSTOM_VOICE and config.tts_model_size == "0b6"
+    # qwen-tts drops the instructions of the 0.6B custom voice model without a word; the demo voice
+    # was trained without any.
+    is_small = config.tts_model_size == "0b6" or model_id(name) == DEMO_MODEL
+    ignores_instructions = task == Task.CUSTOM_VOICE and is_small
     return ModelCard(
         id=model_id(name),
         task=task,

@@ -73,7 +73,7 @@ def find_checkpoint(source: str) -> Path:
     if not is_folder(source):
         if "/" not in source:
             raise ModelUnavailable(
-                f"there is no model {source!r}: use a short name such as 0.6B-CustomVoice or tiny,"
+                f"there is no model {source!r}: use a short name such as 0.6B-CustomVoice or demo,"
                 " a Hugging Face id (owner/name), or a local folder"
             )
         return _download(source)

@@ -17,7 +17,8 @@ from worker.engine.request import SynthesisRequest
 from worker.engine.runner import TalkerRunner
 from worker.engine.sequence import Sequence
 from worker.engine.teacher_forcing import force
-from worker.evaluate import evaluate, main
+from worker.evaluate import main
+from worker.model import catalogue, demo_voice
 from worker.model.loading import load_model
 
 Checkpoint = Callable[[str], Path]
@@ -52,19 +53,81 @@ def test_given_codes_are_said_whatever_the_model_wishes(tiny_checkpoint: Checkpo
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=COMPILER)])
 @pytest.mark.parametrize("kind", ["custom_voice", "voice_design", "base"])
 def test_the_table_has_a_line_for_each_precision(
-    tiny_checkpoint: Checkpoint, kind: str, compiled: bool
+    tiny_checkpoint: Checkpoint,
+    kind: str,
+    compiled: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = str(tiny_checkpoint(kind))
-    lines = list(evaluate(folder, 8, ["Good morning."], None, compiled=compiled))
+    asked = ["--model", folder, "--frames", "8", "--text", "Good morning."]
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate", "--threads", "1", *asked, *([] if compiled else ["--no-compile"])]
+    )
+    main()
+    lines = capsys.readouterr().out.splitlines()
     table = [line.replace(" %", "").replace(" dB", "").split() for line in lines[1:]]
     assert [row[0] for row in table] == list(Precision)
-    assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact"]
-    (*_, bfloat16, quality), (*_, int8, same) = table[1][1:], table[2][1:]
+    assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact", "exact"]
+    (*_, bfloat16, quality, distance), (*_, int8, same, farther) = table[1][1:], table[2][1:]
     assert 0 < float(bfloat16) < float(int8) < 0.2
     assert 20 < float(quality) < 60
     # Without kernels, int8 has the codec of bfloat16.
     assert 20 < float(same) < float(quality) if compiled else same == quality
+    assert 0 < float(distance) < float(farther) < 12
     assert all(50 < float(cell) <= 100 for row in table for cell in row[1:3])
+
+
+def test_one_precision_can_be_chosen(
+    tiny_checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = [
+        "--model",
+        str(tiny_checkpoint("custom_voice")),
+        "--frames",
+        "2",
+        "--precision",
+        "int8",
+    ]
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--threads", "1", *asked])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["precision", "float32", "int8"]
+
+
+def test_speech_is_judged_in_each_precision(
+    tiny_checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By the demo voice, or, while the package has none, by a tiny model that speaks noise."""
+    has_demo = demo_voice.PACKED.is_file()
+    folder = catalogue.locate("demo") if has_demo else tiny_checkpoint("custom_voice")
+    asked = ["--model", str(folder), "--threads", "1", "--precision", "int8"]
+    text = "The birch canoe slid on the smooth planks."
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--speech", *asked, "--text", text])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    head, *table = [line.replace(" % ", " ").split() for line in lines]
+    assert head == ["precision", "wrong", "words", "wrong", "characters", "no", "end"]
+    assert [row[0] for row in table] == ["float32", "int8"]
+    for _precision, words, characters, *unended in table:
+        # Noise is heard as more words than were in the text.
+        assert 0 <= float(words) <= (100 if has_demo else 10_000)
+        assert 0 <= float(characters) <= (100 if has_demo else 10_000)
+        assert unended == ["0", "of", "1"]
+
+
+def test_without_the_judge_the_error_says_what_to_install_before_the_model_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    monkeypatch.setattr(sys, "argv", ["evaluate", "--speech", "--model", "./nowhere"])
+    with pytest.raises(SystemExit, match=r"^error: judging speech .*pip install .*\[speech-test\]"):
+        main()
+    assert capsys.readouterr().out == ""
 
 
 def test_a_model_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +138,12 @@ def test_a_model_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("option", "value", "told"),
-    [("--frames", "0", "at least 1"), ("--reference", "./no.wav", "there is no file no.wav")],
+    [
+        ("--frames", "0", "at least 1"),
+        ("--threads", "0", "at least 1"),
+        ("--reference", "./no.wav", "there is no file no.wav"),
+        ("--precision", "float32", "choose from 'bfloat16', 'int8'"),
+    ],
 )
 def test_bad_options_are_told(
     option: str,

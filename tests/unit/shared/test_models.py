@@ -24,6 +24,7 @@ def test_every_sampling_parameter_of_a_job_reaches_the_engine() -> None:
         ("0.6b-customvoice", DEFAULT_MODEL),
         ("1.7B-VoiceDesign", "Qwen/Qwen3-TTS-12Hz-1.7B-VoiceDesign"),
         ("tiny", "tiny-CustomVoice"),
+        ("Demo", "demo"),
         ("somebody/else", "somebody/else"),
     ],
 )
@@ -36,3 +37,4 @@ def test_a_folder_is_served_under_its_own_name(tmp_path: Path) -> None:
     folder.mkdir()
     assert model_id(str(folder)) == model_id(f"{folder}/") == "my-voice"
     assert model_id("0.6B-CustomVoice") == DEFAULT_MODEL
+    assert model_id("demo") == "demo"

@@ -63,6 +63,7 @@ model = sys.argv[2]
 if model == "broken":
     sys.exit("cannot load broken")
 leave(f"worker-{model}-{os.getpid()}" if model == "stubborn" else "worker")
+(results / f"threads-{model}").write_text(os.environ.get("TTS_THREADS", "its default"))
 if model == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if model != "slow":
@@ -107,6 +108,26 @@ def test_it_becomes_ready_and_stops_workers_first(tmp_path):
     assert not any(alive(pid) for pid in pids)
     stopped = (tmp_path / "data" / "results" / "stopped").read_text().split()
     assert stopped == ["worker"] * 4 + ["api"]
+
+
+@pytest.mark.parametrize(
+    ("models", "threads"),
+    [
+        (["demo"], "1"),
+        (["tiny", "demo"], "1"),
+        (["m"], "its default"),
+        (["demo-of-mine"], "its default"),
+        (["m", "demo"], str(max(1, (os.cpu_count() or 1) // 2))),
+    ],
+)
+def test_small_models_have_one_thread_and_others_share_the_cores(
+    tmp_path, monkeypatch, models, threads
+):
+    monkeypatch.delenv("TTS_THREADS", raising=False)
+    with make_stack(tmp_path, *models) as stack:
+        stack.wait_ready(timeout_s=10)
+        found = (tmp_path / "data" / "results").glob("threads-*")
+        assert [path.read_text() for path in found] == [threads] * len(models)
 
 
 def test_a_worker_that_cannot_load_is_named_with_its_exit_code_and_log(tmp_path):
