@@ -71,9 +71,9 @@ def test_the_table_has_a_line_for_each_precision(
     assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact", "exact"]
     (*_, bfloat16, quality, distance), (*_, int8, same, farther) = table[1][1:], table[2][1:]
     assert 0 < float(bfloat16) < float(int8) < 0.2
-    assert 20 < float(quality) < 60
-    # Without kernels, int8 has the codec of bfloat16.
-    assert 20 < float(same) < float(quality) if compiled else same == quality
+    # Without kernels, int8 has the codec of bfloat16; with them, the codec of what is the fastest
+    # here, which may be float32.
+    assert 20 < float(same) and (float(quality) > 20 if compiled else quality == same)
     assert 0 < float(distance) < float(farther) < 12
     assert all(50 < float(cell) <= 100 for row in table for cell in row[1:3])
 
