@@ -127,19 +127,11 @@ def start(
     set_up_cpu()
     model = run_in_temporary_thread(lambda: load_model(folder))
     at, kind = time.perf_counter(), Precision(precision)
-    answers: dict[str, str] = {}
-    parts = choose_parts(model, kind, slots, compiled=compiled, answers=answers)
+    parts = choose_parts(model, kind, slots, compiled=compiled)
     if compiled and parts.decoder is Decoder:
         sys.exit("There is no C++ compiler here: install g++.")
     compile_s = time.perf_counter() - at if compiled else 0.0
-    engine = build_engine(
-        model,
-        precision=kind,
-        slots=slots,
-        max_waiting=QUEUE * slots,
-        compiled=compiled,
-        answers=answers,
-    )
+    engine = build_engine(model, parts, slots=slots, max_waiting=QUEUE * slots)
     load_s = time.perf_counter() - began_s
     give_memory_back()
     language_model, codec = parts.names

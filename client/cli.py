@@ -106,6 +106,11 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--workers", type=count, default=1, help="for each model (default: %(default)s)"
     )
     parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "int8"),
+        help="of the workers' arithmetic (default: TTS_PRECISION, or float32)",
+    )
+    parser.add_argument(
         "--data",
         type=Path,
         default=default_data_folder(),

@@ -178,7 +178,10 @@ class BatchResult:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model; `workers` is the number of live processes that serve it."""
+    """One model; `workers` is the number of live processes that serve it.
+
+    `int8_speedup` is how many times as fast int8 would speak to one listener, if that is known.
+    """
 
     id: str
     task: str
@@ -187,6 +190,7 @@ class Model:
     languages: tuple[str, ...]
     instructions: bool
     workers: int
+    int8_speedup: float | None = None
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
@@ -199,6 +203,7 @@ class Model:
             languages=tuple(body.get("languages") or ()),
             instructions=bool(body.get("instructions")),
             workers=int(body.get("workers", 0)),
+            int8_speedup=(body.get("compute") or {}).get("int8_speedup"),
         )
 
     def matches(self, name: str) -> bool:

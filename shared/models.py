@@ -42,6 +42,18 @@ def is_folder(source: str) -> bool:
     return source.startswith(("/", "./", "../", "~")) or Path(source).expanduser().is_dir()
 
 
+class Compute(Record):
+    """A worker's arithmetic: its precision, and its products, which are the fastest that it timed.
+
+    `int8_speedup` is how many times as fast int8 would speak there, as far as that was timed.
+    """
+
+    precision: str
+    language_model: str
+    codec: str
+    int8_speedup: float | None = None
+
+
 class ModelCard(Record):
     """A worker's description of its loaded model, for the API."""
 
@@ -51,3 +63,4 @@ class ModelCard(Record):
     voices: tuple[str, ...]
     languages: tuple[str, ...]
     instructions: bool
+    compute: Compute | None = None

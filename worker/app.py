@@ -13,7 +13,7 @@ from redis import Redis
 
 from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app, queue_name
 from shared.fitness import HealthChecks
-from shared.models import ModelCard
+from shared.models import Compute, ModelCard
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
@@ -22,11 +22,12 @@ from shared.store.voices import Voices
 from shared.store.workers import WorkerRegistry
 from worker.celery_transport import Connection
 from worker.cleaner import Cleaner
-from worker.engine.build import build_engine
+from worker.engine.build import build_engine, choose_parts
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import keep_libraries_in
 from worker.engine.precision import Precision
+from worker.engine.speedup import int8_speedup
 from worker.engine.threads import run_in_temporary_thread
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import worker_name
@@ -122,17 +123,26 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
     card = catalogue.card_of(settings.model, model)
     cache = catalogue.cache_folder().parent
     keep_libraries_in(cache / "kernels")
-    engine = build_engine(
+    answers = TuningFile(cache / "tuning.json")
+    parts = choose_parts(
         model,
-        precision=Precision(settings.precision or Precision.default_on(settings.device)),
-        slots=settings.slots,
-        max_waiting=2 * settings.slots,
+        Precision(settings.precision or Precision.default_on(settings.device)),
+        settings.slots,
         compiled=bool(settings.compile),
-        prompts=prompts,
-        answers=TuningFile(cache / "tuning.json"),
+        answers=answers,
+    )
+    language_model, codec = parts.names
+    compute = Compute(
+        precision=parts.precision,
+        language_model=language_model,
+        codec=codec,
+        int8_speedup=int8_speedup(model, parts, answers),
+    )
+    engine = build_engine(
+        model, parts, slots=settings.slots, max_waiting=2 * settings.slots, prompts=prompts
     )
     give_memory_back()
-    return card, engine
+    return card.model_copy(update={"compute": compute}), engine
 
 
 def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int) -> int:

@@ -44,7 +44,7 @@ DEFAULT_TEXTS = (
 )
 DEFAULT_SPEECH_TEXTS = 20
 SPEECH_SLOTS = 16
-ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11} {:>13}"
+ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11} {:>13}  {}"
 SPEECH_ROW_FORMAT = "{:<10} {:>12} {:>17} {:>10}"
 
 
@@ -54,10 +54,12 @@ class PrecisionDifference:
 
     The shares of first and other codes of each frame that it would have chosen too; the error of
     its scores ÷ their spread; the signal-to-noise ratio of the codec on equal codes in dB; and the
-    log-mel distance in dB of the sound of the codes that it would have chosen.
+    log-mel distance in dB of the sound of the codes that it would have chosen. `products` are those
+    of the language model and of the codec.
     """
 
     precision: Precision
+    products: tuple[str, str]
     first_codes: float = 1.0
     other_codes: float = 1.0
     logit_error: float = 0.0
@@ -74,6 +76,7 @@ class PrecisionDifference:
             f"{self.logit_error:.4f}",
             "exact" if is_exact else f"{self.codec_snr_db:.1f} dB",
             "exact" if is_exact else f"{self.mel_distance_db:.2f} dB",
+            "; ".join(self.products),
         )
 
 
@@ -142,7 +145,13 @@ def _compared(args: argparse.Namespace) -> Iterator[str]:
     """The lines of the table of differences, as they are measured."""
     source = catalogue.locate(args.model)
     yield ROW_FORMAT.format(
-        "precision", "first codes", "other codes", "logit error", "codec SNR", "mel distance"
+        "precision",
+        "first codes",
+        "other codes",
+        "logit error",
+        "codec SNR",
+        "mel distance",
+        "products of the language model; of the codec",
     )
     card = catalogue.card_of(source, load_model(source, threads=args.threads))
     requests = make_requests(card, args.text or DEFAULT_TEXTS, args.reference)
@@ -201,9 +210,9 @@ def compare(
         load_model(source, threads=threads), Precision.FLOAT32, requests, [None] * len(requests)
     )
     codes = [run.codes for run in exact]
-    exact_codec = _codec(load_model(source, threads=threads), plain_parts(Precision.FLOAT32))
-    sounds = _decode(exact_codec, codes)
-    yield PrecisionDifference(Precision.FLOAT32)
+    plain = plain_parts(Precision.FLOAT32)
+    sounds = _decode(_codec(load_model(source, threads=threads), plain), codes)
+    yield PrecisionDifference(Precision.FLOAT32, plain.names)
     for precision in precisions:
         model = load_model(source, threads=threads)
         parts = choose_parts(model, precision, 1, compiled=compiled)
@@ -214,6 +223,7 @@ def compare(
         distances = [log_mel_distance(*pair) for pair in zip(sounds, chosen, strict=True)]
         yield PrecisionDifference(
             precision,
+            parts.names,
             first,
             others,
             error,
@@ -232,13 +242,9 @@ def judge_speech(
     threads: int | None = None,
 ) -> SpeechErrors:
     """The errors of speech as a worker makes it: in full batches, drawn with seeds."""
-    engine = build_engine(
-        load_model(source, threads=threads),
-        precision=precision,
-        slots=SPEECH_SLOTS,
-        max_waiting=len(requests),
-        compiled=compiled,
-    )
+    model = load_model(source, threads=threads)
+    parts = choose_parts(model, precision, SPEECH_SLOTS, compiled=compiled)
+    engine = build_engine(model, parts, slots=SPEECH_SLOTS, max_waiting=len(requests))
     try:
         futures = [
             engine.submit(replace(request, sampling=SamplingOverrides(seed=seed)))

@@ -9,8 +9,21 @@ from pydantic import BaseModel
 from api.http.errors import ErrorBody
 
 
+class ComputeObject(BaseModel):
+    """A worker's arithmetic: its precision, and the fastest of the products that it timed.
+
+    `int8_speedup` is how many times as fast int8 would speak to one listener; null if that is
+    unknown, or it is int8.
+    """
+
+    precision: str
+    language_model: str
+    codec: str
+    int8_speedup: float | None
+
+
 class ModelObject(BaseModel):
-    """A model that workers serve; `workers` counts those alive now."""
+    """A model that workers serve; `workers` counts those alive now, `compute` is the latest's."""
 
     id: str
     object: Literal["model"] = "model"
@@ -21,6 +34,7 @@ class ModelObject(BaseModel):
     languages: tuple[str, ...]
     instructions: bool
     workers: int
+    compute: ComputeObject | None
 
 
 class ModelList(BaseModel):

@@ -38,10 +38,10 @@ def api_command(host: str, port: int) -> list[str]:
 class Stack:
     """Redis, one API and `workers` workers for each model, as children of this process.
 
-    All their files are in `data`; port 0 is any free port. Their output goes to our terminal or,
-    with `logs_to_files`, to `data/logs`; Redis always writes there. The context manager starts
-    it, does not wait until it is ready, and stops it. Start it from a thread that lives as long
-    as it does: the children die with that thread.
+    Without a `precision`, TTS_PRECISION decides. All their files are in `data`; port 0 is any free
+    port. Their output goes to our terminal or, with `logs_to_files`, to `data/logs`; Redis always
+    writes there. The context manager starts it, does not wait until it is ready, and stops it.
+    Start it from a thread that lives as long as it does: the children die with that thread.
     """
 
     def __init__(
@@ -52,11 +52,12 @@ class Stack:
         host: str = "127.0.0.1",
         port: int = 8000,
         workers: int = 1,
+        precision: str | None = None,
         logs_to_files: bool = False,
     ) -> None:
         self.models = list(dict.fromkeys(models))
         self.data, self.host, self.port = data.resolve(), host, port
-        self.workers = workers
+        self.workers, self.precision = workers, precision
         self.logs = self.data / "logs"
         self._logs_to_files = logs_to_files
         self._lock: FolderLock | None = None
@@ -124,6 +125,7 @@ class Stack:
         env = {
             **self._thread_settings(),
             **os.environ,
+            **({"TTS_PRECISION": self.precision} if self.precision else {}),
             "TTS_REDIS_URL": self.redis.url,
             "TTS_STORAGE_URL": (self.data / RESULTS_FOLDER).as_uri(),
             # Else `python -m api` would import a folder `api` of the working directory.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from redis import Redis
 
-from shared.models import ModelCard
+from shared.models import Compute, ModelCard
 from shared.speech_model import Task
 from shared.store.workers import WorkerRegistry
 
@@ -13,5 +13,9 @@ def sign_in(redis: Redis, card: ModelCard) -> None:
     registry = WorkerRegistry(redis)
     registry.sign_in("w1", card)
     design = {"voices": (), "instructions": True}
-    registry.sign_in("w2", card.model_copy(update={"id": "d", "task": Task.VOICE_DESIGN, **design}))
+    compute = Compute(
+        precision="float32", language_model="kernel", codec="float32", int8_speedup=2.2
+    )
+    designs = {"id": "d", "task": Task.VOICE_DESIGN, "compute": compute}
+    registry.sign_in("w2", card.model_copy(update={**designs, **design}))
     registry.sign_in("w3", card.model_copy(update={"id": "b", "task": Task.VOICE_CLONE, **design}))

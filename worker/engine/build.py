@@ -23,24 +23,17 @@ _log = logging.getLogger(__name__)
 
 def build_engine(
     model: Qwen3TTSModel,
+    parts: Parts,
     *,
-    precision: Precision,
     slots: int,
     max_waiting: int,
-    compiled: bool = True,
     prompts: PromptStore | None = None,
-    answers: Answers | None = None,
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew; the old ones are freed.
 
-    The model keeps the parts that read text and references. With `compiled` kernels are compiled,
-    and the fastest parts chosen by timing them, unless `answers` has them; if that fails, the log
-    says so and the plain ones are used. `prompts` keeps the prompts of saved voices.
+    The model keeps what reads text and references. `prompts` keeps the prompts of saved voices.
     """
-    parts = choose_parts(model, precision, slots, compiled=compiled, answers=answers)
-    runner, codec = run_in_temporary_thread(
-        lambda: _take_weights(model, precision, slots, parts, prompts)
-    )
+    runner, codec = run_in_temporary_thread(lambda: _take_weights(model, slots, parts, prompts))
     return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
 
 
@@ -49,12 +42,13 @@ def choose_parts(
     precision: Precision,
     slots: int,
     *,
-    compiled: bool,
+    compiled: bool = True,
     answers: Answers | None = None,
 ) -> Parts:
-    """The fastest parts here, or the plain ones if none can be compiled.
+    """The fastest parts here for `slots` requests at once; plain ones, unless they are `compiled`.
 
-    `answers` are known from other processes on this machine, and added to.
+    Where they cannot be compiled, the log says why and they are the plain ones, too. `answers` are
+    known from other processes on this machine, and added to.
     """
     if not compiled or model.device.type != "cpu":
         return plain_parts(precision)
@@ -73,11 +67,7 @@ def choose_parts(
 
 
 def _take_weights(
-    model: Qwen3TTSModel,
-    precision: Precision,
-    slots: int,
-    parts: Parts,
-    prompts: PromptStore | None,
+    model: Qwen3TTSModel, slots: int, parts: Parts, prompts: PromptStore | None
 ) -> tuple[TalkerRunner, Codec]:
     tokenizer = model.model.speech_tokenizer.model
     codec = Codec(tokenizer.decoder, parts.outer, parts.inner)
@@ -86,4 +76,4 @@ def _take_weights(
         del tokenizer.encoder  # only clones have something to read
     for left in tokenizer.parameters():
         left.data = left.detach().to(torch.float32, copy=True)
-    return TalkerRunner(model, slots, precision, parts.decoder, prompts), codec
+    return TalkerRunner(model, slots, parts.precision, parts.decoder, prompts), codec

@@ -43,6 +43,7 @@ class Parts(NamedTuple):
     its last multiply by `outer`, the others by `inner`.
     """
 
+    precision: Precision
     names: tuple[str, str]
     decoder: DecoderFactory
     outer: FloatProducts
@@ -53,7 +54,9 @@ def plain_parts(precision: Precision) -> Parts:
     """The parts that need no compiler: in int8 the codec is computed in bfloat16."""
     of_codec = Precision.BFLOAT16 if precision is Precision.INT8 else precision
     codec = FloatProducts(of_codec)
-    return Parts((f"{precision} by torch", f"{of_codec} by torch"), Decoder, codec, codec)
+    return Parts(
+        precision, (f"{precision} by torch", f"{of_codec} by torch"), Decoder, codec, codec
+    )
 
 
 def fastest_parts(
@@ -63,14 +66,21 @@ def fastest_parts(
     talker = model.model.talker
     for config in (talker.config, talker.config.code_predictor_config):
         compile_decoder_kernels(config, precision, COMPILED)
-    shape = f"{talker.config.hidden_size}, {precision}, {slots} at once"
-    products = fastest(
-        f"the language model ({shape})", _decoder_candidates(model, precision, slots), answers
-    )
+    shape = f"hidden size {talker.config.hidden_size}"
+    question = f"the language model ({shape}, {precision}, {slots} at once)"
+    products = fastest(question, _decoder_candidates(model, precision, slots), answers)
     decoder = model.model.speech_tokenizer.model.decoder
-    codec = fastest(f"the codec ({shape})", _codec_candidates(decoder, precision), answers)
+    codec = fastest_codec(decoder, precision, shape, answers)
     fused = partial(FusedDecoder, products=products.choice)
-    return Parts((products.name, codec.name), fused, *codec.choice)
+    return Parts(precision, (products.name, codec.name), fused, *codec.choice)
+
+
+def fastest_codec(
+    decoder: Any, precision: Precision, shape: str, answers: Answers
+) -> Candidate[CodecProducts]:
+    """The products that are the fastest for the codec here; raises `CannotCompile`."""
+    candidates = _codec_candidates(decoder, precision)
+    return fastest(f"the codec ({shape}, {precision})", candidates, answers)
 
 
 def _decoder_candidates(
@@ -114,12 +124,12 @@ def _codec_candidates(decoder: Any, precision: Precision) -> list[Candidate[Code
     if precision is Precision.INT8:
         choices["int8"] = exact, Int8Products()
     return [
-        Candidate(name, products, partial(_codec_runs, decoder, products[1]))
+        Candidate(name, products, partial(codec_runs, decoder, products[1]))
         for name, products in choices.items()
     ]
 
 
-def _codec_runs(decoder: Any, products: Products) -> list[Run]:
+def codec_runs(decoder: Any, products: Products) -> list[Run]:
     """Runs of one residual unit of each block, for one stream and for a few."""
     units, time = [], CHUNK_STEPS
     for block in decoder.decoder[1:-2]:

@@ -44,7 +44,7 @@ def fastest(question: str, candidates: Sequence[Candidate[T]], answers: Answers)
     reasons = []
     for number, candidate in enumerate(candidates):
         try:
-            timed[number] = [_best_s(run) for run in candidate.prepare()]
+            timed[number] = [best_s(run) for run in candidate.prepare()]
         except CannotCompile as error:
             reasons.append(error)
     if not timed:
@@ -64,7 +64,8 @@ def fastest(question: str, candidates: Sequence[Candidate[T]], answers: Answers)
     return candidates[best]
 
 
-def _best_s(run: Run) -> float:
+def best_s(run: Run) -> float:
+    """Seconds of the shortest of several runs."""
     run()  # what is done once only
     times: list[float] = []
     while sum(times) < TIMED_S:

@@ -17,7 +17,7 @@ from shared.errors import ObjectNotFound, Unavailable
 from shared.speech_model import SamplingOverrides, Task
 from shared.storage import Storage
 from shared.store.voices import Voice, Voices, prompt_key, voice_folder
-from worker.engine.build import build_engine
+from worker.engine.build import build_engine, choose_parts
 from worker.engine.clone_prompts import (
     CODES_KEY,
     SPEAKER_KEY,
@@ -89,7 +89,9 @@ def worker(
         return encode(*args, **kwargs)
 
     model.create_voice_clone_prompt = counted
-    engine = build_engine(model, precision=precision, slots=2, max_waiting=2, prompts=store)
+    engine = build_engine(
+        model, choose_parts(model, precision, 2), slots=2, max_waiting=2, prompts=store
+    )
     try:
         yield Worker(engine, encoded)
     finally:

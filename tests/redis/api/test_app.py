@@ -300,6 +300,13 @@ def test_models_and_voices_are_those_that_workers_serve(api: TestClient) -> None
     assert set(models) == {"tiny-CustomVoice", "d", "b"}
     assert models["tiny-CustomVoice"]["workers"] == 1
     assert models["tiny-CustomVoice"]["voices"] == ["ryan", "vivian"]
+    assert models["tiny-CustomVoice"]["compute"] is None  # of a worker of an older version
+    assert models["d"]["compute"] == {
+        "precision": "float32",
+        "language_model": "kernel",
+        "codec": "float32",
+        "int8_speedup": 2.2,
+    }
     listed = api.get("/v1/audio/voices").json()
     assert [voice["id"] for voice in listed["voices"]] == ["ryan", "vivian"]
     assert listed["data"] == listed["voices"]

@@ -12,6 +12,7 @@ import torch
 from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.nn.decoder import Decoder
+from worker.engine.parts import plain_parts
 from worker.engine.precision import Precision
 from worker.engine.request import CODE_GROUPS, Reference, SynthesisRequest
 from worker.engine.runner import TalkerRunner
@@ -64,7 +65,7 @@ def test_float32_gives_the_codes_of_the_cpu(tiny_checkpoint: Checkpoint, kind: s
 @pytest.mark.parametrize("kind", ASKED)
 def test_an_engine_speaks_in_bfloat16(tiny_checkpoint: Checkpoint, kind: str) -> None:
     model = load_model(str(tiny_checkpoint(kind)), device="cuda")
-    engine = build_engine(model, precision=Precision.default_on("cuda"), slots=3, max_waiting=9)
+    engine = build_engine(model, plain_parts(Precision.default_on("cuda")), slots=3, max_waiting=9)
     try:
         speeches = [future.result() for future in [engine.submit(ASKED[kind]) for _ in range(5)]]
     finally:
@@ -80,5 +81,5 @@ def test_there_is_nothing_to_compile(
     tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), device="cuda")
-    assert choose_parts(model, Precision.BFLOAT16, 4, compiled=True).decoder is Decoder
+    assert choose_parts(model, Precision.BFLOAT16, 4).decoder is Decoder
     assert not caplog.records

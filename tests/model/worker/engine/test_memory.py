@@ -12,7 +12,7 @@ import pytest
 
 from shared.speech_model import Task
 from worker.engine import clone_prompts
-from worker.engine.build import build_engine
+from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec import codec
 from worker.engine.precision import Precision
 from worker.engine.request import Reference, SynthesisRequest
@@ -34,7 +34,9 @@ def test_a_thousand_requests_leave_nothing_behind(
     monkeypatch.setattr(clone_prompts, "MAX_PROMPTS", 4)
     monkeypatch.setattr(codec, "MAX_REFERENCES", 4)
     model = load_model(str(tiny_checkpoint("base")), threads=1)
-    engine = build_engine(model, precision=Precision.FLOAT32, slots=16, max_waiting=100)
+    engine = build_engine(
+        model, choose_parts(model, Precision.FLOAT32, 16), slots=16, max_waiting=100
+    )
     hum = (0.3 * np.sin(np.arange(6_000) * 0.05)).astype(np.float32)
 
     def speak(first: int, count: int) -> None:

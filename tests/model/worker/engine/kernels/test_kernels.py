@@ -166,7 +166,7 @@ def test_the_codes_do_not_depend_on_the_company(
     tiny_checkpoint: Checkpoint, precision: Precision
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
-    engine = build_engine(model, precision=precision, slots=5, max_waiting=40, compiled=True)
+    engine = build_engine(model, choose_parts(model, precision, 5), slots=5, max_waiting=40)
 
     def request(number: int) -> SynthesisRequest:
         sampling = SamplingOverrides(seed=number, do_sample=number % 2 == 0)
@@ -187,7 +187,7 @@ def test_a_model_without_kernels_is_spoken_plainly(
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
     model.model.talker.config.code_predictor_config.attention_bias = True
-    assert choose_parts(model, Precision.FLOAT32, 4, compiled=True).decoder is Decoder
+    assert choose_parts(model, Precision.FLOAT32, 4).decoder is Decoder
     assert "no kernels for attention with biases" in caplog.text
 
 
@@ -220,10 +220,10 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     forget_builds()
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
-        assert choose_parts(model, Precision.INT8, 4, compiled=True).decoder is Decoder
+        assert choose_parts(model, Precision.INT8, 4).decoder is Decoder
     assert "without compiled kernels" in caplog.text
     assert "there is no C++ compiler: install g++" in caplog.text
-    parts = choose_parts(model, Precision.INT8, 4, compiled=True)
+    parts = choose_parts(model, Precision.INT8, 4)
     assert parts.decoder is not Decoder
     assert parts.names[0] in ("kernel", "fbgemm")
     assert parts.names[1] in ("float32", "bfloat16", "int8")
