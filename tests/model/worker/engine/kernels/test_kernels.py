@@ -161,7 +161,6 @@ def test_what_is_not_a_number_is_not_lost(kernels: DecoderKernels, precision: Pr
     assert result[1].isnan().any()
 
 
-@pytest.mark.parametrize("precision", [Precision.BFLOAT16, Precision.INT8], indirect=True)
 def test_the_codes_do_not_depend_on_the_company(
     tiny_checkpoint: Checkpoint, precision: Precision
 ) -> None:
@@ -177,7 +176,9 @@ def test_the_codes_do_not_depend_on_the_company(
         together = [engine.submit(request(number % 4)) for number in range(12)]
         alone = [engine.submit(request(number)).result() for number in range(4)]
         for number, future in enumerate(together):
-            assert np.array_equal(future.result().codes, alone[number % 4].codes)
+            found, expected = future.result(), alone[number % 4]
+            assert np.array_equal(found.codes, expected.codes)
+            np.testing.assert_allclose(found.samples, expected.samples, rtol=0, atol=1e-6)
     finally:
         engine.close()
 
