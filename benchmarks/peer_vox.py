@@ -1,4 +1,4 @@
-"""vox-tts, an engine in C++ that PyPI has as a wheel, with the same weights.
+"""vox-tts, an engine in C++ that comes as a wheel, with the same weights.
 
 It is installed in a virtual environment of its own, and converts the checkpoint itself, to 8 bits
 (`q8`: blocks of 32 weights with a scale each), the fastest form that passes its own checks.
