@@ -3,7 +3,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.peaks import higher_peaks
 from benchmarks.roofline import (
     Peak,
     codec_work,
@@ -117,8 +116,3 @@ def test_row_at_the_limit_has_a_share_of_one() -> None:
 
 def test_row_of_another_engine_has_no_share() -> None:
     assert roofline_figures({"system": "vox", "rtf": 2.0}, LOAD, PEAKS) == {}
-
-
-def test_higher_of_two_peaks_counts() -> None:
-    disturbed = PEAKS | {"int8": Peak(300, "e"), "memory": Peak(25, "f")}
-    assert higher_peaks(PEAKS, disturbed) == PEAKS | {"memory": Peak(25, "f")}
