@@ -58,7 +58,7 @@ FULL = [
 ]
 ENGINE = ("ours", "uncompiled", "mixed")
 Plan = list[tuple[str, str, int]]
-console = Console(width=None if sys.stdout.isatty() else 170)
+console = Console(width=None if sys.stdout.isatty() else 190)
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ def print_table(console: Console, rows: Sequence[Row], frames: int) -> None:
     )
     names = ("system", "precision", "slots", *COLUMNS, "ratio", "of the roofline", "same codes")
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=name == "of the roofline")
     for row in rows:
         cells = [row["system"], row["precision"], str(row["slots"])]
         cells += [_cell(name, row.get(name)) for name in COLUMNS]
@@ -89,7 +89,8 @@ def share_cell(row: Mapping[str, Any]) -> str:
     whole = f"{row['roofline_share']:.0%}"
     if "lm_roofline_share" not in row:
         return whole
-    return f"{whole} ({row['lm_roofline_share']:.0%}, {row['codec_roofline_share']:.0%})"
+    halves = [f"{100 * row[f'{half}_roofline_share']:.0f}" for half in ("lm", "codec")]
+    return f"{whole} ({', '.join(halves)})"
 
 
 def _cell(name: str, value: float | None) -> str:

@@ -49,7 +49,7 @@ def test_baseline_is_the_mean_of_the_rows_before_and_after() -> None:
 
 
 def test_share_is_told_with_both_halves_where_they_are_known() -> None:
-    assert share_cell(ROWS[1]) == "50% (61%, 40%)"
+    assert share_cell(ROWS[1]) == "50% (61, 40)"
     assert share_cell({"roofline_share": 0.5}) == "50%"
     assert share_cell({}) == "–"
 
@@ -58,7 +58,7 @@ def test_table_has_a_line_for_each_row() -> None:
     table = printed(print_table, ROWS, 24)
     lines = [line for line in table.splitlines() if "2.0×" in line]
     assert len(lines) == len(ROWS)
-    assert "50% (61%, 40%)" in lines[1]
+    assert "50% (61, 40)" in lines[1]
     assert [line.split()[-2] for line in lines] == ["yes", "yes", "no", "no", "–", "–", "yes"]
 
 
