@@ -1,12 +1,12 @@
-"""How fast speech is made: qwen-tts as it comes, and our engine, on full-size random weights."""
+"""The speed of qwen-tts as it comes and of our engine, on full-size random weights."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,18 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks import peer_vox
+from benchmarks.engine_run import TEXT
+from benchmarks.engine_table import print_comparison, print_peaks, print_table, usual_rtf
+from benchmarks.peaks import higher_peaks, measure_peaks
+from benchmarks.roofline import Peaks, roofline_figures
+from benchmarks.roofline_plot import plot_roofline
+from benchmarks.workload import read_workload
 from worker.checkpoints import make_checkpoint
 from worker.model.catalogue import cache_folder
+from worker.model.cpu import physical_cores
+from worker.model.tuning_file import processor_name
 
 ONE = ["-m", "benchmarks.engine_run"]
 SLOTS = (1, 4, 8, 16, 32)
@@ -48,19 +56,18 @@ FULL = [
     ("mixed", "int8", 16),
     BASELINE,
 ]
-COLUMNS = (
-    *("frames_per_s", "lm_rtf", "codec_rtf", "rtf", "ttfa_s"),
-    *("load_s", "compile_s", "weights_bytes", "peak_rss_bytes"),
-)
 ENGINE = ("ours", "uncompiled", "mixed")
-console = Console(width=None if sys.stdout.isatty() else 150)
+Plan = list[tuple[str, str, int]]
+console = Console(width=None if sys.stdout.isatty() else 190)
 
 
 def main() -> int:
-    """Measure every row in a process of its own, print the table, and write it."""
+    """Measure peaks and every row in processes of their own, print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="six rows, under 3 minutes")
+    parser.add_argument("--quick", action="store_true", help="six rows, under 4 minutes")
     parser.add_argument("--frames", type=int, help="frames of each request (60; quick: 24)")
+    parser.add_argument("--peer", choices=[peer_vox.NAME], help="another engine, for comparison")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write the roofline as SVG")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     folder = cache_folder() / "0.6B-CustomVoice"
@@ -68,14 +75,40 @@ def main() -> int:
         console.print(f"Making a full-size checkpoint in {folder} (2.5 GB, once)…")
         make_checkpoint("0.6B", "custom_voice", folder)
     frames = args.frames or (24 if args.quick else 60)
-    rows = measure(folder, QUICK if args.quick else FULL, frames)
-    print_table(rows, frames)
+    plan = QUICK if args.quick else FULL
+    processor, threads = processor_name(), physical_cores()
+    with ExitStack() as stack:
+        peer = None
+        if args.peer:
+            console.print(f"Installing {peer_vox.PACKAGE}, converting the checkpoint…")
+            try:
+                prepared = peer_vox.prepared(folder, cache_folder().parent / "peers")
+                peer = stack.enter_context(prepared)
+            except peer_vox.PeerUnavailable as error:
+                sys.exit(str(error))
+            peers = [(peer_vox.NAME, peer_vox.PRECISION, slots) for slots in peer_vox.SLOTS]
+            plan = [*plan[:-1], *peers, BASELINE]
+        console.print("Measuring the peaks of this machine…")
+        peaks = measure_peaks()
+        rows = measure(folder, plan, frames, threads, peer)
+        peaks = higher_peaks(peaks, measure_peaks())  # other work may have disturbed the first
+    add_figures(rows, folder, peaks)
+    print_table(console, rows, frames)
+    print_peaks(console, processor, threads, peaks)
+    if peer:
+        print_comparison(console, rows, peer_vox.NAME, f"Beside {peer_vox.PACKAGE}")
+    if args.plot:
+        args.plot.write_text(plot_roofline(rows, peaks, processor), encoding="utf-8")
     if args.json:
-        args.json.write_text(json.dumps({"frames": frames, "rows": rows}, indent=2) + "\n")
+        told = {name: peak._asdict() for name, peak in peaks.items()}
+        written = {"frames": frames, "processor": processor, "threads": threads, "peak": told}
+        args.json.write_text(json.dumps(written | {"rows": rows}, indent=2) + "\n")
     return 0
 
 
-def measure(folder: Path, plan: list[tuple[str, str, int]], frames: int) -> list[dict[str, Any]]:
+def measure(
+    folder: Path, plan: Plan, frames: int, threads: int, peer: peer_vox.Peer | None
+) -> list[dict[str, Any]]:
     """The rows of the plan.
 
     The baseline, which takes ten seconds for one of speech, makes a third of the frames.
@@ -83,55 +116,25 @@ def measure(folder: Path, plan: list[tuple[str, str, int]], frames: int) -> list
     rows: list[dict[str, Any]] = []
     for number, (system, precision, slots) in enumerate(plan, 1):
         console.print(f"{number}/{len(plan)}: {system}, {precision}, {slots} at once…")
+        if peer and system == peer_vox.NAME:
+            try:
+                rows.append(peer.measure(slots, frames, threads, TEXT))
+            except peer_vox.PeerUnavailable as error:  # the other rows are of use without it
+                console.print(str(error))
+            continue
         count = frames if system in ENGINE else max(12, frames // 3)
-        command = [sys.executable, *ONE, folder, system, precision, str(slots), str(count)]
+        command = [sys.executable, *ONE, str(folder), system, precision, str(slots), str(count)]
         ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(ran.stdout))
-    for number, row in enumerate(rows):
-        row["ratio"] = usual(rows, number) / row["rtf"]
     return rows
 
 
-def usual(rows: list[dict[str, Any]], number: int) -> float:
-    """The whole RTF of the baseline: the mean of its last row before this one and its next."""
-    found = [at for at, row in enumerate(rows) if row["system"] == "baseline"]
-    before = max(at for at in found if at <= number)
-    after = min(at for at in found if at >= number)
-    return statistics.mean(rows[at]["rtf"] for at in (before, after))
-
-
-def print_table(rows: list[dict[str, Any]], frames: int) -> None:
-    """Print what was measured."""
-    table = Table(
-        title=f"0.6B, random weights, greedy, {frames} frames a request (qwen-tts: a third)"
-    )
-    for name in ("system", "precision", "slots", *COLUMNS, "ratio", "same codes"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        cells = [row["system"], row["precision"], str(row["slots"])]
-        cells += [_cell(name, row.get(name)) for name in COLUMNS]
-        table.add_row(*cells, f"{row['ratio']:.1f}×", _agreement(row, rows[0]))
-    console.print(table)
-    for row in rows:
-        if row["system"] == "mixed":
-            console.print(
-                f"mixed lengths, random arrivals: {row['of_steady']:.0%} of the throughput of full"
-                f" slots; longest wait of a running request {row['longest_wait']:.1f} steps"
-            )
-
-
-def _cell(name: str, value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value / 2**30:.2f} GiB" if name.endswith("_bytes") else f"{value:.2f}"
-
-
-def _agreement(row: dict[str, Any], baseline: dict[str, Any]) -> str:
-    """Whether the codes begin as the baseline's do, as far as that spoke."""
-    if row["system"] == "mixed":
-        return "–"
-    shared = min(len(row["codes"]), len(baseline["codes"]))
-    return "yes" if row["codes"][:shared] == baseline["codes"][:shared] else "no"
+def add_figures(rows: list[dict[str, Any]], folder: Path, peaks: Peaks) -> None:
+    """Add what takes more than the row itself: its ratio to the baseline, and the roofline."""
+    workload = read_workload(folder)
+    for number, row in enumerate(rows):
+        row["ratio"] = usual_rtf(rows, number) / row["rtf"]
+        row |= roofline_figures(row, workload, peaks)
 
 
 if __name__ == "__main__":

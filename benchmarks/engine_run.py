@@ -8,13 +8,15 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
 import torch
 
+from benchmarks.roofline import FRAME_S
 from benchmarks.steps import Steps
 from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
@@ -22,6 +24,7 @@ from worker.engine.codec.codec import Codec
 from worker.engine.engine import Engine
 from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
+from worker.engine.prompt import Prompt, PromptBuilder
 from worker.engine.request import Codes, Samples, Speech, SynthesisRequest
 from worker.engine.threads import run_in_temporary_thread
 from worker.model.cpu import give_memory_back, set_up_cpu
@@ -30,7 +33,6 @@ from worker.model.loading import load_model
 # As many tokens of the checkpoint's byte-level tokenizer as the released one makes of 5 seconds.
 TEXT = "The lamp is lit."
 GREEDY = {"do_sample": False, "subtalker_dosample": False}
-FRAME_S = 0.08
 # Requests for each slot of the mixed load.
 QUEUE = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -78,6 +80,11 @@ def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, 
     load_s = time.perf_counter() - began_s
     codec = Timed(model.model.speech_tokenizer.decode)
     model.model.speech_tokenizer.decode = codec
+    lengths: list[int] = []
+    model.model.talker.model.register_forward_pre_hook(
+        lambda _module, _args, options: lengths.append(options["inputs_embeds"].shape[1]),
+        with_kwargs=True,
+    )
 
     def speak(count: int, tokens: int) -> None:
         options = {"speaker": "ryan", "language": "english", "max_new_tokens": tokens, **GREEDY}
@@ -91,7 +98,12 @@ def qwen_tts(folder: str, precision: str, slots: int, frames: int) -> dict[str, 
     speak(slots, frames + 1)
     wall_s = time.perf_counter() - began_s
     codes = codec.seen[0][0]["audio_codes"].numpy()
-    told = {"ttfa_s": wall_s, "load_s": load_s, "weights_bytes": weights}
+    told = {
+        "ttfa_s": wall_s,
+        "load_s": load_s,
+        "weights_bytes": weights,
+        "prompt_positions": max(lengths),
+    }
     return told | figures(codes, slots, wall_s, codec.seconds)
 
 
@@ -105,7 +117,7 @@ def ours(
 ) -> dict[str, Any]:
     """All requests submitted at once."""
     codec = Timed(Codec.decode)
-    with patch.object(Codec, "decode", lambda *args: codec(*args)):
+    with patch.object(Codec, "decode", lambda *args: codec(*args)), prompt_lengths() as lengths:
         engine, told = start(folder, precision, slots, compiled=compiled)
         engine.submit(request(3)).result()
         codec.seconds = 0.0
@@ -114,7 +126,7 @@ def ours(
         wall_s = time.perf_counter() - began_s
         engine.close()
     assert len({speech.codes.tobytes() for speech in speeches}) == 1
-    told |= {"ttfa_s": ttfa_s}
+    told |= {"ttfa_s": ttfa_s, "prompt_positions": max(lengths)}
     return told | figures(speeches[0].codes, slots, wall_s, codec.seconds)
 
 
@@ -156,7 +168,7 @@ def mixed(folder: str, precision: str, slots: int, _frames: int) -> dict[str, An
     lengths = [random.randint(12, 250) for _ in range(QUEUE * slots)]
     usual = round(statistics.mean(lengths))
     steady, loaded = Steps(), Steps()
-    with steady.watched():
+    with steady.watched(), prompt_lengths() as positions:
         engine, told = start(folder, precision, slots, compiled=True)
         speak(engine, slots, usual)
     full, waits = steady.between(slots, slots + 1)
@@ -176,8 +188,10 @@ def mixed(folder: str, precision: str, slots: int, _frames: int) -> dict[str, An
         "of_steady": busy / full,
         "longest_wait": max(mixed_waits) / statistics.median(waits),
         "ttfa_s": None,
+        "prompt_positions": max(positions),
     }
-    return told | figures(speeches[0].codes, 1, wall_s * len(speeches[0].codes) / made, 0.0)
+    shown = figures(speeches[0].codes, 1, wall_s * len(speeches[0].codes) / made, 0.0)
+    return told | shown | {"frames": made / len(speeches)}
 
 
 def speak(engine: Engine, count: int, frames: int) -> tuple[list[Speech], float]:
@@ -190,6 +204,20 @@ def speak(engine: Engine, count: int, frames: int) -> tuple[list[Speech], float]
 
     futures = [engine.submit(request(frames, listen)) for _ in range(count)]
     return [future.result() for future in futures], min(heard)
+
+
+@contextmanager
+def prompt_lengths() -> Iterator[list[int]]:
+    """The positions of each prompt that an engine builds meanwhile."""
+    build, lengths = PromptBuilder.build, list[int]()
+
+    def building(*args: Any) -> Prompt:
+        prompt = build(*args)
+        lengths.append(len(prompt.embeds))
+        return prompt
+
+    with patch.object(PromptBuilder, "build", building):
+        yield lengths
 
 
 def request(frames: int, listen: Callable[[Samples], None] | None = None) -> SynthesisRequest:
@@ -209,6 +237,7 @@ def figures(codes: Codes, slots: int, wall_s: float, codec_s: float) -> dict[str
     """The figures of a row; RTF is seconds ÷ seconds of audio, wall = language model + codec."""
     audio_s = slots * len(codes) * FRAME_S
     return {
+        "frames": len(codes),
         "frames_per_s": slots * len(codes) / wall_s,
         "lm_rtf": (wall_s - codec_s) / audio_s,
         "codec_rtf": codec_s / audio_s,
