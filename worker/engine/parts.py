@@ -13,7 +13,7 @@ from worker.engine.codec.codec import CHUNK_STEPS
 from worker.engine.codec.layers import ResidualUnit
 from worker.engine.codec.products import FloatProducts, Products
 from worker.engine.codec.stream import Stream, StreamBatch
-from worker.engine.kernels.codec import FusedFloatProducts, Int8Products
+from worker.engine.kernels.codec import FusedFloatProducts, Int8Products, RowProducts
 from worker.engine.kernels.decoder import (
     COMPILED,
     COMPILED_INT8,
@@ -122,7 +122,7 @@ def _codec_candidates(decoder: Any, precision: Precision) -> list[Candidate[Code
         short = FusedFloatProducts(Precision.BFLOAT16)
         choices["bfloat16"] = short, short
     if precision is Precision.INT8:
-        choices["int8"] = exact, Int8Products()
+        choices["int8"] = RowProducts(), Int8Products()
     return [
         Candidate(name, products, partial(codec_runs, decoder, products[1]))
         for name, products in choices.items()

@@ -14,8 +14,7 @@ from worker.engine.codec.layers import ConvNeXt, ResidualUnit, Upsample, causal_
 from worker.engine.codec.products import FloatProducts, Products
 from worker.engine.codec.stream import ReferenceStream, Stream, StreamBatch
 from worker.engine.codec.transformer import Transformer
-from worker.engine.nn.linear import convolution
-from worker.engine.precision import Precision
+from worker.engine.nn.linear import Linear, convolution
 from worker.engine.request import CODE_GROUPS, Codes, Reference, Samples
 from worker.engine.single_flight_lru import SingleFlightLRU
 
@@ -42,9 +41,9 @@ class Codec:
         """A decoder whose first layers and last one multiply by `outer`, the others by `inner`."""
         self._device = decoder.quantizer.rvq_first.output_proj.weight.device
         self._references: SingleFlightLRU[ReferenceStream] = SingleFlightLRU(MAX_REFERENCES)
-        self._books = _Codebooks(decoder.quantizer, outer.precision)
+        self._books = _Codebooks(decoder.quantizer, outer)
         self._enter = causal_conv(decoder.pre_conv, outer, CHUNK_FRAMES)
-        self._transformer = Transformer(decoder.pre_transformer, outer.precision)
+        self._transformer = Transformer(decoder.pre_transformer, outer)
         self._layers: list[Any] = []
         time = CHUNK_FRAMES
         for stretch, mix in decoder.upsample:
@@ -107,18 +106,19 @@ class Codec:
 class _Codebooks:
     """The embeddings of the codes: the first one's, and the sum of the others', projected."""
 
-    def __init__(self, quantizer: Any, precision: Precision) -> None:
+    def __init__(self, quantizer: Any, products: FloatProducts) -> None:
         # Tables [books, codes, width] and projection of each part.
         self._tables: list[Tensor] = []
-        self._projections: list[Tensor] = []
+        self._projections: list[Linear] = []
         for part in (quantizer.rvq_first, quantizer.rvq_rest):
             books = [layer._codebook for layer in part.vq.layers]
             sums = torch.stack([book.embedding_sum.detach() for book in books])
             counts = torch.stack([book.cluster_usage.detach() for book in books])
             tables = sums / counts.clamp(min=books[0].epsilon)[..., None]
-            self._tables.append(tables.to(precision.dtype))
-            projection = part.output_proj.weight.detach().squeeze(-1)
-            self._projections.append(projection.to(precision.dtype, copy=True))
+            self._tables.append(tables.to(products.dtype))
+            weight = part.output_proj.weight.detach()
+            nothing = torch.zeros(len(weight), device=weight.device)
+            self._projections.append(products.convolution(weight, nothing, 1, CHUNK_FRAMES))
 
     def __call__(self, codes: Tensor) -> Tensor:
         """Embed [rows, frames, 16] as [rows, frames, width]."""
@@ -129,5 +129,5 @@ class _Codebooks:
             embedded = torch.stack(
                 [F.embedding(own[..., i], table) for i, table in enumerate(tables)]
             )
-            sums.append(F.linear(embedded.sum(0), projection))
+            sums.append(projection(embedded.sum(0)))
         return sums[0] + sums[1]

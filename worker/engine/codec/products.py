@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from worker.engine.nn.linear import Linear, convolution_from_weight
+from worker.engine.nn.linear import Linear, convolution_from_weight, linear
 from worker.engine.precision import Precision
 
 
@@ -72,6 +72,14 @@ class FloatProducts:
         self.precision, self.dtype = precision, precision.dtype
         self._activation = activation
 
+    def linear(self, *modules: Any) -> Linear:
+        """`x @ weight.T + bias` for one or several `nn.Linear` modules, side by side."""
+        return linear(*modules, precision=self.precision)
+
+    def convolution(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> Linear:
+        """A convolution with a weight [out, in, taps]; `time` is its output's usual length."""
+        return convolution_from_weight(weight, bias, dilation, self.precision, time)
+
     def make(
         self,
         weight: Tensor,
@@ -83,7 +91,7 @@ class FloatProducts:
         after: Any | None = None,
     ) -> FloatProduct:
         """A convolution with a weight [out, in, taps] between two activations."""
-        multiply = convolution_from_weight(weight, bias, dilation, self.precision, time)
+        multiply = self.convolution(weight, bias, dilation, time)
         first, second = (one and self._activation(one, self.precision) for one in (before, after))
         return FloatProduct(multiply, first, second)
 
@@ -92,7 +100,7 @@ class FloatProduct:
     """A product between two activations, if there are any."""
 
     def __init__(self, multiply: Linear, before: Snake | None, after: Snake | None) -> None:
-        self.multiply, self._before, self._after = multiply, before, after
+        self._multiply, self._before, self._after = multiply, before, after
 
     def enter(self, x: Tensor) -> Tensor:
         """The activated [rows, time, in]."""
@@ -100,7 +108,7 @@ class FloatProduct:
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
         """Convolve [rows, past + time, in] to [rows, time, out]; add it to `into`."""
-        result = self.multiply(x)
+        result = self._multiply(x)
         if self._after is not None:
             result = self._after(result)
         return result if into is None else into.add_(result)

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worker.engine.codec.products import FloatProducts
 from worker.engine.codec.stream import StreamBatch
 from worker.engine.nn.block import RMSNorm, TransformerBlock, apply_rotary, rotary
-from worker.engine.nn.linear import linear
-from worker.engine.precision import Precision
 
 
 class Transformer:
     """`pre_transformer` of qwen-tts's decoder, with the last window of keys and values carried."""
 
-    def __init__(self, module: Any, precision: Precision) -> None:
+    def __init__(self, module: Any, products: FloatProducts) -> None:
         config = module.config
-        self._enter = linear(module.input_proj, precision=precision)
-        self._leave = linear(module.output_proj, precision=precision)
-        self._norm = RMSNorm(module.norm, precision.dtype)
+        self._enter = products.linear(module.input_proj)
+        self._leave = products.linear(module.output_proj)
+        self._norm = RMSNorm(module.norm, products.dtype)
         self._past: int = config.sliding_window - 1
-        self._layers = [_Layer(layer, self._past, precision) for layer in module.layers]
+        self._layers = [_Layer(layer, self._past, products) for layer in module.layers]
         self._inv_freq: Tensor = module.rotary_emb.inv_freq.float()
-        self._dtype = precision.dtype
+        self._dtype = products.dtype
 
     def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform the next frames [rows, frames, latent] of each stream."""
@@ -44,10 +42,10 @@ class Transformer:
 
 
 class _Layer(TransformerBlock):
-    def __init__(self, module: Any, past: int, precision: Precision) -> None:
-        super().__init__(module, precision.dtype, partial(linear, precision=precision))
+    def __init__(self, module: Any, past: int, products: FloatProducts) -> None:
+        super().__init__(module, products.dtype, products.linear)
         self._scales = [
-            scale.scale.detach().to(precision.dtype, copy=True)
+            scale.scale.detach().to(products.dtype, copy=True)
             for scale in (module.self_attn_layer_scale, module.mlp_layer_scale)
         ]
         self._heads: int = module.self_attn.config.num_attention_heads

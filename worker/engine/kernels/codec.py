@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.codec.products import FloatProduct, FloatProducts, Snake
+from worker.engine.codec.products import FloatProducts, Snake
+from worker.engine.kernels.float_product import CompiledFloatLinear, CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 from worker.engine.kernels.snake import FusedSnake, SingleOutput
+from worker.engine.nn.linear import Linear
 from worker.engine.precision import Precision
 
 
@@ -19,21 +21,33 @@ class FusedFloatProducts(FloatProducts):
     def __init__(self, precision: Precision) -> None:
         super().__init__(precision, FusedSnake)
 
-    def make(
-        self,
-        weight: Tensor,
-        bias: Tensor,
-        dilation: int = 1,
-        *,
-        time: int,
-        before: Any | None = None,
-        after: Any | None = None,
-    ) -> FloatProduct:
-        """A convolution with a weight [out, in, taps] between two activations."""
-        made = super().make(weight, bias, dilation, time=time, before=before, after=after)
+    def convolution(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> Linear:
+        """A convolution with a weight [out, in, taps]; `time` is its output's usual length."""
         if weight.shape[0] == 1 and dilation == 1 and self.precision is Precision.FLOAT32:
-            made.multiply = SingleOutput(weight, bias)
-        return made
+            return SingleOutput(weight, bias)
+        return super().convolution(weight, bias, dilation, time)
+
+
+class RowProducts(FusedFloatProducts):
+    """Makes float32 products each of whose rows is the same in any company, bit by bit.
+
+    oneDNN's are faster, but sum up in an order that depends on the number of rows. What is rounded
+    to 8 bits afterwards cannot bear that: a number between two steps would go up or down. May raise
+    `CannotCompile`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Precision.FLOAT32)
+
+    def linear(self, *modules: Any) -> Linear:
+        """`x @ weight.T + bias` for one or several `nn.Linear` modules, side by side."""
+        return CompiledFloatLinear(*modules)
+
+    def convolution(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> Linear:
+        """A convolution with a weight [out, in, taps]; any `time` is as good."""
+        if weight.shape[0] == 1:
+            return super().convolution(weight, bias, dilation, time)
+        return CompiledFloatProduct(weight, bias, dilation)
 
 
 class Int8Products:

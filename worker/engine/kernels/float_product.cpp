@@ -1,12 +1,12 @@
-// A matrix product in float, whose weights are kept as WEIGHT: bfloat16 where that holds them
-// exactly, which halves what is read.
+// Matrix products and causal convolutions in float, whose weights are kept as WEIGHT: bfloat16
+// where that holds them exactly, which halves what is read.
 //
-// Weights lie in panels of 16 outputs, padded with zeros: [outputs / 16][inputs][16], in bfloat16
-// with two inputs side by side for each output, [outputs / 16][inputs / 2][16][2], the last one
-// padded. Each output is summed up from the first input to the last, whatever rows are beside it.
+// Weights lie in panels of 16 outputs, padded with zeros: [outputs / 16][taps][inputs][16], in
+// bfloat16 with two inputs side by side for each output, [outputs / 16][taps][inputs / 2][16][2],
+// the last one padded. Each output is summed up from the first input to the last, tap by tap,
+// whatever rows are beside it.
 
-#include "blocks.h"
-#include "numbers.h"
+#include "convolution.h"
 
 namespace {
 
@@ -55,54 +55,61 @@ inline void load_pair(const bfloat16* panel, long at, long, Vector (&pair)[2][VE
     }
 }
 
-inline long padded(const float*, long inputs) { return inputs; }
-inline long padded(const bfloat16*, long inputs) { return (inputs + 1) / 2 * 2; }
+inline long padded_inputs(const float*, long inputs) { return inputs; }
+inline long padded_inputs(const bfloat16*, long inputs) { return (inputs + 1) / 2 * 2; }
 
 // ROWS rows from `x` on by PANELS panels from output `first` on.
 template <int ROWS, int PANELS>
-inline void block(long inputs, long outputs, long first, const float* x, const WEIGHT* weights,
-                  float* to) {
-    const long panel = padded(weights, inputs) * PANEL;
+inline void block(const Shape& shape, const WEIGHT* weights, const float* bias, long first,
+                  const float* x, float* to) {
+    const long inputs = shape.inputs, tap_size = padded_inputs(weights, inputs) * PANEL;
+    const long panel = shape.taps * tap_size;
+    weights += first / PANEL * panel;
     Vector sums[ROWS][PANELS][VECTORS] = {};
-    for (long at = 0; at < inputs; at += 2) {
-        Vector own[PANELS][2][VECTORS];
+    for (long tap = 0; tap < shape.taps; tap++, x += shape.step * inputs, weights += tap_size) {
+        for (long at = 0; at < inputs; at += 2) {
+            Vector own[PANELS][2][VECTORS];
 #pragma GCC unroll 4
-        for (int p = 0; p < PANELS; p++) load_pair(weights + p * panel, at, inputs, own[p]);
-        const int count = at + 1 < inputs ? 2 : 1;
+            for (int p = 0; p < PANELS; p++) load_pair(weights + p * panel, at, inputs, own[p]);
+            const int count = at + 1 < inputs ? 2 : 1;
 #pragma GCC unroll 2
-        for (int i = 0; i < count; i++) {
+            for (int i = 0; i < count; i++) {
 #pragma GCC unroll 16
-            for (int r = 0; r < ROWS; r++) {
-                const float input = x[r * inputs + at + i];
+                for (int r = 0; r < ROWS; r++) {
+                    const float input = x[r * inputs + at + i];
 #pragma GCC unroll 4
-                for (int p = 0; p < PANELS; p++) {
+                    for (int p = 0; p < PANELS; p++) {
 #pragma GCC unroll 4
-                    for (int v = 0; v < VECTORS; v++) sums[r][p][v] += own[p][i][v] * input;
+                        for (int v = 0; v < VECTORS; v++) sums[r][p][v] += own[p][i][v] * input;
+                    }
                 }
             }
         }
     }
     for (int p = 0; p < PANELS; p++) {
         const long output = first + p * PANEL;
-        const long count = outputs - output < PANEL ? outputs - output : PANEL;
-        for (int r = 0; r < ROWS; r++)
-            std::memcpy(to + r * outputs + output, sums[r][p], count * sizeof(float));
+        const Floats own_bias = bias ? load(bias + output) : Floats{};
+        for (int r = 0; r < ROWS; r++) {
+            Floats sum;
+            std::memcpy(&sum, sums[r][p], sizeof sum);
+            store_panel(shape, output, sum + own_bias, false, to + r * shape.outputs + output);
+        }
     }
 }
 
 }  // namespace
 
-// [rows, inputs] to [rows, outputs].
-extern "C" void product(long rows, long inputs, long outputs, const float* x,
-                        const WEIGHT* weights, float* to) {
-    const long panels = (outputs + PANEL - 1) / PANEL, width = panels_of_task<MAX_PANELS>(panels, 1);
-#pragma omp parallel for schedule(dynamic)
-    for (long from = 0; from < panels; from += width) {
-        const long until = from + width < panels ? from + width : panels;
-        for_each_block<MAX_ROWS, MAX_PANELS>(from, until, rows, [&](auto size, long panel, long at) {
-            block<size.rows, size.panels>(inputs, outputs, panel * PANEL, x + at * inputs,
-                                          weights + panel * PANEL * padded(weights, inputs),
-                                          to + at * outputs);
+// Convolves rows. `bias` may be null.
+extern "C" void product(long streams, long time, long inputs, long outputs, long taps, long step,
+                        const float* x, const WEIGHT* weights, const float* bias, float* to) {
+    const Shape shape = {inputs, outputs, taps, step};
+    for_each_task<MAX_PANELS>(
+        shape, streams, time, [&](auto from, auto until, auto rows, auto in, auto out) {
+            for_each_block<MAX_ROWS, MAX_PANELS>(
+                from, until, rows, [&](auto size, auto panel, auto at) {
+                    block<size.rows, size.panels>(shape, weights, bias, panel * PANEL,
+                                                  x + (in + at) * inputs,
+                                                  to + (out + at) * outputs);
+                });
         });
-    }
 }

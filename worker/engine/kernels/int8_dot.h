@@ -125,7 +125,8 @@ inline void add_products(Sums& sums, Four four, Weights weights) {
     int8_t inputs[DOT_INPUTS];
     std::memcpy(inputs, &four, sizeof inputs);
     for (int i = 0; i < PANEL; i++) {
-        for (int j = 0; j < DOT_INPUTS; j++) sums.each[i] += inputs[j] * weights[DOT_INPUTS * i + j];
+        for (int j = 0; j < DOT_INPUTS; j++)
+            sums.each[i] += inputs[j] * weights[DOT_INPUTS * i + j];
     }
 }
 #define IS_SIGNED

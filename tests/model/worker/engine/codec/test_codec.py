@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from worker.engine.codec.codec import CHUNK_FRAMES, Codec
 from worker.engine.codec.products import FloatProducts
 from worker.engine.codec.stream import Stream, StreamBatch
-from worker.engine.kernels.codec import FusedFloatProducts, Int8Products
+from worker.engine.kernels.codec import FusedFloatProducts, Int8Products, RowProducts
 from worker.engine.precision import Precision
 from worker.engine.request import Reference
 from worker.model.loading import load_model
@@ -130,7 +130,7 @@ def test_bfloat16_sounds_much_the_same(decoder: Any, whole: np.ndarray) -> None:
 def int8_codec(decoder: Any) -> Codec:
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler")
-    return Codec(decoder, FusedFloatProducts(Precision.FLOAT32), Int8Products())
+    return Codec(decoder, RowProducts(), Int8Products())
 
 
 def test_int8_sounds_much_the_same(int8_codec: Codec, whole: np.ndarray) -> None:

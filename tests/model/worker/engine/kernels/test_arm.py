@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from worker.engine.kernels.compiler import COMPILER_FLAGS, SOURCE_FOLDER
-from worker.engine.kernels.float_product import CompiledFloatLinear
+from worker.engine.kernels.float_product import CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 
 COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 def call(folder: Path, processor: str, source: str, sizes: list[int], *arrays: Tensor) -> Tensor:
     """What `product` of a source gives on an ARM processor; the last array is as the result."""
     program, result = str(folder / "call"), arrays[-1]
-    macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "SIZES": len(sizes), "WEIGHT": "bfloat16"}
+    macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "WEIGHT": "bfloat16"}
     macros["ARRAYS"] = len(arrays) - 1
     flags = [f"-D{name}={value}" for name, value in macros.items()]
     main = str(Path(__file__).with_name("call_product.cpp"))
@@ -59,8 +59,10 @@ def test_whole_numbers(tmp_path: Path, processor: str) -> None:
 
 def test_float(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    linear = CompiledFloatLinear(torch.nn.Linear(23, 37, bias=False).bfloat16())
-    x = torch.randn(9, 23)
-    expected = linear(x)
-    found = call(tmp_path, "armv8-a", "float_product.cpp", [9, 23, 37], x, linear._weight, expected)
+    product = CompiledFloatProduct(torch.randn(37, 23, 3).bfloat16(), torch.randn(37), dilation=2)
+    x = torch.randn(2, 4 + 11, 23)
+    expected = product(x)
+    sizes = [2, 11, 23, 37, 3, 2]
+    arrays = x, product._weight, product._bias, expected
+    found = call(tmp_path, "armv8-a", "float_product.cpp", sizes, *arrays)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
