@@ -126,8 +126,9 @@ class _Codebooks:
         for tables, projection in zip(self._tables, self._projections, strict=True):
             own = codes[..., first : first + len(tables)]
             first += len(tables)
-            embedded = torch.stack(
-                [F.embedding(own[..., i], table) for i, table in enumerate(tables)]
-            )
-            sums.append(projection(embedded.sum(0)))
+            # One after another: torch.sum has an order that depends on the number of rows.
+            embedded = F.embedding(own[..., 0], tables[0]).float()
+            for i, table in enumerate(tables[1:], 1):
+                embedded += F.embedding(own[..., i], table)
+            sums.append(projection(embedded.to(tables.dtype)))
         return sums[0] + sums[1]
