@@ -206,6 +206,12 @@ class Ledger:
         with redis_errors():
             return self._redis.llen(queue_name(model))
 
+    def waiting(self, models: Sequence[str]) -> dict[str, int]:
+        """The number of segments and joins that wait for each of these models."""
+        with redis_errors():
+            counts = cast("list[str | None]", self._redis.hmget(keys.QUEUES, list(models)))
+        return {model: int(count or 0) for model, count in zip(models, counts, strict=True)}
+
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
         return older_than(self._redis, keys.ENDED, ttl_s, limit)

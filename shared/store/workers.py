@@ -1,4 +1,4 @@
-"""The registry of workers: those that live, and the model that each serves."""
+"""The registry of workers: those that live, and the models that each serves."""
 
 from __future__ import annotations
 
@@ -50,18 +50,19 @@ class WorkerRegistry:
         self._model_ttl_s = model_ttl_s
         self._steps = Steps(redis)
 
-    def sign_in(self, worker: str, card: ModelCard) -> None:
-        """Say that `worker` serves the model, for the next `PRESENCE_TTL_S` seconds."""
+    def sign_in(self, worker: str, *cards: ModelCard) -> None:
+        """Say that `worker` serves these models, for the next `PRESENCE_TTL_S` seconds."""
         with redis_errors():
             now = server_time_s(self._redis)
             pipe = self._redis.pipeline()
-            pipe.hset(keys.MODELS, card.id, card.model_dump_json())
-            pipe.zadd(keys.MODELS_SEEN, {card.id: now})
-            pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_TTL_S})
-            pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
-            pipe.zremrangebyscore(
-                keys.workers(card.id), now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S, "+inf"
-            )
+            for card in cards:
+                pipe.hset(keys.MODELS, card.id, card.model_dump_json())
+                pipe.zadd(keys.MODELS_SEEN, {card.id: now})
+                pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_TTL_S})
+                pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
+                pipe.zremrangebyscore(
+                    keys.workers(card.id), now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S, "+inf"
+                )
             pipe.hkeys(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1)
             names, noted = pipe.execute()[-2:]
@@ -69,10 +70,11 @@ class WorkerRegistry:
             if new := set(names) - set(noted):
                 self._redis.zadd(keys.MODELS_SEEN, dict.fromkeys(new, now), nx=True)
 
-    def sign_out(self, worker: str, card: ModelCard) -> None:
-        """Say that `worker` has stopped."""
+    def sign_out(self, worker: str, *cards: ModelCard) -> None:
+        """Say that `worker` has stopped serving these models."""
         with redis_errors():
-            self._redis.zrem(keys.workers(card.id), worker)
+            for card in cards:
+                self._redis.zrem(keys.workers(card.id), worker)
 
     def models(self) -> list[ServedModel]:
         """Every model on offer, those with live workers first."""
