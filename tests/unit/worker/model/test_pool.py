@@ -1,4 +1,4 @@
-"""The loaded models of a worker: budget, order, turns, and nothing dropped while it is spoken with."""
+"""The loaded models of a worker: budget, order and turns; none is dropped while it speaks."""
 
 from __future__ import annotations
 
