@@ -42,7 +42,7 @@ from worker.model.loading import ModelUnavailable, find_checkpoint, load_model
 from worker.model.pool import LoadedModel, ModelPool
 from worker.model.size import GIB, in_gib, weight_bytes
 from worker.model.tuning_file import TuningFile
-from worker.model.turns import ModelTurns
+from worker.model.switcher import ModelSwitcher
 from worker.model_queues import ModelQueues
 from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
@@ -84,13 +84,13 @@ def serve(settings: Settings) -> int:
     # More than the engine's slots: the others store, or wait for a permit to claim.
     queues = ModelQueues(tasks, pool, max_calls=settings.slots + max(4, settings.slots // 4))
     add_task(app, queues)
-    turns = ModelTurns(pool, ledger)
+    switcher = ModelSwitcher(pool, ledger)
     cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     fitness.start()
     heartbeat.start()
     cleaner.start()
     if not pool.fits_whole:
-        turns.start()
+        switcher.start()
     try:
         return consume(app, queues.names, shutdown, threads=queues.max_calls)
     finally:
@@ -98,7 +98,7 @@ def serve(settings: Settings) -> int:
         fitness.stop()
         cleaner.stop()
         heartbeat.stop()
-        turns.stop(timeout_s=0)  # a model that is being loaded need not be
+        switcher.stop(timeout_s=0)  # a model that is being loaded need not be
         pool.close()
         live.close()
         wake_ups.close()
@@ -124,7 +124,7 @@ def make_heartbeat(
         is_alive=lambda: pool.is_alive,
         watchdog=Watchdog(
             stalled_s=lambda: pool.stalled_s,
-            # Those of a model that is not loaded wait for its turn.
+            # Those of a model that is not loaded wait until it is.
             messages=lambda: sum(map(ledger.messages, pool.loaded)),
         ),
     )

@@ -48,7 +48,7 @@ class QoS(redis.QoS):
 
 
 class OpenQueues:
-    """The turns of the queues that are open, or a key that never exists if none is.
+    """The queues that are open, in turn, or a key that never exists if none is.
 
     Messages of a closed queue stay in it: if they were taken and dropped, reconciling would send
     them again, several hundred a second. The methods are those of kombu's `round_robin_cycle`.
@@ -64,15 +64,15 @@ class OpenQueues:
         return all(map(self._is_open, self._queues))
 
     def update(self, queues: Iterable[str]) -> None:
-        """Take turns between other queues from now on."""
+        """Change to other queues."""
         self._queues = list(queues)
 
     def consume(self, _n: int) -> list[str]:
-        """The names of the open queues, the one whose turn it is first."""
+        """The names of the open queues, the one that is next first."""
         return list(filter(self._is_open, self._queues)) or [PROBE_KEY]
 
     def rotate(self, last_used: str) -> str:
-        """Move the queue that had its turn to the end."""
+        """Move the queue that was read last to the end."""
         if last_used in self._queues:
             self._queues.remove(last_used)
             self._queues.append(last_used)
@@ -91,8 +91,8 @@ class Channel(broker.Channel):
             self._queue_cycle = OpenQueues(is_open)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
-        turns = self._queue_cycle
-        if isinstance(turns, OpenQueues) and not turns.are_all_open:
+        queues = self._queue_cycle
+        if isinstance(queues, OpenQueues) and not queues.are_all_open:
             timeout = CLOSED_QUEUE_TIMEOUT_S
         super()._brpop_start(timeout)  # type: ignore[misc]  # not in the stubs
 

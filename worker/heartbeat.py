@@ -29,7 +29,7 @@ class Heartbeat(BackgroundThread):
     """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped, and signs out.
 
     It signs in with `cards`, one for each model that the worker serves, loaded or not.
-    Once `is_alive` is false, since the engine has ended, it ends the process as SIGTERM does; the
+    Once `is_alive` is false, since an engine has ended, it ends the process as SIGTERM does; the
     watchdog ends one that is stuck, or whose every heartbeat fails.
     """
 
@@ -99,7 +99,7 @@ class Heartbeat(BackgroundThread):
             if stopping.wait(HEARTBEAT_INTERVAL_S):
                 break
         else:
-            _log.critical("The engine is gone; this worker stops")
+            _log.critical("An engine has ended, or a model cannot be loaded; this worker stops")
             os.kill(os.getpid(), signal.SIGTERM)
         try:
             self._registry.sign_out(self._worker, *self._cards)

@@ -1,8 +1,9 @@
 """The models of a worker: which of them are loaded, within a budget, and which one is next.
 
-A model's turn begins when it is loaded. It ends after `MIN_TURN_S` seconds, or `LOADS_PER_TURN`
-times as long as the loading took, or at once when nothing waits for the model and nothing of it is
-spoken. Models that wait for memory get it in the order in which something began to wait for them.
+A model's time slice begins when it is loaded. It ends after `MIN_SLICE_S` seconds, or
+`LOADS_PER_SLICE` times as long as the loading took, or at once when nothing waits for the model and
+nothing of it is spoken. Models that wait for memory get it in the order in which something began to
+wait for them.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from worker.model.cpu import give_memory_back
 from worker.model.loading import ModelUnavailable
 from worker.model.size import GIB, in_gib
 
-MIN_TURN_S = 10.0
+MIN_SLICE_S = 10.0
 # So that loading takes a fifth of the time at the most, however long it takes.
-LOADS_PER_TURN = 4
+LOADS_PER_SLICE = 4
 _log = logging.getLogger(__name__)
 
 
@@ -72,7 +73,7 @@ class _Place:
     holds: int = 0
     is_leaving: bool = False
     used_s: float = 0.0
-    turn_ends_s: float = 0.0
+    slice_ends_s: float = 0.0
     waits_since_s: float | None = None
 
 
@@ -176,7 +177,7 @@ class ModelPool:
                 self._changed.notify_all()
 
     def change(self, waiting: Mapping[str, int]) -> str | None:
-        """Load the model that is next, if there is one and the turns of those in its way are over.
+        """Load the model that is next, if there is one and the time slices of those in its way are over.
 
         `waiting` has the number of segments that wait for each model. What is spoken with a model
         that is to be dropped ends first; nothing more is begun with it. Returns the loaded model.
@@ -223,7 +224,9 @@ class ModelPool:
     def _least_recent(self, wanted: str) -> list[str]:
         """The models to be dropped for `wanted`: as few as make room, least recently used first."""
         loaded = [model for model, place in self._places.items() if place.loaded is not None]
-        loaded.sort(key=lambda model: (self._places[model].used_s, self._places[model].turn_ends_s))
+        loaded.sort(
+            key=lambda model: (self._places[model].used_s, self._places[model].slice_ends_s)
+        )
         taken = sum(self._places[model].size_bytes for model in [*loaded, wanted])
         leaving: list[str] = []
         for model in loaded:
@@ -241,7 +244,7 @@ class ModelPool:
     def _may_leave(self, model: str, waiting: Mapping[str, int]) -> bool:
         place = self._places[model]
         is_idle = not place.holds and not waiting.get(model)
-        return is_idle or self._clock() >= place.turn_ends_s
+        return is_idle or self._clock() >= place.slice_ends_s
 
     def _drop(self, model: str) -> None:
         place = self._places[model]
@@ -267,5 +270,5 @@ class ModelPool:
         took_s = now_s - began_s
         with self._changed:
             place.loaded, place.waits_since_s, place.used_s = loaded, None, now_s
-            place.turn_ends_s = now_s + max(MIN_TURN_S, LOADS_PER_TURN * took_s)
+            place.slice_ends_s = now_s + max(MIN_SLICE_S, LOADS_PER_SLICE * took_s)
         return loaded

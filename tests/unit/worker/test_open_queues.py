@@ -7,19 +7,19 @@ from worker.celery_transport import PROBE_KEY, OpenQueues
 
 def test_closed_queues_are_left_out_and_the_others_take_turns() -> None:
     closed = {"b"}
-    turns = OpenQueues(lambda queue: queue not in closed)
-    turns.update(["a", "b", "c"])
-    assert turns.consume(3) == ["a", "c"]
-    assert not turns.are_all_open
-    turns.rotate("a")
-    assert turns.consume(3) == ["c", "a"]
+    queues = OpenQueues(lambda queue: queue not in closed)
+    queues.update(["a", "b", "c"])
+    assert queues.consume(3) == ["a", "c"]
+    assert not queues.are_all_open
+    queues.rotate("a")
+    assert queues.consume(3) == ["c", "a"]
     closed.clear()
-    assert turns.are_all_open
-    assert turns.consume(3) == ["b", "c", "a"]
+    assert queues.are_all_open
+    assert queues.consume(3) == ["b", "c", "a"]
 
 
 def test_without_an_open_queue_a_key_is_asked_for_that_never_exists() -> None:
-    turns = OpenQueues(lambda _queue: False)
-    turns.update(["a"])
-    assert turns.consume(1) == [PROBE_KEY]
-    assert turns.rotate("other") == "other"
+    queues = OpenQueues(lambda _queue: False)
+    queues.update(["a"])
+    assert queues.consume(1) == [PROBE_KEY]
+    assert queues.rotate("other") == "other"

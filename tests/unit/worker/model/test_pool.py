@@ -1,4 +1,4 @@
-"""The loaded models of a worker: budget, order and turns; none is dropped while it speaks."""
+"""The loaded models of a worker: budget, order and time slices; none is dropped while it speaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.engine.engine import Engine
 from worker.engine.errors import Closed
 from worker.engine.request import SynthesisRequest
 from worker.model.loading import ModelUnavailable
-from worker.model.pool import LOADS_PER_TURN, MIN_TURN_S, LoadedModel, ModelPool
+from worker.model.pool import LOADS_PER_SLICE, MIN_SLICE_S, LoadedModel, ModelPool
 from worker.model.size import GIB
 
 
@@ -146,29 +146,29 @@ def test_the_least_recently_used_one_leaves(make_pool: MakePool, loader: Loader)
     assert pool.loaded == ["a", "c"]
 
 
-def test_a_model_with_work_keeps_its_place_for_its_turn(
+def test_a_model_with_work_keeps_its_place_for_its_time_slice(
     make_pool: MakePool, loader: Loader
 ) -> None:
     pool = make_pool(1, a=1, b=1)
     assert pool.change({"a": 9, "b": 9}) is None
-    loader.now_s += MIN_TURN_S - 1
+    loader.now_s += MIN_SLICE_S - 1
     assert pool.change({"a": 9, "b": 9}) is None
     loader.now_s += 1
     assert pool.change({"a": 9, "b": 9}) == "b"
 
 
-def test_a_turn_is_several_times_as_long_as_its_loading(
+def test_a_time_slice_is_several_times_as_long_as_its_loading(
     make_pool: MakePool, loader: Loader
 ) -> None:
     loader.takes_s = 20.0
     pool = make_pool(1, a=1, b=1)
-    loader.now_s += LOADS_PER_TURN * 20 - 1
+    loader.now_s += LOADS_PER_SLICE * 20 - 1
     assert pool.change({"a": 9, "b": 9}) is None
     loader.now_s += 1
     assert pool.change({"a": 9, "b": 9}) == "b"
 
 
-def test_all_models_with_work_have_their_turns(make_pool: MakePool, loader: Loader) -> None:
+def test_all_models_with_work_have_their_time_slices(make_pool: MakePool, loader: Loader) -> None:
     pool = make_pool(2, a=1, b=1, c=1, d=2)
     waiting = dict.fromkeys("abcd", 9)
     changes = []
@@ -178,7 +178,7 @@ def test_all_models_with_work_have_their_turns(make_pool: MakePool, loader: Load
     counts = {model: changes.count(model) for model in "abcd"}
     assert min(counts.values()) >= 5
     assert max(counts.values()) <= 2 * min(counts.values())
-    assert len(loader.loaded) <= 400 / MIN_TURN_S * 2
+    assert len(loader.loaded) <= 400 / MIN_SLICE_S * 2
 
 
 def test_what_is_spoken_ends_before_its_model_is_dropped(

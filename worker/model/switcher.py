@@ -13,7 +13,7 @@ from worker.model.pool import ModelPool
 LOOK_INTERVAL_S = 0.5
 
 
-class ModelTurns(BackgroundThread):
+class ModelSwitcher(BackgroundThread):
     """Asks the ledger every `LOOK_INTERVAL_S` seconds what waits, and lets the pool change.
 
     Loading happens on this thread, so that heartbeats, leases and the other models go on.
@@ -22,7 +22,7 @@ class ModelTurns(BackgroundThread):
     def __init__(self, pool: ModelPool, ledger: Ledger) -> None:
         self._pool = pool
         self._ledger = ledger
-        super().__init__("model turns", self._loop)
+        super().__init__("model switcher", self._loop)
 
     def _loop(self, stopping: threading.Event) -> None:
         while not stopping.wait(LOOK_INTERVAL_S):
