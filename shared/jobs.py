@@ -270,7 +270,7 @@ class Job(Record):
 
 
 def progress_mark(completed: object, status: str, *, waits: bool) -> str:
-    """The mark of a job of which so many segments are done; `waits` if no worker serves it."""
+    """The mark of a job with `completed` segments done; `waits` if no worker serves its model."""
     return f"{completed}-{status}" + ("-waiting" if waits else "")
 
 

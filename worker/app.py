@@ -41,8 +41,8 @@ from worker.model.cpu import give_memory_back, set_up_cpu
 from worker.model.loading import ModelUnavailable, find_checkpoint, load_model
 from worker.model.pool import LoadedModel, ModelPool
 from worker.model.size import GIB, in_gib, weight_bytes
-from worker.model.tuning_file import TuningFile
 from worker.model.switcher import ModelSwitcher
+from worker.model.tuning_file import TuningFile
 from worker.model_queues import ModelQueues
 from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
@@ -148,10 +148,12 @@ def make_pool(settings: Settings, prompts: PromptStore) -> ModelPool:
             )
     budget_gib = settings.model_memory
     # The size of a single model without a budget decides nothing.
-    has_sizes = len(names) > 1 or budget_gib is not None
-    sizes = {
-        model: _size_bytes(name, settings) if has_sizes else 0 for model, name in names.items()
-    }
+    sizes = dict.fromkeys(names, 0)
+    if len(names) > 1 or budget_gib is not None:
+        for model, name in names.items():
+            folder = find_checkpoint(catalogue.locate(name))
+            sizes[model] = weight_bytes(folder, _precision(settings))
+            _log.info("The weights of %s take %s", model, in_gib(sizes[model]))
 
     def load(model: str) -> LoadedModel:
         return LoadedModel(
@@ -159,13 +161,6 @@ def make_pool(settings: Settings, prompts: PromptStore) -> ModelPool:
         )
 
     return ModelPool(sizes, load, budget_bytes=None if budget_gib is None else budget_gib * GIB)
-
-
-def _size_bytes(name: str, settings: Settings) -> int:
-    folder = find_checkpoint(catalogue.locate(name))
-    size_bytes = weight_bytes(folder, _precision(settings))
-    _log.info("The weights of %s take %s", name, in_gib(size_bytes))
-    return size_bytes
 
 
 def _precision(settings: Settings) -> Precision:

@@ -177,7 +177,7 @@ class ModelPool:
                 self._changed.notify_all()
 
     def change(self, waiting: Mapping[str, int]) -> str | None:
-        """Load the model that is next, if there is one and the time slices of those in its way are over.
+        """Load the model that is next, if any, once the time slices of those in its way are over.
 
         `waiting` has the number of segments that wait for each model. What is spoken with a model
         that is to be dropped ends first; nothing more is begun with it. Returns the loaded model.
@@ -187,8 +187,11 @@ class ModelPool:
             if wanted is None:
                 return None
             leaving = self._least_recent(wanted)
-            if not all(self._may_leave(model, waiting) for model in leaving):
-                return None
+            for model in leaving:
+                place = self._places[model]
+                has_work = place.holds or waiting.get(model)
+                if has_work and self._clock() < place.slice_ends_s:
+                    return None
             for model in leaving:
                 self._places[model].is_leaving = True
         for model in leaving:
@@ -240,11 +243,6 @@ class ModelPool:
                 leaving.remove(model)
                 taken += self._places[model].size_bytes
         return leaving
-
-    def _may_leave(self, model: str, waiting: Mapping[str, int]) -> bool:
-        place = self._places[model]
-        is_idle = not place.holds and not waiting.get(model)
-        return is_idle or self._clock() >= place.slice_ends_s
 
     def _drop(self, model: str) -> None:
         place = self._places[model]
