@@ -92,7 +92,7 @@ def test_models_that_do_not_fit_together_take_turns(tmp_path: Path, one_model_gi
         with connect(stack.redis.url) as redis:
             # What waited for its model to be loaded has not lost an attempt by it.
             assert attempts(redis, jobs) == [1] * 24
-        # Each had a turn, or two, and none was loaded for a segment.
+        # Each had a time slice, or two, and none was loaded for a segment.
         assert 1 <= log_of(stack).count("Successfully loaded") - at_start <= 4
         assert "Dropped tiny-CustomVoice" in log_of(stack)
 
