@@ -46,10 +46,11 @@ def serve_ours() -> None:
     from benchmarks.queue_speech import CARD, NoEngine
     from shared import logs
     from shared.settings import Settings
+    from worker.model import engines
 
     logs.configure("info")
-    worker.app.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
-    worker.app.serve(Settings.load())
+    engines.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
+    worker.app.serve(Settings.load(model=CARD.id))
 
 
 def serve_plain() -> None:

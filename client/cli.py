@@ -96,7 +96,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
     model = os.environ.get("TTS_MODEL") or os.environ.get("MODEL") or "0.6B-CustomVoice"
-    parser.set_defaults(command=up, default_models=[model])
+    models = [name.strip() for name in model.split(",") if name.strip()]
+    parser.set_defaults(command=up, default_models=models)
     parser.add_argument(
         "--model", action="append", dest="models", help=f"may be repeated (default: {model})"
     )
@@ -109,6 +110,14 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=("float32", "bfloat16", "int8"),
         help="of the workers' arithmetic (default: TTS_PRECISION, or float32)",
+    )
+    parser.add_argument(
+        "--model-memory",
+        type=gib,
+        default=os.environ.get("TTS_MODEL_MEMORY") or None,
+        metavar="GIB",
+        help="one worker for all models, which keeps loaded what fits into it and changes models in"
+        " turn (default: a worker for each model)",
     )
     parser.add_argument(
         "--data",
@@ -212,12 +221,19 @@ def _add_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", default=url, help="the server (NARRATE_URL; now %(default)s)")
 
 
-# argparse puts the names of these two into its error messages.
+# argparse puts the names of these three into its error messages.
 def port(text: str) -> int:
     """Read a TCP port. Raises ValueError if it is none."""
     if not 0 <= int(text) <= 65535:
         raise ValueError
     return int(text)
+
+
+def gib(text: str) -> float:
+    """Read a size in GiB. Raises ValueError if it is none."""
+    if not 0 < float(text) < float("inf"):
+        raise ValueError
+    return float(text)
 
 
 def count(text: str) -> int:

@@ -65,7 +65,8 @@ class Synthesis:
 class Job:
     """A job as the server last described it; times are Unix seconds, `progress` is 0–100.
 
-    `chapters` are the titles of the first ones. `raw` is the server's own object, with the fields
+    `waiting_for_model` is its model while no worker serves it. `chapters` are the titles of the
+    first ones. `raw` is the server's own object, with the fields
     that newer servers add.
     """
 
@@ -80,6 +81,7 @@ class Job:
     completed_at: float | None
     expires_at: float | None
     eta_s: float | None
+    waiting_for_model: str | None
     error_code: str | None
     error_message: str | None
     segments: Segments
@@ -110,6 +112,7 @@ class Job:
             completed_at=body.get("completed_at"),
             expires_at=body.get("expires_at"),
             eta_s=body.get("eta_s"),
+            waiting_for_model=body.get("waiting_for_model"),
             error_code=error.get("code"),
             error_message=error.get("message"),
             segments=Segments.parse(body.get("segments") or {}),

@@ -42,6 +42,7 @@ class JobProgress:
 
     def __init__(self) -> None:
         self._bar: Progress | None = None
+        self._waited = False
         self._last_line, self._last_line_at = "", 0.0
         if STDERR.is_terminal:
             self._bar = Progress(
@@ -55,7 +56,13 @@ class JobProgress:
             self._task = self._bar.add_task("", total=None, status="queued")
 
     def __call__(self, job: Job) -> None:
-        """Show the job as it stands."""
+        """Show the job as it stands; say so, once, when no worker serves its model."""
+        if job.waiting_for_model and not self._waited:
+            note(
+                f"No worker serves {job.waiting_for_model}; the job waits until one starts:"
+                f" python -m worker --model {job.waiting_for_model}"
+            )
+        self._waited = bool(job.waiting_for_model)
         if self._bar:
             self._bar.update(
                 self._task,

@@ -203,6 +203,7 @@ class Job(Record):
 
     `name` is the client's own id for it, if any. A job that is not `is_understood` was written by a
     newer version: some of its fields are not here, and its files are for that version.
+    `live_workers` serve its model now; None where that was not looked at.
     """
 
     id: str
@@ -230,6 +231,7 @@ class Job(Record):
     webhook: str | None = None
     queue_position: int | None = None
     queue_eta_s: float | None = None
+    live_workers: int | None = None
     is_understood: bool = True
 
     @property
@@ -241,7 +243,13 @@ class Job(Record):
     @property
     def mark(self) -> str:
         """The job's progress as a word, which changes when listeners get a new state."""
-        return f"{self.completed}-{self.status}"
+        return progress_mark(self.completed, self.status, waits=self.waiting_for_model is not None)
+
+    @property
+    def waiting_for_model(self) -> str | None:
+        """The job's model if no worker serves it and the job has not ended, else None."""
+        waits = self.live_workers == 0 and self.status not in TERMINAL
+        return self.spec.model if waits else None
 
     @property
     def audio_s(self) -> float:
@@ -259,6 +267,11 @@ class Job(Record):
         if self.started_at is None or not self.completed:
             return self.queue_eta_s
         return (self.seen_at - self.started_at) * (self.total - self.completed) / self.completed
+
+
+def progress_mark(completed: object, status: str, *, waits: bool) -> str:
+    """The mark of a job with `completed` segments done; `waits` if no worker serves its model."""
+    return f"{completed}-{status}" + ("-waiting" if waits else "")
 
 
 JOIN_SUFFIX = ":join"

@@ -55,7 +55,10 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Worker
+    # One model, or several with commas between them: see `models`.
     model: str = DEFAULT_MODEL
+    # GiB of weights that a worker keeps loaded; None: those of all its models.
+    model_memory: float | None = Field(default=None, gt=0)
     device: Literal["cpu", "cuda"] = "cpu"
     precision: Literal["float32", "bfloat16", "int8"] | None = None
     compile: Literal["auto"] | bool = "auto"
@@ -99,6 +102,18 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=10.0, gt=0)
     max_attempts: int = Field(default=3, ge=1)
 
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names in `model`, each once, in their order."""
+        return _split_models(self.model)
+
+    @field_validator("model")
+    @classmethod
+    def _models_have_names(cls, model: str) -> str:
+        if not _split_models(model):
+            raise ValueError("name a model, or several with commas between them")
+        return model
+
     @field_validator("redis_url")
     @classmethod
     def _redis_is_one_server(cls, url: str) -> str:
@@ -135,6 +150,11 @@ class Settings(BaseSettings):
             is_secret = name.endswith("URL") and any(mark in value for mark in SECRET_MARKS)
             shown = name if is_secret else f"{name}={first['input']!r}"
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
+
+
+def _split_models(model: str) -> tuple[str, ...]:
+    names = (name.strip() for name in model.split(","))
+    return tuple(dict.fromkeys(filter(None, names)))
 
 
 def _refuse_unknown_names(fields: Iterable[str]) -> None:

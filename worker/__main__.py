@@ -1,4 +1,4 @@
-"""`python -m worker`: serve one model until SIGTERM."""
+"""`python -m worker`: serve one model, or several in turn, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -45,7 +45,16 @@ def main() -> None:
 def read_settings() -> Settings:
     """The environment's settings, changed by the command line."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument("--model", help="hub id, short name (1.7B-Base, demo) or local folder")
+    parser.add_argument(
+        "--model",
+        action="append",
+        help="hub id, short name (1.7B-Base, demo) or local folder; may be repeated",
+    )
+    parser.add_argument(
+        "--model-memory",
+        metavar="GIB",
+        help="keep loaded what fits into it, and change models in turn (default: keep all)",
+    )
     parser.add_argument("--device", help="cpu (default) or cuda")
     parser.add_argument("--precision", help="float32 (default on cpu), bfloat16 or int8")
     parser.add_argument(
@@ -57,7 +66,8 @@ def read_settings() -> Settings:
     )
     parser.add_argument("--threads", help="CPU threads; default: the physical cores")
     parser.add_argument("--slots", help="requests spoken at once at the most")
-    return Settings.load(**vars(parser.parse_args()))
+    options = vars(parser.parse_args())
+    return Settings.load(**options | {"model": options["model"] and ",".join(options["model"])})
 
 
 if __name__ == "__main__":

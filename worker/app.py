@@ -1,41 +1,37 @@
-"""The composition root of a worker: load the model, then consume its queue."""
+"""The composition root of a worker: load the models, then consume their queues."""
 
 from __future__ import annotations
 
 import os
 import socket
 import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
-from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app, queue_name
+from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
-from shared.models import Compute, ModelCard
+from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.voices import Voices
 from shared.store.workers import WorkerRegistry
-from worker.celery_transport import Connection
+from worker.celery_transport import IS_OPEN_OPTION, Connection
 from worker.cleaner import Cleaner
-from worker.engine.build import build_engine, choose_parts
-from worker.engine.clone_prompts import PromptStore
-from worker.engine.engine import Engine
-from worker.engine.kernels.compiler import keep_libraries_in
-from worker.engine.precision import Precision
-from worker.engine.speedup import int8_speedup
-from worker.engine.threads import run_in_temporary_thread
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import worker_name
 from worker.live_publisher import LivePublisher
-from worker.model import catalogue
-from worker.model.cpu import give_memory_back, set_up_cpu
-from worker.model.loading import load_model
-from worker.model.tuning_file import TuningFile
+from worker.model.engines import make_pool
+from worker.model.pool import ModelPool
+from worker.model.switcher import ModelSwitcher
+from worker.model_queues import ModelQueues
 from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
 from worker.shutdown import GracefulShutdown, StopSignals
@@ -48,60 +44,74 @@ def serve(settings: Settings) -> int:
     fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
-    # First, so that a worker whose model cannot be loaded never takes a message.
-    card, engine = start_engine(settings, VoicePromptStore(voices, storage))
+    # First, so that a worker with a model that cannot be loaded never takes a message.
+    pool = make_pool(settings, VoicePromptStore(voices, storage))
+    cards = pool.load_each()
     name = worker_name()
     ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
     wake_ups = WakeUpPublisher(app)
-    heartbeat = make_heartbeat(settings, name, card, engine, wake_ups)
+    heartbeat = make_heartbeat(settings, name, cards, pool, wake_ups)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
-    task = SegmentTask(
-        card.id,
-        ledger=ledger,
-        storage=storage,
-        engine=engine,
-        heartbeat=heartbeat,
-        live=live,
-        at_once=settings.slots,
-        is_stopping=lambda: shutdown.has_begun or fitness.has_wrong_storage,
-    )
-    app.task(name=SYNTHESISE_TASK)(task.__call__)
+    tasks = {
+        card.id: SegmentTask(
+            card.id,
+            ledger=ledger,
+            storage=storage,
+            hold_engine=partial(pool.hold, card.id),
+            heartbeat=heartbeat,
+            live=live,
+            at_once=settings.slots,
+            is_stopping=lambda: shutdown.has_begun or fitness.has_wrong_storage,
+        )
+        for card in cards
+    }
+    # More than the engine's slots: the others store, or wait for a permit to claim.
+    queues = ModelQueues(tasks, pool, max_calls=settings.slots + max(4, settings.slots // 4))
+    add_task(app, queues)
+    switcher = ModelSwitcher(pool, ledger)
     cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     fitness.start()
     heartbeat.start()
     cleaner.start()
+    if not pool.fits_whole:
+        switcher.start()
     try:
-        # More than the engine's slots: the others store, or wait for a permit to claim.
-        threads = settings.slots + max(4, settings.slots // 4)
-        return consume(app, queue_name(card.id), shutdown, threads=threads)
+        return consume(app, queues.names, shutdown, threads=queues.max_calls)
     finally:
         shutdown.begin()  # after an error, too, the stop has a deadline
         fitness.stop()
         cleaner.stop()
         heartbeat.stop()
-        engine.close()
+        switcher.stop(timeout_s=0)  # a model that is being loaded need not be
+        pool.close()
         live.close()
         wake_ups.close()
         shutdown.end()
 
 
 def make_heartbeat(
-    settings: Settings, name: str, card: ModelCard, engine: Engine, wake_ups: WakeUpPublisher
+    settings: Settings,
+    name: str,
+    cards: Sequence[ModelCard],
+    pool: ModelPool,
+    wake_ups: WakeUpPublisher,
 ) -> Heartbeat:
     """The heartbeat of a worker, with its own connections: the task threads cannot use them up."""
     redis = connect(settings.redis_url)
     ledger = make_ledger(settings, redis, name)
     return Heartbeat(
         worker=name,
-        card=card,
+        cards=cards,
         ledger=ledger,
         registry=WorkerRegistry(redis),
         wake_ups=wake_ups,
-        is_alive=lambda: engine.is_alive,
+        is_alive=lambda: pool.is_alive,
         watchdog=Watchdog(
-            stalled_s=lambda: engine.stalled_s, messages=lambda: ledger.messages(card.id)
+            stalled_s=lambda: pool.stalled_s,
+            # Those of a model that is not loaded wait until it is.
+            messages=lambda: sum(map(ledger.messages, pool.loaded)),
         ),
     )
 
@@ -113,42 +123,22 @@ def make_ledger(settings: Settings, redis: Redis, worker: str) -> Ledger:
     )
 
 
-def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, Engine]:
-    """Load the model that the settings name, and an engine for it; raises `ModelUnavailable`."""
-    set_up_cpu(settings.threads)  # before any thread is started: threads inherit these modes
-    source = catalogue.locate(settings.model)
-    model = run_in_temporary_thread(
-        lambda: load_model(source, device=settings.device, threads=settings.threads),
-    )
-    card = catalogue.card_of(settings.model, model)
-    cache = catalogue.cache_folder().parent
-    keep_libraries_in(cache / "kernels")
-    answers = TuningFile(cache / "tuning.json")
-    parts = choose_parts(
-        model,
-        Precision(settings.precision or Precision.default_on(settings.device)),
-        settings.slots,
-        compiled=bool(settings.compile),
-        answers=answers,
-    )
-    language_model, codec = parts.names
-    compute = Compute(
-        precision=parts.precision,
-        language_model=language_model,
-        codec=codec,
-        int8_speedup=int8_speedup(model, parts, answers),
-    )
-    engine = build_engine(
-        model, parts, slots=settings.slots, max_waiting=2 * settings.slots, prompts=prompts
-    )
-    give_memory_back()
-    return card.model_copy(update={"compute": compute}), engine
+def add_task(app: Celery, queues: ModelQueues) -> None:
+    """Add the task of a message to the application, and leave out the queues that are not open."""
+
+    def synthesise(task: Any) -> None:
+        queues.work(task.request.delivery_info["routing_key"])
+
+    app.task(name=SYNTHESISE_TASK, bind=True)(synthesise)
+    if len(queues.names) > 1:
+        options = {**app.conf.broker_transport_options, IS_OPEN_OPTION: queues.is_open}
+        app.conf.broker_transport_options = options
 
 
-def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int) -> int:
-    """Consume one queue until SIGTERM; returns the exit code.
+def consume(app: Celery, queues: Sequence[str], shutdown: GracefulShutdown, *, threads: int) -> int:
+    """Consume queues until SIGTERM; returns the exit code.
 
-    The threads pool has a thread for each request in the engine, which waits for it.
+    The threads pool has a thread for each request in the engines, which waits for it.
     """
     # Celery warns root of pickled messages; ours are JSON.
     warnings.filterwarnings("ignore", category=SecurityWarning, module="celery.platforms")
@@ -168,7 +158,7 @@ def consume(app: Celery, queue: str, shutdown: GracefulShutdown, *, threads: int
         hostname=f"{os.getpid()}@{socket.gethostname()}",  # read by Celery only
         pool="threads",
         concurrency=threads,
-        queues=[queue],
+        queues=list(queues),
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

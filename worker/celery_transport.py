@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import kombu
@@ -14,6 +14,10 @@ from shared import broker
 
 # A key that never exists: deleting it fails unless Redis takes writes.
 PROBE_KEY = "_kombu.probe"
+# The transport option that says of a queue's name whether it is consumed now.
+IS_OPEN_OPTION = "is_open"
+# Seconds for which a consumer waits while it leaves a queue out, which may be opened meanwhile.
+CLOSED_QUEUE_TIMEOUT_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -43,10 +47,54 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
 
 
+class OpenQueues:
+    """The queues that are open, in turn, or a key that never exists if none is.
+
+    Messages of a closed queue stay in it: if they were taken and dropped, reconciling would send
+    them again, several hundred a second. The methods are those of kombu's `round_robin_cycle`.
+    """
+
+    def __init__(self, is_open: Callable[[str], bool]) -> None:
+        self._is_open = is_open
+        self._queues: list[str] = []
+
+    @property
+    def are_all_open(self) -> bool:
+        """True if no queue is left out."""
+        return all(map(self._is_open, self._queues))
+
+    def update(self, queues: Iterable[str]) -> None:
+        """Change to other queues."""
+        self._queues = list(queues)
+
+    def consume(self, _n: int) -> list[str]:
+        """The names of the open queues, the one that is next first."""
+        return list(filter(self._is_open, self._queues)) or [PROBE_KEY]
+
+    def rotate(self, last_used: str) -> str:
+        """Move the queue that was read last to the end."""
+        if last_used in self._queues:
+            self._queues.remove(last_used)
+            self._queues.append(last_used)
+        return last_used
+
+
 class Channel(broker.Channel):
     """A channel with these acknowledgements; it drops a message that is not one of Celery's."""
 
     QoS = QoS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        client: Any = self.connection.client
+        if is_open := client.transport_options.get(IS_OPEN_OPTION):
+            self._queue_cycle = OpenQueues(is_open)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        queues = self._queue_cycle
+        if isinstance(queues, OpenQueues) and not queues.are_all_open:
+            timeout = CLOSED_QUEUE_TIMEOUT_S
+        super()._brpop_start(timeout)  # type: ignore[misc]  # not in the stubs
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from shared.background import BackgroundThread
@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 class Heartbeat(BackgroundThread):
     """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped, and signs out.
 
-    Once `is_alive` is false, since the engine has ended, it ends the process as SIGTERM does; the
+    It signs in with `cards`, one for each model that the worker serves, loaded or not.
+    Once `is_alive` is false, since an engine has ended, it ends the process as SIGTERM does; the
     watchdog ends one that is stuck, or whose every heartbeat fails.
     """
 
@@ -36,7 +37,7 @@ class Heartbeat(BackgroundThread):
         self,
         *,
         worker: str,
-        card: ModelCard,
+        cards: Sequence[ModelCard],
         ledger: Ledger,
         registry: WorkerRegistry,
         wake_ups: WakeUpPublisher,
@@ -44,7 +45,7 @@ class Heartbeat(BackgroundThread):
         watchdog: Watchdog,
     ) -> None:
         self._worker = worker
-        self._card = card
+        self._cards = cards
         self._ledger = ledger
         self._registry = registry
         self._wake_ups = wake_ups
@@ -98,15 +99,15 @@ class Heartbeat(BackgroundThread):
             if stopping.wait(HEARTBEAT_INTERVAL_S):
                 break
         else:
-            _log.critical("The engine is gone; this worker stops")
+            _log.critical("An engine has ended, or a model cannot be loaded; this worker stops")
             os.kill(os.getpid(), signal.SIGTERM)
         try:
-            self._registry.sign_out(self._worker, self._card)
+            self._registry.sign_out(self._worker, *self._cards)
         except Unavailable as error:
             _log.warning("Could not sign out: %s", error)
 
     def _beat(self) -> None:
-        self._registry.sign_in(self._worker, self._card)
+        self._registry.sign_in(self._worker, *self._cards)
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)
@@ -122,7 +123,7 @@ class Watchdog:
     """Ends a process that has stopped working, so that its supervisor starts another.
 
     `check` is called at each heartbeat. `stalled_s` returns the age of the engine's present step,
-    `messages` the number of messages in the worker's queue.
+    `messages` the number of messages in the queues that the worker consumes now.
     """
 
     def __init__(self, *, stalled_s: Callable[[], float], messages: Callable[[], int]) -> None:

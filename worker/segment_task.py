@@ -6,7 +6,7 @@ import io
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, replace
 from threading import Semaphore
 
@@ -19,12 +19,12 @@ from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.ledger import Ledger
-from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.heartbeat import Heartbeat
 from worker.join import join_job
 from worker.live_publisher import LivePublisher
+from worker.model.pool import EngineHold
 from worker.retry import HeldClaim
 
 _log = logging.getLogger(__name__)
@@ -36,13 +36,14 @@ class SegmentTask:
 
     The ledger decides which segment is next: a message that is repeated, late or lost costs one
     claim that finds nothing. At most `at_once` segments are claimed and not yet synthesised, and
-    none is claimed once `is_stopping`.
+    none is claimed once `is_stopping`, or while `hold_engine` gives an empty hold: a segment that
+    waits for its model to be loaded has no lease that could end.
     """
 
     model: str
     ledger: Ledger
     storage: Storage
-    engine: Engine
+    hold_engine: Callable[[], AbstractContextManager[EngineHold]]
     heartbeat: Heartbeat
     live: LivePublisher
     at_once: int
@@ -58,9 +59,10 @@ class SegmentTask:
         # It is given back at the end, or before by `permit.close()`.
         with ExitStack() as permit:
             permit.enter_context(self._permits)
-            claim = self._claim()
+            engine = permit.enter_context(self.hold_engine())
+            claim = self._claim() if engine.is_loaded else None
             while claim is not None:
-                claim = self._attempt(claim, permit)
+                claim = self._attempt(claim, engine, permit)
 
     def _claim(self) -> Claim | None:
         if self.is_stopping():
@@ -71,7 +73,7 @@ class SegmentTask:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
 
-    def _attempt(self, claim: Claim, permit: ExitStack) -> Claim | None:
+    def _attempt(self, claim: Claim, engine: EngineHold, permit: ExitStack) -> Claim | None:
         """Make one attempt and settle its outcome; returns the claim on the join if that is next.
 
         Never raises: the worker must outlive any segment.
@@ -80,7 +82,7 @@ class SegmentTask:
             with self.heartbeat.hold_lease(claim) as revoked:
                 held = HeldClaim(claim, revoked, ledger=self.ledger, storage=self.storage)
                 if not claim.is_join:
-                    return self._run_segment(held, permit)
+                    return self._run_segment(held, engine, permit)
                 self._join(held)
         except StaleClaim:
             _log_dropped(claim)
@@ -125,10 +127,10 @@ class SegmentTask:
         with suppress(StaleClaim, Unavailable):
             self.ledger.release(claim)
 
-    def _run_segment(self, held: HeldClaim, permit: ExitStack) -> Claim | None:
+    def _run_segment(self, held: HeldClaim, engine: EngineHold, permit: ExitStack) -> Claim | None:
         """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
         claim = held.claim
-        speech = self._synthesise(held)
+        speech = self._synthesise(held, engine)
         permit.close()  # another segment is synthesised while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
         held.put(key, encode_wav(speech.samples))
@@ -136,19 +138,19 @@ class SegmentTask:
         _log_speech(claim, speech)
         return join
 
-    def _synthesise(self, held: HeldClaim) -> Speech:
+    def _synthesise(self, held: HeldClaim, engine: EngineHold) -> Speech:
         """Synthesise a segment; one that reaches its bound has one more try, with another seed."""
         claim, request = held.claim, _request(held)
         if claim.spec.live:
             # No second try with another seed: a listener already has the audio of the first.
             publication = self.live.begin(claim)
-            speech = self.engine.submit(replace(request, on_frames=publication.add)).result()
+            speech = engine.submit(replace(request, on_frames=publication.add)).result()
             publication.end()
             return speech
-        speech = self.engine.submit(request).result()
+        speech = engine.submit(request).result()
         if speech.finish_reason == "length" and _can_retry_seed(claim.spec):
             _log.warning("%s did not end by itself; another seed", claim.segment_id)
-            speech = self.engine.submit(_with_next_seed(request)).result()
+            speech = engine.submit(_with_next_seed(request)).result()
         return speech
 
     def _join(self, held: HeldClaim) -> None:

@@ -34,12 +34,13 @@ MAX_CHAPTERS = 2_000
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A valid submission, with its segments and its model."""
+    """A valid submission, with its segments and its model, which `live_workers` serve."""
 
     request: JobRequest
     spec: SpeechSpec
     segments: list[Segment]
     outline: Outline
+    live_workers: int
     source: CloneSource | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
@@ -76,6 +77,7 @@ class JobAdmission:
             spec,
             segments,
             outline=_outline(sent, segments),
+            live_workers=sum(each.workers for each in served if each.card.id == spec.model),
             source=source,
             live=sent.live,
             webhook=_webhook(request, self.settings),
@@ -121,7 +123,7 @@ class JobAdmission:
             return self.ledger.job(accepted)
         # From here on, a failure of Redis must not fail an accepted job.
         self.wake_ups.publish(job.spec.model, len(job.segments))
-        return accepted
+        return accepted.model_copy(update={"live_workers": job.live_workers})
 
     def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:
         """The spec and the size of its recording, stored before a worker can claim the job."""

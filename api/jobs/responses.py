@@ -79,6 +79,11 @@ class JobObject(BaseModel):
         description="Its place among those of this model that wait to begin, once it is polled."
     )
     eta_s: float | None = Field(description="Seconds to the end at the pace so far, once known.")
+    waiting_for_model: str | None = Field(
+        description="The job's model while no worker serves it, else null: nothing of the job is"
+        " spoken until one starts, such as `python -m worker --model ID`. A worker that serves"
+        " several models counts for all of them, loaded or not."
+    )
     created_at: int
     completed_at: int | None
     expires_at: int | None = None
@@ -115,6 +120,7 @@ class JobObject(BaseModel):
             progress=100 if done else min(99, 100 * job.completed // job.total),
             queue_position=job.queue_position if job.status == Status.QUEUED else None,
             eta_s=None if job.eta_s is None else round(job.eta_s, 1),
+            waiting_for_model=job.waiting_for_model,
             created_at=int(job.created_at),
             completed_at=int(job.completed_at) if job.completed_at else None,
             cancel_at=int(job.cancel_at) if job.cancel_at else None,

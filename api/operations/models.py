@@ -30,6 +30,7 @@ def queue(services: ServicesDep, _caller: CanRead) -> QueueObject:
     state = QueueState.read(services.redis)
     offered = {served.card.id for served in services.registry.models()}
     return QueueObject(
+        workers=len(services.registry.workers()),
         segments=Counts(queued=sum(state.queued.values()), in_progress=state.segments_in_progress),
         jobs=Counts(
             queued=state.jobs_open - state.jobs_in_progress, in_progress=state.jobs_in_progress

@@ -61,9 +61,13 @@ class ModelQueue(BaseModel):
 
 
 class QueueObject(BaseModel):
-    """The whole queue; its speed is that of the last minute."""
+    """The whole queue; its speed is that of the last minute.
+
+    `workers` counts the live processes; one that serves several models is in the count of each.
+    """
 
     object: Literal["queue"] = "queue"
+    workers: int
     segments: Counts
     jobs: Counts
     models: list[ModelQueue]

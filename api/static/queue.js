@@ -8,11 +8,10 @@ const ASK_MS = 5000;
 /** Looks every few seconds, unless nobody looks at the page. */
 export function startQueue(api) {
   function show(queue) {
-    const workers = queue.models.reduce((sum, model) => sum + model.workers, 0);
     const open = queue.jobs.queued + queue.jobs.in_progress;
-    $("#queue").dataset.workers = workers ? "some" : "none";
-    $("#queue-line").textContent = workers
-      ? `${plural(workers, "worker")}, ${open ? plural(open, "job") : "all quiet"}`
+    $("#queue").dataset.workers = queue.workers ? "some" : "none";
+    $("#queue-line").textContent = queue.workers
+      ? `${plural(queue.workers, "worker")}, ${open ? plural(open, "job") : "all quiet"}`
       : "No worker";
     $("#queue-card").replaceChildren(facts(queue), models(queue.models));
   }

@@ -89,9 +89,15 @@ function about(job) {
   return [own, short(job.model), when(job.created_at)].filter(Boolean).join(" · ");
 }
 
+/** What to do about a model that no worker serves. */
+function lacking(model) {
+  return `no worker serves ${short(model)}: start one with python -m worker --model ${model}`;
+}
+
 /** How it stands, in words. */
 function going(job) {
   const { total, completed, truncated } = job.segments;
+  if (job.waiting_for_model) return ` · ${lacking(job.waiting_for_model)}`;
   if (job.status === "queued") {
     const before = (job.queue_position ?? 1) - 1;
     return ` · ${plural(total, "segment")}${before ? `, ${plural(before, "job")} before it` : ""}`;

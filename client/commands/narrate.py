@@ -84,8 +84,6 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
     resume_command = terminal.resume_command(narrator.base_url, job.id)
     try:
         terminal.note(f"Job {job.id}{about}")
-        if not any(model.workers for model in narrator.models() if model.id == job.model):
-            terminal.note(f"No worker of {job.model} is alive; the job waits until one starts")
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)
         if job.audio and job.audio.format != format_of(output):

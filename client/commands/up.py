@@ -64,9 +64,11 @@ def up(args: argparse.Namespace) -> int:
         port=args.port,
         workers=args.workers,
         precision=args.precision,
+        model_memory=args.model_memory,
     )
     workers = "a worker" if stack.workers == 1 else f"{stack.workers} workers"
-    each = " each" if len(stack.models) > 1 else ""
+    is_shared = stack.model_memory is not None
+    each = " each" if len(stack.models) > 1 and not is_shared else ""
     with StopRequest(stack) as stop_requested, stack:
         terminal.note(
             f"Starting Redis, the API on {stack.url} and {workers}{each} for "

@@ -35,13 +35,24 @@ def api_command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "api", "--host", host, "--port", str(port)]
 
 
+def worker_command(models: Sequence[str], model_memory: float | None = None) -> list[str]:
+    """The command line of a worker."""
+    options = [part for model in models for part in ("--model", model)]
+    if model_memory is not None:
+        options += ["--model-memory", f"{model_memory:g}"]
+    return [sys.executable, "-m", "worker", *options]
+
+
 class Stack:
     """Redis, one API and `workers` workers for each model, as children of this process.
 
-    Without a `precision`, TTS_PRECISION decides. All their files are in `data`; port 0 is any free
-    port. Their output goes to our terminal or, with `logs_to_files`, to `data/logs`; Redis always
-    writes there. The context manager starts it, does not wait until it is ready, and stops it.
-    Start it from a thread that lives as long as it does: the children die with that thread.
+    With `model_memory`, in GiB, each of the `workers` workers serves all models instead, and keeps
+    loaded what fits into it. Without a `precision`, TTS_PRECISION decides.
+
+    All their files are in `data`; port 0 is any free port. Their output goes to our terminal or,
+    with `logs_to_files`, to `data/logs`; Redis always writes there. The context manager starts
+    it, does not wait until it is ready, and stops it. Start it from a thread that lives as long
+    as it does: the children die with that thread.
     """
 
     def __init__(
@@ -53,11 +64,13 @@ class Stack:
         port: int = 8000,
         workers: int = 1,
         precision: str | None = None,
+        model_memory: float | None = None,
         logs_to_files: bool = False,
     ) -> None:
         self.models = list(dict.fromkeys(models))
         self.data, self.host, self.port = data.resolve(), host, port
         self.workers, self.precision = workers, precision
+        self.model_memory = model_memory
         self.logs = self.data / "logs"
         self._logs_to_files = logs_to_files
         self._lock: FolderLock | None = None
@@ -113,13 +126,17 @@ class Stack:
         write_private(self.data / REDIS_URL_FILE, self._redis.url)
         command = api_command(self.host, self.port)
         self._restarting_api = RestartingProcess(partial(self._child, "the API", "api", command))
-        for model in self.models:
+        for models in self._models_of_workers():
+            served = ", ".join(models)
             for number in range(1, self.workers + 1):
-                name = f"worker {number} of {model}" if self.workers > 1 else f"worker of {model}"
-                log = f"worker-{Path(model).name}-{number}"
-                command = [sys.executable, "-m", "worker", "--model", model]
-                start = partial(self._child, name, log, command)
+                name = f"worker {number} of {served}" if self.workers > 1 else f"worker of {served}"
+                log = f"worker-{'+'.join(Path(model).name for model in models)}-{number}"
+                start = partial(self._child, name, log, worker_command(models, self.model_memory))
                 self._restarting_workers.append(RestartingProcess(start))
+
+    def _models_of_workers(self) -> list[list[str]]:
+        """The models of each kind of worker."""
+        return [[each] for each in self.models] if self.model_memory is None else [self.models]
 
     def _child(self, name: str, log: str, command: list[str]) -> Child:
         env = {
@@ -145,7 +162,7 @@ class Stack:
         names = [Path(model).name.lower() for model in self.models]
         if all(name == "demo" or name.startswith("tiny") for name in names):
             return {"TTS_THREADS": "1"}
-        workers = len(self.models) * self.workers
+        workers = len(self._models_of_workers()) * self.workers
         cpus = os.cpu_count() or 1
         return {"TTS_THREADS": str(max(1, cpus // workers))} if workers > 1 else {}
 
@@ -164,7 +181,7 @@ class Stack:
         return [error for process in processes if (error := process.restart_if_ended())]
 
     def ready(self) -> bool:
-        """True if the API answers and every worker has loaded its model."""
+        """True if the API answers and every worker has loaded its models."""
         try:
             with Narrator(self.url, timeout_s=2.0) as narrator:
                 live = narrator.live_workers()

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from redis import Redis
 
 from shared.errors import JobNotFound
-from shared.jobs import ID_PREFIX, Job
+from shared.jobs import ID_PREFIX, TERMINAL, Job
 from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.rows import read_job
+from shared.store.workers import count_workers
 
 # Jobs that are read at a time, and at the most for one page.
 PAGE_SIZE, MAX_JOBS_READ = 200, 10_000
@@ -62,11 +63,20 @@ class JobList:
                 if len(kept) == limit:
                     with redis_errors():
                         has_more = start + index + 1 < self._redis.zcard(key)
-                    return JobPage(kept, ids[index], has_more)
+                    return JobPage(self._with_workers(kept), ids[index], has_more)
             after = ids[-1] if ids else after
             if len(ids) < PAGE_SIZE:
-                return JobPage(kept, after, False)
-        return JobPage(kept, after, True)
+                return JobPage(self._with_workers(kept), after, False)
+        return JobPage(self._with_workers(kept), after, True)
+
+    def _with_workers(self, jobs: list[Job]) -> list[Job]:
+        """The jobs, those that have not ended with the number of live workers of their models."""
+        workers = count_workers(
+            self._redis, (job.spec.model for job in jobs if job.status not in TERMINAL)
+        )
+        return [
+            job.model_copy(update={"live_workers": workers.get(job.spec.model)}) for job in jobs
+        ]
 
     def _read(self, ids: list[str]) -> list[Job | None]:
         """The jobs of these ids; None for one that is deleted meanwhile, or cannot be read."""

@@ -35,7 +35,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:waiting:{job}            | zset   | waiting segment by its number                     | fair queue      |                           |
 | tts:suspects:{model}         | zset   | segment to be spoken alone, by when it was queued | fair queue      |                           |
 | tts:reservation:{segment}    | hash   | the worker that is to speak a suspect, and when   | claim           | 10 s                      |
-| tts:alone:{worker}           | string | the suspect that the worker speaks                | claim           | 1 day                     |
+| tts:alone:{worker}           | string | the suspect that it speaks, or is to speak next   | claim           | 1 day, or 10 s            |
 | tts:answered:{question}      | string | the segment that answered a claim                 | claim           | 20 s                      |
 | tts:leases                   | zset   | claimed segment by when its lease ends            | steps           |                           |
 | tts:reconciled_at            | string | when a worker last reconciled                     | reconcile       |                           |

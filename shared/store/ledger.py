@@ -21,6 +21,7 @@ from shared.jobs import (
     JOB_VERSION,
     NO_OUTLINE,
     PUBLIC,
+    TERMINAL,
     Claim,
     Job,
     Outline,
@@ -28,6 +29,7 @@ from shared.jobs import (
     SegmentState,
     SpeechSpec,
     SpokenSegment,
+    progress_mark,
     segment_id,
 )
 from shared.store import keys
@@ -36,6 +38,7 @@ from shared.store.connection import older_than, redis_errors
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import Steps
+from shared.store.workers import MAX_PRESENCE_S, count_workers
 
 STATE_FIELDS = ("status", "result_key", "error_code", "error_message")
 PAGE_SIZE = 500
@@ -206,6 +209,12 @@ class Ledger:
         with redis_errors():
             return self._redis.llen(queue_name(model))
 
+    def waiting(self, models: Sequence[str]) -> dict[str, int]:
+        """The number of segments and joins that wait for each of these models."""
+        with redis_errors():
+            counts = cast("list[str | None]", self._redis.hmget(keys.QUEUES, list(models)))
+        return {model: int(count or 0) for model, count in zip(models, counts, strict=True)}
+
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
         return older_than(self._redis, keys.ENDED, ttl_s, limit)
@@ -248,7 +257,7 @@ class Ledger:
         return self._look(job_id)
 
     def _look(self, job_id: str) -> Job:
-        found = self._steps.run("read_job", job_id)
+        found = self._steps.run("read_job", job_id, MAX_PRESENCE_S)
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))
@@ -258,10 +267,12 @@ class Ledger:
         for first in range(0, len(job_ids), PAGE_SIZE):
             with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
                 for job_id in job_ids[first : first + PAGE_SIZE]:
-                    pipe.hmget(keys.job(job_id), "completed", "status")
+                    pipe.hmget(keys.job(job_id), "completed", "status", "model")
                 rows = pipe.execute()
-            for completed, status in rows:
-                yield f"{completed or 0}-{status}" if status else None
+            workers = count_workers(self._redis, {model for *_, model in rows if model})
+            for completed, status, model in rows:
+                waits = status not in TERMINAL and workers.get(model) == 0
+                yield progress_mark(completed or 0, status, waits=waits) if status else None
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""

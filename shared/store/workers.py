@@ -1,9 +1,10 @@
-"""The registry of workers: those that live, and the model that each serves."""
+"""The registry of workers: those that live, and the models that each serves."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,9 @@ from shared.store.scripts import Steps
 PRESENCE_TTL_S = 10
 # Seconds for which a worker may sign in between the reading of the clock and that of the workers.
 SIGN_IN_TOLERANCE_S = 10
+# Seconds within which a live worker's presence ends; a later end was written before the clock was
+# set back.
+MAX_PRESENCE_S = PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S
 DAY_S = 24 * 3_600.0
 MAX_MODELS_AGE_S = 0.5
 _log = logging.getLogger(__name__)
@@ -50,18 +54,17 @@ class WorkerRegistry:
         self._model_ttl_s = model_ttl_s
         self._steps = Steps(redis)
 
-    def sign_in(self, worker: str, card: ModelCard) -> None:
-        """Say that `worker` serves the model, for the next `PRESENCE_TTL_S` seconds."""
+    def sign_in(self, worker: str, *cards: ModelCard) -> None:
+        """Say that `worker` serves these models, for the next `PRESENCE_TTL_S` seconds."""
         with redis_errors():
             now = server_time_s(self._redis)
             pipe = self._redis.pipeline()
-            pipe.hset(keys.MODELS, card.id, card.model_dump_json())
-            pipe.zadd(keys.MODELS_SEEN, {card.id: now})
-            pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_TTL_S})
-            pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
-            pipe.zremrangebyscore(
-                keys.workers(card.id), now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S, "+inf"
-            )
+            for card in cards:
+                pipe.hset(keys.MODELS, card.id, card.model_dump_json())
+                pipe.zadd(keys.MODELS_SEEN, {card.id: now})
+                pipe.zadd(keys.workers(card.id), {worker: now + PRESENCE_TTL_S})
+                pipe.zremrangebyscore(keys.workers(card.id), "-inf", now)
+                pipe.zremrangebyscore(keys.workers(card.id), now + MAX_PRESENCE_S, "+inf")
             pipe.hkeys(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1)
             names, noted = pipe.execute()[-2:]
@@ -69,10 +72,11 @@ class WorkerRegistry:
             if new := set(names) - set(noted):
                 self._redis.zadd(keys.MODELS_SEEN, dict.fromkeys(new, now), nx=True)
 
-    def sign_out(self, worker: str, card: ModelCard) -> None:
-        """Say that `worker` has stopped."""
+    def sign_out(self, worker: str, *cards: ModelCard) -> None:
+        """Say that `worker` has stopped serving these models."""
         with redis_errors():
-            self._redis.zrem(keys.workers(card.id), worker)
+            for card in cards:
+                self._redis.zrem(keys.workers(card.id), worker)
 
     def models(self) -> list[ServedModel]:
         """Every model on offer, those with live workers first."""
@@ -94,9 +98,7 @@ class WorkerRegistry:
                 for model in models
                 for worker in cast(
                     list[str],
-                    self._redis.zrangebyscore(
-                        keys.workers(model), now, now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S
-                    ),
+                    self._redis.zrangebyscore(keys.workers(model), now, now + MAX_PRESENCE_S),
                 )
             }
 
@@ -106,7 +108,7 @@ class WorkerRegistry:
         Raises `ModelNotFound`, or `ModelInUse` while a worker lives or segments wait for it.
         """
         found, workers, waiting = self._steps.run(
-            "model_forget", model, keys.workers(model), PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S
+            "model_forget", model, keys.workers(model), MAX_PRESENCE_S
         )
         if not found:
             raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
@@ -126,7 +128,7 @@ class WorkerRegistry:
             cards, scores = pipe.execute()
             seen = dict(scores)
             for name in cards:
-                pipe.zcount(keys.workers(name), now, now + PRESENCE_TTL_S + SIGN_IN_TOLERANCE_S)
+                pipe.zcount(keys.workers(name), now, now + MAX_PRESENCE_S)
             counts = pipe.execute()
         known = [
             ServedModel(card, count, seen.get(name, now))
@@ -134,6 +136,19 @@ class WorkerRegistry:
             if (card := _read(text)) is not None
         ]
         return now, sorted(known, key=lambda model: (model.workers == 0, model.card.id))
+
+
+def count_workers(redis: Redis, models: Iterable[str]) -> dict[str, int]:
+    """The number of live workers of each of these models; raises `Unavailable`."""
+    wanted = list(dict.fromkeys(models))
+    if not wanted:
+        return {}
+    with redis_errors():
+        now = server_time_s(redis)
+        pipe = redis.pipeline()
+        for model in wanted:
+            pipe.zcount(keys.workers(model), now, now + MAX_PRESENCE_S)
+        return dict(zip(wanted, pipe.execute(), strict=True))
 
 
 class CachedModels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.registered_workers import sign_in
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.live_publisher import LivePublisher
+from worker.model.pool import EngineHold
 from worker.segment_task import SegmentTask
 
 
@@ -66,7 +68,7 @@ def heartbeat(
     """The heartbeat of `task`, not started: a claim lasts as long as its lease."""
     return Heartbeat(
         worker="w",
-        card=card,
+        cards=[card],
         ledger=ledger,
         registry=WorkerRegistry(redis),
         wake_ups=WakeUpPublisher(make_celery_app(redis_server.url)),
@@ -91,7 +93,7 @@ def make_task(
             card.id,
             ledger=ledger,
             storage=storage,
-            engine=engine,
+            hold_engine=lambda: nullcontext(EngineHold(engine)),
             heartbeat=heartbeat,
             live=live,
             at_once=2,

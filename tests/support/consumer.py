@@ -20,6 +20,6 @@ def synthesise() -> None:
 
 if __name__ == "__main__":
     shutdown = GracefulShutdown(5.0, lambda: None)
-    code = consume(app, "tts.m", shutdown, threads=2)
+    code = consume(app, ["tts.m"], shutdown, threads=2)
     shutdown.end()
     sys.exit(code)

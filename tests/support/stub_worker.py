@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from shared.broker import WakeUpPublisher, make_celery_app
 from shared.models import ModelCard
@@ -17,6 +17,7 @@ from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.live_publisher import LivePublisher
+from worker.model.pool import EngineHold
 from worker.segment_task import SegmentTask
 
 LOOK_S = 0.02
@@ -39,7 +40,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     engine = Engine(StubRunner(), StubCodec(), slots=4, max_waiting=8)
     heartbeat = Heartbeat(
         worker=name,
-        card=card,
+        cards=[card],
         ledger=ledger,
         registry=WorkerRegistry(redis),
         wake_ups=wake_ups,
@@ -51,7 +52,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         card.id,
         ledger=ledger,
         storage=Storage.open(settings.storage_url),
-        engine=engine,
+        hold_engine=lambda: nullcontext(EngineHold(engine)),
         heartbeat=heartbeat,
         live=live,
         at_once=4,

@@ -12,7 +12,12 @@ from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
 # Defaults that depend on the machine, and how the table begins to tell them.
-DEPENDENT = {"storage_url": "./data/results", "precision": "float32", "threads": "the physical"}
+DEPENDENT = {
+    "storage_url": "./data/results",
+    "model_memory": "that of all",
+    "precision": "float32",
+    "threads": "the physical",
+}
 
 
 def rows(name: str) -> list[list[str]]:

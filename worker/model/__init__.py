@@ -1,1 +1,1 @@
-"""The model of a worker: its checkpoint, its loading, and the processor's cores."""
+"""The models of a worker: checkpoints, loading within a budget, and the cores for them."""

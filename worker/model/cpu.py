@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 from pathlib import Path
@@ -41,7 +42,10 @@ def give_memory_back() -> None:
     """Return freed memory to the system, where the C library can (glibc).
 
     Without this, the old copies of repacked weights stay: 2.3 of 7.1 GiB with 0.6B in float32.
+    What is part of a cycle of references, as modules are, is freed first, and so is CUDA's cache.
     """
+    gc.collect()
+    torch.cuda.empty_cache()  # does nothing without CUDA
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

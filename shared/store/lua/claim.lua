@@ -12,12 +12,17 @@ local function lease_and_remember(segment)
   return lease(segment, worker, lease_s)
 end
 
--- A suspect is spoken by a worker that speaks nothing else. No segment takes a day.
+-- A suspect is spoken by a worker that speaks nothing else, whatever its model. No segment takes a day.
 local alone = alone_key(worker)
-if holder(redis.call('GET', alone) or '') == worker then return false end
+local last = redis.call('GET', alone) or ''
+if holder(last) == worker or waits_for_other_model(last, model, worker) then return false end
 local suspect = reserve_suspect(model, worker, version)
 if suspect then
-  if is_busy(worker) then return false end
+  if is_busy(worker) then
+    -- Nothing of its other models is begun either, or it might be busy forever.
+    redis.call('SET', alone, suspect, 'EX', RESERVED_S)
+    return false
+  end
   redis.call('SET', alone, suspect, 'EX', 86400)
   return lease_and_remember(suspect)
 end

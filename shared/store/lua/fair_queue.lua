@@ -115,6 +115,14 @@ local function reserve_suspect(model, worker, version)
   end
 end
 
+-- True if a worker keeps itself free for a suspect of another model than `model`.
+local function waits_for_other_model(suspect, model, worker)
+  return status_of(segment_key(suspect)) == 'queued'
+    and is_open(job_of(suspect))
+    and redis.call('HGET', reservation_key(suspect), 'worker') == worker
+    and redis.call('HGET', job_key(job_of(suspect)), 'model') ~= model
+end
+
 -- Take a job's waiting segments, and its turn, out of the queue.
 local function clear_queue(id, model, owner)
   local waiting = redis.call('ZCARD', waiting_key(id))

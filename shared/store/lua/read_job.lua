@@ -1,5 +1,6 @@
--- ARGV: job id.
+-- ARGV: job id, how long a worker's presence lasts at the most.
 -- Changes nothing. Returns the job's fields as JSON, which is faster to read than a list, with the time.
+-- One that has not ended also has the number of live workers of its model.
 -- A job that waits for its first segment also has its place in the queue, and the seconds to its end at
 -- the present pace.
 local id = ARGV[1]
@@ -8,6 +9,9 @@ if #flat == 0 then return end
 for place = 1, #flat, 2 do job[flat[place]] = flat[place + 1] end
 if job.status == 'admitting' then return end
 local model, owner = job.model, job.owner
+if is_open(id) then
+  job.live_workers = redis.call('ZCOUNT', workers_key(model), now(), now() + tonumber(ARGV[2]))
+end
 local turn = redis.call('ZRANK', owner_turns_key(model, owner), id)
 if not turn or tonumber(job.completed or 0) > 0 then return cjson.encode(job) end
 -- Owners take turns: when this job's turn comes, owners behind its own have had `turn` turns, and owners

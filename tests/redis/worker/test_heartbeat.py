@@ -56,7 +56,7 @@ def start_heartbeat(
             at_end.callback(wake_ups.close)
             heartbeat = Heartbeat(
                 worker="w",
-                card=card,
+                cards=[card],
                 ledger=ledger,
                 registry=WorkerRegistry(redis),
                 wake_ups=wake_ups,
@@ -191,7 +191,7 @@ def test_a_worker_signs_in_and_out(
     registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
-        card=card,
+        cards=[card],
         ledger=ledger,
         registry=registry,
         wake_ups=wake_ups,
@@ -239,7 +239,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
-        card=card,
+        cards=[card],
         ledger=ledger,
         registry=registry,
         wake_ups=wake_ups,

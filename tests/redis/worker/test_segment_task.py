@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from worker import live_publisher, retry
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat
 from worker.live_publisher import MAX_QUEUED_CHUNKS, LivePublisher
+from worker.model.pool import EngineHold
 from worker.segment_task import SegmentTask
 
 
@@ -221,6 +223,47 @@ def test_what_is_being_stored_takes_nobody_s_place(
     stored.set()
     for thread in threads:
         thread.join()
+
+
+def test_while_its_model_is_not_loaded_a_segment_is_not_claimed(
+    task: SegmentTask, ledger: Ledger, redis: Redis, spec: SpeechSpec
+) -> None:
+    hold_engine = task.hold_engine
+    task.hold_engine = lambda: nullcontext(EngineHold(None))
+    ledger.admit("j", spec, plain(["a"]))
+    for _ in range(5):
+        task()  # nor is a permit kept, of which there are two
+    assert (ledger.job("j").status, redis.zcard("tts:leases")) == (Status.QUEUED, 0)
+    task.hold_engine = hold_engine
+    task()
+    assert ledger.job("j").status == Status.COMPLETED
+    assert redis.hget("tts:segment:j:0", "attempts") == "1"
+
+
+def test_the_engine_is_let_go_before_the_result_is_stored(
+    task: SegmentTask,
+    ledger: Ledger,
+    engine: Engine,
+    spec: SpeechSpec,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A model can be dropped while its last result waits for a storage that is away."""
+    holds: list[str] = []
+
+    @contextmanager
+    def hold() -> Iterator[EngineHold]:
+        holds.append("begin")
+        yield EngineHold(engine)
+        holds.append("end")
+
+    def put(_storage: Storage, _key: str, _content: object) -> None:
+        holds.append("put")
+
+    task.hold_engine = hold
+    monkeypatch.setattr(Storage, "put", put)
+    ledger.admit("j", spec, plain(["a", "b"]))
+    task()
+    assert holds == ["begin", "end", "put"]
 
 
 def test_a_worker_that_stops_claims_nothing(

@@ -354,6 +354,24 @@ def test_say_writes_plain_lines_where_there_is_no_terminal(server, tmp_path, cap
     assert "\x1b" not in printed.out + printed.err
 
 
+def test_say_tells_once_which_model_has_no_worker_and_how_to_start_one(server, tmp_path, capsys):
+    waiting = server.job("queued", 0) | {"waiting_for_model": "tiny-CustomVoice"}
+    server.answers = [waiting, waiting]
+    assert main(["say", "Hello.", "-o", str(tmp_path / "out.wav"), "--url", server.url]) == 0
+    line = (
+        "No worker serves tiny-CustomVoice; the job waits until one starts:"
+        " python -m worker --model tiny-CustomVoice\n"
+    )
+    assert capsys.readouterr().err.count(line) == 1
+
+
+def test_status_tells_which_model_has_no_worker(server, capsys):
+    server.answers = [server.job("queued", 0) | {"waiting_for_model": "tiny-CustomVoice"}]
+    assert main(["status", "job_1", "--url", server.url]) == 0
+    told = "waits for  a worker: python -m worker --model tiny-CustomVoice\n"
+    assert told in capsys.readouterr().out
+
+
 def test_say_reads_standard_input(server, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("From a pipe.\n"))
     monkeypatch.setenv("NARRATE_URL", server.url)

@@ -12,11 +12,13 @@ from shared.models import DEFAULT_MODEL
 from shared.settings import Settings
 
 # Values of those that are neither a number nor a switch: none is the default.
-OTHERS: dict[str, str | int] = {
+OTHERS: dict[str, str | float] = {
     "redis_url": "redis://h/0",
     "storage_url": "file:///s",
     "log_level": "debug",
     "model": "tiny",
+    "model_memory": 2.5,
+    "compile": True,
     "device": "cuda",
     "precision": "bfloat16",
     "threads": 2,
@@ -179,6 +181,17 @@ def test_int8_is_refused_where_it_cannot_run() -> None:
         InvalidSetting, match=r"TTS_PRECISION='int8'.*use bfloat16 with TTS_DEVICE=cuda"
     ):
         Settings.load(device="cuda", precision="int8")
+
+
+def test_several_models_have_commas_between_them() -> None:
+    assert Settings.load(model=" tiny, a/b ,,tiny,/some/folder").models == (
+        "tiny",
+        "a/b",
+        "/some/folder",
+    )
+    assert Settings.load().models == (DEFAULT_MODEL,)
+    with pytest.raises(InvalidSetting, match="TTS_MODEL=' ,': name a model"):
+        Settings.load(model=" ,")
 
 
 def test_an_unknown_setting_is_an_error() -> None:

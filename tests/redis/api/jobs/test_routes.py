@@ -221,6 +221,7 @@ def test_the_queue_is_counted(api: TestClient, ledger: Ledger) -> None:
     queue = api.get("/v1/queue").json()
     open_segments = queue["segments"]["queued"] + 2
     assert queue["segments"]["in_progress"] == 1
+    assert queue["workers"] == 3
     assert queue["jobs"] == {"queued": 2, "in_progress": 1}
     assert {model["id"]: model["queued"] for model in queue["models"]} == {
         "tiny-CustomVoice": open_segments - 2,

@@ -63,6 +63,7 @@ WORKER = (
     COMMON
     + """
 model = sys.argv[2]
+(results / f"command-{os.getpid()}").write_text(" ".join(sys.argv[1:]))
 if model == "broken":
     sys.exit("cannot load broken")
 leave(f"worker-{model}-{os.getpid()}" if model == "stubborn" else "worker")
@@ -132,6 +133,34 @@ def test_small_models_have_one_thread_and_others_share_the_cores(
         stack.wait_ready(timeout_s=10)
         found = (tmp_path / "data" / "results").glob("threads-*")
         assert [path.read_text() for path in found] == [threads] * len(models)
+
+
+def test_with_a_budget_one_worker_serves_all_models(tmp_path, monkeypatch):
+    monkeypatch.delenv("TTS_THREADS", raising=False)
+    with make_stack(tmp_path, "m", "n", model_memory=2.5) as stack:
+        stack.wait_ready(timeout_s=10)
+        assert [child.name for child in stack.worker_children] == ["worker of m, n"]
+        results = tmp_path / "data" / "results"
+        (command,) = results.glob("command-*")
+        assert command.read_text() == "--model m --model n --model-memory 2.5"
+        assert (results / "threads-m").read_text() == "its default"
+
+
+def test_up_with_a_budget_starts_one_worker(tmp_path):
+    options = ("--model", "m", "--model", "n", "--model-memory", "2", "--port", "0")
+    up = narrate_up(tmp_path, *options)
+    assert up.stdout.readline().startswith("Ready")
+    up.terminate()
+    _, err = up.communicate(timeout=10)
+    assert " and a worker for m, n; everything" in err
+    assert len(list((tmp_path / "data" / "results").glob("command-*"))) == 1
+
+
+def test_a_budget_is_a_number_of_gib(tmp_path):
+    up = narrate_up(tmp_path, "--model-memory", "none")
+    _, err = up.communicate(timeout=10)
+    assert up.returncode == 2
+    assert "invalid gib value: 'none'" in err
 
 
 def test_a_worker_that_cannot_load_is_named_with_its_exit_code_and_log(tmp_path):

@@ -639,3 +639,40 @@ def test_a_turn_of_a_job_that_is_gone_stops_no_claim(
     redis.zadd(f"tts:turns:{MODEL}", {"public": 0})
     ledger.admit("b", spec, plain(["one"]))
     assert claim(ledger, "b:0")
+
+
+def test_a_worker_of_two_models_keeps_itself_free_for_a_suspect(
+    redis: Redis, spec: SpeechSpec
+) -> None:
+    """Else a worker that always has something to do with one model would never speak it."""
+    ledger = Ledger(redis, lease_s=60, max_attempts=2, worker="w")
+    other = spec.model_copy(update={"model": "other"})
+    ledger.admit("j", spec, plain(["kills its worker"]))
+    ledger.admit("k", other, plain(["one", "two", "three"]))
+    assert ledger.claim(spec.model)
+    end_leases(redis)
+    ledger.reconcile()
+    busy = ledger.claim("other")
+    assert busy is not None
+    assert ledger.claim(spec.model) is None  # not while it speaks something else
+    assert ledger.claim("other") is None  # nor does it begin something else before
+    ledger.commit(busy, SegmentResult(key="k", samples=1))
+    suspect = ledger.claim(spec.model)
+    assert suspect is not None
+    assert suspect.attempt == 2
+    assert ledger.claim("other") is None  # it is spoken alone
+    ledger.commit(suspect, SegmentResult(key="j", samples=1))
+    assert ledger.claim("other") is not None
+
+
+def test_a_suspect_whose_job_has_ended_keeps_no_worker_free(redis: Redis, spec: SpeechSpec) -> None:
+    ledger = Ledger(redis, lease_s=60, max_attempts=2, worker="w")
+    ledger.admit("j", spec, plain(["kills its worker"]))
+    ledger.admit("k", spec.model_copy(update={"model": "other"}), plain(["one", "two"]))
+    assert ledger.claim(spec.model)
+    end_leases(redis)
+    ledger.reconcile()
+    assert ledger.claim("other")
+    assert ledger.claim(spec.model) is None
+    ledger.cancel("j")
+    assert ledger.claim("other") is not None

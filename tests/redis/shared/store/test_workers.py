@@ -57,6 +57,17 @@ def test_a_model_is_offered_for_a_while_after_its_last_worker(
     assert offered(registry) == [card.id]
 
 
+def test_a_worker_of_several_models_serves_each_of_them_and_is_one(
+    redis: Redis, card: ModelCard
+) -> None:
+    registry, other = WorkerRegistry(redis), card.model_copy(update={"id": "other"})
+    registry.sign_in("w", card, other)
+    assert [(each.card, each.workers) for each in registry.models()] == [(other, 1), (card, 1)]
+    assert registry.workers() == {"w"}
+    registry.sign_out("w", card, other)
+    assert registry.workers() == set()
+
+
 def test_a_live_worker_that_does_not_note_when_it_was_seen_is_offered(
     registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:

@@ -1,0 +1,49 @@
+"""What waits in the ledger changes the loaded models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from shared.jobs import SpeechSpec
+from shared.models import ModelCard
+from shared.store.ledger import Ledger
+from tests.support.plain_segments import plain
+from tests.support.processes import wait_until
+from tests.support.stub_runner import StubCodec, StubRunner
+from worker.engine.engine import Engine
+from worker.model import switcher as switcher_module
+from worker.model.pool import LoadedModel, ModelPool
+from worker.model.switcher import ModelSwitcher
+
+
+@pytest.fixture
+def pool(card: ModelCard) -> Iterator[ModelPool]:
+    def load(model: str) -> LoadedModel:
+        engine = Engine(StubRunner(), StubCodec(), slots=1, max_waiting=1)
+        return LoadedModel(card.model_copy(update={"id": model}), engine)
+
+    pool = ModelPool({card.id: 1, "other": 1}, load, budget_bytes=1)
+    pool.load_each()
+    yield pool
+    pool.close()
+
+
+def test_the_model_that_something_waits_for_is_loaded(
+    pool: ModelPool, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switcher_module, "LOOK_INTERVAL_S", 0.02)
+    assert ledger.waiting([spec.model, "other"]) == {spec.model: 0, "other": 0}
+    assert pool.loaded == [spec.model]
+    switcher = ModelSwitcher(pool, ledger)
+    switcher.start()
+    try:
+        ledger.admit("j", spec.model_copy(update={"model": "other"}), plain(["a", "b"]))
+        assert ledger.waiting([spec.model, "other"]) == {spec.model: 0, "other": 2}
+        wait_until(lambda: pool.loaded == ["other"])
+        ledger.admit("k", spec, plain(["a"]))
+        ledger.cancel("j")  # or its model would keep its place for 10 seconds
+        wait_until(lambda: pool.loaded == [spec.model])
+    finally:
+        switcher.stop()

@@ -1,0 +1,30 @@
+"""The thread that changes a worker's loaded models by what waits for them."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+from shared.background import BackgroundThread
+from shared.errors import Unavailable
+from shared.store.ledger import Ledger
+from worker.model.pool import ModelPool
+
+LOOK_INTERVAL_S = 0.5
+
+
+class ModelSwitcher(BackgroundThread):
+    """Asks the ledger every `LOOK_INTERVAL_S` seconds what waits, and lets the pool change.
+
+    Loading happens on this thread, so that heartbeats, leases and the other models go on.
+    """
+
+    def __init__(self, pool: ModelPool, ledger: Ledger) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        super().__init__("model switcher", self._loop)
+
+    def _loop(self, stopping: threading.Event) -> None:
+        while not stopping.wait(LOOK_INTERVAL_S):
+            with suppress(Unavailable):  # the loaded models stay while Redis is away
+                self._pool.change(self._ledger.waiting(self._pool.models))
