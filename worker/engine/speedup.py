@@ -1,4 +1,4 @@
-"""What int8 would gain on this machine, estimated by running the parts that take the most time."""
+"""The gain of int8 on this machine, estimated by running the parts that take the most time."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import pytest
 
 from shared.settings import Settings
 from shared.speech_model import Task
-from worker.model.engines import make_pool
 from worker.engine.precision import Precision
 from worker.engine.request import SynthesisRequest
+from worker.model.engines import make_pool
 from worker.model.loading import ModelUnavailable
 from worker.model.pool import ModelPool
 from worker.model.size import GIB, weight_bytes
