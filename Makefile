@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page fault-tools faults soak hardening voice lint-tools check format lock clean
+.PHONY: help setup demo test browser page fault-tools faults soak hardening arm voice lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -56,13 +56,19 @@ soak: $(READY) ## inject faults at random, under load, for MINUTES=20
 hardening: $(READY) ## install each extra alone, as the images do, and speak through them
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/hardening -p no:cacheprovider
 
+arm: $(READY) ## test the kernels of ARM processors, which qemu imitates
+	@command -v qemu-aarch64 >/dev/null && command -v aarch64-linux-gnu-g++ >/dev/null || \
+	  { $(ROOT) apt-get update -qq && \
+	    $(ROOT) apt-get install -y -qq --no-install-recommends qemu-user g++-aarch64-linux-gnu; }
+	@$(BIN)/pytest tests/model/worker/engine/kernels/test_arm.py -p no:cacheprovider
+
 lint-tools: # luacheck, for the steps in Lua
 	@command -v luacheck >/dev/null || ! command -v apt-get >/dev/null || \
 	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends lua-check; }
 
 # Its package has a program for Linux on x86-64 only.
 BIOME := test ! -x $(BIN)/biome && echo "biome is not run: it has no package for this machine" || $(BIN)/biome
-CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h
+CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h tests/model/worker/engine/kernels/*.cpp
 
 check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/ruff check .
