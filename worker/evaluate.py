@@ -217,7 +217,7 @@ def compare(
         model = load_model(source, threads=threads)
         parts = choose_parts(model, precision, 1, compiled=compiled)
         codec = _codec(model, parts)
-        forced = force(model, precision, requests, codes, parts.decoder)
+        forced = force(model, parts.precision, requests, codes, parts.decoder)
         first, others, error = _compare(exact, forced)
         chosen = _decode(codec, [run.argmax_codes for run in forced])
         distances = [log_mel_distance(*pair) for pair in zip(sounds, chosen, strict=True)]

@@ -33,14 +33,17 @@ _TIMED_LAYERS = 6
 # Streams that are timed: one listener, and a few at once.
 _TIMED_STREAMS = (1, 4)
 
+# The name of our own products.
+KERNEL = "kernel"
+
 CodecProducts = tuple[FloatProducts, Products]
 
 
 class Parts(NamedTuple):
     """The parts of an engine.
 
-    `names` says what products the language model and the codec have. The codec's first layers and
-    its last multiply by `outer`, the others by `inner`.
+    `precision` is the language model's; `names` says what products it and the codec have. The
+    codec's first layers and its last multiply by `outer`, the others by `inner`.
     """
 
     precision: Precision
@@ -62,15 +65,21 @@ def plain_parts(precision: Precision) -> Parts:
 def fastest_parts(
     model: Qwen3TTSModel, precision: Precision, slots: int, answers: Answers
 ) -> Parts:
-    """The compiled parts that are the fastest here; raises `CannotCompile`."""
+    """The compiled parts that are the fastest here; raises `CannotCompile`.
+
+    Where our float product is faster than those in bfloat16, bfloat16 is computed in float32, from
+    the same weights.
+    """
     talker = model.model.talker
-    for config in (talker.config, talker.config.code_predictor_config):
-        compile_decoder_kernels(config, precision, COMPILED)
     shape = f"hidden size {talker.config.hidden_size}"
     question = f"the language model ({shape}, {precision}, {slots} at once)"
     products = fastest(question, _decoder_candidates(model, precision, slots), answers)
     decoder = model.model.speech_tokenizer.model.decoder
     codec = fastest_codec(decoder, precision, shape, answers)
+    if precision is Precision.BFLOAT16 and products.name == KERNEL:
+        precision = Precision.FLOAT32
+    for config in (talker.config, talker.config.code_predictor_config):
+        compile_decoder_kernels(config, precision, products.choice)
     fused = partial(FusedDecoder, products=products.choice)
     return Parts(precision, (products.name, codec.name), fused, *codec.choice)
 
@@ -89,9 +98,9 @@ def _decoder_candidates(
     layers = model.model.talker.model.layers[:_TIMED_LAYERS]
     by_torch = DecoderProducts(partial(linear, precision=precision), is_rounded=False)
     if precision is Precision.INT8:
-        choices = {"kernel": COMPILED_INT8} | ({"fbgemm": by_torch} if can_multiply_int8() else {})
+        choices = {KERNEL: COMPILED_INT8} | ({"fbgemm": by_torch} if can_multiply_int8() else {})
     else:
-        choices = {"kernel": COMPILED, "onednn": by_torch}
+        choices = {KERNEL: COMPILED, "onednn": by_torch}
     return [
         Candidate(name, products, partial(_product_runs, layers, precision, products, slots))
         for name, products in choices.items()

@@ -71,12 +71,15 @@ def test_the_table_has_a_line_for_each_precision(
     assert [row[0] for row in table] == list(Precision)
     assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact", "exact"]
     (*_, bfloat16, quality, distance), (*_, int8, same, farther) = table[1][1:], table[2][1:]
-    assert 0 < float(bfloat16) < float(int8) < 0.2
+    # Compiled, bfloat16 may be computed in float32, from the same weights.
+    assert compiled or float(bfloat16) > 0
+    assert float(bfloat16) < float(int8) < 0.2
     # Without kernels, int8 has the codec of bfloat16; with them, the codec of what is the fastest
     # here, which may be float32.
     assert float(same) > 20
     assert float(quality) > 20 if compiled else quality == same
-    assert 0 < float(distance) < float(farther) < 12
+    assert compiled or float(distance) > 0
+    assert float(distance) < float(farther) < 12
     assert all(50 < float(cell) <= 100 for row in table for cell in row[1:3])
 
 
