@@ -53,8 +53,9 @@ def choose_parts(
     if not compiled or model.device.type != "cpu":
         return plain_parts(precision)
     began_s = time.monotonic()
+    known = {} if answers is None else answers
     try:
-        parts = fastest_parts(model, precision, slots, {} if answers is None else answers)
+        parts = run_in_temporary_thread(lambda: fastest_parts(model, precision, slots, known))
     except CannotCompile as error:
         _log.warning("Speaking without compiled kernels, which is slower: %s", error)
         return plain_parts(precision)

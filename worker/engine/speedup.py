@@ -19,6 +19,7 @@ from worker.engine.parts import Parts, codec_runs, fastest_codec
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.sampler import BatchSampler, SamplingParams
+from worker.engine.threads import run_in_temporary_thread
 from worker.engine.tuning import Answers, best_s
 
 _log = logging.getLogger(__name__)
@@ -26,16 +27,20 @@ _log = logging.getLogger(__name__)
 # The codec's time over that of what is timed: one of three residual units of each block, which take
 # five sixths of the whole.
 CODEC_SHARE = 3.6
+# Of the talker's layers: below, calls take longer than products.
+MIN_WEIGHTS = 50_000_000
 
 
 def int8_speedup(model: Qwen3TTSModel, parts: Parts, answers: Answers) -> float | None:
     """Times as fast as `parts` that int8 would speak to one listener; below 1 it would be slower.
 
-    None, if that cannot be said: they are int8 themselves, or not compiled. The code predictor, run
-    as it is, stands for the language model, by the weights that each reads; the codec's residual
-    units stand for the codec.
+    None, if that cannot be said: they are int8 themselves, or not compiled, or the model is so
+    small that its products are not what takes the time. The code predictor, run as it is, stands
+    for the language model, by the weights that each reads; the codec's residual units stand for the
+    codec.
     """
-    if parts.precision is Precision.INT8 or parts.decoder is Decoder:
+    is_small = _weights(model.model.talker.model.layers) < MIN_WEIGHTS
+    if parts.precision is Precision.INT8 or parts.decoder is Decoder or is_small:
         return None
     shape = f"hidden size {model.model.talker.config.hidden_size}"
     question = f"int8 instead of {' and '.join(parts.names)} ({shape})"
@@ -46,12 +51,14 @@ def int8_speedup(model: Qwen3TTSModel, parts: Parts, answers: Answers) -> float 
     try:
         outer, inner = fastest_codec(decoder, Precision.INT8, shape, answers).choice
         int8 = Parts(Precision.INT8, ("int8", "int8"), fused, outer, inner)
-        found = round(_frame_s(model, parts) / _frame_s(model, int8), 2)
+        own_s, int8_s = (
+            run_in_temporary_thread(partial(_frame_s, model, one)) for one in (parts, int8)
+        )
     except CannotCompile as error:
         _log.debug("What int8 would gain cannot be timed: %s", error)
         return None
-    answers[question] = str(found)
-    return found
+    answers[question] = f"{own_s / int8_s:.2f}"
+    return float(answers[question])
 
 
 @torch.inference_mode()
