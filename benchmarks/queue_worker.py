@@ -49,7 +49,7 @@ def serve_ours() -> None:
     from worker.model import engines
 
     logs.configure("info")
-    engines.start_engine = lambda _settings, _prompts: (CARD, NoEngine())
+    engines.start_engine = lambda *_args: (CARD, NoEngine())
     worker.app.serve(Settings.load(model=CARD.id))
 
 

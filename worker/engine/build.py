@@ -9,6 +9,7 @@ import torch
 
 from worker.engine.clone_prompts import PromptStore
 from worker.engine.codec.codec import Codec
+from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.parts import Parts, fastest_parts, plain_parts
@@ -28,13 +29,15 @@ def build_engine(
     slots: int,
     max_waiting: int,
     prompts: PromptStore | None = None,
+    thread: ComputeThread | None = None,
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew; the old ones are freed.
 
-    The model keeps what reads text and references. `prompts` keeps the prompts of saved voices.
+    The model keeps what reads text and references. `prompts` keeps the prompts of saved voices;
+    `thread` is that of engines which take turns.
     """
     runner, codec = run_in_temporary_thread(lambda: _take_weights(model, slots, parts, prompts))
-    return Engine(runner, codec, slots=slots, max_waiting=max_waiting)
+    return Engine(runner, codec, slots=slots, max_waiting=max_waiting, thread=thread)
 
 
 def choose_parts(

@@ -1,13 +1,13 @@
-"""The engine: a thread that loops over what the scheduler decides and the runner computes."""
+"""The engine: a loop over what the scheduler decides and the runner computes."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from concurrent.futures import Future
 from typing import Protocol
 
+from worker.engine.compute_thread import ComputeThread
 from worker.engine.request import Speech, SynthesisRequest
 from worker.engine.scheduler import Scheduler
 from worker.engine.sequence import Sequence
@@ -48,18 +48,28 @@ class Engine:
     """Speech for requests by continuous batching; `submit` may be called from any thread.
 
     Up to `slots` requests run at once, and are admitted between two steps. At most `max_waiting`
-    wait.
-    Chunks of frames are decoded on the same thread between two steps: two threads that both want
-    all cores take twice as long as one that does the work of both.
+    wait. Chunks of frames are decoded on the same thread between two steps: two threads that both
+    want all cores take twice as long as one that does the work of both. Engines that share a
+    `thread` take turns on it; only it calls `work` and `abort`.
     """
 
-    def __init__(self, runner: Runner, codec: Codec, *, slots: int, max_waiting: int) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        codec: Codec,
+        *,
+        slots: int,
+        max_waiting: int,
+        thread: ComputeThread | None = None,
+    ) -> None:
         self._runner = runner
-        self._scheduler = Scheduler(slots=slots, max_waiting=max_waiting)
+        self._thread = thread or ComputeThread()
+        self._scheduler = Scheduler(
+            slots=slots, max_waiting=max_waiting, changed=self._thread.changed
+        )
         self._vocoder = Vocoder(codec)
         self._moved_s: float | None = None
-        self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
-        self._thread.start()
+        self._thread.add(self)
 
     def submit(self, request: SynthesisRequest) -> Future[Speech]:
         """Queue a request for synthesis.
@@ -78,12 +88,12 @@ class Engine:
     def close(self) -> None:
         """Finish what was submitted, then stop."""
         self._scheduler.close()
-        self._thread.join()
+        self._thread.wait_for_end(self)
 
     @property
     def is_alive(self) -> bool:
-        """True while the loop runs: until `close`, or an error of the engine itself."""
-        return self._thread.is_alive()
+        """True while it has turns: until `close`, or an error of the engine itself."""
+        return self._thread.has(self)
 
     @property
     def stalled_s(self) -> float:
@@ -94,26 +104,32 @@ class Engine:
     def _moves(self) -> None:
         self._moved_s = time.monotonic()
 
-    def _has_work(self) -> bool:
-        self._moved_s = None
-        found = self._vocoder.has_work or self._scheduler.wait_for_work()
-        self._moves()
-        return found
+    @property
+    def has_work(self) -> bool:
+        """True if something waits or runs, or frames wait to be decoded."""
+        return self._vocoder.has_work or self._scheduler.has_work
 
-    def _loop(self) -> None:
-        try:
-            while self._has_work():
-                self._prefill()
-                if self._scheduler.running:
-                    self._step()
-                self._moves()
-                # A step of n sequences makes n frames. A chunk more than that keeps up, and
-                # decodes no earlier than needed.
-                self._vocoder.work(self._vocoder.chunk + len(self._scheduler.running))
-        except BaseException as error:  # noqa: BLE001 - no caller may wait for an engine that has stopped
-            _log.critical("The engine stops", exc_info=error)
-            for sequence in (*self._scheduler.abort(), *self._vocoder.abort()):
-                sequence.fail(error)
+    @property
+    def is_closed(self) -> bool:
+        """True once `close` has been called."""
+        return self._scheduler.is_closed
+
+    def work(self) -> None:
+        """Admit what there is room for, make a step of what runs, and decode as much as it made."""
+        self._moves()
+        self._prefill()
+        if self._scheduler.running:
+            self._step()
+        self._moves()
+        # A step of n sequences makes n frames. A chunk more than that keeps up, and decodes no
+        # earlier than needed.
+        self._vocoder.work(self._vocoder.chunk + len(self._scheduler.running))
+        self._moved_s = None
+
+    def abort(self, error: BaseException) -> None:
+        """Fail all that waits or runs, and take no more."""
+        for sequence in (*self._scheduler.abort(), *self._vocoder.abort()):
+            sequence.fail(error)
 
     def _prefill(self) -> None:
         """Prefill new sequences: one part while others run, else all that there are rows for."""

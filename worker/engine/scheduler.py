@@ -15,14 +15,16 @@ from worker.engine.sequence import Sequence
 class Scheduler:
     """A bounded queue of waiting requests, the one being admitted, and the running ones by row.
 
-    Up to `slots` run at once.
+    Up to `slots` run at once. `changed` is notified of each request.
     """
 
-    def __init__(self, *, slots: int, max_waiting: int) -> None:
+    def __init__(
+        self, *, slots: int, max_waiting: int, changed: threading.Condition | None = None
+    ) -> None:
         self._slots = slots
         self._max_waiting = max_waiting
         self._waiting: deque[Sequence] = deque()
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
         self._closed = False
         self._admitting: Sequence | None = None
         self.running: list[Sequence] = []
@@ -39,11 +41,15 @@ class Scheduler:
             self._changed.notify_all()
             return sequence.future
 
-    def wait_for_work(self) -> bool:
-        """Return when there is something to do; False once closed and drained."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._has_work() or self._closed)
-            return self._has_work()
+    @property
+    def has_work(self) -> bool:
+        """True if a request waits, is being admitted or runs."""
+        return bool(self._waiting or self._admitting or self.running)
+
+    @property
+    def is_closed(self) -> bool:
+        """True if no more requests are taken."""
+        return self._closed
 
     def next_admission(self) -> Sequence | None:
         """The request that is being admitted, or the next one if there is a row for it.
@@ -95,9 +101,6 @@ class Scheduler:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-
-    def _has_work(self) -> bool:
-        return bool(self._waiting or self._admitting or self.running)
 
 
 def _starts(sequence: Sequence) -> bool:

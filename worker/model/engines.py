@@ -10,6 +10,7 @@ from shared.models import Compute, ModelCard, full_name, model_id
 from shared.settings import Settings
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.clone_prompts import PromptStore
+from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import keep_libraries_in
 from worker.engine.precision import Precision
@@ -43,15 +44,18 @@ def make_pool(settings: Settings, prompts: PromptStore) -> ModelPool:
             sizes[model] = weight_bytes(folder, _precision(settings))
             _log.info("The weights of %s take %s", model, in_gib(sizes[model]))
 
+    thread = ComputeThread()
+
     def load(model: str) -> LoadedModel:
-        return LoadedModel(
-            *start_engine(settings.model_copy(update={"model": names[model]}), prompts)
-        )
+        one = settings.model_copy(update={"model": names[model]})
+        return LoadedModel(*start_engine(one, prompts, thread))
 
     return ModelPool(sizes, load, budget_bytes=None if budget_gib is None else budget_gib * GIB)
 
 
-def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, Engine]:
+def start_engine(
+    settings: Settings, prompts: PromptStore, thread: ComputeThread
+) -> tuple[ModelCard, Engine]:
     """Load the one model of the settings, and an engine for it; raises `ModelUnavailable`."""
     set_up_cpu(settings.threads)  # before any thread is started: threads inherit these modes
     source = catalogue.locate(settings.model)
@@ -77,7 +81,12 @@ def start_engine(settings: Settings, prompts: PromptStore) -> tuple[ModelCard, E
         int8_speedup=int8_speedup(model, parts, answers),
     )
     engine = build_engine(
-        model, parts, slots=settings.slots, max_waiting=2 * settings.slots, prompts=prompts
+        model,
+        parts,
+        slots=settings.slots,
+        max_waiting=2 * settings.slots,
+        prompts=prompts,
+        thread=thread,
     )
     give_memory_back()
     return card.model_copy(update={"compute": compute}), engine

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from shared.speech_model import Task
 from tests.support.processes import wait_until
 from tests.support.stub_runner import StubCodec, StubRunner
+from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.errors import Closed, QueueFull, StepFailed
 from worker.engine.request import Reference, Samples, Speech, SynthesisRequest
-from worker.engine.scheduler import Scheduler
 from worker.engine.vocoder import REFERENCE_CHUNKS_PER_STEP
 
 
@@ -267,7 +267,43 @@ def test_whatever_the_lengths_each_gets_its_own(lengths: list[int], slots: int) 
     assert max(map(len, runner.seen)) <= slots
 
 
-def test_the_scheduler_has_no_work_once_closed_and_empty() -> None:
-    scheduler = Scheduler(slots=1, max_waiting=1)
-    scheduler.close()
-    assert not scheduler.wait_for_work()
+def test_engines_that_share_a_thread_take_turns(runner: StubRunner) -> None:
+    thread, other = ComputeThread(), StubRunner()
+    runner.go.clear()
+    first, second = (
+        Engine(one, StubCodec(), slots=1, max_waiting=2, thread=thread) for one in (runner, other)
+    )
+    long = first.submit(request("a" * 40))
+    wait_until(lambda: runner.rows)
+    heard: list[int] = []
+    listened = replace(request("bcd"), on_frames=lambda _: heard.append(len(runner.seen)))
+    short = second.submit(listened)
+    assert len([t for t in threading.enumerate() if t.name == "engine"]) == 1
+    runner.go.set()
+    assert said(short) == "bcd"
+    assert max(heard) < 10  # the long one was not waited for
+    assert said(long) == "a" * 40
+    second.close()
+    assert (first.is_alive, second.is_alive) == (True, False)
+    assert said(first.submit(request("e"))) == "e"
+    first.close()
+    again = Engine(StubRunner(), StubCodec(), slots=1, max_waiting=1, thread=thread)
+    assert said(again.submit(request("f"))) == "f"
+    again.close()
+    assert not [t for t in threading.enumerate() if t.name == "engine"]
+
+
+def test_an_engine_that_breaks_leaves_the_thread_to_the_others(runner: StubRunner) -> None:
+    thread = ComputeThread()
+    broken, whole = (
+        Engine(one, StubCodec(), slots=2, max_waiting=2, thread=thread)
+        for one in (runner, StubRunner())
+    )
+    runner.go.clear()
+    futures = [broken.submit(request(text)) for text in ("a" * 50, "wreck")]
+    runner.go.set()
+    wait(futures, 10)
+    wait_until(lambda: not broken.is_alive)
+    assert said(whole.submit(request("abc"))) == "abc"
+    broken.close()
+    whole.close()
