@@ -17,7 +17,7 @@ from shared.errors import ObjectNotFound, Unavailable
 from shared.speech_model import SamplingOverrides, Task
 from shared.storage import Storage
 from shared.store.voices import Voice, Voices, prompt_key, voice_folder
-from worker.engine.build import build_engine, choose_parts
+from worker.engine.build import build_engine
 from worker.engine.clone_prompts import (
     CODES_KEY,
     SPEAKER_KEY,
@@ -26,6 +26,7 @@ from worker.engine.clone_prompts import (
     prompt_name,
 )
 from worker.engine.engine import Engine
+from worker.engine.parts import plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
 from worker.engine.request import Reference, Speech, SynthesisRequest
@@ -89,9 +90,7 @@ def worker(
         return encode(*args, **kwargs)
 
     model.create_voice_clone_prompt = counted
-    engine = build_engine(
-        model, choose_parts(model, precision, 2), slots=2, max_waiting=2, prompts=store
-    )
+    engine = build_engine(model, plain_parts(precision), slots=2, max_waiting=2, prompts=store)
     try:
         yield Worker(engine, encoded)
     finally:
