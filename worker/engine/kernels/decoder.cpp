@@ -1,13 +1,15 @@
 // What lies between the matrix products of a decoder layer: each function is one walk over its
-// data, in place of ten to twenty operations of torch.
+// data, in place of ten to twenty operations of torch. And all layers in one call.
 //
 // All arrays are dense and row by row. ACTIVATION is what products give, READ what they read, CACHE
 // what keys and values are kept in, HEAD the size of an attention head.
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "attention.h"
+#include "decoder_layers.h"
 #include "rows.h"
 
 namespace {
@@ -135,6 +137,35 @@ void attend(long tokens, long heads, long groups, const ACTIVATION* x,
             store_row(mixed.get() + t * heads * HEAD, heads * HEAD, t, to);
         }
     }
+}
+
+// All layers and the final norm over `x` [tokens, hidden], which is overwritten. The other arrays
+// are those of `attend`; all layers have the same sizes.
+void run_layers(long tokens, long groups, long count, const Layer* layers, const Norm* final_norm,
+                ACTIVATION* x, const float* cos, const float* sin, const int64_t* row,
+                const int64_t* position, ACTIVATION* to) {
+    const long hidden = layers->qkv.inputs, mixed = layers->out.inputs, gated = layers->down.inputs;
+    const long widest = std::max(layers->qkv.outputs, layers->gate_up.outputs);
+    const std::unique_ptr<READ[]> inputs(
+        new READ[tokens * row_size<READ>(std::max({hidden, mixed, gated}))]);
+    const std::unique_ptr<ACTIVATION[]> outputs(new ACTIVATION[tokens * widest]);
+    const std::unique_ptr<ACTIVATION[]> sum(new ACTIVATION[tokens * hidden]);
+    READ* read = inputs.get();
+    ACTIVATION *wide = outputs.get(), *add = nullptr;
+    for (const Layer* own = layers; own < layers + count; own++) {
+        add_rms_norm(tokens, hidden, x, add, own->input_norm.weight, own->input_norm.eps, read);
+        add = sum.get();
+        multiply(own->qkv, tokens, read, wide);
+        attend(tokens, mixed / HEAD, groups, wide, own->query_norm.weight, own->key_norm.weight,
+               own->key_norm.eps, cos, sin, own->keys, own->values, own->room, row, position, read);
+        multiply(own->out, tokens, read, add);
+        add_rms_norm(tokens, hidden, x, add, own->post_attention_norm.weight,
+                     own->post_attention_norm.eps, read);
+        multiply(own->gate_up, tokens, read, wide);
+        silu_mul(tokens, gated, wide, read);
+        multiply(own->down, tokens, read, add);
+    }
+    final_rms_norm(tokens, hidden, x, add, final_norm->weight, final_norm->eps, to);
 }
 
 }  // extern "C"

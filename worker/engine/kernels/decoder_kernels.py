@@ -30,7 +30,7 @@ class DecoderKernels:
     """The operations between the products of a decoder layer, for dense tensors on the CPU.
 
     With `is_rounded`, what a product reads is rounded rows (`kernels.int8_product`). May raise
-    `CannotCompile`.
+    `CannotCompile`. `run_layers` is for `DecoderPass`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class DecoderKernels:
         self._final_rms_norm = function(library, "final_rms_norm", *add_norm)
         self._silu_mul = function(library, "silu_mul", *sizes, *[c_void_p] * 2)
         self._attend = function(library, "attend", *sizes, c_long, *attend)
+        self.run_layers = function(library, "run_layers", *[c_long] * 3, *[c_void_p] * 8)
         self._head, self._is_rounded = head, is_rounded
 
     def add_rms_norm(self, x: Tensor, add: Tensor | None, norm: RMSNorm) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.kernels.compiler import PANEL, build, function, padded, pointers
+from worker.engine.kernels.product_pointers import ProductPointers, product_pointers
 
 
 def compile_float_product(weight_dtype: torch.dtype) -> Callable[..., None]:
@@ -52,6 +53,11 @@ class CompiledFloatProduct:
         self._product(*sizes, *pointers(x, self._weight, self._bias, result))
         return result
 
+    def pointers(self) -> ProductPointers:
+        """The product of one tap, to be called from C++."""
+        sizes = self._inputs, self._outputs
+        return product_pointers(self._product, *sizes, self._weight, None, None, self._bias)
+
 
 class CompiledFloatLinear:
     """`x @ weight.T + bias` of one or several `nn.Linear` modules, side by side, in float32."""
@@ -66,3 +72,7 @@ class CompiledFloatLinear:
         """Multiply [..., in] to [..., out] of the same type."""
         rows = x.float().reshape(1, -1, x.shape[-1])
         return self._product(rows).view(*x.shape[:-1], -1).to(x.dtype)
+
+    def pointers(self) -> ProductPointers:
+        """The product of float32 rows, to be called from C++."""
+        return self._product.pointers()

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from worker.engine.kernels.compiler import PANEL, build, function, padded, pointers
+from worker.engine.kernels.product_pointers import ProductPointers, product_pointers
 from worker.engine.nn.linear import quantise
 
 # Inputs that are multiplied at once, and the size of a row's scale.
@@ -92,6 +93,11 @@ class Int8Product:
         self._kernels.product_snake(*shape, *own, *pointers(alpha, weight, result))
         return result
 
+    def pointers(self) -> ProductPointers:
+        """The product of one tap, to be called from C++."""
+        tensors = self._weight, self._offset, self._scale, self._bias
+        return product_pointers(self._kernels.product, self._inputs, self._outputs, *tensors)
+
     def _shape(self, rows: Tensor) -> tuple[int, ...]:
         streams, length, _ = rows.shape
         time = length - self.past
@@ -109,3 +115,7 @@ class CompiledInt8Linear:
     def __call__(self, x: Tensor) -> Tensor:
         """Multiply rounded [rows, in] to float32 [rows, out]."""
         return self._product(x[None])[0]
+
+    def pointers(self) -> ProductPointers:
+        """The product of rounded rows, to be called from C++."""
+        return self._product.pointers()
