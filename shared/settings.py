@@ -25,6 +25,12 @@ ENV_PREFIX = "TTS_"
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
 
+# RFC 6454, in ASCII; browsers leave out the ports 80 of http and 443 of https.
+_ORIGIN = re.compile(
+    r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://"
+    r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -69,6 +75,8 @@ class Settings(BaseSettings):
     # API
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
+    # Origins with commas between them, or `*`: see `allowed_origins`.
+    cors_origins: str = ""
     log_requests: bool = True
     max_input_chars: int = Field(default=5_000_000, ge=1)
     # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
@@ -105,12 +113,37 @@ class Settings(BaseSettings):
     @property
     def models(self) -> tuple[str, ...]:
         """The names in `model`, each once, in their order."""
-        return _split_models(self.model)
+        return _split_list(self.model)
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`, in lower case as browsers send them."""
+        return _split_list(self.cors_origins.lower())
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_exact(cls, origins: str, info: ValidationInfo) -> str:
+        listed = _split_list(origins)
+        if "*" in listed and info.data.get("auth") != "required":
+            raise ValueError(
+                "* lets every page of the web use this server, which needs keys: make one with "
+                "`narrate keys create NAME` and set TTS_AUTH=required, or list exact origins"
+            )
+        if "*" in listed and len(listed) > 1:
+            raise ValueError("* is every origin: leave out the others")
+        for origin in listed:
+            if origin != "*" and not _ORIGIN.fullmatch(origin.lower()):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it as a browser sends it, such as "
+                    "https://app.example or http://localhost:3000, without a path, a final slash, "
+                    "a user, a * or the port that its scheme has anyway"
+                )
+        return origins
 
     @field_validator("model")
     @classmethod
     def _models_have_names(cls, model: str) -> str:
-        if not _split_models(model):
+        if not _split_list(model):
             raise ValueError("name a model, or several with commas between them")
         return model
 
@@ -152,8 +185,8 @@ class Settings(BaseSettings):
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
 
 
-def _split_models(model: str) -> tuple[str, ...]:
-    names = (name.strip() for name in model.split(","))
+def _split_list(text: str) -> tuple[str, ...]:
+    names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(filter(None, names)))
 
 

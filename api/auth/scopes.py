@@ -120,10 +120,15 @@ def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
             "list"
         )
     origin = request.headers.get("origin")
+    if origin is not None and origin in settings.allowed_origins:
+        return
     is_cross_site = origin is not None and origin.partition("://")[2] != host
     is_cross_site |= request.headers.get("sec-fetch-site") == "cross-site"
     if is_cross_site and request.method not in SAFE_METHODS:
-        raise Forbidden("a page of elsewhere may send nothing to a server without keys")
+        raise Forbidden(
+            "a page of elsewhere may send nothing to a server without keys: its operator can add "
+            f"the page's origin{f' {origin[:200]!r}' if origin else ''} to TTS_CORS_ORIGINS"
+        )
 
 
 @lru_cache(1_024)

@@ -48,6 +48,11 @@ def noted_owner() -> str | None:
     return notes.get("owner") if "key" in notes else None
 
 
+def request_id() -> str:
+    """The id of the current request; empty outside of one."""
+    return (_notes.get() or {}).get("request", "")
+
+
 def log_action(action: str, **values: str) -> None:
     """Log that the current request cancelled, deleted or replaced something, and for which owner.
 

@@ -26,7 +26,6 @@ from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
 from shared.speech_model import Task
-from shared.store import api_keys as keys_module
 from shared.store.api_keys import ApiKeys, Quota, Scope
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
@@ -35,12 +34,6 @@ from tests.support.http_probe import answers
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from tests.support.valid_job import VALID_JOB
-
-
-@pytest.fixture
-def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
-    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
-    return ApiKeys(redis)
 
 
 def error_of(answer: Any) -> tuple[int, str]:
