@@ -21,6 +21,9 @@ from shared.jobs import PUBLIC
 from shared.settings import Settings
 from shared.store.api_keys import ApiKey, KeyTable, Scope
 
+# Domains for private networks and tests (RFC 2606, 6761, 6762, 8375; ICANN's `.internal`), in which
+# no stranger can register a name. Docker's `host.docker.internal` is one.
+RESERVED_DOMAINS = (".internal", ".local", ".home.arpa", ".localhost", ".test")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -116,8 +119,8 @@ def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
     host = request.headers.get("host", "")
     if not _is_known(host, settings.hosts):
         raise Forbidden(
-            f"without keys, the server answers to no name {host[:100]!r} that TTS_HOSTS does not "
-            "list"
+            f"without keys, the server does not answer to the name {host[:100]!r}: its operator "
+            "can add it to TTS_HOSTS, or make a key"
         )
     origin = request.headers.get("origin")
     if origin is not None and origin in settings.allowed_origins:
@@ -133,10 +136,13 @@ def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
 
 @lru_cache(1_024)
 def _is_known(host: str, hosts: str) -> bool:
-    """True if a host is in `hosts`, or is an IP address or a name without a dot."""
+    """True if a host is in `hosts`, or is one that no stranger can register.
+
+    These are IP addresses, names without a dot, and names under `RESERVED_DOMAINS`.
+    """
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if "." not in name or name.endswith(".localhost") or name in hosts.split():
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        if "." not in name or name.endswith(RESERVED_DOMAINS) or name in hosts.lower().split():
             return True
         ipaddress.ip_address(name)
     except ValueError:
