@@ -14,7 +14,13 @@ from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, Vo
 from api.speech.requests import SpeechRequest, TaskType
 from api.voices import lookup
 from api.voices.presets import is_preset
-from shared.errors import FetchFailed, InvalidRequest, Unavailable, VoiceNotFound
+from shared.errors import (
+    FetchFailed,
+    InvalidRequest,
+    NothingToSpeak,
+    Unavailable,
+    VoiceNotFound,
+)
 from shared.jobs import Job, Sampling
 from shared.models import ModelCard
 from shared.speech_model import Task
@@ -56,6 +62,17 @@ class SpeechAdmission:
     def admit(self, asked: SpeechRequest, caller: Caller) -> Job:
         """Admit the job of a request; raises as `check` and `JobAdmission.admit` do."""
         return self.jobs.admit(self.check(asked, caller), caller)
+
+    def check_words(self, asked: SpeechRequest, caller: Caller) -> CheckedJob | None:
+        """The job of a request, checked; None if its text has nothing to speak.
+
+        Voice pipelines send such texts (`…`, an emoji), and programs that only try a key. All else
+        of the request is checked. Raises as `check` does.
+        """
+        try:
+            return self.check(asked, caller)
+        except NothingToSpeak:
+            return None
 
     def check(self, asked: SpeechRequest, caller: Caller) -> CheckedJob:
         """The job of a request, checked; raises as `JobAdmission.check` does.

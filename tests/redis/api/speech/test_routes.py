@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import av
 import httpx2
 import openai
 import pytest
@@ -22,6 +24,7 @@ from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
 from api.speech.admission import OPENAI_VOICES, job_request
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
+from shared.formats import SpeechFormat
 from shared.jobs import Status
 from shared.models import ModelCard
 from shared.settings import Settings
@@ -159,7 +162,9 @@ def test_null_and_unknown_fields_are_as_good_as_nothing() -> None:
     [
         ({"input": ""}, 400, "input"),
         ({"input": "x" * 101}, 400, "input"),
-        ({"input": "..."}, 400, "input"),
+        ({"input": "...", "voice": "nobody"}, 400, "voice"),
+        ({"input": "...", "model": "whisper-1"}, 404, "model"),
+        ({"input": "." * 101}, 400, "input"),
         ({"speed": 0.2}, 400, "speed"),
         ({"speed": 5}, 400, "speed"),
         ({"response_format": "m4b"}, 400, "response_format"),
@@ -182,6 +187,47 @@ def test_refusals_are_proper_errors(
     if len(change.get("input", "")) > 100:
         assert "100" in answer.json()["error"]["message"]
         assert "/v1/jobs" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "text", [".", "…", "---", "🙂", "?!", "€", " \n", "* * *", "\u200b", "[pause 1s]", "🇩🇪_"]
+)
+def test_a_text_without_words_is_a_short_silence(api: TestClient, redis: Redis, text: str) -> None:
+    asked = ASKED | {"input": text, "response_format": "pcm"}
+    answer = api.post("/v1/audio/speech", json=asked)
+    assert (answer.status_code, answer.content) == (200, bytes(2 * 4_800))
+    assert "x-job-id" not in answer.headers
+    assert not redis.exists("tts:queues", "tts:jobs")
+
+
+@pytest.mark.parametrize("kind", list(SpeechFormat))
+def test_the_silence_has_the_format_that_was_asked_for(api: TestClient, kind: SpeechFormat) -> None:
+    asked = ASKED | {"input": "…", "response_format": kind, "speed": 2}
+    answer = api.post("/v1/audio/speech", json=asked)
+    assert answer.headers["content-type"] == kind.media_type
+    if kind is SpeechFormat.PCM:
+        return
+    with av.open(io.BytesIO(answer.content)) as file:
+        frames = list(file.decode(audio=0))
+    seconds = sum(frame.samples / frame.sample_rate for frame in frames)
+    assert 0.05 < seconds < 0.25
+    # A codec may have noise of one bit or so, but no sound.
+    assert max(abs(frame.to_ndarray().astype(float)).max() for frame in frames) < 4
+
+
+def test_the_silence_is_streamed_as_events_too(api: TestClient) -> None:
+    asked = ASKED | {"input": "🙂", "response_format": "pcm", "stream_format": "sse"}
+    answer = api.post("/v1/audio/speech", json=asked)
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line]
+    assert base64.b64decode(events[0]["audio"]) == bytes(9_600)
+    assert events[-1]["type"] == "speech.audio.done"
+    assert events[-1]["usage"] == {"input_tokens": 1, "output_tokens": 0, "total_tokens": 1}
+
+
+@pytest.mark.parametrize("text", ["1", "é", "日", "😀 a", "½", "x" * 100])
+def test_one_letter_or_digit_is_spoken(api: TestClient, redis: Redis, text: str) -> None:
+    redis.delete("tts:workers:tiny-CustomVoice")  # the refusal shows that it would be a job
+    assert api.post("/v1/audio/speech", json=ASKED | {"input": text}).status_code == 503
 
 
 def test_without_a_live_worker_nobody_is_kept_waiting(api: TestClient, redis: Redis) -> None:
