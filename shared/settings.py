@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -78,6 +79,9 @@ class Settings(BaseSettings):
     # Origins with commas between them, or `*`: see `allowed_origins`.
     cors_origins: str = ""
     log_requests: bool = True
+    # JSON objects: see `model_alias_table` and `voice_alias_table`.
+    model_aliases: str = ""
+    voice_aliases: str = ""
     max_input_chars: int = Field(default=5_000_000, ge=1)
     # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
@@ -119,6 +123,22 @@ class Settings(BaseSettings):
     def allowed_origins(self) -> tuple[str, ...]:
         """The origins in `cors_origins`, in lower case as browsers send them."""
         return _split_list(self.cors_origins.lower())
+
+    @property
+    def model_alias_table(self) -> dict[str, str]:
+        """The model that each other name stands for."""
+        return _read_aliases(self.model_aliases)
+
+    @property
+    def voice_alias_table(self) -> dict[str, str]:
+        """The voice that each other name stands for."""
+        return _read_aliases(self.voice_aliases)
+
+    @field_validator("model_aliases", "voice_aliases")
+    @classmethod
+    def _aliases_can_be_read(cls, aliases: str) -> str:
+        _read_aliases(aliases)
+        return aliases
 
     @field_validator("cors_origins")
     @classmethod
@@ -188,6 +208,22 @@ class Settings(BaseSettings):
 def _split_list(text: str) -> tuple[str, ...]:
     names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _read_aliases(text: str) -> dict[str, str]:
+    """The names of a JSON object, and what each stands for; raises `ValueError`."""
+    if not text.strip():
+        return {}
+    try:
+        table = json.loads(text)
+    except ValueError:
+        table = None
+    if not isinstance(table, dict) or not all(
+        isinstance(target, str) and name.strip() and target.strip()
+        for name, target in table.items()
+    ):
+        raise ValueError('write it as JSON with a name for each name: {"their name": "our name"}')
+    return {name.strip(): target.strip() for name, target in table.items()}
 
 
 def _refuse_unknown_names(fields: Iterable[str]) -> None:

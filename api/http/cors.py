@@ -14,7 +14,7 @@ METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 EXPOSED_HEADERS = (
     *("Accept-Ranges", "Allow", "Content-Disposition", "Content-Range", "ETag", "Location"),
     *("openai-poll-after-ms", "Preference-Applied", "Retry-After", "WWW-Authenticate"),
-    *("x-job-id", "x-request-id", "x-should-retry"),
+    *("x-ignored-fields", "x-job-id", "x-request-id", "x-should-retry"),
 )
 # Seconds for which a browser need not ask again.
 MAX_AGE_S = 600

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.auth.scopes import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
+from api.http.headers import header_list
 from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
 from api.services import ServicesDep
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
@@ -51,10 +52,12 @@ async def speech(
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
     if the connection ends first. The response begins with the first audio, and is cut off if
     something fails after that. A text without letters and digits is no job, but a silence of 0.2 s.
-    Unknown fields are ignored.
+    Unknown fields are ignored; `x-ignored-fields` says which.
     """
     # Proxies must not buffer the stream.
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if asked.ignored_fields:
+        headers["x-ignored-fields"] = header_list(asked.ignored_fields)
     listening: Listening = nullcontext(SilenceReader())
     checked = await run_in_threadpool(services.speech_admission.check_words, asked, caller)
     if checked is not None:

@@ -24,6 +24,8 @@ OTHERS: dict[str, str | float] = {
     "threads": 2,
     "auth": "open",
     "hosts": "a b",
+    "model_aliases": '{"kokoro": "tts-1"}',
+    "voice_aliases": '{"*": "ryan"}',
     "cors_origins": "https://a.example",
     "reference_urls": "any",
     "webhook_targets": "any",
@@ -248,3 +250,15 @@ def test_every_origin_needs_keys(auth: str | None, monkeypatch: pytest.MonkeyPat
         Settings.load()
     monkeypatch.setenv("TTS_AUTH", "required")
     assert Settings.load().allowed_origins == ("*",)
+
+
+@pytest.mark.parametrize("name", ["TTS_MODEL_ALIASES", "TTS_VOICE_ALIASES"])
+@pytest.mark.parametrize(
+    "text",
+    ["kokoro=tts-1", "{", "[]", '"a"', '{"a": 1}', '{"a": ""}', '{" ": "a"}', '{"a": {"b": "c"}}'],
+)
+def test_aliases_are_json(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(InvalidSetting, match="write it as JSON") as refused:
+        Settings.load()
+    assert refused.value.param == name

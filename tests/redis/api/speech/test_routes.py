@@ -20,12 +20,13 @@ from pydantic import ValidationError
 from redis import Redis
 
 from api.app import create_app
+from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
 from api.speech.admission import OPENAI_VOICES, job_request
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.formats import SpeechFormat
-from shared.jobs import Status
+from shared.jobs import Sampling, Status
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.speech_model import Task
@@ -35,6 +36,7 @@ from tests.support.audio_files import recording
 from tests.support.live_server import serving
 from tests.support.processes import wait_until
 from tests.support.stub_runner import StubRunner
+from tests.support.valid_job import VALID_JOB
 from worker.segment_task import SegmentTask
 
 pytestmark = pytest.mark.usefixtures("api")  # its workers, too
@@ -70,7 +72,13 @@ def meant(served: list[ServedModel], **asked: Any) -> Any:
     return job_request(SpeechRequest.model_validate(ASKED | asked), served)
 
 
-@pytest.mark.parametrize("name", [None, "tts-1", "TTS-1-HD", "gpt-4o-mini-tts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(None, "tts-1", "TTS-1-HD", "gpt-4o-mini-tts", "tts-1-1106", "tts-1-hd-1106"),
+        *("gpt-4o-mini-tts-2025-12-15", "gpt-4o-tts", "openai/tts-1", "openai/gpt-4o-mini-tts"),
+    ],
+)
 def test_openai_s_models_are_any_that_can_do_it(name: str | None) -> None:
     request = meant(ALL, model=name)
     assert isinstance(request, CustomVoice)
@@ -90,6 +98,37 @@ def test_every_voice_of_openai_s_has_somebody_to_speak_for_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
         meant(ALL, voice="nobody")
     assert refused.value.param == "voice"
+
+
+def test_no_voice_is_the_default_one() -> None:
+    assert meant(ALL, voice=None).voice == "vivian"
+    assert meant([OWN], voice=None).voice == "anna"
+
+
+def test_the_voice_chooses_the_model_that_has_it() -> None:
+    assert meant([PLAIN, OWN], voice="bert").model == "own"
+    assert meant([PLAIN, OWN], voice=" Bert ", model=None).model == "own"
+    dead = model("dead", Task.CUSTOM_VOICE, "carl", workers=0)
+    assert meant([PLAIN, dead], voice="carl").model == "dead"
+    with pytest.raises(InvalidRequest):
+        meant([PLAIN, OWN], voice="bert", model="plain")
+
+
+@pytest.mark.parametrize("name", ["Ono Anna", " ono_anna", "ONO ANNA ", "Uncle_Fu", "\tvivian\n"])
+def test_voices_are_known_by_the_name_that_is_shown(name: str) -> None:
+    request = meant([PLAIN], voice=name)
+    spec = select_model(request, [PLAIN])
+    assert spec.voice == name.strip().lower().replace(" ", "_")
+
+
+def test_sampling_is_as_in_a_job() -> None:
+    sent = {"temperature": "0.7", "top_k": "5", "top_p": 0.9, "repetition_penalty": "1"}
+    assert meant(ALL, **sent).sampling == Sampling(
+        temperature=0.7, top_k=5, top_p=0.9, repetition_penalty=1
+    )
+    assert meant(ALL, speed="1.5", seed="-1").seed is None
+    assert meant(ALL, seed=-1).seed is None
+    assert meant(ALL, instruct="softly", instructions="", model=None).instructions == "softly"
 
 
 def test_instructions_go_to_a_model_that_follows_them() -> None:
@@ -129,7 +168,6 @@ def test_the_extensions_of_other_servers_are_understood() -> None:
 @pytest.mark.parametrize(
     ("asked", "param"),
     [
-        ({"voice": None}, "voice"),
         ({"task_type": "VoiceDesign"}, "instructions"),
         ({"task_type": "Base"}, "ref_audio"),
         ({"ref_audio": "UklGRg==", "task_type": "CustomVoice"}, "ref_audio"),
@@ -170,8 +208,21 @@ def test_null_and_unknown_fields_are_as_good_as_nothing() -> None:
         ({"response_format": "m4b"}, 400, "response_format"),
         ({"stream_format": "websocket"}, 400, "stream_format"),
         ({"voice": {"name": "alloy"}}, 400, "voice"),
-        ({"speed": "2"}, 400, "speed"),
-        ({"seed": -1}, 400, "seed"),
+        ({"speed": "fast"}, 400, "speed"),
+        ({"speed": "5"}, 400, "speed"),
+        ({"speed": "1e0"}, 400, "speed"),
+        ({"speed": " 1"}, 400, "speed"),
+        ({"speed": "nan"}, 400, "speed"),
+        ({"speed": True}, 400, "speed"),
+        ({"seed": -2}, 400, "seed"),
+        ({"seed": "1.5"}, 400, "seed"),
+        ({"temperature": 0}, 400, "temperature"),
+        ({"top_p": "1.1"}, 400, "top_p"),
+        ({"top_k": 0}, 400, "top_k"),
+        ({"repetition_penalty": "a"}, 400, "repetition_penalty"),
+        ({"instruct": "a", "instructions": "b"}, 400, "instruct"),
+        ({"instruct": 0}, 400, "instructions"),
+        ({"language": "nl"}, 400, "language"),
         ({"task_type": "Base", "ref_audio": "!"}, 400, "ref_audio"),
         ({"model": "b", "task_type": "CustomVoice"}, 400, "task_type"),
         ({"model": "whisper-1"}, 404, "model"),
@@ -426,3 +477,32 @@ def test_a_clone_is_refused_before_it_is_a_job(serve: Serve) -> None:
     ):
         client.audio.speech.create(**ASKED, extra_body={"ref_audio": silence})
     assert refused.value.param == "ref_audio"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"stream": True, "voice_id": "x", "none": None}, "stream, voice_id"),
+        ({"bü c\r\n": 1}, "b%C3%BC%20c%0D%0A"),
+        ({"x" * 100: 1}, "x" * 64),
+        ({"_ignored_fields": 1, "ignored_fields": 2}, "_ignored_fields, ignored_fields"),
+        (
+            {f"f{n}": n for n in range(23)},
+            ", ".join([*(f"f{n}" for n in range(20)), "and 3 more"]),
+        ),
+        ({}, None),
+        ({"instruct": "", "speed": "1", "temperature": 1, "seed": None}, None),
+    ],
+)
+def test_no_field_is_dropped_silently(
+    api: TestClient, sent: dict[str, Any], told: str | None
+) -> None:
+    answer = api.post("/v1/audio/speech", json=ASKED | {"input": "…"} | sent)
+    assert (answer.status_code, answer.headers.get("x-ignored-fields")) == (200, told)
+
+
+def test_formats_are_known_in_any_case(api: TestClient) -> None:
+    asked = ASKED | {"input": "…", "response_format": "WAV"}
+    assert api.post("/v1/audio/speech", json=asked).headers["content-type"] == "audio/wav"
+    assert api.post("/v1/jobs", json=VALID_JOB | {"response_format": "FLAC"}).status_code == 202
+    assert api.post("/v1/jobs", json=VALID_JOB | {"response_format": "AAC"}).status_code == 400
