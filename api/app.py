@@ -80,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for module in ROUTE_MODULES:
         app.include_router(module.router)
+    app.include_router(voices.list_router)
     app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)

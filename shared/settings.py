@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     # Origins with commas between them, or `*`: see `allowed_origins`.
     cors_origins: str = ""
     log_requests: bool = True
+    # Models and the models' own voices are listed without a key, too.
+    public_lists: bool = False
     # JSON objects: see `model_alias_table` and `voice_alias_table`.
     model_aliases: str = ""
     voice_aliases: str = ""
