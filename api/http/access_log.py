@@ -20,7 +20,7 @@ _PLAIN_LINE = re.compile(r"[ !#-~]+")
 _REFUSED = (401, 403)
 # The client went away before there was an answer: the status that nginx logs.
 CLIENT_GONE = 499
-_HEALTH = ("/healthz", "/readyz")
+_HEALTH = ("/health", "/healthz", "/readyz")
 _notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
 
 
