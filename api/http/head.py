@@ -18,7 +18,10 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD" or _has_route(scope):
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await self._app(scope, receive, send)
+        routes: list[BaseRoute] = scope["app"].routes
+        if any(route.matches(scope)[0] is Match.FULL for route in routes):
             return await self._app(scope, receive, send)
         as_get = {**scope, "method": "GET"}
 
@@ -44,11 +47,6 @@ class HeadAsGet:
         if start is not None:
             await send(start)
             await send({"type": "http.response.body"})
-
-
-def _has_route(scope: Scope) -> bool:
-    routes: list[BaseRoute] = scope["app"].routes
-    return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
 
 class _Answered(BaseException):

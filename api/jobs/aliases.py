@@ -107,7 +107,7 @@ class Aliases:
 
 
 def no_target(name: str, target: str) -> InvalidRequest:
-    """The error of a voice that an alias stands for, and nobody has."""
+    """The error of an alias whose voice is not there."""
     return InvalidRequest(
         f"there is no voice {target[:100]!r} here, which TTS_VOICE_ALIASES has for {name[:100]!r}; "
         "GET /v1/audio/voices lists all",

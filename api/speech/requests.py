@@ -89,10 +89,6 @@ _T = TypeVar("_T")
 _Number = Annotated[_T, BeforeValidator(number_from_text)]
 
 
-def _seed_or_none(seed: int | None) -> int | None:
-    return None if seed == NO_SEED else seed
-
-
 class SpeechRequest(BaseModel):
     """A text to speak while the client listens.
 
@@ -153,7 +149,9 @@ class SpeechRequest(BaseModel):
     top_p: _Number[TopP | None] = None
     repetition_penalty: _Number[RepetitionPenalty | None] = None
     max_new_tokens: _Number[NewTokens | None] = None
-    seed: Annotated[_Number[int | None], AfterValidator(_seed_or_none)] = Field(
+    seed: Annotated[
+        _Number[int | None], AfterValidator(lambda seed: None if seed == NO_SEED else seed)
+    ] = Field(
         default=None, ge=NO_SEED, lt=2**32, description="Makes sampling repeatable; -1: none."
     )
     _ignored_fields: tuple[str, ...] = PrivateAttr(default=())

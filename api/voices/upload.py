@@ -55,10 +55,6 @@ def _require_printable(text: str) -> str:
     return text
 
 
-def _language_or_none(text: str) -> str | None:
-    return language_name(text) if text else None
-
-
 def _none_if_empty(text: str) -> str | None:
     return text or None
 
@@ -73,7 +69,7 @@ _Name = Annotated[
 _Language = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=40),
-    AfterValidator(_language_or_none),
+    AfterValidator(lambda text: language_name(text) if text else None),
 ]
 
 
