@@ -14,8 +14,10 @@ from api import web
 from api.batches import routes as batches
 from api.http import errors
 from api.http.body_budget import BodyBudget
+from api.http.cors import Cors
+from api.http.head import HeadAsGet
 from api.http.loopback import LoopbackOnly
-from api.http.middleware import BodyLimit, RequestId
+from api.http.middleware import BodyLimit, ErrorBoundary, RequestId
 from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
@@ -79,10 +81,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for module in ROUTE_MODULES:
         app.include_router(module.router)
+    app.include_router(voices.list_router)
     app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
+    app.add_middleware(HeadAsGet)
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)
     if settings.auth == "auto":
         app.add_middleware(LoopbackOnly, keys=services.keys)
+    app.add_middleware(ErrorBoundary)
+    app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
     return app

@@ -12,6 +12,7 @@ from api.http.limited_threads import LimitedThreads
 from api.http.listener_limit import ListenerLimit
 from api.http.rate_limit import RateLimit
 from api.jobs.admission import JobAdmission
+from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSources
 from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
@@ -71,15 +72,20 @@ class Services:
         # What serves jobs and speech.
         self.feeds = JobFeeds(self.ledger)
         self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
+        self.aliases = Aliases.of(settings)
         clone_sources = CloneSources(self.voices, ReferenceReader(settings), self.storage)
         self.job_admission = JobAdmission(
-            settings, self.ledger, self.storage, self.wake_ups, clone_sources
+            settings, self.ledger, self.storage, self.wake_ups, clone_sources, self.aliases
         )
         self.batch_admission = BatchAdmission(
             settings, self.batches, self.ledger, self.served, self.job_admission
         )
         self.speech_admission = SpeechAdmission(
-            settings.max_speech_chars, self.registry, self.voices, self.job_admission
+            settings.max_speech_chars,
+            self.registry,
+            self.voices,
+            self.job_admission,
+            self.aliases,
         )
         self.live_audio = LiveAudio(self.listeners, self.ledger, self.storage, self.storage_threads)
         self.transcoder = Transcoder(self.ledger, self.storage, self.storage_threads)

@@ -72,7 +72,7 @@ async def page(request: Request) -> Response:
     return _send("index.html", request)
 
 
-@router.get("/static/limits.json")
+@router.api_route("/static/limits.json", methods=["GET", "HEAD"])
 async def limits(services: ServicesDep) -> PageLimits:
     """Return what the page tells of the limits before anything is sent."""
     return PageLimits.model_validate(services.settings, from_attributes=True)

@@ -143,7 +143,12 @@ class Narrator:
     def models(self) -> list[Model]:
         """The models that the server knows, with the number of their live workers."""
         body = self._connection.json("GET", "/v1/models")
-        return self._parse(lambda body: [Model.parse(entry) for entry in body["data"]], body)
+        return self._parse(
+            lambda body: [
+                Model.parse(entry) for entry in body["data"] if not entry.get("alias_of")
+            ],
+            body,
+        )
 
     def live_workers(self) -> int:
         """The number of live workers; no key is needed."""

@@ -32,6 +32,10 @@ class InvalidRequest(BadRequest):
     code = "invalid_value"
 
 
+class NothingToSpeak(InvalidRequest):
+    """Raised when a text has no letter and no digit."""
+
+
 class TooComplex(InvalidRequest):
     """Raised when a text takes more CPU time to read or to split than a submission may have."""
 

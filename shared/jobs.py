@@ -61,6 +61,8 @@ TopK = Annotated[int, Field(ge=1, le=3072)]
 # Below these bounds the sums in float32 overflow or vanish, and sampling fails.
 TopP = Annotated[float, Field(ge=1e-4, le=1)]
 Temperature = Annotated[float, Field(ge=0.01, le=10)]
+RepetitionPenalty = Annotated[float, Field(ge=0.1, le=10)]
+NewTokens = Annotated[int, Field(ge=3, le=8192)]
 
 
 class Sampling(Record):
@@ -76,12 +78,12 @@ class Sampling(Record):
     top_k: TopK | None = None
     top_p: TopP | None = None
     temperature: Temperature | None = None
-    repetition_penalty: Annotated[float, Field(ge=0.1, le=10)] | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     subtalker_dosample: bool | None = None
     subtalker_top_k: TopK | None = None
     subtalker_top_p: TopP | None = None
     subtalker_temperature: Temperature | None = None
-    max_new_tokens: Annotated[int, Field(ge=3, le=8192)] | None = None
+    max_new_tokens: NewTokens | None = None
 
     def overrides(self, seed: int | None) -> SamplingOverrides:
         """The parameters as the engine takes them; `max_new_tokens` is not one of them."""

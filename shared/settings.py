@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -24,6 +25,12 @@ SECRET_MARKS = ("@", "?", "#")
 ENV_PREFIX = "TTS_"
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
+
+# RFC 6454, in ASCII; browsers leave out the ports 80 of http and 443 of https.
+_ORIGIN = re.compile(
+    r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://"
+    r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +76,14 @@ class Settings(BaseSettings):
     # API
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
+    # Origins with commas between them, or `*`: see `allowed_origins`.
+    cors_origins: str = ""
     log_requests: bool = True
+    # Models and the models' own voices are listed without a key, too.
+    public_lists: bool = False
+    # JSON objects: see `model_alias_table` and `voice_alias_table`.
+    model_aliases: str = ""
+    voice_aliases: str = ""
     max_input_chars: int = Field(default=5_000_000, ge=1)
     # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
@@ -105,12 +119,53 @@ class Settings(BaseSettings):
     @property
     def models(self) -> tuple[str, ...]:
         """The names in `model`, each once, in their order."""
-        return _split_models(self.model)
+        return _split_list(self.model)
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins in `cors_origins`, in lower case as browsers send them."""
+        return _split_list(self.cors_origins.lower())
+
+    @property
+    def model_alias_table(self) -> dict[str, str]:
+        """The model that each other name stands for."""
+        return _read_aliases(self.model_aliases)
+
+    @property
+    def voice_alias_table(self) -> dict[str, str]:
+        """The voice that each other name stands for."""
+        return _read_aliases(self.voice_aliases)
+
+    @field_validator("model_aliases", "voice_aliases")
+    @classmethod
+    def _aliases_can_be_read(cls, aliases: str) -> str:
+        _read_aliases(aliases)
+        return aliases
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins_are_exact(cls, origins: str, info: ValidationInfo) -> str:
+        listed = _split_list(origins)
+        if "*" in listed and info.data.get("auth") != "required":
+            raise ValueError(
+                "* lets every page of the web use this server, which needs keys: make one with "
+                "`narrate keys create NAME` and set TTS_AUTH=required, or list exact origins"
+            )
+        if "*" in listed and len(listed) > 1:
+            raise ValueError("* is every origin: leave out the others")
+        for origin in listed:
+            if origin != "*" and not _ORIGIN.fullmatch(origin.lower()):
+                raise ValueError(
+                    f"{origin!r} is no origin: write it as a browser sends it, such as "
+                    "https://app.example or http://localhost:3000, without a path, a final slash, "
+                    "a user, a * or the port that its scheme has anyway"
+                )
+        return origins
 
     @field_validator("model")
     @classmethod
     def _models_have_names(cls, model: str) -> str:
-        if not _split_models(model):
+        if not _split_list(model):
             raise ValueError("name a model, or several with commas between them")
         return model
 
@@ -152,9 +207,25 @@ class Settings(BaseSettings):
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
 
 
-def _split_models(model: str) -> tuple[str, ...]:
-    names = (name.strip() for name in model.split(","))
+def _split_list(text: str) -> tuple[str, ...]:
+    names = (name.strip() for name in text.split(","))
     return tuple(dict.fromkeys(filter(None, names)))
+
+
+def _read_aliases(text: str) -> dict[str, str]:
+    """The names of a JSON object, and what each stands for; raises `ValueError`."""
+    if not text.strip():
+        return {}
+    try:
+        table = json.loads(text)
+    except ValueError:
+        table = None
+    if not isinstance(table, dict) or not all(
+        isinstance(target, str) and name.strip() and target.strip()
+        for name, target in table.items()
+    ):
+        raise ValueError('write it as JSON with a name for each name: {"their name": "our name"}')
+    return {name.strip(): target.strip() for name, target in table.items()}
 
 
 def _refuse_unknown_names(fields: Iterable[str]) -> None:

@@ -21,6 +21,11 @@ from shared.jobs import PUBLIC
 from shared.settings import Settings
 from shared.store.api_keys import ApiKey, KeyTable, Scope
 
+# Domains for private networks and tests (RFC 2606, 6761, 6762, 8375; ICANN's `.internal`), in which
+# no stranger can register a name. Docker's `host.docker.internal` is one.
+RESERVED_DOMAINS = (".internal", ".local", ".home.arpa", ".localhost", ".test")
+# The owner, for the limit of requests, of all clients without a key: no owner has such a name.
+ANONYMOUS = "*"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -35,7 +40,8 @@ class RequireScope(HTTPBearer):
         super().__init__(
             auto_error=False,
             scheme_name="key",
-            description="A key of `narrate keys create`; none is asked for until there is one.",
+            description="A key of `narrate keys create`, also as `X-API-Key`; none is asked for "
+            "until there is one.",
         )
         self._scope = scope
 
@@ -43,7 +49,6 @@ class RequireScope(HTTPBearer):
     async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
         """The caller of this request."""
         services = services_of(request)
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         table = services.keys.fresh
         if table is None:
             table = await run_in_threadpool(services.keys.look)
@@ -51,13 +56,28 @@ class RequireScope(HTTPBearer):
             _refuse_foreign_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
             return Caller(PUBLIC)
-        key = _key(token.strip() if scheme.lower() == "bearer" else "", table)
+        key = _key(_token(request), table)
         add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
             has = ", ".join(key.scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
         return Caller(key.owner, key)
+
+
+class RequireReadUnlessPublic(RequireScope):
+    """Lets requests without any key read public lists, if `TTS_PUBLIC_LISTS` says so."""
+
+    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+        """The caller; None for a client without a key, which sees nothing of any owner."""
+        try:
+            return await super().__call__(request)
+        except Unauthenticated:
+            services = services_of(request)
+            if not services.settings.public_lists or _token(request):
+                raise
+            services.rate_limit.take(ANONYMOUS)
+            return None
 
 
 class RequireScopeIdempotent(RequireScope):
@@ -74,6 +94,7 @@ READER = Depends(RequireScope(Scope.READ))
 SUBMITTER = Depends(RequireScope(Scope.SPEAK))
 IDEMPOTENT_SUBMITTER = Depends(RequireScopeIdempotent(Scope.SPEAK))
 CanRead = Annotated[Caller, READER]
+CanList = Annotated[Caller | None, Depends(RequireReadUnlessPublic(Scope.READ))]
 CanSubmit = Annotated[Caller, SUBMITTER]
 CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
 Submitter = Annotated[Caller, IDEMPOTENT_SUBMITTER]
@@ -97,9 +118,16 @@ SUBMIT_LISTENER = _listener(SUBMITTER)
 SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
 
 
+def _token(request: Request) -> str:
+    """The key that a request has in `Authorization` or `X-API-Key`; empty without one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = token.strip() if scheme.lower() == "bearer" else ""
+    return bearer or request.headers.get("x-api-key", "").strip()
+
+
 def _key(token: str, table: KeyTable) -> ApiKey:
     if not token:
-        raise Unauthenticated("send a key: Authorization: Bearer tts_…")
+        raise Unauthenticated("send a key: Authorization: Bearer tts_…, or X-API-Key: tts_…")
     key = table.find(token)
     if key is None:
         if (known := table.id_of(token)) is not None:
@@ -116,22 +144,30 @@ def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
     host = request.headers.get("host", "")
     if not _is_known(host, settings.hosts):
         raise Forbidden(
-            f"without keys, the server answers to no name {host[:100]!r} that TTS_HOSTS does not "
-            "list"
+            f"without keys, the server does not answer to the name {host[:100]!r}: its operator "
+            "can add it to TTS_HOSTS, or make a key"
         )
     origin = request.headers.get("origin")
+    if origin is not None and origin in settings.allowed_origins:
+        return
     is_cross_site = origin is not None and origin.partition("://")[2] != host
     is_cross_site |= request.headers.get("sec-fetch-site") == "cross-site"
     if is_cross_site and request.method not in SAFE_METHODS:
-        raise Forbidden("a page of elsewhere may send nothing to a server without keys")
+        raise Forbidden(
+            "a page of elsewhere may send nothing to a server without keys: its operator can add "
+            f"the page's origin{f' {origin[:200]!r}' if origin else ''} to TTS_CORS_ORIGINS"
+        )
 
 
 @lru_cache(1_024)
 def _is_known(host: str, hosts: str) -> bool:
-    """True if a host is in `hosts`, or is an IP address or a name without a dot."""
+    """True if a host is in `hosts`, or is one that no stranger can register.
+
+    These are IP addresses, names without a dot, and names under `RESERVED_DOMAINS`.
+    """
     try:
-        name = urlsplit(f"//{host}").hostname or ""
-        if "." not in name or name.endswith(".localhost") or name in hosts.split():
+        name = (urlsplit(f"//{host}").hostname or "").removesuffix(".")
+        if "." not in name or name.endswith(RESERVED_DOMAINS) or name in hosts.lower().split():
             return True
         ipaddress.ip_address(name)
     except ValueError:

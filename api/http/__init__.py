@@ -10,9 +10,12 @@ Requests:
 - `bounds`: pydantic makes an error of 1 KB for each unknown field, and FastAPI has no bound of
   their number; here each text, list and object has one.
 - `body_budget`: Starlette reads a body of any size; all bodies of a process have one limit.
-- `middleware`: layers as plain ASGI, for an id, security headers and a largest body. Starlette's
-  `BaseHTTPMiddleware` passes each message of a stream through a task of its own.
+- `middleware`: layers as plain ASGI, for an id, security headers, errors and a largest body.
+  Starlette's `BaseHTTPMiddleware` passes each message of a stream through a task of its own.
 - `rate_limit`, `listener_limit`: limits for each owner of keys, which FastAPI does not have.
+- `cors`: Starlette's, with errors of our shape. It is within `RequestId`, and around the rest.
+- `head`: Starlette's routes have a HEAD with each GET, FastAPI's have none.
+- `fields`: numbers as texts, and names in any case, as clients of other servers send them.
 - `loopback`: refuses requests from other machines until there is a key; only a request has the
   address at which the server listens.
 

@@ -20,7 +20,7 @@ _PLAIN_LINE = re.compile(r"[ !#-~]+")
 _REFUSED = (401, 403)
 # The client went away before there was an answer: the status that nginx logs.
 CLIENT_GONE = 499
-_HEALTH = ("/healthz", "/readyz")
+_HEALTH = ("/health", "/healthz", "/readyz")
 _notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
 
 
@@ -46,6 +46,11 @@ def noted_owner() -> str | None:
     """The owner of the current request's key, once it was read; None without one."""
     notes = _notes.get() or {}
     return notes.get("owner") if "key" in notes else None
+
+
+def request_id() -> str:
+    """The id of the current request; empty outside of one."""
+    return (_notes.get() or {}).get("request", "")
 
 
 def log_action(action: str, **values: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
@@ -163,7 +163,9 @@ def first_field_error(errors: Sequence[Any], *, within: int = 0) -> FieldError:
     return FieldError(f"{param}: {said}", FIELD_CODES.get(kind, "invalid_value"), param)
 
 
-def _http(request: Request, error: HTTPException) -> JSONResponse:
+def _http(request: Request, error: HTTPException) -> Response:
+    if error.status_code == HTTPStatus.NO_CONTENT:
+        return Response(status_code=error.status_code, headers=error.headers)
     # FastAPI's own 400 is a body that it could not read.
     param = "body" if error.status_code == HTTPStatus.BAD_REQUEST else None
     phrase = HTTPStatus(error.status_code).phrase
@@ -176,9 +178,10 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
 
 def _methods(request: Request) -> set[str]:
     """The methods of a path, over all routes; the router reports only the first match."""
-    return {
+    found = {
         method
         for method in ROUTE_METHODS
         for route in request.app.routes
         if route.matches({**request.scope, "method": method})[0] is Match.FULL
     }
+    return found | {"HEAD"} if "GET" in found else found

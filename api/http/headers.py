@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from urllib.parse import quote
 
 from fastapi import Request
 
@@ -12,6 +14,7 @@ MAX_KEY_CHARS = 255
 # The longest that an answer is held for `Prefer: wait` (RFC 7240).
 MAX_WAIT_S = 60
 MAX_CANCEL_AFTER_S = 30 * 24 * 3_600
+MAX_LISTED_NAMES, MAX_NAME_CHARS = 20, 64
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.I)
 _DURATION = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,7})s?)?", re.I)
 
@@ -43,3 +46,14 @@ def cancel_after_s(request: Request) -> float | None:
             "write it as 90s, 5m or 1h30m, from 1 second to 30 days", param="Cancel-After"
         )
     return float(after_s)
+
+
+def header_list(names: Sequence[str]) -> str:
+    """A header's value with names of a client's in it, at most `MAX_LISTED_NAMES`; others encoded.
+
+    Example: `voice_id, b%C3%BC, and 3 more`.
+    """
+    listed = [quote(name[:MAX_NAME_CHARS], safe="") for name in names[:MAX_LISTED_NAMES]]
+    if len(names) > MAX_LISTED_NAMES:
+        listed.append(f"and {len(names) - MAX_LISTED_NAMES:,} more")
+    return ", ".join(listed)

@@ -1,4 +1,4 @@
-"""The layers around every request: an id, the security headers, and a largest body."""
+"""The layers around every request: an id, the security headers, errors, and a largest body."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ SECURITY_HEADERS = (
 class RequestId:
     """The outermost layer: an id, the security headers and a line in the log for every request.
 
-    The `x-request-id` is the client's own if it sent a plain one. An unexpected error ends here, so
-    that its 500 has all three.
+    The `x-request-id` is the client's own if it sent a plain one.
     """
 
     def __init__(self, app: ASGIApp, *, log_requests: bool = True) -> None:
@@ -63,17 +62,41 @@ class RequestId:
 
         with access_log.request_log(request_id) as notes:
             try:
-                await self._served(scope, receive, send_with_headers)
-            except Exception:
-                if status != access_log.CLIENT_GONE:
-                    raise
-                _log.exception("Request %s failed", request_id)
-                answer = errors.response(500, "something went wrong on our side", "internal_error")
-                await answer(scope, receive, send_with_headers)
+                await self._app(scope, receive, send_with_headers)
             finally:
                 took_s = time.perf_counter() - begun_s
                 wanted = self._log_requests
                 access_log.log_request(scope, notes, status, took_s, is_wanted=wanted)
+
+
+class ErrorBoundary:
+    """Answers 431 to a head that is too large, and 500 to an unexpected error.
+
+    It is within the layers that add headers, so that these answers have them, too.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        has_begun = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._served(scope, receive, send_noted)
+        except Exception:
+            if has_begun:
+                raise
+            _log.exception("Request %s failed", access_log.request_id())
+            answer = errors.response(500, "something went wrong on our side", "internal_error")
+            await answer(scope, receive, send)
 
     async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
         size = len(scope["query_string"]) + sum(len(n) + len(v) for n, v in scope["headers"])

@@ -29,8 +29,9 @@ Every error is `{"error": {"message", "type", "param", "code"}}`: the message sa
 `param` names the field, and `code` is stable. `429` and `503` have a `Retry-After` in seconds.
 Every answer has an `x-request-id`, which is yours if you sent one. Times are Unix seconds.
 
-A server with keys (`narrate keys create NAME`) asks for `Authorization: Bearer tts_…` everywhere
-but at `/healthz` and `/readyz`. What belongs to another owner is not there for you: `404`.
+A server with keys (`narrate keys create NAME`) asks for `Authorization: Bearer tts_…`, or
+`X-API-Key: tts_…`, everywhere but at `/healthz` and `/readyz`. What belongs to another owner is not
+there for you: `404`.
 """
 TAGS = [
     {"name": "jobs", "description": "Submit, follow, list, cancel and delete jobs."},

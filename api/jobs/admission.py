@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from api.auth.caller import Caller
+from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone
@@ -60,10 +61,11 @@ class JobAdmission:
     storage: Storage
     wake_ups: WakeUpPublisher
     clone_sources: CloneSources
+    aliases: Aliases
 
     def check(self, sent: Submission, caller: Caller, served: list[ServedModel]) -> CheckedJob:
         """Check a submission against what is served; raises `InvalidRequest` or `Unavailable`."""
-        request, source = sent.request, None
+        request, source = self.aliases.apply(sent.request, served), None
         spec = select_model(request, served)
         segments = sent.segments or segments_of(request, sent.document, self.settings)
         if isinstance(request, VoiceClone):
@@ -73,7 +75,7 @@ class JobAdmission:
             seed = secrets.randbits(32) if spec.seed is None else spec.seed
             spec = spec.model_copy(update={"live": True, "seed": seed})
         return CheckedJob(
-            request,
+            sent.request,
             spec,
             segments,
             outline=_outline(sent, segments),

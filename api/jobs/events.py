@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Depends, Header, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.exceptions import HTTPException
 
 from api.auth.scopes import READ_LISTENER
 from api.http.bounds import limited_by
-from api.http.openapi import MISSING
+from api.http.openapi import MISSING, Answers
 from api.jobs.feeds import JobFeeds
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject
@@ -20,33 +22,61 @@ from shared.jobs import TERMINAL, Job
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 
+EVENTS_RESPONSES: Answers = MISSING | {
+    204: {"description": "The job has ended, and `Last-Event-ID` is its last event"}
+}
+LastEventId = Annotated[
+    str | None,
+    Header(
+        description="The last event that you had.", json_schema_extra=limited_by("MAX_HEAD_BYTES")
+    ),
+]
+EventNames = Annotated[
+    Literal["status", "message"],
+    Query(
+        alias="events",
+        description="`message`: events without names, for `onmessage`, with a `type` in the data.",
+    ),
+]
+
+
+async def _unfinished(job: ReadableJob, last_event_id: LastEventId = None) -> Job:
+    """The job, unless the client has had its last event.
+
+    A browser's EventSource connects again when a stream ends; after 204 it does not.
+    """
+    if job.status in TERMINAL and job.mark == last_event_id:
+        raise HTTPException(HTTPStatus.NO_CONTENT, headers={"Content-Type": "text/event-stream"})
+    return job
+
+
 @router.get(
     "/{job_id}/events",
     response_class=EventSourceResponse,
-    responses=MISSING,
+    responses=EVENTS_RESPONSES,
     dependencies=[READ_LISTENER],
 )
 async def events(
-    job: ReadableJob,
+    job: Annotated[Job, Depends(_unfinished)],
     services: ServicesDep,
-    last_event_id: Annotated[
-        str | None,
-        Header(
-            description="The last event that you had.",
-            json_schema_extra=limited_by("MAX_HEAD_BYTES"),
-        ),
-    ] = None,
+    last_event_id: LastEventId = None,
+    names: EventNames = "status",
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the job now and each time it has got on, until it ends.
 
     An event is named after the job's status and has the whole job in it, so that a client that
-    comes back with `Last-Event-ID` misses nothing: it begins with what has changed since.
+    comes back with `Last-Event-ID` misses nothing: it begins with what has changed since. A client
+    that has had the last event of a job gets 204.
     """
     seen = last_event_id
     async for state in _states(job, services.feeds):
         if state.mark != seen:
             body = JobObject.of(state, services.settings.result_ttl_s)
-            yield ServerSentEvent(id=state.mark, event=state.status, data=body)
+            if names == "status":
+                yield ServerSentEvent(id=state.mark, event=state.status, data=body)
+            else:
+                data = {"type": f"job.{state.status}", **body.model_dump(mode="json")}
+                yield ServerSentEvent(id=state.mark, data=data)
         seen = state.mark
 
 

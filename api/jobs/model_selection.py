@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from api.jobs.requests import CustomVoice, JobRequest, VoiceClone
+from api.voices.presets import preset_id
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.jobs import SpeechSpec
 from shared.models import ModelCard, full_name
@@ -62,8 +64,8 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
     return SpeechSpec(
         task=card.task,
         model=card.id,
-        language=_listed(request.language, card.languages, "language", card),
-        voice=None if voice is None else _listed(voice, card.voices, "voice", card),
+        language=_listed(request.language.lower(), request.language, "language", card),
+        voice=None if voice is None else _listed(preset_id(voice), voice, "voice", card),
         instructions=_instructions(request, card),
         seed=request.seed,
         sampling=request.sampling,
@@ -73,14 +75,16 @@ def _spec(request: JobRequest, card: ModelCard) -> SpeechSpec:
     )
 
 
-def _listed(value: str, allowed: tuple[str, ...], field: str, card: ModelCard) -> str:
-    if value.lower() not in allowed:
+def _listed(value: str, sent: str, field: Literal["language", "voice"], card: ModelCard) -> str:
+    """A language or voice that the model has; the error has it as it was sent."""
+    allowed = card.languages if field == "language" else card.voices
+    if value not in allowed:
         raise InvalidRequest(
-            f"{card.id} has no {field} {value[:100]!r}; it has: {_list(allowed)}"
+            f"{card.id} has no {field} {sent[:100]!r}; it has: {_list(allowed)}"
             + (" (your own voices: task voice_clone)" if field == "voice" else ""),
             param=field,
         )
-    return value.lower()
+    return value
 
 
 def _instructions(request: JobRequest, card: ModelCard) -> str | None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+)
 
 from api.http.bounds import (
     MAX_LANGUAGE_CHARS,
@@ -14,6 +22,8 @@ from api.http.bounds import (
     MAX_VOICE_CHARS,
     limited_by,
 )
+from api.http.fields import lower_case
+from api.text.languages import language_name
 from shared.formats import Format
 from shared.jobs import Priority, Sampling
 from shared.store.webhooks import EventType
@@ -57,17 +67,17 @@ class _Request(BaseModel):
         max_length=MAX_MODEL_CHARS,
         description="A served model, long or short name; by default one for the task.",
     )
-    language: str = Field(
+    language: Annotated[str, AfterValidator(language_name)] = Field(
         default="auto",
         max_length=MAX_LANGUAGE_CHARS,
-        description="As listed by `/v1/models`, or `auto`.",
+        description="As listed by `/v1/models`, a code such as `en` or `zh-CN`, or `auto`.",
     )
     input_format: InputFormat = InputFormat.TEXT
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."
     )
     author: Title | None = None
-    response_format: Format = Format.WAV
+    response_format: Annotated[Format, BeforeValidator(lower_case)] = Format.WAV
     chapter_files: bool = Field(
         default=False, description="Whether each chapter is there as a file of its own, too."
     )

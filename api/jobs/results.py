@@ -68,6 +68,7 @@ async def content(
     return await _send(request, stored, wanted or job.spec.response_format, public_id(job))
 
 
+@router.head("/chapters/{number}/content", response_class=Response, include_in_schema=False)
 @router.get(
     "/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES
 )

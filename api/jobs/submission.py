@@ -20,7 +20,7 @@ from api.text.cpu_limit import cpu_limit
 from api.text.headings import headings
 from api.text.segmentation import split
 from shared.document import Document, Segment
-from shared.errors import InvalidRequest, UnsupportedMedia
+from shared.errors import InvalidRequest, NothingToSpeak, UnsupportedMedia
 from shared.settings import Settings
 
 REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
@@ -125,7 +125,8 @@ def parse_form(form: FormData, settings: Settings) -> Submission:
 def segments_of(request: JobRequest, document: Document, settings: Settings) -> list[Segment]:
     """The segments of a request's text.
 
-    Raises `InvalidRequest` if there are none or too many, and `TooComplex` if it takes too long.
+    Raises `NothingToSpeak` if there are none, `InvalidRequest` if there are too many, and
+    `TooComplex` if it takes too long.
     """
     language = request.language.lower()
     if language == "auto":
@@ -141,7 +142,10 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
             most=most,
         )
     if not segments:
-        raise InvalidRequest("the input has nothing to speak in it", param="input")
+        raise NothingToSpeak(
+            "the input has nothing to speak in it: send a text with letters or digits",
+            param="input",
+        )
     return segments
 
 

@@ -22,6 +22,7 @@ READINESS_RESPONSES: Answers = {
 }
 
 
+@router.get("/health", include_in_schema=False)
 @router.get("/healthz")
 async def alive() -> Health:
     """Return at once while the process lives."""

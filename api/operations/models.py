@@ -2,25 +2,96 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from contextlib import suppress
+from typing import Annotated
 
-from api.auth.scopes import CanRead
-from api.http.openapi import COMMON
-from api.operations.responses import Counts, ModelList, ModelObject, ModelQueue, QueueObject
-from api.services import ServicesDep
+from fastapi import APIRouter, Path
+
+from api.auth.scopes import CanList, CanRead
+from api.http.bounds import MAX_MODEL_CHARS
+from api.http.openapi import COMMON, error
+from api.jobs.aliases import ANY_NAME, is_openai_model, is_served
+from api.operations.responses import (
+    Counts,
+    ModelList,
+    ModelObject,
+    ModelQueue,
+    QueueObject,
+    SpeechModelList,
+)
+from api.services import Services, ServicesDep
+from shared.errors import ModelNotFound
+from shared.models import full_name
 from shared.store.queue_stats import QueueState
+from shared.store.workers import ServedModel
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
 
+ModelId = Annotated[
+    str,
+    Path(
+        max_length=MAX_MODEL_CHARS,
+        description="The id, which may have slashes, a short name or an alias.",
+    ),
+]
+
+
 @router.get("/models", responses=COMMON)
-def models(services: ServicesDep, _caller: CanRead) -> ModelList:
-    """List every model that workers serve."""
-    return ModelList(
-        data=[
-            ModelObject(**served.card.model_dump(), workers=served.workers)
-            for served in services.registry.models()
-        ]
+def models(services: ServicesDep, _caller: CanList) -> ModelList:
+    """List every model that workers serve, and the names that stand for one."""
+    return ModelList(data=_listed(services))
+
+
+@router.get("/audio/models", responses=COMMON)
+def speech_models(services: ServicesDep, _caller: CanList) -> SpeechModelList:
+    """List the models as clients of OpenAI's speech API ask for them."""
+    listed = _listed(services)
+    return SpeechModelList(data=listed, models=listed)
+
+
+@router.get("/models/{model_id:path}", responses=COMMON | error(404, "No such model"))
+def model(model_id: ModelId, services: ServicesDep, _caller: CanList) -> ModelObject:
+    """Return a model by its id, its short name or a name that stands for it."""
+    served = services.registry.models()
+    name = services.aliases.model(model_id, served)
+    found = None if name is None else _object(model_id.strip(), name, served)
+    if found is None:
+        names = ", ".join(each.card.id for each in served) or "none"
+        raise ModelNotFound(
+            f"no worker serves {model_id[:100]!r}; served here: {names}", param="model_id"
+        )
+    return found
+
+
+def _listed(services: Services) -> list[ModelObject]:
+    """The served models, and the aliases that stand for one of them."""
+    served = services.registry.models()
+    objects = [_object(each.card.id, each.card.id, served) for each in served]
+    for alias in services.settings.model_alias_table:
+        if alias == ANY_NAME or is_served(alias, served):
+            continue
+        with suppress(ModelNotFound):
+            objects.append(_object(alias, services.aliases.model(alias, served), served))
+    return [each for each in objects if each is not None]
+
+
+def _object(asked: str, name: str | None, served: list[ServedModel]) -> ModelObject | None:
+    """The model called `name`, under the name that was asked for; None if it is not served.
+
+    A name of OpenAI's is the first of the served models.
+    """
+    wanted = {name.lower(), full_name(name).lower()} if name else set()
+    found = next((each for each in served if each.card.id.lower() in wanted), None)
+    if found is None and is_openai_model(name):
+        found = next(iter(served), None)
+    if found is None:
+        return None
+    of_own_name = is_served(asked, served)
+    return ModelObject(
+        **found.card.model_dump() | {"id": found.card.id if of_own_name else asked},
+        workers=found.workers,
+        alias_of=None if of_own_name else found.card.id,
     )
 
 

@@ -22,11 +22,19 @@ class ComputeObject(BaseModel):
     int8_speedup: float | None
 
 
+# 22 January 2026, when Qwen3-TTS was released: clients of OpenAI's API ask for a time.
+MODELS_CREATED_AT = 1_769_040_000
+
+
 class ModelObject(BaseModel):
-    """A model that workers serve; `workers` counts those alive now, `compute` is the latest's."""
+    """A model that workers serve; `workers` counts those alive now, `compute` is the latest's.
+
+    `alias_of` is null, or the id of the model that another name stands for; all else is that one's.
+    """
 
     id: str
     object: Literal["model"] = "model"
+    created: int = MODELS_CREATED_AT
     owned_by: str = "qwen-tts-queue"
     task: str
     size: str
@@ -35,13 +43,20 @@ class ModelObject(BaseModel):
     instructions: bool
     workers: int
     compute: ComputeObject | None
+    alias_of: str | None = None
 
 
 class ModelList(BaseModel):
-    """Every served model."""
+    """Every served model, then the names of `TTS_MODEL_ALIASES`."""
 
     object: Literal["list"] = "list"
     data: list[ModelObject]
+
+
+class SpeechModelList(ModelList):
+    """Every served model, as `data` and again as `models`: clients read one or the other."""
+
+    models: list[ModelObject]
 
 
 class Counts(BaseModel):

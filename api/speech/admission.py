@@ -9,12 +9,19 @@ from typing import Any
 from api.auth.caller import Caller
 from api.jobs import submission
 from api.jobs.admission import CheckedJob, JobAdmission
+from api.jobs.aliases import Aliases, has_voice, is_openai_model, no_target
 from api.jobs.model_selection import cards_of, select_model
 from api.jobs.requests import CustomVoice, JobRequest, Reference, VoiceClone, VoiceDesign
 from api.speech.requests import SpeechRequest, TaskType
 from api.voices import lookup
-from api.voices.presets import is_preset
-from shared.errors import FetchFailed, InvalidRequest, Unavailable, VoiceNotFound
+from api.voices.presets import is_preset, preset_id
+from shared.errors import (
+    FetchFailed,
+    InvalidRequest,
+    NothingToSpeak,
+    Unavailable,
+    VoiceNotFound,
+)
 from shared.jobs import Job, Sampling
 from shared.models import ModelCard
 from shared.speech_model import Task
@@ -23,8 +30,8 @@ from shared.store.workers import ServedModel, WorkerRegistry
 
 # The names that a job's fields have in a speech request.
 FIELD_NAMES = {"task": "task_type", "reference.audio": "ref_audio"}
-# Aliases of OpenAI's clients: each stands for any served model that can do the task.
-OPENAI_MODELS = frozenset({"tts-1", "tts-1-hd", "gpt-4o-mini-tts"})
+# The name of the voice that is meant where none is named, and which of OpenAI's it is.
+DEFAULT_VOICE, DEFAULT_OPENAI_VOICE = "default", "alloy"
 # OpenAI's voices, and the released speaker that stands for each.
 OPENAI_VOICES = {
     "alloy": "vivian",
@@ -52,10 +59,22 @@ class SpeechAdmission:
     registry: WorkerRegistry
     voices: Voices
     jobs: JobAdmission
+    aliases: Aliases
 
     def admit(self, asked: SpeechRequest, caller: Caller) -> Job:
         """Admit the job of a request; raises as `check` and `JobAdmission.admit` do."""
         return self.jobs.admit(self.check(asked, caller), caller)
+
+    def check_words(self, asked: SpeechRequest, caller: Caller) -> CheckedJob | None:
+        """The job of a request, checked; None if its text has nothing to speak.
+
+        Voice pipelines send such texts (`…`, an emoji), and programs that only try a key. All else
+        of the request is checked. Raises as `check` does.
+        """
+        try:
+            return self.check(asked, caller)
+        except NothingToSpeak:
+            return None
 
     def check(self, asked: SpeechRequest, caller: Caller) -> CheckedJob:
         """The job of a request, checked; raises as `JobAdmission.check` does.
@@ -71,7 +90,7 @@ class SpeechAdmission:
             )
         served = self.registry.models()
         try:
-            resolved = self._with_saved_voice(asked, served, caller)
+            resolved = self._with_known_names(asked, served, caller)
             sent = submission.from_json(job_request(resolved, served), self.max_chars)
             checked = self.jobs.check(replace(sent, live=asked), caller, served)
         except (InvalidRequest, FetchFailed) as error:
@@ -81,16 +100,43 @@ class SpeechAdmission:
             raise Unavailable(f"no worker of {checked.spec.model} is running; try again shortly")
         return checked
 
-    def _with_saved_voice(
+    def _with_known_names(
         self, asked: SpeechRequest, served: list[ServedModel], caller: Caller
     ) -> SpeechRequest:
-        """The request with a saved voice's name replaced by its id; unchanged for a preset."""
-        if asked.voice is None or asked.ref_audio is not None or is_preset(asked.voice, served):
+        """The request with aliases replaced, and with the id of a saved voice for its name."""
+        asked = asked.model_copy(update={"model": self.aliases.model(asked.model, served)})
+        if asked.ref_audio is not None:
             return asked
+        name = (asked.voice or "").strip()
+        if not name or name.lower() == DEFAULT_VOICE:
+            name = self.aliases.voice(DEFAULT_VOICE) or ""
+        if not name:
+            return asked.model_copy(update={"voice": None})
+        found = self._with_voice(asked, name, served, caller)
+        if found is not None:
+            return found
+        target = self.aliases.voice(name)
+        if target is None and preset_id(name) not in OPENAI_VOICES:
+            target = self.aliases.unknown_voice()
+        if target is None:
+            return asked.model_copy(update={"voice": name})
+        found = self._with_voice(asked, target, served, caller)
+        if found is None:
+            raise no_target(name, target)
+        return found
+
+    def _with_voice(
+        self, asked: SpeechRequest, name: str, served: list[ServedModel], caller: Caller
+    ) -> SpeechRequest | None:
+        """The request with the voice of that name: a model's or a saved one; None without one."""
+        if has_voice(name, served):
+            return asked.model_copy(update={"voice": preset_id(name)})
+        if is_preset(name, served):
+            return None  # one of a released model that is not served: no saved voice has its name
         try:
-            own = lookup.find(asked.voice, self.voices, caller)
+            own = lookup.find(name, self.voices, caller)
         except VoiceNotFound:
-            return asked
+            return None
         task_type = asked.task_type or TaskType.BASE
         return asked.model_copy(update={"voice": own.id, "task_type": task_type})
 
@@ -121,10 +167,13 @@ def _interpretations(
     1.7B with them, then both without them.
     """
     # An alias leaves the choice of the model to the server.
-    is_alias = asked.model is not None and asked.model.lower() in OPENAI_MODELS
+    is_alias = is_openai_model(asked.model)
     cards = cards_of(served, None if is_alias else asked.model)
     task = _task(asked, cards)
     cards = [card for card in cards if card.task == task] or cards
+    if task == Task.CUSTOM_VOICE and asked.voice is not None:
+        voice = preset_id(asked.voice)
+        cards = [card for card in cards if voice in card.voices] or cards
     alive = {model.card.id for model in served if model.workers}
     cards = [card for card in cards if card.id in alive] or cards
     for card in cards:
@@ -153,7 +202,13 @@ def _request(
         "model": card.id,
         "language": asked.language,
         "seed": asked.seed,
-        "sampling": Sampling(max_new_tokens=asked.max_new_tokens),
+        "sampling": Sampling(
+            top_k=asked.top_k,
+            top_p=asked.top_p,
+            temperature=asked.temperature,
+            repetition_penalty=asked.repetition_penalty,
+            max_new_tokens=asked.max_new_tokens,
+        ),
     }
     if task != Task.VOICE_CLONE and asked.ref_audio is not None:
         raise InvalidRequest("ref_audio goes with task_type Base", param="ref_audio")
@@ -169,9 +224,7 @@ def _request(
                 raise InvalidRequest("say in instructions who speaks", param="instructions")
             return VoiceDesign(task="voice_design", instructions=instructions, **common)
         case Task.CUSTOM_VOICE:
-            if asked.voice is None:
-                raise InvalidRequest(f"which voice? {', '.join(card.voices)}", param="voice")
-            voice = voice_of(card, asked.voice)
+            voice = voice_of(card, asked.voice or DEFAULT_OPENAI_VOICE)
             return CustomVoice(
                 task="custom_voice", voice=voice, instructions=instructions, **common
             )
@@ -193,7 +246,7 @@ def voice_of(card: ModelCard, name: str) -> str:
     `ash`, the second of 13, is the second voice. Any other name is returned as it is, to be refused
     where voices are checked.
     """
-    known = name.lower()
+    known = preset_id(name)
     if known in card.voices or known not in OPENAI_VOICES or not card.voices:
         return name
     if OPENAI_VOICES[known] in card.voices:

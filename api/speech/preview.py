@@ -88,7 +88,7 @@ async def preview(
         job, asked = await services.storage_threads.run(admit, voice, caller, speech, ledger)
     add_to_log(job=job.id)
     return AudioStreamResponse(
-        audio_chunks(job, asked, services.live_audio),
+        audio_chunks(services.live_audio.listening(job), asked),
         media_type="audio/wav",
         headers={"x-job-id": job.id},
     )

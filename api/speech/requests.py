@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     StringConstraints,
     WithJsonSchema,
     model_validator,
@@ -28,9 +31,12 @@ from api.http.bounds import (
     check_json,
     limited_by,
 )
+from api.http.fields import NUMBER_TEXT_SCHEMA, lower_case, number_from_text
 from api.http.openapi import request_body
-from shared.errors import UnsupportedMedia
+from api.text.languages import language_name
+from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.formats import SpeechFormat
+from shared.jobs import NewTokens, RepetitionPenalty, Temperature, TopK, TopP
 from shared.speech_model import Task
 
 
@@ -75,11 +81,20 @@ ANNOTATION_KEYS = ("title", "description", "default")
 Instructions = Annotated[str, StringConstraints(max_length=2_000)]
 
 
+NO_SEED = -1
+NUMBER_FIELDS = (
+    *("speed", "seed", "temperature", "top_k", "top_p", "repetition_penalty", "max_new_tokens"),
+)
+_T = TypeVar("_T")
+_Number = Annotated[_T, BeforeValidator(number_from_text)]
+
+
 class SpeechRequest(BaseModel):
     """A text to speak while the client listens.
 
-    Unlike in a job, unknown fields are ignored and `null` means that a field is absent: the many
-    clients of OpenAI's API each send fields of their own.
+    Unlike in a job, unknown fields are ignored, and named by `ignored_fields`; `null` means that a
+    field is absent, and a number may be a text: the many clients of OpenAI's API each send fields
+    of their own.
     """
 
     model_config = ConfigDict(
@@ -97,21 +112,26 @@ class SpeechRequest(BaseModel):
     model: str | None = Field(
         default=None,
         max_length=MAX_MODEL_CHARS,
-        description="A served model; `tts-1`, `tts-1-hd`, `gpt-4o-mini-tts` or none: any of them.",
+        description="A served model or an alias; a name of OpenAI's (`tts-1…`, `gpt-4o…-tts…`) or "
+        "none: any of them.",
     )
     voice: Voice | None = Field(
         default=None,
-        description="One of the model's, or of OpenAI's, which stands for one, or one of yours.",
+        description="One of the model's, or of OpenAI's, which stands for one, or one of yours, or "
+        "an alias; the default one for none.",
     )
     instructions: Instructions | None = None
-    response_format: SpeechFormat = SpeechFormat.MP3
-    speed: float = Field(default=1.0, ge=0.25, le=4, description="2 is twice as fast.")
+    instruct: Instructions | None = Field(
+        default=None, description="`instructions`, as other servers of Qwen3-TTS call them."
+    )
+    response_format: Annotated[SpeechFormat, BeforeValidator(lower_case)] = SpeechFormat.MP3
+    speed: _Number[float] = Field(default=1.0, ge=0.25, le=4, description="2 is twice as fast.")
     stream_format: Literal["audio", "sse"] = "audio"
     task_type: TaskType | None = None
-    language: str = Field(
+    language: Annotated[str, AfterValidator(language_name)] = Field(
         default="auto",
         max_length=MAX_LANGUAGE_CHARS,
-        description="As listed by `/v1/models`, in any case.",
+        description="As listed by `/v1/models`, or a code such as `en` or `zh-CN`.",
     )
     ref_audio: str | None = Field(
         default=None,
@@ -124,27 +144,56 @@ class SpeechRequest(BaseModel):
     x_vector_only_mode: bool = Field(
         default=False, description="True to take only the timbre from `ref_audio`."
     )
-    max_new_tokens: int | None = Field(default=None, ge=3, le=8192)
-    seed: int | None = Field(default=None, ge=0, lt=2**32)
+    temperature: _Number[Temperature | None] = None
+    top_k: _Number[TopK | None] = None
+    top_p: _Number[TopP | None] = None
+    repetition_penalty: _Number[RepetitionPenalty | None] = None
+    max_new_tokens: _Number[NewTokens | None] = None
+    seed: Annotated[
+        _Number[int | None], AfterValidator(lambda seed: None if seed == NO_SEED else seed)
+    ] = Field(
+        default=None, ge=NO_SEED, lt=2**32, description="Makes sampling repeatable; -1: none."
+    )
+    _ignored_fields: tuple[str, ...] = PrivateAttr(default=())
+
+    @property
+    def ignored_fields(self) -> tuple[str, ...]:
+        """The fields of the body that are not known here, but for those that are null."""
+        return self._ignored_fields
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Add `null` to the types of each field that has a default."""
+        """Add texts to the types of numbers, and `null` to those of fields that have a default."""
         described = handler.resolve_ref_schema(handler(core_schema))
         for name, field in described["properties"].items():
+            if name in NUMBER_FIELDS:
+                kept = {key: field.pop(key) for key in ANNOTATION_KEYS if key in field}
+                types = field.get("anyOf", [dict(field)])
+                field.clear()
+                field |= {"anyOf": [*types, NUMBER_TEXT_SCHEMA], **kept}
             if field.get("default") is not None:
                 kept = {key: field.pop(key) for key in ANNOTATION_KEYS if key in field}
                 described["properties"][name] = {"anyOf": [field, {"type": "null"}], **kept}
         return described
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _without_nulls(cls, sent: Any) -> Any:
+    def _lenient(cls, sent: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(sent, dict):
-            return sent
-        return {name: value for name, value in sent.items() if value is not None}
+            return validate(sent)
+        sent = {name: value for name, value in sent.items() if value is not None}
+        other = sent.pop("instruct", "")
+        if other != "" and sent.get("instructions", "") not in ("", other):
+            raise InvalidRequest(
+                "instruct is another name of instructions: send one of them", param="instruct"
+            )
+        if other != "":
+            sent["instructions"] = other
+        request = validate(sent)
+        request._ignored_fields = tuple(name for name in sent if name not in cls.model_fields)
+        return request
 
 
 async def _read_request(request: Request) -> SpeechRequest:

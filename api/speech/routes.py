@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.scopes import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
+from api.http.headers import header_list
 from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
 from api.services import ServicesDep
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
-from api.speech.streaming import AudioStreamResponse, audio_chunks, sse_chunks
+from api.speech.streaming import (
+    AudioStreamResponse,
+    Listening,
+    SilenceReader,
+    audio_chunks,
+    sse_chunks,
+)
 from shared.formats import SpeechFormat
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
@@ -42,16 +51,24 @@ async def speech(
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
     if the connection ends first. The response begins with the first audio, and is cut off if
-    something fails after that. Unknown fields are ignored.
+    something fails after that. A text without letters and digits is no job, but a silence of 0.2 s.
+    Unknown fields are ignored; `x-ignored-fields` says which.
     """
-    checked = await run_in_threadpool(services.speech_admission.check, asked, caller)
-    run = services.storage_threads.run if checked.has_files else run_in_threadpool
-    job = await run(services.job_admission.admit, checked, caller)
-    add_to_log(job=job.id)
+    # Proxies must not buffer the stream.
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    if asked.ignored_fields:
+        headers["x-ignored-fields"] = header_list(asked.ignored_fields)
+    listening: Listening = nullcontext(SilenceReader())
+    checked = await run_in_threadpool(services.speech_admission.check_words, asked, caller)
+    if checked is not None:
+        run = services.storage_threads.run if checked.has_files else run_in_threadpool
+        job = await run(services.job_admission.admit, checked, caller)
+        add_to_log(job=job.id)
+        headers["x-job-id"] = job.id
+        listening = services.live_audio.listening(job)
     is_sse = asked.stream_format == "sse"
     return AudioStreamResponse(
-        (sse_chunks if is_sse else audio_chunks)(job, asked, services.live_audio),
+        (sse_chunks if is_sse else audio_chunks)(listening, asked),
         media_type=SSE_MEDIA_TYPE if is_sse else asked.response_format.media_type,
-        # Proxies must not buffer the stream.
-        headers={"x-job-id": job.id, "Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers=headers,
     )

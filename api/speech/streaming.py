@@ -1,4 +1,4 @@
-"""Streaming responses: the audio of a job while it is synthesised."""
+"""Streaming responses: the audio of a job while it is synthesised, or a short silence."""
 
 from __future__ import annotations
 
@@ -6,22 +6,47 @@ import base64
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Protocol
 
+import numpy as np
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from api.http import errors
 from api.speech.encoder import SpeechEncoder
-from api.speech.live_audio import LiveAudio
-from api.speech.live_reader import LivePcmReader
 from api.speech.requests import SpeechRequest
+from shared.audio.fades import pause_samples
+from shared.audio.wav import Pcm
 from shared.durations import SAMPLES_PER_FRAME
 from shared.errors import QueueError
-from shared.jobs import Job
 
+# The audio of a text with nothing to speak in it.
+SILENCE_S = 0.2
 _log = logging.getLogger(__name__)
+
+
+class PcmReader(Protocol):
+    """Reads samples once; `sent` were returned so far, `silent` of them in pauses."""
+
+    sent: int
+    silent: int
+
+    def pcm(self) -> AsyncIterator[Pcm]:
+        """Yield the samples, in pieces."""
+
+
+class SilenceReader:
+    """Reads `SILENCE_S` of silence."""
+
+    def __init__(self) -> None:
+        self.sent = self.silent = 0
+
+    async def pcm(self) -> AsyncIterator[Pcm]:
+        """Yield the samples."""
+        self.sent = self.silent = pause_samples(SILENCE_S)
+        yield np.zeros(self.sent, np.int16)
 
 
 class AudioStreamResponse(StreamingResponse):
@@ -54,28 +79,27 @@ async def _send(send: Send, body: bytes, *, more: bool) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def audio_chunks(
-    job: Job, asked: SpeechRequest, live_audio: LiveAudio
-) -> AsyncGenerator[bytes, None]:
-    """Yield a job's audio in the requested format; cancels the job if its last client disconnects.
+Listening = AbstractAsyncContextManager[PcmReader]
 
-    Raises as `LivePcmReader.pcm` does.
+
+async def audio_chunks(listening: Listening, asked: SpeechRequest) -> AsyncGenerator[bytes, None]:
+    """Yield the audio in the requested format; `listening` ends if the client disconnects.
+
+    Raises as the reader does.
     """
-    async with live_audio.listening(job) as reader:
+    async with listening as reader:
         async for some in _encode(reader, asked):
             yield some
 
 
-async def sse_chunks(
-    job: Job, asked: SpeechRequest, live_audio: LiveAudio
-) -> AsyncGenerator[bytes, None]:
-    """Yield a job's audio as server-sent events under OpenAI's names.
+async def sse_chunks(listening: Listening, asked: SpeechRequest) -> AsyncGenerator[bytes, None]:
+    """Yield the audio as server-sent events under OpenAI's names.
 
     Input tokens are characters of the text, output tokens are codec frames of 80 ms. An error
     before the first audio is raised; a later one is an event.
     """
     has_begun = False
-    async with live_audio.listening(job) as reader:
+    async with listening as reader:
         try:
             async for some in _encode(reader, asked):
                 has_begun = True
@@ -94,7 +118,7 @@ async def sse_chunks(
         yield _event({"type": "speech.audio.done", "usage": usage})
 
 
-async def _encode(reader: LivePcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
+async def _encode(reader: PcmReader, asked: SpeechRequest) -> AsyncIterator[bytes]:
     """Encode in threads, one chunk when the client takes it: a slow client slows the encoder."""
     stream = await run_in_threadpool(SpeechEncoder, asked.response_format, asked.speed)
     async for pcm in reader.pcm():

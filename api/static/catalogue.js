@@ -13,7 +13,7 @@ export function createCatalogue(api, changed) {
     clearTimeout(timer);
     try {
       [models, voices] = await Promise.all([
-        api.json("/v1/models").then((list) => list.data),
+        api.json("/v1/models").then((list) => list.data.filter((model) => !model.alias_of)),
         api.json("/v1/audio/voices").then((list) => list.data),
       ]);
     } finally {

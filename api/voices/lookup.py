@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from api.auth.caller import Caller
-from api.voices.presets import presets
+from api.voices.presets import preset_id, presets
 from api.voices.responses import VoiceObject
 from shared.errors import VoiceNotFound
 from shared.store.voices import VOICE_PREFIX, Voice, Voices
@@ -14,7 +14,7 @@ from shared.store.workers import CachedModels
 
 def find(name: str, voices: Voices, caller: Caller) -> Voice:
     """The saved voice of that id, or of that name of the caller's; raises `VoiceNotFound`."""
-    known: str | None = name
+    known: str | None = (name := name.strip())
     if not name.startswith(VOICE_PREFIX):
         known = voices.named(caller.space, name)
     with suppress(VoiceNotFound):
@@ -24,8 +24,9 @@ def find(name: str, voices: Voices, caller: Caller) -> Voice:
 
 
 def find_preset(voice_id: str, served: CachedModels) -> VoiceObject | None:
-    """The voice of the served models with that id; None if there is none."""
-    found = (voice for voice in presets(served.models()) if voice.id == voice_id.lower())
+    """The voice of the served models with that id or name; None if there is none."""
+    wanted = preset_id(voice_id)
+    found = (voice for voice in presets(served.models()) if voice.id == wanted)
     return next(found, None)
 
 

@@ -39,9 +39,14 @@ def presets(served: list[ServedModel]) -> list[VoiceObject]:
     return [_preset(voice, models[voice]) for voice in sorted(models)]
 
 
+def preset_id(name: str) -> str:
+    """The id of a model's voice for a name as it is shown: `ono_anna` for ` Ono Anna`."""
+    return comparable(name).strip().replace(" ", "_")
+
+
 def is_preset(name: str, served: list[ServedModel]) -> bool:
     """True if a name is that of a released voice, or of a voice of a served model."""
-    known = comparable(name).strip().replace(" ", "_")
+    known = preset_id(name)
     return known in RELEASED_VOICES or any(known in each.card.voices for each in served)
 
 

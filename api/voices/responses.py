@@ -61,6 +61,14 @@ class VoiceList(BaseModel):
     data: list[VoiceObject]
 
 
+class VoiceNames(BaseModel):
+    """The voices as texts, as `voices` and again as `data`: ids of presets, names of your own."""
+
+    object: Literal["list"] = "list"
+    voices: list[str]
+    data: list[str]
+
+
 class VoiceDeleted(BaseModel):
     """The confirmation that a voice is deleted."""
 

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.caller import Caller
-from api.auth.scopes import CanEditVoices, CanRead
+from api.auth.scopes import CanEditVoices, CanList, CanRead
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
 from api.services import ServicesDep
 from api.voices import lookup
 from api.voices.presets import presets
-from api.voices.responses import VoiceDeleted, VoiceList, VoiceObject
+from api.voices.responses import VoiceDeleted, VoiceList, VoiceNames, VoiceObject
 from api.voices.upload import OPENAPI_BODY, Uploaded, check, keep, remove_files
-from shared.errors import InvalidRequest, ObjectNotFound, Unavailable
+from shared.errors import InvalidRequest, ObjectNotFound, Unauthenticated, Unavailable
 from shared.store.voices import Voice, Voices, recording_key
 from shared.store.workers import CachedModels
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
+# Where clients of other servers ask for the list.
+list_router = APIRouter(prefix="/v1", tags=["voices"])
+ListFormat = Annotated[
+    Literal["objects", "strings"], Query(description="`strings`: names only, for simple clients.")
+]
 VoiceId = Annotated[
     str, Path(max_length=128, description="The voice's `id`, or the name that you gave it.")
 ]
@@ -38,12 +43,19 @@ SAMPLE_RESPONSES = {
 
 
 @router.get("", responses=COMMON)
-def list_voices(caller: CanRead, services: ServicesDep) -> VoiceList:
+@list_router.get("/voices", responses=COMMON)
+def list_voices(
+    caller: CanList, services: ServicesDep, format: ListFormat = "objects"
+) -> VoiceList | VoiceNames:
     """List the voices of the served models, and those that you have uploaded."""
     served = services.served.models()
-    own = [VoiceObject.of(voice, served) for voice in services.voices.of(caller.space)]
+    kept = services.voices.of(caller.space) if caller is not None else []
+    own = [VoiceObject.of(voice, served) for voice in kept]
     listed = [*presets(served), *own]
-    return VoiceList(voices=listed, data=listed)
+    if format == "objects":
+        return VoiceList(voices=listed, data=listed)
+    names = [voice.id if voice.kind == "preset" else voice.name for voice in listed]
+    return VoiceNames(voices=names, data=names)
 
 
 @router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
@@ -68,11 +80,15 @@ async def create(
 
 
 @router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
-def retrieve(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
+def retrieve(caller: CanList, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     served = services.served
     preset = lookup.find_preset(voice_id, served)
-    return preset or lookup.view_of_own(voice_id, services.voices, served, caller)
+    if preset is not None:
+        return preset
+    if caller is None:
+        raise Unauthenticated("without a key, only the models' own voices are shown: send a key")
+    return lookup.view_of_own(voice_id, services.voices, served, caller)
 
 
 @router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)

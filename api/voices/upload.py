@@ -18,6 +18,7 @@ from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import limited_by
 from api.http.openapi import request_body
 from api.services import ServicesDep
+from api.text.languages import language_name
 from api.voices.presets import is_preset
 from api.voices.recording import normalise_recording
 from shared.errors import (
@@ -68,7 +69,7 @@ _Name = Annotated[
 _Language = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, max_length=40),
-    AfterValidator(_none_if_empty),
+    AfterValidator(lambda text: language_name(text) if text else None),
 ]
 
 

@@ -17,6 +17,8 @@ from shared.broker import WakeUpPublisher, make_celery_app
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store import api_keys
+from shared.store.api_keys import ApiKeys
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from tests.support.registered_workers import sign_in
@@ -47,6 +49,12 @@ def api(settings: Settings, redis: Redis, card: ModelCard) -> Iterator[TestClien
     sign_in(redis, card)
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
+    monkeypatch.setattr(api_keys, "MAX_TABLE_AGE_S", 0.0)
+    return ApiKeys(redis)
 
 
 @pytest.fixture

@@ -291,7 +291,7 @@ def test_what_is_not_there_is_404_in_the_same_shape(api: TestClient, path: str) 
 
 def test_a_wrong_method_is_405_in_the_same_shape(api: TestClient) -> None:
     answer = api.put("/v1/jobs", json=VALID_JOB)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, POST")
     assert answer.json()["error"]["code"] == "method_not_allowed"
 
 

@@ -26,7 +26,6 @@ from shared.errors import InvalidSetting, Unavailable
 from shared.jobs import SegmentResult, SpeechSpec
 from shared.settings import Settings
 from shared.speech_model import Task
-from shared.store import api_keys as keys_module
 from shared.store.api_keys import ApiKeys, Quota, Scope
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
@@ -35,12 +34,6 @@ from tests.support.http_probe import answers
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from tests.support.valid_job import VALID_JOB
-
-
-@pytest.fixture
-def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
-    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
-    return ApiKeys(redis)
 
 
 def error_of(answer: Any) -> tuple[int, str]:
@@ -216,6 +209,24 @@ def test_a_day_that_is_forgotten_stays_so(ledger: Ledger, redis: Redis) -> None:
         ({"Sec-Fetch-Site": "cross-site"}, 403),
         ({"Sec-Fetch-Site": "same-origin"}, 202),
         ({"Host": "a.localhost"}, 202),
+        ({"Host": "host.docker.internal:8000"}, 202),
+        ({"Host": "Host.Docker.INTERNAL"}, 202),
+        ({"Host": "nas.local"}, 202),
+        ({"Host": "nas.local.:8000"}, 202),
+        ({"Host": "tts.home.arpa"}, 202),
+        ({"Host": "tts.ci.test"}, 202),
+        ({"Host": "TTS.Example."}, 202),
+        ({"Host": "Upper.Example"}, 202),
+        ({"Host": "arpa.evil"}, 403),
+        ({"Host": "evil.arpa"}, 403),
+        ({"Host": "host.docker.internal.evil.example"}, 403),
+        ({"Host": "evil.notlocal"}, 403),
+        ({"Host": "evil.example#.local"}, 403),
+        ({"Host": "evil.example/.local"}, 403),
+        ({"Host": "evil.example?x.local"}, 403),
+        ({"Host": "nas.local:80@evil.example"}, 403),
+        ({"Host": "host.docker.internal", "Origin": "http://host.docker.internal"}, 202),
+        ({"Host": "host.docker.internal", "Origin": "http://evil.example"}, 403),
     ],
 )
 @pytest.mark.parametrize("auth", ["auto", "open"])
@@ -223,9 +234,15 @@ def test_an_open_server_takes_nothing_from_strange_pages(
     api: TestClient, settings: Settings, headers: dict[str, str], status: int, auth: str
 ) -> None:
     assert api.get("/readyz").status_code == 200
-    known = settings.model_copy(update={"auth": auth, "hosts": "nas.lan tts.example"})
+    known = settings.model_copy(update={"auth": auth, "hosts": "nas.lan tts.example Upper.Example"})
     with TestClient(create_app(known)) as server:
         assert server.post("/v1/jobs", json=VALID_JOB, headers=headers).status_code == status
+
+
+def test_a_strange_name_is_told_the_setting(api: TestClient) -> None:
+    answer = api.get("/v1/models", headers={"Host": "tts.evil.example"})
+    assert answer.status_code == 403
+    assert "TTS_HOSTS" in answer.json()["error"]["message"]
 
 
 def test_with_keys_a_page_from_elsewhere_may_send(api: TestClient, keys: ApiKeys) -> None:

@@ -24,6 +24,9 @@ OTHERS: dict[str, str | float] = {
     "threads": 2,
     "auth": "open",
     "hosts": "a b",
+    "model_aliases": '{"kokoro": "tts-1"}',
+    "voice_aliases": '{"*": "ryan"}',
+    "cors_origins": "https://a.example",
     "reference_urls": "any",
     "webhook_targets": "any",
 }
@@ -197,3 +200,65 @@ def test_several_models_have_commas_between_them() -> None:
 def test_an_unknown_setting_is_an_error() -> None:
     with pytest.raises(InvalidSetting, match="TTS_SLOT="):
         Settings.load(slot=3)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "https://app.example",
+        " https://App.example , http://localhost:3000,",
+        "http://[::1]:8080",
+        "chrome-extension://abcdefgh",
+        "tauri://localhost,http://192.168.1.7:443",
+    ],
+)
+def test_origins_are_listed_with_commas(origins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_CORS_ORIGINS", origins)
+    listed = Settings.load().allowed_origins
+    assert listed == tuple(each.strip().lower() for each in origins.split(",") if each.strip())
+
+
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "app.example",
+        "https://app.example/",
+        "https://app.example/page",
+        "https://*.example",
+        "https://app.example:443",
+        "http://localhost:80",
+        "https://user@app.example",
+        "https://bücher.example",
+        "null",
+        "https://a.example https://b.example",
+        "https://a.example,*",
+    ],
+)
+def test_what_is_no_origin_is_refused(origins: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_CORS_ORIGINS", origins)
+    monkeypatch.setenv("TTS_AUTH", "required")
+    with pytest.raises(InvalidSetting, match="TTS_CORS_ORIGINS"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("auth", ["auto", "open", None])
+def test_every_origin_needs_keys(auth: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_CORS_ORIGINS", "*")
+    if auth:
+        monkeypatch.setenv("TTS_AUTH", auth)
+    with pytest.raises(InvalidSetting, match="narrate keys create NAME` and set TTS_AUTH=required"):
+        Settings.load()
+    monkeypatch.setenv("TTS_AUTH", "required")
+    assert Settings.load().allowed_origins == ("*",)
+
+
+@pytest.mark.parametrize("name", ["TTS_MODEL_ALIASES", "TTS_VOICE_ALIASES"])
+@pytest.mark.parametrize(
+    "text",
+    ["kokoro=tts-1", "{", "[]", '"a"', '{"a": 1}', '{"a": ""}', '{" ": "a"}', '{"a": {"b": "c"}}'],
+)
+def test_aliases_are_json(name: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, text)
+    with pytest.raises(InvalidSetting, match="write it as JSON") as refused:
+        Settings.load()
+    assert refused.value.param == name

@@ -81,3 +81,42 @@ def test_a_job_that_expires_ends_its_events(api: TestClient, redis: Redis) -> No
 def test_there_are_no_events_of_a_job_that_is_not_there(api: TestClient) -> None:
     answer = api.get("/v1/jobs/nobody/events")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "job_not_found")
+
+
+def ended(api: TestClient, redis: Redis) -> dict[str, Any]:
+    job = api.post("/v1/jobs", json=TWO).json()
+    speak(Ledger(redis, lease_s=10, max_attempts=3), 0)
+    return job
+
+
+def test_a_browser_that_has_had_the_last_event_is_told_to_stop(
+    api: TestClient, redis: Redis
+) -> None:
+    job = ended(api, redis)
+    url = job["links"]["events"]
+    ((last, _),) = read(api, job)
+    again = api.get(url, headers={"Last-Event-ID": last})
+    assert (again.status_code, again.content) == (204, b"")
+    for seen in ("", "1-in_progress", f"{last} ", "nonsense"):
+        assert api.get(url, headers={"Last-Event-ID": seen}).status_code == 200, seen
+    cancelled = api.post("/v1/jobs", json=TWO).json()
+    api.post(f"/v1/jobs/{cancelled['id']}/cancel")
+    ((last, body),) = read(api, cancelled)
+    assert body["status"] == "cancelled"
+    url = cancelled["links"]["events"] + "?events=message"
+    assert api.get(url, headers={"Last-Event-ID": last}).status_code == 204
+    assert api.get(job["links"]["events"], headers={"Last-Event-ID": last}).status_code == 200
+
+
+def test_events_without_names_have_their_type_in_the_data(api: TestClient, redis: Redis) -> None:
+    job = ended(api, redis)
+    answer = api.get(f"{job['links']['events']}?events=message")
+    lines = [line.partition(": ") for line in answer.text.splitlines() if ": " in line]
+    assert [name for name, _, _ in lines] == ["data", "id"]
+    data = {name: value for name, _, value in lines}
+    body = json.loads(data["data"])
+    ((last, expected),) = read(api, job)
+    assert data["id"] == last
+    assert body == {"type": "job.completed", **expected}
+    refused = api.get(f"{job['links']['events']}?events=all")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "events")

@@ -92,6 +92,12 @@ def test_a_chapter_after_what_is_not_spoken_begins_with_the_first_segment(
     assert [chapter["segment"] for chapter in job["chapters"]] == [0, 2]
 
 
+def test_paragraphs_without_words_are_skipped(api: TestClient) -> None:
+    text = "…\n\nOne.\n\n🙂\n\n---\n\nTwo.\n\n?!"
+    job = api.post("/v1/jobs", json=VALID_JOB | {"input": text}).json()
+    assert job["segments"]["total"] == 2
+
+
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
     sound = recording(2.0)
     answer = api.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import av
 import httpx2
 import openai
 import pytest
@@ -18,11 +20,13 @@ from pydantic import ValidationError
 from redis import Redis
 
 from api.app import create_app
+from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
 from api.speech.admission import OPENAI_VOICES, job_request
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
-from shared.jobs import Status
+from shared.formats import SpeechFormat
+from shared.jobs import Sampling, Status
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.speech_model import Task
@@ -32,6 +36,7 @@ from tests.support.audio_files import recording
 from tests.support.live_server import serving
 from tests.support.processes import wait_until
 from tests.support.stub_runner import StubRunner
+from tests.support.valid_job import VALID_JOB
 from worker.segment_task import SegmentTask
 
 pytestmark = pytest.mark.usefixtures("api")  # its workers, too
@@ -67,7 +72,13 @@ def meant(served: list[ServedModel], **asked: Any) -> Any:
     return job_request(SpeechRequest.model_validate(ASKED | asked), served)
 
 
-@pytest.mark.parametrize("name", [None, "tts-1", "TTS-1-HD", "gpt-4o-mini-tts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(None, "tts-1", "TTS-1-HD", "gpt-4o-mini-tts", "tts-1-1106", "tts-1-hd-1106"),
+        *("gpt-4o-mini-tts-2025-12-15", "gpt-4o-tts", "openai/tts-1", "openai/gpt-4o-mini-tts"),
+    ],
+)
 def test_openai_s_models_are_any_that_can_do_it(name: str | None) -> None:
     request = meant(ALL, model=name)
     assert isinstance(request, CustomVoice)
@@ -87,6 +98,37 @@ def test_every_voice_of_openai_s_has_somebody_to_speak_for_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
         meant(ALL, voice="nobody")
     assert refused.value.param == "voice"
+
+
+def test_no_voice_is_the_default_one() -> None:
+    assert meant(ALL, voice=None).voice == "vivian"
+    assert meant([OWN], voice=None).voice == "anna"
+
+
+def test_the_voice_chooses_the_model_that_has_it() -> None:
+    assert meant([PLAIN, OWN], voice="bert").model == "own"
+    assert meant([PLAIN, OWN], voice=" Bert ", model=None).model == "own"
+    dead = model("dead", Task.CUSTOM_VOICE, "carl", workers=0)
+    assert meant([PLAIN, dead], voice="carl").model == "dead"
+    with pytest.raises(InvalidRequest):
+        meant([PLAIN, OWN], voice="bert", model="plain")
+
+
+@pytest.mark.parametrize("name", ["Ono Anna", " ono_anna", "ONO ANNA ", "Uncle_Fu", "\tvivian\n"])
+def test_voices_are_known_by_the_name_that_is_shown(name: str) -> None:
+    request = meant([PLAIN], voice=name)
+    spec = select_model(request, [PLAIN])
+    assert spec.voice == name.strip().lower().replace(" ", "_")
+
+
+def test_sampling_is_as_in_a_job() -> None:
+    sent = {"temperature": "0.7", "top_k": "5", "top_p": 0.9, "repetition_penalty": "1"}
+    assert meant(ALL, **sent).sampling == Sampling(
+        temperature=0.7, top_k=5, top_p=0.9, repetition_penalty=1
+    )
+    assert meant(ALL, speed="1.5", seed="-1").seed is None
+    assert meant(ALL, seed=-1).seed is None
+    assert meant(ALL, instruct="softly", instructions="", model=None).instructions == "softly"
 
 
 def test_instructions_go_to_a_model_that_follows_them() -> None:
@@ -126,7 +168,6 @@ def test_the_extensions_of_other_servers_are_understood() -> None:
 @pytest.mark.parametrize(
     ("asked", "param"),
     [
-        ({"voice": None}, "voice"),
         ({"task_type": "VoiceDesign"}, "instructions"),
         ({"task_type": "Base"}, "ref_audio"),
         ({"ref_audio": "UklGRg==", "task_type": "CustomVoice"}, "ref_audio"),
@@ -159,14 +200,29 @@ def test_null_and_unknown_fields_are_as_good_as_nothing() -> None:
     [
         ({"input": ""}, 400, "input"),
         ({"input": "x" * 101}, 400, "input"),
-        ({"input": "..."}, 400, "input"),
+        ({"input": "...", "voice": "nobody"}, 400, "voice"),
+        ({"input": "...", "model": "whisper-1"}, 404, "model"),
+        ({"input": "." * 101}, 400, "input"),
         ({"speed": 0.2}, 400, "speed"),
         ({"speed": 5}, 400, "speed"),
         ({"response_format": "m4b"}, 400, "response_format"),
         ({"stream_format": "websocket"}, 400, "stream_format"),
         ({"voice": {"name": "alloy"}}, 400, "voice"),
-        ({"speed": "2"}, 400, "speed"),
-        ({"seed": -1}, 400, "seed"),
+        ({"speed": "fast"}, 400, "speed"),
+        ({"speed": "5"}, 400, "speed"),
+        ({"speed": "1e0"}, 400, "speed"),
+        ({"speed": " 1"}, 400, "speed"),
+        ({"speed": "nan"}, 400, "speed"),
+        ({"speed": True}, 400, "speed"),
+        ({"seed": -2}, 400, "seed"),
+        ({"seed": "1.5"}, 400, "seed"),
+        ({"temperature": 0}, 400, "temperature"),
+        ({"top_p": "1.1"}, 400, "top_p"),
+        ({"top_k": 0}, 400, "top_k"),
+        ({"repetition_penalty": "a"}, 400, "repetition_penalty"),
+        ({"instruct": "a", "instructions": "b"}, 400, "instruct"),
+        ({"instruct": 0}, 400, "instructions"),
+        ({"language": "nl"}, 400, "language"),
         ({"task_type": "Base", "ref_audio": "!"}, 400, "ref_audio"),
         ({"model": "b", "task_type": "CustomVoice"}, 400, "task_type"),
         ({"model": "whisper-1"}, 404, "model"),
@@ -182,6 +238,47 @@ def test_refusals_are_proper_errors(
     if len(change.get("input", "")) > 100:
         assert "100" in answer.json()["error"]["message"]
         assert "/v1/jobs" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "text", [".", "…", "---", "🙂", "?!", "€", " \n", "* * *", "\u200b", "[pause 1s]", "🇩🇪_"]
+)
+def test_a_text_without_words_is_a_short_silence(api: TestClient, redis: Redis, text: str) -> None:
+    asked = ASKED | {"input": text, "response_format": "pcm"}
+    answer = api.post("/v1/audio/speech", json=asked)
+    assert (answer.status_code, answer.content) == (200, bytes(2 * 4_800))
+    assert "x-job-id" not in answer.headers
+    assert not redis.exists("tts:queues", "tts:jobs")
+
+
+@pytest.mark.parametrize("kind", list(SpeechFormat))
+def test_the_silence_has_the_format_that_was_asked_for(api: TestClient, kind: SpeechFormat) -> None:
+    asked = ASKED | {"input": "…", "response_format": kind, "speed": 2}
+    answer = api.post("/v1/audio/speech", json=asked)
+    assert answer.headers["content-type"] == kind.media_type
+    if kind is SpeechFormat.PCM:
+        return
+    with av.open(io.BytesIO(answer.content)) as file:
+        frames = list(file.decode(audio=0))
+    seconds = sum(frame.samples / frame.sample_rate for frame in frames)
+    assert 0.05 < seconds < 0.25
+    # A codec may have noise of one bit or so, but no sound.
+    assert max(abs(frame.to_ndarray().astype(float)).max() for frame in frames) < 4
+
+
+def test_the_silence_is_streamed_as_events_too(api: TestClient) -> None:
+    asked = ASKED | {"input": "🙂", "response_format": "pcm", "stream_format": "sse"}
+    answer = api.post("/v1/audio/speech", json=asked)
+    events = [json.loads(line[6:]) for line in answer.text.splitlines() if line]
+    assert base64.b64decode(events[0]["audio"]) == bytes(9_600)
+    assert events[-1]["type"] == "speech.audio.done"
+    assert events[-1]["usage"] == {"input_tokens": 1, "output_tokens": 0, "total_tokens": 1}
+
+
+@pytest.mark.parametrize("text", ["1", "é", "日", "😀 a", "½", "x" * 100])
+def test_one_letter_or_digit_is_spoken(api: TestClient, redis: Redis, text: str) -> None:
+    redis.delete("tts:workers:tiny-CustomVoice")  # the refusal shows that it would be a job
+    assert api.post("/v1/audio/speech", json=ASKED | {"input": text}).status_code == 503
 
 
 def test_without_a_live_worker_nobody_is_kept_waiting(api: TestClient, redis: Redis) -> None:
@@ -380,3 +477,32 @@ def test_a_clone_is_refused_before_it_is_a_job(serve: Serve) -> None:
     ):
         client.audio.speech.create(**ASKED, extra_body={"ref_audio": silence})
     assert refused.value.param == "ref_audio"
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        ({"stream": True, "voice_id": "x", "none": None}, "stream, voice_id"),
+        ({"bü c\r\n": 1}, "b%C3%BC%20c%0D%0A"),
+        ({"x" * 100: 1}, "x" * 64),
+        ({"_ignored_fields": 1, "ignored_fields": 2}, "_ignored_fields, ignored_fields"),
+        (
+            {f"f{n}": n for n in range(23)},
+            ", ".join([*(f"f{n}" for n in range(20)), "and 3 more"]),
+        ),
+        ({}, None),
+        ({"instruct": "", "speed": "1", "temperature": 1, "seed": None}, None),
+    ],
+)
+def test_no_field_is_dropped_silently(
+    api: TestClient, sent: dict[str, Any], told: str | None
+) -> None:
+    answer = api.post("/v1/audio/speech", json=ASKED | {"input": "…"} | sent)
+    assert (answer.status_code, answer.headers.get("x-ignored-fields")) == (200, told)
+
+
+def test_formats_are_known_in_any_case(api: TestClient) -> None:
+    asked = ASKED | {"input": "…", "response_format": "WAV"}
+    assert api.post("/v1/audio/speech", json=asked).headers["content-type"] == "audio/wav"
+    assert api.post("/v1/jobs", json=VALID_JOB | {"response_format": "FLAC"}).status_code == 202
+    assert api.post("/v1/jobs", json=VALID_JOB | {"response_format": "AAC"}).status_code == 400

@@ -22,7 +22,6 @@ from shared.settings import Settings
 from shared.speech_model import Task
 from shared.storage import Storage
 from shared.storage_paths import reference_key
-from shared.store import api_keys as keys_module
 from shared.store.api_keys import ApiKeys, Scope
 from shared.store.ledger import Ledger
 from shared.store.voices import RECORD_TIMEOUT_S, Voice, Voices, recording_key, voice_folder
@@ -47,12 +46,6 @@ def storage(settings: Settings) -> Storage:
 @pytest.fixture
 def voices(redis: Redis) -> Voices:
     return Voices(redis)
-
-
-@pytest.fixture
-def keys(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
-    monkeypatch.setattr(keys_module, "MAX_TABLE_AGE_S", 0.0)
-    return ApiKeys(redis)
 
 
 def upload(api: TestClient, content: bytes = HEARD, token: str = "", **changes: str | None) -> Any:
