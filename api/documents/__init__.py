@@ -8,6 +8,7 @@ from typing import BinaryIO
 from api.documents import epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
+from api.documents.reading import Notes, Reading
 from shared.document import Document
 
 MEDIA_TYPES = {
@@ -27,17 +28,25 @@ FOREIGN_PREFIXES = (
 ZIP_MAGIC = b"PK\x03\x04"
 
 
-def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars: int) -> Document:
+def read(
+    file: BinaryIO,
+    *,
+    name: str | None,
+    media_type: str | None,
+    max_chars: int,
+    notes: Notes = Notes.SKIP,
+) -> Document:
     """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
 
     The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
     protected, empty or has more than `max_chars` characters.
     """
-    document = READERS[_kind(file, name, media_type)](file, max_chars)
+    reading = Reading(max_chars, notes)
+    document = READERS[_kind(file, name, media_type)](file, reading)
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
-    return document
+    return document._replace(warnings=reading.warnings.listed())
 
 
 def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:

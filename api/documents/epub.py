@@ -8,6 +8,7 @@ from typing import BinaryIO
 from api.documents import opf
 from api.documents.archive import Archive
 from api.documents.builder import DocumentBuilder
+from api.documents.reading import Reading
 from api.documents.xhtml import PageReader
 from shared.document import Document
 
@@ -38,7 +39,7 @@ def has_epub_magic(head: bytes) -> bool:
     )
 
 
-def read(file: BinaryIO, max_chars: int) -> Document:
+def read(file: BinaryIO, reading: Reading) -> Document:
     """Read the text of a book in the order of its spine, with the chapters of its contents page.
 
     A book without a usable contents page has the chapters that its pages' first headings name.
@@ -51,7 +52,7 @@ def read(file: BinaryIO, max_chars: int) -> Document:
         contents[entry.page].append(entry)
     listed = any(page in contents for page in book.spine)
 
-    builder = DocumentBuilder(max_chars)
+    builder = DocumentBuilder(reading.max_chars)
     reader = PageReader(builder)
     for page in book.spine:
         start = builder.end

@@ -11,6 +11,7 @@ import pyromark
 from api.documents import text as plain
 from api.documents.builder import DocumentBuilder
 from api.documents.errors import unreadable
+from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
 from shared.document import Document
 
@@ -32,7 +33,7 @@ INLINE_TAGS = frozenset(
 UNSPOKEN_TAGS = frozenset(("CodeBlock", "FootnoteDefinition"))
 
 
-def read(file: BinaryIO, max_chars: int) -> Document:
+def read(file: BinaryIO, reading: Reading) -> Document:
     """Read CommonMark with tables, strikethrough and footnotes.
 
     Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
@@ -40,8 +41,8 @@ def read(file: BinaryIO, max_chars: int) -> Document:
     the beginning. Chapters are the headings of levels 1 and 2, else those of the highest level;
     the title is the only heading of level 1.
     """
-    source = plain.decode(file, max_chars).replace("\r\n", "\n")
-    builder = DocumentBuilder(max_chars)
+    source = plain.decode(file, reading).replace("\r\n", "\n")
+    builder = DocumentBuilder(reading.max_chars)
     headings = []
     for level, paragraph in _paragraphs(FRONT_MATTER.sub("", source)):
         start = builder.end

@@ -6,6 +6,7 @@ import codecs
 from typing import BinaryIO
 
 from api.documents.errors import too_long, unreadable, unsupported
+from api.documents.reading import Reading
 from api.text.headings import headings
 from shared.document import Document
 
@@ -13,18 +14,19 @@ UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 MAX_BYTES_PER_CHAR = 4  # in UTF-8 and in UTF-16
 
 
-def read(file: BinaryIO, max_chars: int) -> Document:
+def read(file: BinaryIO, reading: Reading) -> Document:
     """Read a plain text; its headings begin its chapters."""
-    text = decode(file, max_chars)
+    text = decode(file, reading)
     return Document(text, headings(text))
 
 
-def decode(file: BinaryIO, max_chars: int) -> str:
+def decode(file: BinaryIO, reading: Reading) -> str:
     """The characters of a file in UTF-8, or in UTF-16 with a byte order mark.
 
     Raises `InvalidRequest` if it is neither or has more than `max_chars` characters, and
     `UnsupportedMedia` if it is no text at all.
     """
+    max_chars = reading.max_chars
     most = MAX_BYTES_PER_CHAR * (max_chars + 1)
     content = file.read(most + 1)
     if len(content) > most:

@@ -84,6 +84,8 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
     resume_command = terminal.resume_command(narrator.base_url, job.id)
     try:
         terminal.note(f"Job {job.id}{about}")
+        for warning in job.warnings:
+            terminal.note(f"Warning: {warning}")
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)
         if job.audio and job.audio.format != format_of(output):
