@@ -8,7 +8,8 @@ from typing import BinaryIO
 from api.documents import epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
-from api.documents.reading import Notes, Reading
+from api.documents.reading import Notes as Notes
+from api.documents.reading import Reading
 from shared.document import Document
 
 MEDIA_TYPES = {
@@ -47,6 +48,12 @@ def read(
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
     return document._replace(warnings=reading.warnings.listed())
+
+
+def prepare(text: str, notes: Notes = Notes.SKIP) -> Document:
+    """The document of a plain text that is known, of the same length, so that its ranges hold."""
+    reading = Reading(len(text), notes)
+    return plain.prepare(text, reading)._replace(warnings=reading.warnings.listed())
 
 
 def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:

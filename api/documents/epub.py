@@ -8,6 +8,7 @@ from typing import BinaryIO
 from api.documents import opf
 from api.documents.archive import Archive
 from api.documents.builder import DocumentBuilder
+from api.documents.notes import remove_notes
 from api.documents.reading import Reading
 from api.documents.xhtml import PageReader
 from shared.document import Document
@@ -52,16 +53,22 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         contents[entry.page].append(entry)
     listed = any(page in contents for page in book.spine)
 
+    reader = PageReader(reading)
+    pages = [reader.read(archive.chunks(page), page) for page in book.spine]
+    remove_notes(pages, lambda page, href: opf.resolve(archive, page, href), reading)
     builder = DocumentBuilder(reading.max_chars)
-    reader = PageReader(builder)
-    for page in book.spine:
-        start = builder.end
-        anchors = {entry.anchor for entry in contents[page]}
-        found = reader.read(archive.chunks(page), page, anchors)
-        for entry in contents[page]:
-            builder.mark(entry.title, found.anchors.get(entry.anchor, start))
-        if found.heading and not listed:
-            builder.mark(*found.heading)
+    for page in pages:
+        starts, first_heading = [], None
+        for block in page.blocks:
+            starts.append(builder.end)
+            added = builder.add(block.text) if block.is_spoken else ""
+            if added and block.is_heading and first_heading is None:
+                first_heading = added, starts[-1]
+        starts.append(builder.end)
+        for entry in contents[page.name]:
+            builder.mark(entry.title, starts[page.ids.get(entry.anchor, (0, 0))[0]])
+        if first_heading and not listed:
+            builder.mark(*first_heading)
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )

@@ -167,6 +167,12 @@ def _text(element: Any) -> tuple[str, int]:
         return text.strip(), len(steps)
 
 
+def resolve(archive: Archive, page: str, href: str) -> tuple[str | None, str]:
+    """The name of the page that a link on `page` leads to, if there is one, and its anchor."""
+    path, _, anchor = href.partition("#")
+    return archive.find(_join(page, path)) if path else page, unquote(anchor)
+
+
 def _join(base: str, href: str) -> str:
     """The path in the archive for `href` on the page `base`; it is never used on a disk."""
     path = unquote(href.partition("#")[0])

@@ -23,3 +23,10 @@ class Reading:
     notes: Notes = Notes.SKIP
     charset: str | None = None
     warnings: WarningLog = field(default_factory=WarningLog)
+
+
+def warn_of_notes(skipped: int, reading: Reading) -> None:
+    """Warn of notes that are left out, if there are any."""
+    if skipped:
+        notes = "1 note is" if skipped == 1 else f"{skipped:,} notes are"
+        reading.warnings.add("notes_skipped", f"{notes} left out; `notes: read` has them spoken")

@@ -6,8 +6,9 @@ import codecs
 from typing import BinaryIO
 
 from api.documents.errors import too_long, unreadable, unsupported
-from api.documents.reading import Reading
+from api.documents.reading import Notes, Reading, warn_of_notes
 from api.text.headings import headings
+from api.text.note_marks import silence_notes
 from shared.document import Document
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -16,7 +17,17 @@ MAX_BYTES_PER_CHAR = 4  # in UTF-8 and in UTF-16
 
 def read(file: BinaryIO, reading: Reading) -> Document:
     """Read a plain text; its headings begin its chapters."""
-    text = decode(file, reading)
+    return prepare(decode(file, reading), reading)
+
+
+def prepare(text: str, reading: Reading) -> Document:
+    """The document of a plain text, whose length stays, so that its ranges hold.
+
+    What is not to be spoken of it, such as notes, is replaced by characters that are silent.
+    """
+    if not text.isascii() or "[" in text or "*" in text:
+        text, skipped = silence_notes(text, skip=reading.notes is Notes.SKIP)
+        warn_of_notes(skipped, reading)
     return Document(text, headings(text))
 
 

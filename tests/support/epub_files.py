@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from api.documents import read
+from api.documents import Notes, read
 from shared.document import Document
 
 MIMETYPE = "application/epub+zip"
@@ -141,6 +141,6 @@ def encryption(method: str) -> str:
     )
 
 
-def read_book(content: bytes, most: int = 10_000) -> Document:
+def read_book(content: bytes, most: int = 10_000, notes: Notes = Notes.SKIP) -> Document:
     """The document of an EPUB file, as an upload of it is read."""
-    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most)
+    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most, notes=notes)

@@ -1,0 +1,53 @@
+"""The pages of a book as blocks: each a paragraph, a heading or a line of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
+LINE_BREAK = "\u2028"  # a `<br>` in the text of a run
+
+
+@dataclass(slots=True)
+class Run:
+    """A stretch of text of one kind: `href` if it is a link, `is_raised` as superscripts are.
+
+    `alt` is the text of an image, which is spoken in a few places only.
+    """
+
+    text: str
+    href: str | None = None
+    is_raised: bool = False
+    alt: str | None = None
+
+
+@dataclass(slots=True)
+class Block:
+    """A block element's text; `region` is the number of the part of notes around it, or 0."""
+
+    tag: str
+    runs: list[Run]
+    region: int = 0
+    is_spoken: bool = True
+    is_bold: bool = False
+
+    @property
+    def is_heading(self) -> bool:
+        """True if it is a heading element."""
+        return self.tag in HEADING_TAGS
+
+    @property
+    def text(self) -> str:
+        """The text of all runs."""
+        return "".join(run.text for run in self.runs)
+
+
+@dataclass(slots=True)
+class Page:
+    """A page: its blocks, and for each id the numbers of the first and last block in it."""
+
+    name: str
+    blocks: list[Block] = field(default_factory=list)
+    ids: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    skipped_notes: int = 0
