@@ -43,11 +43,20 @@ def read(
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
     protected, empty or has more than `max_chars` characters.
     """
-    reading = Reading(max_chars, notes)
+    reading = Reading(max_chars, notes, _charset(media_type or ""))
     document = READERS[_kind(file, name, media_type)](file, reading)
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
     return document._replace(warnings=reading.warnings.listed())
+
+
+def _charset(media_type: str) -> str | None:
+    """The `charset` of a Content-Type: `text/plain; charset="gbk"` → `gbk`."""
+    for parameter in media_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"') or None
+    return None
 
 
 def prepare(text: str, notes: Notes = Notes.SKIP) -> Document:

@@ -1,10 +1,11 @@
-"""Plain text in UTF-8, or in UTF-16 with a byte order mark."""
+"""Plain text."""
 
 from __future__ import annotations
 
 import codecs
 from typing import BinaryIO
 
+from api.documents.encoding import decode_text
 from api.documents.errors import too_long, unreadable, unsupported
 from api.documents.reading import Notes, Reading, warn_of_notes
 from api.text.headings import headings
@@ -32,9 +33,9 @@ def prepare(text: str, reading: Reading) -> Document:
 
 
 def decode(file: BinaryIO, reading: Reading) -> str:
-    """The characters of a file in UTF-8, or in UTF-16 with a byte order mark.
+    """The characters of a text file in any encoding that can be told.
 
-    Raises `InvalidRequest` if it is neither or has more than `max_chars` characters, and
+    Raises `InvalidRequest` if it cannot, or if there are more than `max_chars` characters, and
     `UnsupportedMedia` if it is no text at all.
     """
     max_chars = reading.max_chars
@@ -42,16 +43,11 @@ def decode(file: BinaryIO, reading: Reading) -> str:
     content = file.read(most + 1)
     if len(content) > most:
         raise too_long(max_chars)
-    encoding = "utf-16" if content.startswith(UTF16) else "utf-8-sig"
-    if encoding != "utf-16" and 0 in content:
+    text = decode_text(content, reading)
+    if text is None and (0 in content) and not content.startswith(UTF16):
         raise unsupported("the file is binary, not text")
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise unreadable(
-            f"the file is not {error.encoding.upper()} from byte {error.start:,} on: "
-            "save it as UTF-8 and send it again"
-        ) from None
+    if text is None:
+        raise unreadable("the file is text in no known encoding: save it as UTF-8, send it again")
     if len(text) > max_chars:
         raise too_long(max_chars)
     return text

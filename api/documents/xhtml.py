@@ -83,7 +83,7 @@ class PageReader:
         # The parser's own bounds would truncate a page silently; `_count` raises.
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
         parser.feed(b"<html>")  # so that a page is never empty
-        for text in _whole_tags(decode_page(chunks, name)):
+        for text in _whole_tags(decode_page(chunks, name, self._reading)):
             check_cpu()
             parser.feed(SELF_CLOSED_TAG.sub(r"<\1\2></\1>", text).encode())
         parser.close()
