@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 import charset_normalizer
+import webencodings
 
 from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
@@ -23,29 +24,8 @@ ENCODING_MARKS = (
 DECLARED_ENCODING = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 DECLARED_WITHIN_BYTES = 1_024
 CHUNK_BYTES = 2**16
-# Python codecs for texts; other codecs unpack archives, or take quadratic time.
-TEXT_CODECS = (
-    *("ascii", "big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift_jis", "utf-8"),
-    *("utf-16", "iso2022_jp", "johab"),
-)
-# Names that mean more than they say: https://encoding.spec.whatwg.org/#names-and-labels
-CODECS_BY_LABEL = {
-    label: codec
-    for codec, labels in {
-        "cp1252": "ascii us-ascii ansi_x3.4-1968 iso-8859-1 iso8859-1 iso88591 iso_8859-1 latin1"
-        " latin-1 l1 cp819 ibm819 x-cp1252 windows-1252 ansi",
-        "cp1254": "iso-8859-9 iso8859-9 latin5 l5 x-cp1254",
-        "cp874": "iso-8859-11 iso8859-11 tis-620 dos-874 windows-874",
-        "gb18030": "gb2312 gb_2312 gb_2312-80 gbk x-gbk chinese csgb2312 gb18030 cp936",
-        "cp932": "shift_jis shift-jis sjis x-sjis ms_kanji ms932 windows-31j",
-        "cp949": "euc-kr euckr korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 windows-949",
-        "big5hkscs": "big5 big5-hkscs cn-big5 csbig5 x-x-big5",
-        "iso8859-8": "iso-8859-8-i logical visual",
-        "mac_roman": "macintosh mac x-mac-roman",
-        "mac_cyrillic": "x-mac-cyrillic x-mac-ukrainian",
-    }.items()
-    for label in labels.split()
-}
+# Of the WHATWG's table: one that stands for encodings that are not safe, and one of bytes.
+UNREADABLE_ENCODINGS = ("replacement", "x-user-defined")
 # Candidates for a text file that is not UTF-8, of the languages that the models speak.
 DETECTED_CODECS = (
     *("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949"),
@@ -122,15 +102,14 @@ def warn_of_bytes(number: int, reading: Reading, where: str | None = None) -> No
 
 
 def codec_of(label: str) -> str | None:
-    """The Python codec of an encoding's name, as the WHATWG has it; None if it is unknown."""
-    label = label.strip().strip("\"'").lower()
-    if label in CODECS_BY_LABEL:
-        return CODECS_BY_LABEL[label]
-    try:
-        name = codecs.lookup(label).name
-    except (LookupError, UnicodeError, ValueError):
+    """The Python codec of an encoding's name, as the WHATWG has it; None if it has none.
+
+    Example: `latin1` is `cp1252`, and `gb2312` is `gb18030`.
+    """
+    found = webencodings.lookup(label.strip("\"'"))
+    if found is None or found.name in UNREADABLE_ENCODINGS:
         return None
-    return CODECS_BY_LABEL.get(name, name) if name.startswith(TEXT_CODECS) else None
+    return "gb18030" if found.name == "gbk" else found.codec_info.name
 
 
 def is_utf8(content: bytes | bytearray) -> bool:
