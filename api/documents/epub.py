@@ -47,7 +47,7 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     Source: the EPUB 3.3 and OPF 2.0.1 specifications.
     """
     archive = Archive(file)
-    book = opf.read(archive)
+    book = opf.read(archive, reading)
     contents = defaultdict(list)
     for entry in book.contents:
         contents[entry.page].append(entry)

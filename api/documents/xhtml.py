@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -44,6 +45,7 @@ _NOTES_NAME = re.compile(
 _RAISED_NAME = re.compile(r"(?:[a-z]{1,20}[-_])?sup(?:er|erscript|script)?\d{0,3}", re.IGNORECASE)
 # XHTML may write any element as `<p/>`; an HTML parser would leave it open.
 SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
+CDATA_START, CDATA_END = "<![CDATA[", "]]>"
 _SPACES = re.compile(r"[ \t\r\n\f\u2028\u2029]+")
 
 
@@ -83,7 +85,7 @@ class PageReader:
         # The parser's own bounds would truncate a page silently; `_count` raises.
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
         parser.feed(b"<html>")  # so that a page is never empty
-        for text in _whole_tags(decode_page(chunks, name, self._reading)):
+        for text in _whole_tags(_without_cdata(decode_page(chunks, name, self._reading))):
             check_cpu()
             parser.feed(SELF_CLOSED_TAG.sub(r"<\1\2></\1>", text).encode())
         parser.close()
@@ -95,7 +97,8 @@ class PageReader:
         return self._page
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        """Begin an element."""
+        """Begin an element; a prefix, as in `<h:p>`, counts for nothing."""
+        tag = tag.rpartition(":")[2].lower()
         self._count(1 + len(attributes))
         element = _Element(tag, self._href, self._region)
         self._elements.append(element)
@@ -137,6 +140,7 @@ class PageReader:
 
     def end(self, tag: str) -> None:
         """End an element."""
+        tag = tag.rpartition(":")[2].lower()
         element = self._elements.pop() if self._elements else _Element(tag, None, 0)
         if self._unspoken:
             self._unspoken -= 1
@@ -245,6 +249,27 @@ def _is_raised(attributes: Mapping[str, str]) -> bool:
     style = attributes.get("style", "").replace(" ", "").lower()
     names = attributes.get("class", "").split()
     return "vertical-align:super" in style or any(map(_RAISED_NAME.fullmatch, names))
+
+
+def _without_cdata(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the text again, with the content of `<![CDATA[a < b]]>` as `a &lt; b`.
+
+    An HTML parser would take such a section for a comment.
+    """
+    held, is_inside = "", False
+    for text in texts:
+        held += text
+        start = 0
+        while (place := held.find(CDATA_END if is_inside else CDATA_START, start)) >= 0:
+            part = held[start:place]
+            yield html.escape(part) if is_inside else part
+            start = place + len(CDATA_END if is_inside else CDATA_START)
+            is_inside = not is_inside
+        # The end may be the beginning of a mark.
+        cut = max(start, len(held) - len(CDATA_START) + 1)
+        yield html.escape(held[start:cut]) if is_inside else held[start:cut]
+        held = held[cut:]
+    yield html.escape(held) if is_inside else held
 
 
 def _whole_tags(texts: Iterable[str]) -> Iterator[str]:

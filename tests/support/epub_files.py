@@ -133,11 +133,11 @@ def _ncx(pages: Sequence[Page], paths: Sequence[str]) -> str:
     )
 
 
-def encryption(method: str) -> str:
+def encryption(method: str, path: str = "") -> str:
     return (
         '<encryption xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><EncryptedData '
         f'xmlns="http://www.w3.org/2001/04/xmlenc#"><EncryptionMethod Algorithm="{method}"/>'
-        "</EncryptedData></encryption>"
+        f"<CipherData><CipherReference URI='{path}'/></CipherData></EncryptedData></encryption>"
     )
 
 

@@ -36,7 +36,6 @@ def test_a_number_that_is_no_character_stays_as_it_is() -> None:
     ("more", "says"),
     [
         ({"META-INF/encryption.xml": encryption(AES)}, "DRM.*without protection"),
-        ({"META-INF/rights.xml": "<rights/>"}, "DRM"),
         ({"META-INF/container.xml": ""}, "container.xml' in the book is no XML: export"),
         ({"META-INF/container.xml": "<a/>"}, r"no package document \(.opf\): export"),
         ({"META-INF/container.xml": CONTAINER.replace("OEBPS", "..")}, "no package document"),

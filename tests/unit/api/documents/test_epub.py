@@ -4,6 +4,7 @@ import zipfile
 import pytest
 
 from api.documents import archive, opf
+from api.documents.reading import Reading
 from api.text.normalise import normalise
 from shared.document import Chapter, Document
 from tests.support.epub_files import NOVEL, Page, encryption, make_epub, read_book, xhtml
@@ -108,7 +109,7 @@ def test_contents_within_contents_are_read_once() -> None:
     link = "<a href='text/page1.xhtml'>x</a>"
     nested = xhtml("<nav epub:type='toc'>" * 20 + link * 5 + "</nav>" * 20)
     book = make_epub([Page("P", "<p>a</p>")], more={"OEBPS/nav.xhtml": nested})
-    contents = opf.read(archive.Archive(io.BytesIO(book))).contents
+    contents = opf.read(archive.Archive(io.BytesIO(book)), Reading(100)).contents
     assert [entry.title for entry in contents] == ["x"] * 5
 
 
