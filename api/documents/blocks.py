@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.text.lines import PARAGRAPH_END, mark_lines
+
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 LINE_BREAK = "\u2028"  # a `<br>` in the text of a run
+_LINE_BREAKS = re.compile("\u2028(?: *\u2028)+")
+MIN_VERSE_LINES = 3
 
 
 @dataclass(slots=True)
@@ -51,3 +56,21 @@ class Page:
     blocks: list[Block] = field(default_factory=list)
     ids: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     skipped_notes: int = 0
+
+
+def paragraphs(block: Block) -> list[str]:
+    """The paragraphs of a block: several if it has line breaks in it.
+
+    Two line breaks end a paragraph. One ends a line, as of verse, and begins a new one unless
+    there is one only, after which a sentence goes on: `so<br/>on`. A heading is one paragraph.
+    """
+    text = block.text
+    if LINE_BREAK not in text or block.is_heading:
+        return [text.replace(LINE_BREAK, " ")]
+    found: list[str] = []
+    for part in _LINE_BREAKS.split(text):
+        lines = [line for each in part.split(LINE_BREAK) if (line := each.strip())]
+        is_verse = len(lines) >= MIN_VERSE_LINES or not any(line[0].islower() for line in lines[1:])
+        marked = mark_lines("\n".join(lines))[0] if is_verse else " ".join(lines)
+        found += marked.split(PARAGRAPH_END)
+    return found

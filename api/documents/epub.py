@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from api.documents import opf
 from api.documents.archive import Archive
+from api.documents.blocks import paragraphs
 from api.documents.builder import DocumentBuilder
 from api.documents.notes import remove_notes
 from api.documents.reading import Reading
@@ -61,7 +62,8 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         starts, first_heading = [], None
         for block in page.blocks:
             starts.append(builder.end)
-            added = builder.add(block.text) if block.is_spoken else ""
+            parts = paragraphs(block) if block.is_spoken else []
+            added = " ".join(filter(None, map(builder.add, parts)))
             if added and block.is_heading and first_heading is None:
                 first_heading = added, starts[-1]
         starts.append(builder.end)

@@ -9,6 +9,7 @@ from api.documents.encoding import decode_text
 from api.documents.errors import too_long, unreadable, unsupported
 from api.documents.reading import Notes, Reading, warn_of_notes
 from api.text.headings import headings
+from api.text.lines import mark_lines
 from api.text.note_marks import silence_notes
 from shared.document import Document
 
@@ -29,6 +30,13 @@ def prepare(text: str, reading: Reading) -> Document:
     if not text.isascii() or "[" in text or "*" in text:
         text, skipped = silence_notes(text, skip=reading.notes is Notes.SKIP)
         warn_of_notes(skipped, reading)
+    text, paragraphs, words = mark_lines(text)
+    if paragraphs:
+        told = f"{paragraphs:,} ends of lines were taken for ends of paragraphs"
+        reading.warnings.add("lines_are_paragraphs", told)
+    if words:
+        told = f"{words:,} words with a hyphen at the end of a line were joined"
+        reading.warnings.add("words_joined", told)
     return Document(text, headings(text))
 
 

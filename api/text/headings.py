@@ -63,6 +63,11 @@ def headings(text: str) -> tuple[Chapter, ...]:
     return tuple(found)
 
 
+def is_heading(paragraph: str) -> bool:
+    """True if a paragraph is a heading, perhaps with its title on a second line."""
+    return _title(paragraph) is not None
+
+
 def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:
     """Yield the paragraphs of a text: the title of a heading or None, and the first character."""
     seen = blank_invisible(text)

@@ -108,7 +108,7 @@ def test_real_texts_are_detected(language: str, encodings: str) -> None:
     text = (ROOT / f"tests/texts/{language}.txt").read_text("utf-8")[:2_000]
     for encoding in encodings.split():
         sent = text.encode(encoding, "ignore")
-        assert read(sent).text == sent.decode(encoding)
+        assert read(sent).text.replace("\u2029", "\n") == sent.decode(encoding)
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,19 @@ def test_a_novel_is_read_with_its_chapters(version: int) -> None:
         ("<p>hy\xadphen &amp; &lt;b&gt; &#x2014; &hellip;</p>", "hyphen & <b> — …"),
         ("<p>a<script src='x'/>b<style/>c<span/>d<a id='x'/>e</p>", "abcde"),
         ("<p>not <b>closed<p>at all & so<br>on <i>x</b>y", "not closed\n\nat all & so on xy"),
+        (
+            "<p>The lamp was lit<br/><br/>“Hello,” she said<br/> <br/>* * *<br><br>Next day</p>",
+            "The lamp was lit\n\n“Hello,” she said\n\n* * *\n\nNext day",
+        ),
+        (
+            "<p>The sun went down<br/>The moon came up<br/>I drank the dark<br/>Out of a cup</p>",
+            "The sun went down\n\nThe moon came up\n\nI drank the dark\n\nOut of a cup",
+        ),
+        (
+            "<p>One line<br/>Two lines</p><h2>A<br/>B</h2><p>a <br/>b<br/></p>",
+            "One line\n\nTwo lines\n\nA B\n\na b",
+        ),
+        ("<p>One<br/>" + "<br/>" * 9_000 + "Two</p>", "One\n\nTwo"),
         ("<!-- a --><p>b<!-- c > d -->e</p><?x y?>", "be"),
         ("<p>a</p>" + " " * 70_000 + "<p title='" + "x" * 140_000 + "'>b</p>", "a\n\nb"),
         ("<p>" + "<b/>é" * 60_000 + "</p>", "é" * 60_000),

@@ -140,7 +140,7 @@ def test_a_note_may_have_a_star_in_plain_text() -> None:
     "text", ["[1] One\n[2] Two", "10² x² 3 m² 10⁻⁶", "* One\n* Two", "a * b ** c", "see [1]", "[1]"]
 )
 def test_numbers_that_are_no_notes_stay(text: str) -> None:
-    assert read_text(text).text == text
+    assert read_text(text).text.replace("\u2029", "\n") == text
 
 
 @pytest.mark.parametrize(
