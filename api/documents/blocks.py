@@ -6,12 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.text.headings import is_label, join_title
 from api.text.lines import PARAGRAPH_END, mark_lines
 
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 LINE_BREAK = "\u2028"  # a `<br>` in the text of a run
+SPAN_BREAK = "\x1f"  # between two inline elements of a heading without a space between them
+_PART_BREAK = re.compile("([\u2028\x1f])")
 _LINE_BREAKS = re.compile("\u2028(?: *\u2028)+")
 MIN_VERSE_LINES = 3
+MAX_PARTS = 8  # of a heading
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ def paragraphs(block: Block) -> list[str]:
     """
     text = block.text
     if LINE_BREAK not in text or block.is_heading:
-        return [text.replace(LINE_BREAK, " ")]
+        return [plain_text(block)]
     found: list[str] = []
     for part in _LINE_BREAKS.split(text):
         lines = [line for each in part.split(LINE_BREAK) if (line := each.strip())]
@@ -74,3 +78,25 @@ def paragraphs(block: Block) -> list[str]:
         marked = mark_lines("\n".join(lines))[0] if is_verse else " ".join(lines)
         found += marked.split(PARAGRAPH_END)
     return found
+
+
+def plain_text(block: Block) -> str:
+    """The text of a block as one line, with the parts of a heading kept apart.
+
+    Example: `Chapter 1<br/>The Lamp` and `<span>Chapter 1</span><span>The Lamp</span>` give
+    `Chapter 1. The Lamp`; `<span>T</span><span>HE LAMP</span>` gives `THE LAMP`.
+    """
+    first, *others = _PART_BREAK.split(block.text)
+    text = first.strip() if others else first
+    if len(others) > 2 * MAX_PARTS:
+        return _PART_BREAK.sub(" ", block.text)
+    for mark, part in zip(others[::2], others[1::2], strict=True):
+        part = part.strip()
+        is_initial = text[-1:].isalpha() and not text[-2:-1].strip()
+        if mark == SPAN_BREAK and is_initial and part[:1].isalpha():
+            text += part
+        elif block.is_heading and text and part and is_label(text):
+            text = join_title(text, part)
+        else:
+            text = f"{text} {part}".strip()
+    return text

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import BinaryIO
 
 from api.documents import opf
 from api.documents.archive import Archive
 from api.documents.blocks import paragraphs
 from api.documents.builder import DocumentBuilder
+from api.documents.chapters import choose, skip_contents_pages
 from api.documents.notes import remove_notes
 from api.documents.reading import Reading
 from api.documents.xhtml import PageReader
@@ -44,33 +44,30 @@ def has_epub_magic(head: bytes) -> bool:
 def read(file: BinaryIO, reading: Reading) -> Document:
     """Read the text of a book in the order of its spine, with the chapters of its contents page.
 
-    A book without a usable contents page has the chapters that its pages' first headings name.
+    A book without a usable contents page has the chapters that its pages' headings name.
     Source: the EPUB 3.3 and OPF 2.0.1 specifications.
     """
     archive = Archive(file)
     book = opf.read(archive, reading)
-    contents = defaultdict(list)
-    for entry in book.contents:
-        contents[entry.page].append(entry)
-    listed = any(page in contents for page in book.spine)
+
+    def look_up(page: str, href: str) -> tuple[str | None, str]:
+        return opf.resolve(archive, page, href)
 
     reader = PageReader(reading)
     pages = [reader.read(archive.chunks(page), page) for page in book.spine]
-    remove_notes(pages, lambda page, href: opf.resolve(archive, page, href), reading)
+    remove_notes(pages, look_up, reading)
+    skip_contents_pages(pages, book.contents_pages, look_up, reading)
+    chapters = choose(pages, book.contents, reading)
     builder = DocumentBuilder(reading.max_chars)
     for page in pages:
-        starts, first_heading = [], None
+        starts = []
         for block in page.blocks:
             starts.append(builder.end)
-            parts = paragraphs(block) if block.is_spoken else []
-            added = " ".join(filter(None, map(builder.add, parts)))
-            if added and block.is_heading and first_heading is None:
-                first_heading = added, starts[-1]
+            for paragraph in paragraphs(block) if block.is_spoken else ():
+                builder.add(paragraph)
         starts.append(builder.end)
-        for entry in contents[page.name]:
-            builder.mark(entry.title, starts[page.ids.get(entry.anchor, (0, 0))[0]])
-        if first_heading and not listed:
-            builder.mark(*first_heading)
+        for chapter in chapters.get(page.name, ()):
+            builder.mark(chapter.title, starts[chapter.block])
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )

@@ -42,10 +42,14 @@ class Entry(NamedTuple):
 
 
 class Package(NamedTuple):
-    """A book; `spine` has the names of its text members, each once, in reading order."""
+    """A book; `spine` has the names of its text members, each once, in reading order.
+
+    `contents_pages` are those that its guide calls a page of contents.
+    """
 
     spine: tuple[str, ...]
     contents: tuple[Entry, ...]
+    contents_pages: frozenset[str]
     title: str | None
     author: str | None
     language: str | None
@@ -61,9 +65,16 @@ def read(archive: Archive, reading: Reading) -> Package:
     base = _find(archive)
     root = _tree(archive, base)
     items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
+    spine = _spine(archive, base, root, items, reading)
+    guide = (
+        archive.find(_join(base, each.get("href", "")))
+        for each in root.iterfind("{*}guide/{*}reference")
+        if each.get("type", "").lower() in ("toc", "other.toc", "contents")
+    )
     return Package(
-        spine=_spine(archive, base, root, items, reading),
-        contents=tuple(_contents(archive, base, items)),
+        spine=spine,
+        contents=tuple(_contents(archive, base, items, frozenset(spine))),
+        contents_pages=frozenset(filter(None, guide)),
         title=_metadata(root, "title"),
         author=_metadata(root, "creator"),
         language=_metadata(root, "language"),
@@ -137,16 +148,24 @@ def _is_ncx(item: Any) -> bool:
     return is_named or item.get("media-type") == NCX_MEDIA_TYPE
 
 
-def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]:
-    """The entries of the contents page of EPUB 3 (nav), else of EPUB 2 (NCX), else none."""
+def _contents(
+    archive: Archive, base: str, items: dict[str, Any], spine: frozenset[str]
+) -> list[Entry]:
+    """The entries of the contents page of EPUB 3 (nav) or of EPUB 2 (NCX).
+
+    Of two, the one that lists more of the pages counts, and nav if they list as many.
+    """
     navs = [(item, _nav_links) for item in items.values() if _is_nav(item)]
     maps = [(item, _ncx_links) for item in items.values() if _is_ncx(item)]
+    best: list[Entry] = []
+    most = 0
     for item, links in navs[:1] + maps[:1]:
         name = archive.find(_join(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
-        if entries:
-            return entries
-    return []
+        listed = len(spine.intersection(entry.page for entry in entries))
+        if listed > most or not best:
+            best, most = entries, listed
+    return best
 
 
 def _nav_links(root: Any) -> Iterator[tuple[Any, str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lxml import etree
 
-from api.documents.blocks import HEADING_TAGS, LINE_BREAK, Block, Page, Run
+from api.documents.blocks import HEADING_TAGS, LINE_BREAK, SPAN_BREAK, Block, Page, Run
 from api.documents.encoding import decode_page
 from api.documents.errors import too_long, unreadable
 from api.documents.reading import Notes, Reading
@@ -25,6 +25,8 @@ BLOCK_TAGS = HEADING_TAGS | frozenset(
         *("li", "main", "nav", "ol", "p", "pre", "section", "summary", "table", "tr", "ul"),
     )
 )
+BOLD_TAGS = frozenset(("b", "strong"))
+INLINE_TAGS = BOLD_TAGS | {"span", "em", "i", "small", "big", "font", "a"}
 CELL_TAGS = frozenset(("td", "th"))
 UNSPOKEN_TAGS = frozenset(
     (
@@ -81,6 +83,7 @@ class PageReader:
         self._region = 0
         self._headings: list[str] = []
         self._block_tag = "p"
+        self._ended_inline = False  # the last thing in a heading was the end of an inline element
         self._elements: list[_Element] = []
         # The parser's own bounds would truncate a page silently; `_count` raises.
         parser = etree.HTMLParser(target=self, encoding="utf-8", huge_tree=True)
@@ -114,6 +117,8 @@ class PageReader:
             if not self._region and attributes and _is_notes_part(attributes):
                 self._regions += 1
                 self._region = self._regions
+        elif self._ended_inline and self._headings and self._has_text and tag in INLINE_TAGS:
+            self._add(SPAN_BREAK)
         elif tag in CELL_TAGS and self._has_text:
             self._add(", ")
         elif tag == "br":
@@ -124,7 +129,7 @@ class PageReader:
         elif tag == "a" and "href" in attributes:
             self._end_run()
             self._href = attributes["href"]
-        elif tag in ("b", "strong"):
+        if not self._unspoken and tag in BOLD_TAGS:
             self._bold += 1
         if tag == "sup" or (tag not in BLOCK_TAGS and _is_raised(attributes)):
             element.is_raised = True
@@ -150,8 +155,9 @@ class PageReader:
                 self._headings.pop()
         elif tag == "a":
             self._end_run()
-        elif tag in ("b", "strong"):
-            self._bold -= 1
+        if not self._unspoken and tag in BOLD_TAGS:
+            self._bold = max(0, self._bold - 1)
+        self._ended_inline = tag in INLINE_TAGS
         if element.is_raised:
             self._end_run()
             self._raised -= 1
@@ -166,6 +172,7 @@ class PageReader:
         self._count(1)
         if not self._unspoken:
             text = _SPACES.sub(" ", text)
+            self._ended_inline = False
             self._add(text)
             if self._bold and not text.isspace():
                 self._bold_chars += len(text)
@@ -210,15 +217,30 @@ class PageReader:
         if not self._runs:
             return
         tag = self._headings[-1] if self._headings else self._block_tag
+        _settle_images(self._runs, is_heading=tag in HEADING_TAGS)
         block = Block(tag, self._runs, self._region)
         chars = sum(len(run.text) for run in self._runs)
-        block.is_bold = self._bold_chars > 0 and self._bold_chars >= len(block.text.strip()) * 0.9
-        self._chars += len(_SPACES.sub(" ", block.text).strip()) if chars > 1 else 0
-        if block.text.strip() or any(run.alt for run in self._runs):
+        block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
+        if self._has_text or any(run.alt for run in self._runs):
+            self._chars += chars
             self._page.blocks.append(block)
         self._runs = []
         self._held = self._bold_chars = 0
         self._has_text = False
+
+
+def _settle_images(runs: Sequence[Run], *, is_heading: bool) -> None:
+    """Let images speak their `alt` where they are text: a whole heading, or a first letter."""
+    has_text = False
+    for run, following in zip(runs, [*runs[1:], None], strict=True):
+        alt = (run.alt or "").strip()
+        is_letter = len(alt) == 1 and alt.isalpha() and not has_text
+        if is_letter and following is not None and following.text[:1].isalpha():
+            run.text = alt
+        has_text = has_text or not (run.text.isspace() or not run.text)
+    if is_heading and not has_text:
+        for run in runs:
+            run.text = f"{run.alt} " if run.alt else run.text
 
 
 class _Element:

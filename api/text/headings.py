@@ -39,6 +39,9 @@ _HEADING = regex.compile(
     )""",
     regex.VERBOSE | regex.IGNORECASE,
 )
+_NUMBER_LABEL = regex.compile(r"(?:\d{1,4}|[IVXLCDM]{1,8})[.:]?")
+_TITLE_MARK = regex.compile(r"[:：—–]\s?\S")
+_STOP = regex.compile(r"[.:!?…。：—–-]\Z")
 # A second line that is the next entry of a table of contents, or a sentence.
 _NO_TITLE = regex.compile(rf"^(?:{_HEADING.pattern})$|[.,;。，]$", regex.VERBOSE | regex.IGNORECASE)
 
@@ -68,6 +71,18 @@ def headings(text: str) -> tuple[Chapter, ...]:
 def is_heading(paragraph: str) -> bool:
     """True if a paragraph is a heading, perhaps with its title on a second line."""
     return _title(paragraph) is not None
+
+
+def is_label(heading: str) -> bool:
+    """True if a heading has no title of its own: `1`, `IV.`, `Chapter One`."""
+    if _NUMBER_LABEL.fullmatch(heading):
+        return True
+    return len(heading.split()) < 4 and is_heading(heading) and not _TITLE_MARK.search(heading)
+
+
+def join_title(label: str, title: str) -> str:
+    """The title of a heading in two parts: `1` and `The Lamp` give `1. The Lamp`."""
+    return f"{label}{' ' if _STOP.search(label) else '. '}{title}"
 
 
 def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:

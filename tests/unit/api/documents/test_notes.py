@@ -164,6 +164,14 @@ def test_notes_of_markdown(source: str, text: str) -> None:
         "<p id='n{n}'>a<sup><a href='#n0'>1</a></sup></p>",
         "<sup>1</sup>,<sup>{n}</sup>",
         "<div class='notes' id='n{n}'><p>1 <a href='#n{n}'>1</a></p></div>",
+        "<h1>{n}</h1><h2>The Lamp</h2>",
+        "<h1><span>a</span><span>Bc</span></h1>",
+        "<p><b>Chapter {n}</b></p>",
+        "<img alt='x'/>",
+        "<br/>a",
+        "<td>a</td>",
+        "<![CDATA[a]]>",
+        "<sup>a</sup>",
     ],
 )
 def test_links_take_linear_time(unit: str) -> None:
