@@ -65,7 +65,8 @@ def remove_notes(pages: Sequence[Page], look_up: LookUp, reading: Reading) -> No
     warn_of_notes(skipped, reading)
     if unlinked:
         reading.warnings.add(
-            "note_marks_skipped", f"{unlinked:,} raised numbers without a link were taken for notes"
+            "note_marks_skipped",
+            f"raised numbers without a link that were taken for marks of notes: {unlinked:,}",
         )
 
 

@@ -32,10 +32,10 @@ def prepare(text: str, reading: Reading) -> Document:
         warn_of_notes(skipped, reading)
     text, paragraphs, words = mark_lines(text)
     if paragraphs:
-        told = f"{paragraphs:,} ends of lines were taken for ends of paragraphs"
+        told = f"ends of lines that were taken for ends of paragraphs: {paragraphs:,}"
         reading.warnings.add("lines_are_paragraphs", told)
     if words:
-        told = f"{words:,} words with a hyphen at the end of a line were joined"
+        told = f"words that were joined over the end of a line: {words:,}"
         reading.warnings.add("words_joined", told)
     return Document(text, headings(text))
 

@@ -108,7 +108,7 @@ def test_nothing_is_marked_without_need(text: str) -> None:
 
 def test_what_was_guessed_is_told() -> None:
     told = prepare("Apple\nBanana\nOrange").warnings
-    assert [(each.code, each.message[:6]) for each in told] == [("lines_are_paragraphs", "2 ends")]
+    assert [(each.code, each.message[-3:]) for each in told] == [("lines_are_paragraphs", ": 2")]
     told = prepare("Any nega-\ntive thing.").warnings
     assert [each.code for each in told] == ["words_joined"]
 
