@@ -111,7 +111,8 @@ def _spine(
     itemrefs = [each for each in root.iterfind("{*}spine/{*}itemref") if each.get("linear") != "no"]
     named = [(each.get("idref"), items.get(each.get("idref"))) for each in itemrefs]
     if not named and root.find("{*}spine/{*}itemref") is None:
-        named = [(key, item) for key, item in items.items() if _is_page(item)]
+        pages = {key: item for key, item in items.items() if not _is_nav(item)}
+        named = [each for each in pages.items() if "html" in each[1].get("media-type", "")]
         if named:
             told = "the book names no order of its pages: they are read as they are listed"
             reading.warnings.add("no_reading_order", told, base)
@@ -133,10 +134,6 @@ def _spine(
     for name in dict.fromkeys(missing):
         reading.warnings.add("missing_page", "the book names this page and does not have it", name)
     return tuple(found)
-
-
-def _is_page(item: Any) -> bool:
-    return "html" in item.get("media-type", "") and not _is_nav(item)
 
 
 def _is_nav(item: Any) -> bool:

@@ -121,11 +121,9 @@ def _silenced(text: str, spans: list[tuple[int, int]]) -> str:
     done = 0
     for start, end in sorted(spans):
         parts.append(text[done:start])
-        parts.append(_LINE_CONTENT.sub(_silent, text[max(done, start) : end]))
+        parts.append(
+            _LINE_CONTENT.sub(lambda found: SILENT * len(found[0]), text[max(done, start) : end])
+        )
         done = max(done, end)
     parts.append(text[done:])
     return "".join(parts)
-
-
-def _silent(match: re.Match[str]) -> str:
-    return SILENT * len(match[0])
