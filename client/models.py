@@ -62,6 +62,19 @@ class Synthesis:
 
 
 @dataclass(frozen=True, slots=True)
+class TextWarning:
+    """Something of a job's text that was left out, guessed or mended, and where, if known."""
+
+    code: str
+    message: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        """The warning as a line: `page2.xhtml: a byte is no UTF-8`."""
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as the server last described it; times are Unix seconds, `progress` is 0–100.
 
@@ -87,6 +100,7 @@ class Job:
     segments: Segments
     chapters: tuple[str, ...]
     chapter_count: int
+    warnings: tuple[TextWarning, ...]
     audio: Audio | None
     synthesis: Synthesis
     raw: Mapping[str, Any] = field(repr=False, compare=False)
@@ -118,6 +132,10 @@ class Job:
             segments=Segments.parse(body.get("segments") or {}),
             chapters=tuple(chapter["title"] for chapter in body.get("chapters") or ()),
             chapter_count=int(body.get("chapter_count") or len(body.get("chapters") or ())),
+            warnings=tuple(
+                TextWarning(each.get("code", ""), each["message"], each.get("where"))
+                for each in body.get("warnings") or ()
+            ),
             audio=Audio.parse(body["audio"]) if body.get("audio") is not None else None,
             synthesis=Synthesis.parse(body.get("synthesis") or {}),
             raw=body,

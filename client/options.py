@@ -18,6 +18,7 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
+    `notes` is skip or read: whether footnotes are spoken.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
@@ -35,6 +36,7 @@ class Options(TypedDict, total=False):
     title: str | None
     author: str | None
     chapter_files: bool | None
+    notes: str | None
     priority: str | None
     webhook: str | None
 
@@ -42,7 +44,7 @@ class Options(TypedDict, total=False):
 JSON_FIELDS = ("sampling", "metadata")
 COPIED_FIELDS = (
     *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
-    *("response_format", "title", "author", "chapter_files", "priority", "webhook"),
+    *("response_format", "title", "author", "chapter_files", "notes", "priority", "webhook"),
 )
 
 

@@ -12,8 +12,16 @@ class Chapter(NamedTuple):
     start: int
 
 
+class DocumentWarning(NamedTuple):
+    """Something of a text that was left out, guessed or mended; `where` is its place, if known."""
+
+    code: str
+    message: str
+    where: str | None = None
+
+
 class Document(NamedTuple):
-    """A text, its chapters in order, and the metadata of its file.
+    """A text, its chapters in order, the metadata of its file, and what was mended in it.
 
     Text before the first chapter, such as a title page, belongs to none. `language` is a name that
     models know, such as `english`.
@@ -24,6 +32,7 @@ class Document(NamedTuple):
     title: str | None = None
     author: str | None = None
     language: str | None = None
+    warnings: tuple[DocumentWarning, ...] = ()
 
 
 class Segment(NamedTuple):

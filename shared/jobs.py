@@ -9,6 +9,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import ConfigDict, Field
 
+from shared.document import DocumentWarning
 from shared.formats import Format
 from shared.records import Record
 from shared.speech_model import SAMPLE_RATE, SamplingOverrides, Task
@@ -129,11 +130,12 @@ class ChapterStart(NamedTuple):
 
 
 class Outline(Record):
-    """The metadata of a job's text, and the first segments of its chapters."""
+    """The metadata of a job's text, the first segments of its chapters, and its warnings."""
 
     title: str | None = None
     author: str | None = None
     chapters: tuple[ChapterStart, ...] = ()
+    warnings: tuple[DocumentWarning, ...] = ()
 
 
 NO_OUTLINE = Outline()

@@ -8,6 +8,8 @@ from typing import BinaryIO
 from api.documents import epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
+from api.documents.reading import Notes as Notes
+from api.documents.reading import Reading
 from shared.document import Document
 
 MEDIA_TYPES = {
@@ -27,17 +29,40 @@ FOREIGN_PREFIXES = (
 ZIP_MAGIC = b"PK\x03\x04"
 
 
-def read(file: BinaryIO, *, name: str | None, media_type: str | None, max_chars: int) -> Document:
+def read(
+    file: BinaryIO,
+    *,
+    name: str | None,
+    media_type: str | None,
+    max_chars: int,
+    notes: Notes = Notes.SKIP,
+) -> Document:
     """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
 
     The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
     protected, empty or has more than `max_chars` characters.
     """
-    document = READERS[_kind(file, name, media_type)](file, max_chars)
+    reading = Reading(max_chars, notes, _charset(media_type or ""))
+    document = READERS[_kind(file, name, media_type)](file, reading)
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
-    return document
+    return document._replace(warnings=reading.warnings.listed())
+
+
+def _charset(media_type: str) -> str | None:
+    """The `charset` of a Content-Type: `text/plain; charset="gbk"` → `gbk`."""
+    for parameter in media_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip('"') or None
+    return None
+
+
+def prepare(text: str, notes: Notes = Notes.SKIP) -> Document:
+    """The document of a plain text that is known, of the same length, so that its ranges hold."""
+    reading = Reading(len(text), notes)
+    return plain.prepare(text, reading)._replace(warnings=reading.warnings.listed())
 
 
 def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posixpath
 import struct
+import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, cast
 
 from api.documents.errors import unreadable
@@ -17,7 +19,7 @@ MAX_NAME_CHARS = 1_024  # each link in the book is joined to the name of its pag
 MAX_MEMBER_BYTES = 32 * 2**20
 MAX_TOTAL_BYTES = 128 * 2**20
 CHUNK_BYTES = 2**16
-ENCRYPTED_FLAG = 0x1
+ENCRYPTED_FLAG, UTF8_FLAG = 0x1, 0x800
 # The two that EPUB allows; others may unpack to gigabytes.
 COMPRESSION_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ARCHIVE_ERRORS = (
@@ -48,12 +50,22 @@ class Archive:
                 f"a file in the book has a name of more than {MAX_NAME_CHARS:,} characters: "
                 "export the book again"
             )
-        self._names = {name.casefold(): name for name in self._members}
+        self._names: dict[str, str] = {}
+        for name, info in self._members.items():
+            self._names.setdefault(_key(name), name)
+            if not info.flag_bits & UTF8_FLAG and not name.isascii():
+                # The name says that it is in code page 437, and is in UTF-8.
+                with suppress(UnicodeError):
+                    self._names.setdefault(_key(name.encode("cp437").decode()), name)
         self._left_bytes = MAX_TOTAL_BYTES
 
     def find(self, path: str) -> str | None:
-        """The name of the member at `path`: the exact one, else one in another case."""
-        return path if path in self._members else self._names.get(path.casefold())
+        """The name of the member at `path`: the exact one, else one of another spelling.
+
+        Another spelling is one in another case, with backslashes, with `./` or `/` before it, or
+        with its accents apart.
+        """
+        return path if path in self._members else self._names.get(_key(path))
 
     def read(self, name: str, most_bytes: int) -> bytes:
         """The content of a member, of at most `most_bytes`."""
@@ -99,6 +111,12 @@ def _archive_errors() -> Iterator[None]:
         yield
     except ARCHIVE_ERRORS as error:
         raise unreadable(f"the file is broken ({error}): export or download it again") from None
+
+
+def _key(path: str) -> str:
+    """A path without the differences of case, composition, slashes and a root of its own."""
+    plain = posixpath.normpath(path.replace("\\", "/")).lstrip("/")
+    return unicodedata.normalize("NFC", plain).casefold()
 
 
 def _too_many() -> Exception:

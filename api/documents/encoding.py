@@ -1,4 +1,4 @@
-"""Decoding of a page's bytes, by its byte order mark or its declaration."""
+"""Encodings: of a book's pages as browsers read them, of text files as they can be told."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ import codecs
 import re
 from collections.abc import Iterable, Iterator
 
-from api.documents.errors import unreadable
+import charset_normalizer
+import webencodings
+
+from api.documents.reading import Reading
+from api.text.cpu_limit import check_cpu
 
 # Encodings by the first bytes: a byte order mark, or the zero byte beside the first "<".
 ENCODING_MARKS = (
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe\0\0", "utf-32"),
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
     (b"<\0", "utf-16-le"),
@@ -17,38 +23,172 @@ ENCODING_MARKS = (
 )
 DECLARED_ENCODING = re.compile(rb"""(?:encoding|charset)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 DECLARED_WITHIN_BYTES = 1_024
-# Python codecs for pages; other codecs unpack archives, or take quadratic time.
-PAGE_CODECS = ("ascii", "big5", "cp", "euc", "gb", "iso8859", "koi8", "mac", "shift_jis", "utf-8")
+CHUNK_BYTES = 2**16
+# Of the WHATWG's table: one that stands for encodings that are not safe, and one of bytes.
+UNREADABLE_ENCODINGS = ("replacement", "x-user-defined")
+# Candidates for a text file that is not UTF-8, of the languages that the models speak.
+DETECTED_CODECS = (
+    *("gb18030", "big5hkscs", "cp932", "euc_jp", "cp949"),
+    *("cp1251", "koi8_r", "cp866", "cp1252", "mac_roman"),
+)
+SINGLE_BYTE = ("cp125", "iso8859", "mac", "koi8", "cp874")
+LATIN_CODECS = ("cp1252", "mac_roman")
+DETECTED_BYTES = 2**17
+MAX_REPLACED_SHARE = 0.1  # of a text's characters; with more of them the encoding is another
+REPLACEMENT = "\ufffd"
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
+_NUL = re.compile(rb"\0")
 
 
-def decode_page(chunks: Iterable[bytes], name: str) -> Iterator[str]:
-    """Yield the text of the page `name`, decoded by the encoding that it declares, else as UTF-8.
+def decode_page(chunks: Iterable[bytes], name: str, reading: Reading) -> Iterator[str]:
+    """Yield the text of the page `name` of a book.
 
-    Raises `InvalidRequest` if it is not in that encoding.
+    Its encoding is that of its byte order mark; else UTF-8, if it is valid; else the one that it
+    declares, by the names of the WHATWG; else windows-1252. Bytes that are none of its characters
+    become U+FFFD, with a warning.
     """
-    decoder = None
+    content = bytearray()
+    for chunk in chunks:
+        content += chunk
+    encoding = _marked(content)
+    if encoding is None and is_utf8(content):
+        encoding = "utf-8"
+    if encoding is None:
+        declared = DECLARED_ENCODING.search(content[:DECLARED_WITHIN_BYTES])
+        label = declared[1].decode("ascii", "replace") if declared else ""
+        encoding = codec_of(label)
+        if encoding is None or encoding.startswith("utf-16"):
+            encoding = "cp1252"
+            told = "the page says no encoding that is known and is no UTF-8: read as windows-1252"
+            reading.warnings.add("encoding_guessed", told, name)
+    replaced = 0
+    for text in _decoded(content, encoding):
+        replaced += text.count(REPLACEMENT)
+        yield text
+    if replaced:
+        warn_of_bytes(replaced, reading, name)
+
+
+def decode_text(content: bytes, reading: Reading) -> str | None:
+    """The characters of a text file; None if it is no text in any encoding that is known.
+
+    Its encoding is that of its byte order mark, or the client's `charset`; else UTF-8, if nearly
+    all of it is; else UTF-16 by its zero bytes; else the likeliest. A guess gives a warning.
+    """
+    encoding = _marked(content) or _named(content, reading)
+    if encoding is None:
+        encoding = _likely_utf(content)
+        if encoding is None and (0 in content or _CONTROL.search(content)):
+            return None
+        if encoding is None:
+            encoding = _detected(content)
+        if encoding != "utf-8":
+            told = f"the file is no UTF-8 and says no encoding: read as {encoding}"
+            reading.warnings.add("encoding_guessed", told)
+    text = "".join(_decoded(content, encoding))
+    replaced = text.count(REPLACEMENT)
+    if replaced > MAX_REPLACED_SHARE * len(text):
+        return None
+    if replaced:
+        warn_of_bytes(replaced, reading)
+    return text
+
+
+def warn_of_bytes(number: int, reading: Reading, where: str | None = None) -> None:
+    """Warn of bytes that are no characters."""
+    characters = "1 character" if number == 1 else f"{number:,} characters"
+    told = f"{characters} could not be read: U+FFFD is in the text instead"
+    reading.warnings.add("bad_bytes", told, where)
+
+
+def codec_of(label: str) -> str | None:
+    """The Python codec of an encoding's name, as the WHATWG has it; None if it has none.
+
+    Example: `latin1` is `cp1252`, and `gb2312` is `gb18030`.
+    """
+    found = webencodings.lookup(label.strip("\"'"))
+    if found is None or found.name in UNREADABLE_ENCODINGS:
+        return None
+    return "gb18030" if found.name == "gbk" else found.codec_info.name
+
+
+def is_utf8(content: bytes | bytearray) -> bool:
+    """True if all bytes are UTF-8."""
     try:
-        for chunk in chunks:
-            decoder = decoder or codecs.getincrementaldecoder(_encoding(chunk))()
-            yield decoder.decode(chunk)
-        if decoder:
-            yield decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise unreadable(
-            f"{name!r} in the book is not {error.encoding.upper()}, as it should be: "
-            "export the book again"
-        ) from None
+        for _ in _decoded(content, "utf-8", "strict"):
+            check_cpu()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
-def _encoding(start: bytes) -> str:
+def _decoded(content: bytes | bytearray, codec: str, errors: str = "replace") -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(codec)(errors)
+    view = memoryview(content)
+    for start in range(0, len(content), CHUNK_BYTES):
+        yield decoder.decode(view[start : start + CHUNK_BYTES])
+    yield decoder.decode(b"", final=True)
+
+
+def _marked(content: bytes | bytearray) -> str | None:
     for mark, encoding in ENCODING_MARKS:
-        if start.startswith(mark):
+        if content.startswith(mark):
             return encoding
-    if declared := DECLARED_ENCODING.search(start[:DECLARED_WITHIN_BYTES]):
-        try:
-            encoding = codecs.lookup(declared[1].decode("ascii")).name
-        except LookupError:
-            encoding = ""
-        if encoding.startswith(PAGE_CODECS):
-            return "utf-8-sig" if encoding == "utf-8" else encoding
-    return "utf-8-sig"
+    return None
+
+
+def _named(content: bytes, reading: Reading) -> str | None:
+    """The codec of the client's `charset`, unless the text is UTF-8 and that is one for Latin."""
+    if reading.charset is None:
+        return None
+    codec = codec_of(reading.charset)
+    if codec is None:
+        told = f"the charset {reading.charset[:40]!r} is unknown and was ignored"
+        reading.warnings.add("charset_unknown", told)
+    elif (codec == "utf-8" or codec.startswith(SINGLE_BYTE)) and is_utf8(content):
+        return "utf-8"
+    elif codec == "utf-8":
+        return None
+    return codec
+
+
+def _likely_utf(content: bytes) -> str | None:
+    """UTF-8 if nearly all of the text is, UTF-16 if every other byte of some is zero, else None."""
+    if zeros := [match.start() % 2 for match in _NUL.finditer(content, 0, DETECTED_BYTES)]:
+        odd, size = sum(zeros), min(len(content), DETECTED_BYTES)
+        if max(odd, len(zeros) - odd) < 0.95 * len(zeros) or len(zeros) < size / 50:
+            return None
+        return "utf-16-le" if odd > len(zeros) / 2 else "utf-16-be"
+    replaced = others = 0
+    for text in _decoded(content, "utf-8"):
+        check_cpu()
+        replaced += text.count(REPLACEMENT)
+        others += 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
+    # Two of a hundred characters beyond ASCII may be broken ones.
+    return "utf-8" if 50 * replaced <= others else None
+
+
+def _detected(content: bytes) -> str:
+    """The likeliest encoding of a text that is not UTF-8, by the part around its first such byte.
+
+    Example: a text with one byte 0xE9, as in `caf?`, is read as windows-1252.
+    """
+    first = next((n for n, byte in enumerate(content) if byte > 0x7F), 0)
+    start = max(content.rfind(b"\n", max(0, first - 1_000), first) + 1, first - 1_000, 0)
+    sample = content[start : start + DETECTED_BYTES]
+    found = charset_normalizer.from_bytes(
+        sample, cp_isolation=list(DETECTED_CODECS), threshold=0.5
+    ).best()
+    if found is None or found.encoding not in DETECTED_CODECS:
+        return "cp1252"
+    if not found.encoding.startswith(LATIN_CODECS):
+        # Cyrillic or East Asian letters within Latin words are Latin ones: `cafй` is `café`.
+        letters = [*filter(str.isalpha, sample.decode(found.encoding, "ignore"))]
+        others = [n for n, letter in enumerate(letters) if not letter.isascii()]
+        within = sum(
+            any(near.isascii() for near in (*letters[n - 1 : n], *letters[n + 1 : n + 2]))
+            for n in others
+        )
+        if 2 * within > len(others):
+            return "cp1252"
+    return found.encoding

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import BinaryIO
 
 from api.documents import opf
 from api.documents.archive import Archive
+from api.documents.blocks import paragraphs
 from api.documents.builder import DocumentBuilder
+from api.documents.chapters import choose, skip_contents_pages
+from api.documents.notes import remove_notes
+from api.documents.reading import Reading
 from api.documents.xhtml import PageReader
 from shared.document import Document
 
@@ -38,29 +41,33 @@ def has_epub_magic(head: bytes) -> bool:
     )
 
 
-def read(file: BinaryIO, max_chars: int) -> Document:
+def read(file: BinaryIO, reading: Reading) -> Document:
     """Read the text of a book in the order of its spine, with the chapters of its contents page.
 
-    A book without a usable contents page has the chapters that its pages' first headings name.
+    A book without a usable contents page has the chapters that its pages' headings name.
     Source: the EPUB 3.3 and OPF 2.0.1 specifications.
     """
     archive = Archive(file)
-    book = opf.read(archive)
-    contents = defaultdict(list)
-    for entry in book.contents:
-        contents[entry.page].append(entry)
-    listed = any(page in contents for page in book.spine)
+    book = opf.read(archive, reading)
 
-    builder = DocumentBuilder(max_chars)
-    reader = PageReader(builder)
-    for page in book.spine:
-        start = builder.end
-        anchors = {entry.anchor for entry in contents[page]}
-        found = reader.read(archive.chunks(page), page, anchors)
-        for entry in contents[page]:
-            builder.mark(entry.title, found.anchors.get(entry.anchor, start))
-        if found.heading and not listed:
-            builder.mark(*found.heading)
+    def look_up(page: str, href: str) -> tuple[str | None, str]:
+        return opf.resolve(archive, page, href)
+
+    reader = PageReader(reading)
+    pages = [reader.read(archive.chunks(page), page) for page in book.spine]
+    remove_notes(pages, look_up, reading)
+    skip_contents_pages(pages, book.contents_pages, look_up, reading)
+    chapters = choose(pages, book.contents, reading)
+    builder = DocumentBuilder(reading.max_chars)
+    for page in pages:
+        starts = []
+        for block in page.blocks:
+            starts.append(builder.end)
+            for paragraph in paragraphs(block) if block.is_spoken else ():
+                builder.add(paragraph)
+        starts.append(builder.end)
+        for chapter in chapters.get(page.name, ()):
+            builder.mark(chapter.title, starts[chapter.block])
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )

@@ -9,9 +9,11 @@ from typing import Any, BinaryIO
 import pyromark
 
 from api.documents import text as plain
-from api.documents.builder import DocumentBuilder
+from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder, line
 from api.documents.errors import unreadable
+from api.documents.reading import Notes, Reading, warn_of_notes
 from api.text.cpu_limit import check_cpu
+from api.text.note_marks import silence_notes, superscript
 from shared.document import Document
 
 MARKDOWN_OPTIONS = (
@@ -29,10 +31,10 @@ EVENTS_PER_CPU_CHECK = 1_000  # between two checks of the CPU time
 INLINE_TAGS = frozenset(
     ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
 )
-UNSPOKEN_TAGS = frozenset(("CodeBlock", "FootnoteDefinition"))
+NOTE_ANCHOR = re.compile(r"#(?:_?ftn|fn|footnote|endnote|note|cite)(?:ref)?[-_:.]?\w{1,20}\Z")
 
 
-def read(file: BinaryIO, max_chars: int) -> Document:
+def read(file: BinaryIO, reading: Reading) -> Document:
     """Read CommonMark with tables, strikethrough and footnotes.
 
     Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
@@ -40,12 +42,17 @@ def read(file: BinaryIO, max_chars: int) -> Document:
     the beginning. Chapters are the headings of levels 1 and 2, else those of the highest level;
     the title is the only heading of level 1.
     """
-    source = plain.decode(file, max_chars).replace("\r\n", "\n")
-    builder = DocumentBuilder(max_chars)
+    source = plain.decode(file, reading).replace("\r\n", "\n")
+    builder = DocumentBuilder(reading.max_chars)
     headings = []
-    for level, paragraph in _paragraphs(FRONT_MATTER.sub("", source)):
+    own_notes = [0]
+    found = list(_paragraphs(FRONT_MATTER.sub("", source), reading, own_notes))
+    lines = PARAGRAPH_SEPARATOR.join(line(URL.sub("", paragraph)) for _, paragraph in found)
+    silenced, skipped = silence_notes(lines, skip=reading.notes is Notes.SKIP)
+    warn_of_notes(skipped + own_notes[0], reading)
+    for (level, _), paragraph in zip(found, silenced.split(PARAGRAPH_SEPARATOR), strict=True):
         start = builder.end
-        added = builder.add(URL.sub("", paragraph))
+        added = builder.add(paragraph)
         if level and added:
             headings.append((level, added, start))
     deepest = max(2, min((level for level, _, _ in headings), default=0))
@@ -56,10 +63,11 @@ def read(file: BinaryIO, max_chars: int) -> Document:
     return builder.document(name=titles[0] if len(titles) == 1 else None)
 
 
-def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
-    """Each paragraph with its level: that of a heading, or 0."""
+def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tuple[int, str]]:
+    """Each paragraph with its level: that of a heading, or 0; counts skipped footnotes."""
     words: list[str] = []
-    level, unspoken = 0, 0
+    level, unspoken, raised = 0, 0, False
+    skips = reading.notes is Notes.SKIP
     events: Iterator[Any] = pyromark.events(source, options=MARKDOWN_OPTIONS)
     for count, event in enumerate(events):
         if count > MAX_EVENTS:
@@ -69,12 +77,20 @@ def _paragraphs(source: str) -> Iterator[tuple[int, str]]:
         match event:
             case {"Start": {"Link": {"link_type": "Autolink"}}}:
                 unspoken += 1
-            case {"Start": tag} if unspoken or _name(tag) in UNSPOKEN_TAGS:
+            case {"Start": {"Link": {"dest_url": str(url)}}} if NOTE_ANCHOR.match(url):
+                unspoken += 1
+            case {"Start": {"FootnoteDefinition": _}} if skips and not unspoken:
+                notes[0] += 1
+                unspoken += 1
+            case {"Start": tag} if unspoken or _name(tag) == "CodeBlock":
                 unspoken += 1
             case {"End": _} if unspoken:
                 unspoken -= 1
+            case {"InlineHtml": "<sup>" | "</sup>" as tag}:
+                raised = tag == "<sup>"
             case {"Text": text} | {"Code": text} if not unspoken:
-                words.append(text)
+                # `dead<sup>1</sup>` is the mark of a note, `10<sup>6</sup>` is not: as in `dead¹`.
+                words.append(superscript(text) if raised and text.isdecimal() else text)
             case "SoftBreak" | "HardBreak" | {"InlineHtml": "<br>" | "<br/>" | "<br />"}:
                 words.append(" ")
             case {"Start": "TableCell"}:

@@ -13,6 +13,7 @@ from lxml import etree
 
 from api.documents.archive import Archive
 from api.documents.errors import unreadable
+from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
 
 MAX_XML_BYTES = 2 * 2**20
@@ -21,9 +22,12 @@ MAX_NODES, MAX_VISITED = 2_000, 400_000
 MAX_METADATA_ELEMENTS = 20  # titles, authors or languages that are read
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
-RIGHTS_FILES = ("META-INF/rights.xml", "META-INF/sinf.xml", "META-INF/license.lcpl")
-# Font obfuscation is allowed: the text of such a book is readable.
+# Font obfuscation is allowed: the text of such a book is readable. A file of rights alone, such as
+# `META-INF/rights.xml`, protects nothing.
 FONT_METHODS = {"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
+# Files whose encryption leaves the text readable, and media types that are no text.
+UNSPOKEN_SUFFIXES = (".otf", ".ttf", ".woff", ".woff2", ".css", ".jpg", ".jpeg", ".png", ".gif")
+UNSPOKEN_MEDIA = ("image/", "audio/", "video/", "font/", "application/pdf")
 NCX_MEDIA_TYPE = "application/x-dtbncx+xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
 EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
@@ -38,27 +42,39 @@ class Entry(NamedTuple):
 
 
 class Package(NamedTuple):
-    """A book; `spine` has the names of its text members, each once, in reading order."""
+    """A book; `spine` has the names of its text members, each once, in reading order.
+
+    `contents_pages` are those that its guide calls a page of contents.
+    """
 
     spine: tuple[str, ...]
     contents: tuple[Entry, ...]
+    contents_pages: frozenset[str]
     title: str | None
     author: str | None
     language: str | None
 
 
-def read(archive: Archive) -> Package:
+def read(archive: Archive, reading: Reading) -> Package:
     """Read the package document and the contents page that it names.
 
-    Raises `InvalidRequest` if the book is protected or lacks a required file.
+    A page that is missing gives a warning. Raises `InvalidRequest` if the book is protected or
+    lacks a required file.
     """
     _refuse_protection(archive)
     base = _find(archive)
     root = _tree(archive, base)
     items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
+    spine = _spine(archive, base, root, items, reading)
+    guide = (
+        archive.find(_join(base, each.get("href", "")))
+        for each in root.iterfind("{*}guide/{*}reference")
+        if each.get("type", "").lower() in ("toc", "other.toc", "contents")
+    )
     return Package(
-        spine=tuple(dict.fromkeys(_spine(archive, base, root, items))),
-        contents=tuple(_contents(archive, base, items)),
+        spine=spine,
+        contents=tuple(_contents(archive, base, items, frozenset(spine))),
+        contents_pages=frozenset(filter(None, guide)),
         title=_metadata(root, "title"),
         author=_metadata(root, "creator"),
         language=_metadata(root, "language"),
@@ -66,12 +82,15 @@ def read(archive: Archive) -> Package:
 
 
 def _refuse_protection(archive: Archive) -> None:
-    methods: set[str] = set()
-    if name := archive.find(ENCRYPTION):
-        tree = _tree(archive, name)
-        methods.update(data.get("Algorithm", "") for data in tree.iter("{*}EncryptionMethod"))
-    if methods - FONT_METHODS or any(map(archive.find, RIGHTS_FILES)):
-        raise unreadable("the book is protected (DRM): send a copy without protection")
+    name = archive.find(ENCRYPTION)
+    if name is None:
+        return
+    for data in _tree(archive, name).iter("{*}EncryptedData"):
+        method, reference = data.find("{*}EncryptionMethod"), data.find(".//{*}CipherReference")
+        path = "" if reference is None else reference.get("URI", "").lower()
+        is_font = method is not None and method.get("Algorithm") in FONT_METHODS
+        if not is_font and not path.endswith(UNSPOKEN_SUFFIXES):
+            raise unreadable("the book is protected (DRM): send a copy without protection")
 
 
 def _find(archive: Archive) -> str:
@@ -85,36 +104,65 @@ def _find(archive: Archive) -> str:
     raise unreadable("the file has no package document (.opf): export the book again")
 
 
-def _spine(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Iterator[str]:
-    for itemref in root.iterfind("{*}spine/{*}itemref"):
-        item = items.get(itemref.get("idref"))
+def _spine(
+    archive: Archive, base: str, root: Any, items: dict[str, Any], reading: Reading
+) -> tuple[str, ...]:
+    """The names of the pages, each once; raises `InvalidRequest` if all of them are missing."""
+    itemrefs = [each for each in root.iterfind("{*}spine/{*}itemref") if each.get("linear") != "no"]
+    named = [(each.get("idref"), items.get(each.get("idref"))) for each in itemrefs]
+    if not named and root.find("{*}spine/{*}itemref") is None:
+        pages = {key: item for key, item in items.items() if not _is_nav(item)}
+        named = [each for each in pages.items() if "html" in each[1].get("media-type", "")]
+        if named:
+            told = "the book names no order of its pages: they are read as they are listed"
+            reading.warnings.add("no_reading_order", told, base)
+    found: dict[str, None] = {}
+    missing: list[str] = []
+    for key, item in named:
         href = "" if item is None else item.get("href", "")
-        is_picture = item is not None and item.get("media-type", "").startswith("image/")
-        if itemref.get("linear") == "no" or is_picture or (item is not None and _is_nav(item)):
+        if item is not None and (
+            _is_nav(item) or item.get("media-type", "").lower().startswith(UNSPOKEN_MEDIA)
+        ):
             continue
         name = archive.find(_join(base, href)) if href else None
         if name is None:
-            missing = href or itemref.get("idref")
-            raise unreadable(f"the book lacks {missing!r}, a part of its text: export it again")
-        yield name
+            missing.append(href or key or "")
+        else:
+            found[name] = None
+    if missing and not found:
+        raise unreadable(f"the book lacks {missing[0]!r}, a part of its text: export it again")
+    for name in dict.fromkeys(missing):
+        reading.warnings.add("missing_page", "the book names this page and does not have it", name)
+    return tuple(found)
 
 
 def _is_nav(item: Any) -> bool:
     return "nav" in item.get("properties", "").split()
 
 
-def _contents(archive: Archive, base: str, items: dict[str, Any]) -> list[Entry]:
-    """The entries of the contents page of EPUB 3 (nav), else of EPUB 2 (NCX), else none."""
+def _is_ncx(item: Any) -> bool:
+    is_named: bool = item.get("href", "").lower().endswith(".ncx")
+    return is_named or item.get("media-type") == NCX_MEDIA_TYPE
+
+
+def _contents(
+    archive: Archive, base: str, items: dict[str, Any], spine: frozenset[str]
+) -> list[Entry]:
+    """The entries of the contents page of EPUB 3 (nav) or of EPUB 2 (NCX).
+
+    Of two, the one that lists more of the pages counts, and nav if they list as many.
+    """
     navs = [(item, _nav_links) for item in items.values() if _is_nav(item)]
-    maps = [
-        (item, _ncx_links) for item in items.values() if item.get("media-type") == NCX_MEDIA_TYPE
-    ]
+    maps = [(item, _ncx_links) for item in items.values() if _is_ncx(item)]
+    best: list[Entry] = []
+    most = 0
     for item, links in navs[:1] + maps[:1]:
         name = archive.find(_join(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
-        if entries:
-            return entries
-    return []
+        listed = len(spine.intersection(entry.page for entry in entries))
+        if listed > most or not best:
+            best, most = entries, listed
+    return best
 
 
 def _nav_links(root: Any) -> Iterator[tuple[Any, str]]:
@@ -167,10 +215,16 @@ def _text(element: Any) -> tuple[str, int]:
         return text.strip(), len(steps)
 
 
+def resolve(archive: Archive, page: str, href: str) -> tuple[str | None, str]:
+    """The name of the page that a link on `page` leads to, if there is one, and its anchor."""
+    path, _, anchor = href.partition("#")
+    return archive.find(_join(page, path)) if path else page, unquote(anchor)
+
+
 def _join(base: str, href: str) -> str:
     """The path in the archive for `href` on the page `base`; it is never used on a disk."""
-    path = unquote(href.partition("#")[0])
-    return posixpath.normpath(posixpath.join(posixpath.dirname(base), path))
+    path = unquote(href.partition("#")[0]).replace("\\", "/")
+    return posixpath.normpath(posixpath.join(posixpath.dirname(base.replace("\\", "/")), path))
 
 
 def _tree(archive: Archive, name: str) -> Any:

@@ -192,4 +192,5 @@ def _outline(sent: Submission, segments: list[Segment]) -> Outline:
         title=sent.request.title or book.title,
         author=sent.request.author or book.author,
         chapters=tuple(ChapterStart(title, first) for first, title in chapters.items()),
+        warnings=book.warnings,
     )

@@ -15,6 +15,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from api.documents.reading import Notes
 from api.http.bounds import (
     MAX_LANGUAGE_CHARS,
     MAX_METADATA,
@@ -73,6 +74,10 @@ class _Request(BaseModel):
         description="As listed by `/v1/models`, a code such as `en` or `zh-CN`, or `auto`.",
     )
     input_format: InputFormat = InputFormat.TEXT
+    notes: Notes = Field(
+        default=Notes.SKIP,
+        description="Whether footnotes and endnotes are left out, or spoken where they stand.",
+    )
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."
     )

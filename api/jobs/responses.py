@@ -58,6 +58,14 @@ class ChapterObject(BaseModel):
     segment: int
 
 
+class WarningObject(BaseModel):
+    """Something of the text that was left out, guessed or mended; `where` is its place in it."""
+
+    code: str
+    message: str
+    where: str | None
+
+
 class Links(BaseModel):
     """The URLs of a job's parts."""
 
@@ -100,6 +108,9 @@ class JobObject(BaseModel):
         description=f"The first {MAX_LISTED_CHAPTERS}; the timings of a completed job have all."
     )
     chapter_count: int
+    warnings: list[WarningObject] = Field(
+        description="What was left out of the text, guessed or mended as it was read."
+    )
     segments: SegmentCounts
     audio: Audio | None
     synthesis: Synthesis
@@ -140,6 +151,7 @@ class JobObject(BaseModel):
                 for each in job.outline.chapters[:MAX_LISTED_CHAPTERS]
             ],
             chapter_count=len(job.outline.chapters),
+            warnings=[WarningObject(**each._asdict()) for each in job.outline.warnings],
             segments=SegmentCounts(
                 total=job.total,
                 completed=job.completed,

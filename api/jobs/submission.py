@@ -12,12 +12,12 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
+from api.documents.reading import Notes
 from api.http.bodies import body_errors, unique_form_fields
 from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest
 from api.jobs.splitting import LONG_BYTES
 from api.text.cpu_limit import cpu_limit
-from api.text.headings import headings
 from api.text.segmentation import split
 from shared.document import Document, Segment
 from shared.errors import InvalidRequest, NothingToSpeak, UnsupportedMedia
@@ -50,11 +50,13 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
             param="input",
         )
     if request.input_format is InputFormat.TEXT:
-        return Submission(request, Document(request.input, headings(request.input)))
+        return Submission(request, documents.prepare(request.input, request.notes))
     file = io.BytesIO(request.input.encode("utf-8", "replace"))
     media_type = request.input_format.media_type
     try:
-        read = documents.read(file, name=None, media_type=media_type, max_chars=max_chars)
+        read = documents.read(
+            file, name=None, media_type=media_type, max_chars=max_chars, notes=request.notes
+        )
     except (InvalidRequest, UnsupportedMedia) as error:
         raise type(error)(error.message, param="input") from None
     return Submission(request, read)
@@ -117,9 +119,19 @@ def parse_form(form: FormData, settings: Settings) -> Submission:
             name=sent.filename,
             media_type=sent.content_type,
             max_chars=settings.max_input_chars,
+            notes=_notes(form),
         )
         request = _validate(_fields(form) | {"input": document.text})
         return _with_segments(Submission(request, document), settings)
+
+
+def _notes(form: FormData) -> Notes:
+    """The field `notes`, which is needed before the rest of the form can be checked."""
+    sent = unique_form_fields(form).get("notes", Notes.SKIP)
+    try:
+        return Notes(str(sent))
+    except ValueError:
+        raise InvalidRequest("notes is 'skip' or 'read'", param="notes") from None
 
 
 def segments_of(request: JobRequest, document: Document, settings: Settings) -> list[Segment]:

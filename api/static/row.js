@@ -21,8 +21,9 @@ export function createRow(actions) {
   const bar = el("progress", { max: 100 });
   const state = el("p", { class: "state" });
   const failed = el("p", { class: "error", hidden: true });
+  const warned = el("details", { class: "warned", hidden: true });
   const buttons = el("div", { class: "actions" });
-  const node = el("li", { class: "job" }, title, facts, bar, state, failed, buttons);
+  const node = el("li", { class: "job" }, title, facts, bar, state, failed, warned, buttons);
   let shown = "";
 
   function update(job) {
@@ -36,7 +37,19 @@ export function createRow(actions) {
     bar.setAttribute("aria-label", `Progress of ${name}`);
     state.replaceChildren(el("b", {}, SAID[job.status]), going(job));
     if (job.error) showFailure(job.error.message);
+    warn(job.warnings ?? []);
     offer(job, name);
+  }
+
+  /** What was left out of the text, guessed or mended: it does not change. */
+  function warn(warnings) {
+    if (!warnings.length || !warned.hidden) return;
+    const lines = warnings.map(({ message, where }) =>
+      el("li", {}, where ? `${where}: ${message}` : message),
+    );
+    const summary = el("summary", {}, `${plural(warnings.length, "warning")} about the text`);
+    warned.replaceChildren(summary, el("ul", {}, ...lines));
+    warned.hidden = false;
   }
 
   function showFailure(message) {

@@ -15,28 +15,33 @@ MAX_HEADING_CHARS = 80
 
 # A number, or one word for it; then the end of the line, or a separator and the title.
 _NUMBER = r"(?:\d{1,4}|[IVXLCDM]{1,8}|(?-i:\p{L}{2,15}(?=\W*$|\s*[.:—–-])))"
+_HAN_DIGITS = "〇零一二三四五六七八九十百千万两兩壹贰貳叁參参肆伍陆陸柒捌玖拾佰仟"
 _TITLE = r"(?:\s*[.:—–-].*)?"
-_NUMBERED = rf"{_NUMBER}(?:\s+(?!(?-i:\p{{Ll}})).*|{_TITLE})"
+_NUMBERED = rf"(?:the\s+)?{_NUMBER}(?:\s+(?!(?-i:\p{{Ll}})).*|{_TITLE})"
 _HEADING = regex.compile(
     rf"""
     (?!(?-i:\p{{Ll}}))(?:
       (?:chapter|part|book|kapitel|teil|buch|chapitre|partie|livre|cap[ií]tulo|parte|libro|livro
-        |capitolo|глава|часть|книга)\s+{_NUMBERED}
+        |capitolo|глава|часть|книга|act|scene|akt|acte|acto|atto|ato)(?:\s+|\.\s?(?=\d)){_NUMBERED}
     | (?:\d{{1,3}}\.|(?:er|zwei|drit|vier|fünf|sechs|sieb|ach|neun|zehn|elf|letz)\p{{L}}*te[rs])
       \s+(?:kapitel|teil|buch){_TITLE}
     | (?:\d{{1,3}}(?:re|e|ère|ème)|première|deuxième|seconde|troisième|quatrième|dernière)
       \s+partie{_TITLE}
-    | 第\s?[\d〇零一二三四五六七八九十百千两兩]{{1,8}}\s?[章回节節卷部篇話话幕編编]
-      (?:[\s:：、.．·—].*)?
-    | 제\s?\d{{1,4}}\s?[장회화부편권](?:[\s:.·—-].*)?
+    | (?P<bracket>[【〔［\[（(「『])?第\s?[\d０-９{_HAN_DIGITS}]{{1,8}}\s?[章回节節卷部篇話话幕編编]
+      (?(bracket)[^】〕］\]）)」』]{{0,30}}[】〕］\]）)」』](?:\s*\S.*)?|(?:[\s:：、.．·—].*)?)
+    | 第\s?[\d０-９{_HAN_DIGITS}]{{1,8}}\s?章[^\W\d_]{{1,15}}(?:[\s，、·…—][^\W_]{{1,12}})?[!！?？]?
+    | (?:제\s?)?\d{{1,5}}\s?[장회화부편권](?:[\s:.·—-].*)?
     | (?:prologue|epilogue|preface|foreword|introduction|afterword|prolog|epilog|vorwort|nachwort
         |einleitung|prólogo|epílogo|prefacio|prefácio|introducción|introdução|prologo|epilogo
-        |prefazione|introduzione|épilogue|préface|avant-propos|пролог|эпилог|предисловие|послесловие
+        |prefazione|introduzione|interlude|intermezzo|interlúdio|interludio|intermède|zwischenspiel|épilogue|préface|avant-propos|пролог|эпилог|предисловие|послесловие
         |введение|序章|終章|终章|楔子|引子|尾声|尾聲|前言|序言|后记|後記|プロローグ|エピローグ|まえがき
-        |あとがき|프롤로그|에필로그|머리말|서문|맺음말)(?:：.*|{_TITLE})
+        |あとがき|프롤로그|에필로그|머리말|서문|맺음말|интерлюдия|幕間|幕间|間章|间章|番外|막간|외전)(?:：.*|(?<=\p{{Lo}})\s\S.*|{_TITLE})
     )""",
     regex.VERBOSE | regex.IGNORECASE,
 )
+_NUMBER_LABEL = regex.compile(r"(?:\d{1,4}|[IVXLCDM]{1,8})[.:]?")
+_TITLE_MARK = regex.compile(r"[:：—–]\s?\S")
+_STOP = regex.compile(r"[.:!?…。：—–-]\Z")
 # A second line that is the next entry of a table of contents, or a sentence.
 _NO_TITLE = regex.compile(rf"^(?:{_HEADING.pattern})$|[.,;。，]$", regex.VERBOSE | regex.IGNORECASE)
 
@@ -61,6 +66,23 @@ def headings(text: str) -> tuple[Chapter, ...]:
             elif is_repeated:  # the heading of the first chapter itself
                 found.append(chapters[-1])
     return tuple(found)
+
+
+def is_heading(paragraph: str) -> bool:
+    """True if a paragraph is a heading, perhaps with its title on a second line."""
+    return _title(paragraph) is not None
+
+
+def is_label(heading: str) -> bool:
+    """True if a heading has no title of its own: `1`, `IV.`, `Chapter One`."""
+    if _NUMBER_LABEL.fullmatch(heading):
+        return True
+    return len(heading.split()) < 4 and is_heading(heading) and not _TITLE_MARK.search(heading)
+
+
+def join_title(label: str, title: str) -> str:
+    """The title of a heading in two parts: `1` and `The Lamp` give `1. The Lamp`."""
+    return f"{label}{' ' if _STOP.search(label) else '. '}{title}"
 
 
 def _paragraphs(text: str) -> Iterator[tuple[str | None, int]]:

@@ -29,7 +29,8 @@ _CLUSTER = regex.compile(CLUSTER)
 _CLUSTER_GROUP = regex.compile(rf"{CLUSTER}{{1,16}}+")
 _MAX_CACHED_CHARS = 32  # the size of a longer cluster is not cached
 _NEWLINE = r"(?:\n|\r(?!\n))"
-BLANK_LINES = re.compile(rf"{_NEWLINE}\s*?{_NEWLINE}\s*")
+# Or a paragraph separator, which `api.text.lines` puts in the place of a line's end.
+BLANK_LINES = re.compile(rf"(?:{_NEWLINE}\s*?{_NEWLINE}|\u2029)\s*")
 
 
 def blank_invisible(text: str) -> str:

@@ -11,11 +11,14 @@ from api.text.normalise import BLANK_LINES, blank_invisible
 from shared.document import Chapter
 
 PARAGRAPH_PAUSE_S = 0.6
+SCENE_PAUSE_S = 1.0
 CHAPTER_PAUSE_S = 1.5
 
 # Blank lines, with the unspoken characters between them, such as `* * *`.
 _PARAGRAPH_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
 # Possessive: backtracking in a long run of spaces would take quadratic time.
+# Within a gap: `* * *`, `⁂`, `---`.
+_SCENE_BREAK = re.compile(r"[*＊][ \t\u3000]?[*＊]|[⁂◆◇○●☆★※＊*#~]\s*\Z|[-_=~—―]{3}")
 _PAUSE_MARK = re.compile(
     r"\[\s*+pause\s*+:?\s*+(\d++(?:[.,]\d++)?|[.,]\d++)\s*+(?:(?P<ms>ms)|s)?\s*+\]", re.IGNORECASE
 )
@@ -38,7 +41,10 @@ class Section(NamedTuple):
 def sections(text: str, chapters: Iterable[Chapter]) -> Iterator[Section]:
     """Yield the sections of a whole text, cut at blank lines, chapters and pause marks."""
     seen = blank_invisible(text)
-    gaps = ((*gap.span(), PARAGRAPH_PAUSE_S, 0.0) for gap in _PARAGRAPH_GAP.finditer(seen))
+    gaps = (
+        (*gap.span(), SCENE_PAUSE_S if _SCENE_BREAK.search(gap[0]) else PARAGRAPH_PAUSE_S, 0.0)
+        for gap in _PARAGRAPH_GAP.finditer(seen)
+    )
     marks = (
         # `[pause 500 ms]` → 0.5 s, `[pause 1,5]` → 1.5 s
         (*mark.span(), 0.0, float(mark[1].replace(",", ".")) / (1_000 if mark["ms"] else 1))

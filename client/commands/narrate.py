@@ -38,7 +38,8 @@ def read(args: argparse.Namespace) -> int:
         raise NarrateError(f"there is no file {args.file}, nor a command of that name")
     output = args.output or args.file.with_suffix(DEFAULT_SUFFIX)
     check_writable(output)
-    options = _options(args, output) | {"title": args.title, "author": args.author}
+    options = _options(args, output)
+    options |= {"title": args.title, "author": args.author, "notes": args.notes}
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.file, **narrator.resolve_options(options))
         chapters = f", {job.chapter_count} chapters" if job.chapters else ""
@@ -84,6 +85,8 @@ def follow(narrator: Narrator, job: Job, output: Path, about: str = "") -> int:
     resume_command = terminal.resume_command(narrator.base_url, job.id)
     try:
         terminal.note(f"Job {job.id}{about}")
+        for warning in job.warnings:
+            terminal.note(f"Warning: {warning}")
         with JobProgress() as progress:
             job = narrator.wait(job.id, progress)
         if job.audio and job.audio.format != format_of(output):

@@ -46,6 +46,8 @@ def _facts(job: Job | Batch, base_url: str) -> Iterator[tuple[str, str]]:
         yield "error", job.error_message
     if job.waiting_for_model:
         yield "waits for", f"a worker: python -m worker --model {job.waiting_for_model}"
+    for warning in job.warnings:
+        yield "warning", str(warning)
     yield "task", ", ".join(filter(None, (job.task, job.model, job.voice, job.language)))
     yield "done", describe(job)
     if job.created_at is not None:

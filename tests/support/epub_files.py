@@ -5,7 +5,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from api.documents import read
+from api.documents import Notes, read
 from shared.document import Document
 
 MIMETYPE = "application/epub+zip"
@@ -133,14 +133,14 @@ def _ncx(pages: Sequence[Page], paths: Sequence[str]) -> str:
     )
 
 
-def encryption(method: str) -> str:
+def encryption(method: str, path: str = "") -> str:
     return (
         '<encryption xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><EncryptedData '
         f'xmlns="http://www.w3.org/2001/04/xmlenc#"><EncryptionMethod Algorithm="{method}"/>'
-        "</EncryptedData></encryption>"
+        f"<CipherData><CipherReference URI='{path}'/></CipherData></EncryptedData></encryption>"
     )
 
 
-def read_book(content: bytes, most: int = 10_000) -> Document:
+def read_book(content: bytes, most: int = 10_000, notes: Notes = Notes.SKIP) -> Document:
     """The document of an EPUB file, as an upload of it is read."""
-    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most)
+    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most, notes=notes)

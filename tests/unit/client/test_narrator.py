@@ -372,6 +372,22 @@ def test_status_tells_which_model_has_no_worker(server, capsys):
     assert told in capsys.readouterr().out
 
 
+WARNINGS = [
+    {"code": "missing_page", "message": "the page is not there", "where": "b.xhtml"},
+    {"code": "notes_skipped", "message": "3 notes are left out", "where": None},
+]
+
+
+def test_say_and_status_tell_what_was_mended(server, tmp_path, capsys):
+    server.answers = [server.job("queued", 0) | {"warnings": WARNINGS}]
+    assert main(["say", "Hello.", "-o", str(tmp_path / "out.wav"), "--url", server.url]) == 0
+    told = "Warning: b.xhtml: the page is not there\nWarning: 3 notes are left out\n"
+    assert told in capsys.readouterr().err
+    server.answers = [server.job("queued", 0) | {"warnings": WARNINGS}]
+    assert main(["status", "job_1", "--url", server.url]) == 0
+    assert "warning    b.xhtml: the page is not there\n" in capsys.readouterr().out
+
+
 def test_say_reads_standard_input(server, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("From a pipe.\n"))
     monkeypatch.setenv("NARRATE_URL", server.url)

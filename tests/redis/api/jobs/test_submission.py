@@ -76,6 +76,21 @@ def test_markdown_may_come_as_json(api: TestClient, redis: Redis) -> None:
     assert "#" not in "".join(spoken(redis, job["id"]))
 
 
+def test_a_job_answers_what_was_left_out_of_its_text(api: TestClient, redis: Redis) -> None:
+    text = "He was dead[1]. She rose.\n\n[1] Or so they said."
+    sent = api.post("/v1/jobs", json=VALID_JOB | {"input": text}).json()
+    (warning,) = sent["warnings"]
+    assert (warning["code"], warning["where"]) == ("notes_skipped", None)
+    assert api.get(sent["links"]["self"]).json()["warnings"] == sent["warnings"]
+    assert spoken(redis, sent["id"]) == ["He was dead. She rose."]
+    for job in (
+        send(api, "a.txt", text.encode(), notes="read").json(),
+        api.post("/v1/jobs", json=VALID_JOB | {"input": text, "notes": "read"}).json(),
+    ):
+        assert job["warnings"] == []
+        assert spoken(redis, job["id"])[-1] == "[1] Or so they said."
+
+
 def test_headings_of_a_plain_text_are_its_chapters(api: TestClient) -> None:
     text = "Chapter 1\n\nOne.\n\nChapter 2: On\n\nTwo."
     job = api.post("/v1/jobs", json=VALID_JOB | {"input": text, "title": "T"}).json()
@@ -121,6 +136,7 @@ def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: 
         ({}, {"file": ("a.epub", b"PK\x03\x04 no zip")}, 400, "file", "broken"),
         ({"task": "sing"}, {"file": ("a.txt", b"Hi.")}, 400, "task", "custom_voice"),
         ({"voice": "nobody"}, {"file": ("a.txt", b"Hi.")}, 400, "voice", "vivian"),
+        ({"notes": "sing"}, {"file": ("a.txt", b"Hi.")}, 400, "notes", "'read'"),
         ({"pitch": "2"}, {"file": ("a.txt", b"Hi.")}, 400, "pitch", "pitch"),
         ({"seed": "soon"}, {"file": ("a.txt", b"Hi.")}, 400, "seed", "integer"),
         ({"sampling": "{"}, {"file": ("a.txt", b"Hi.")}, 400, "sampling", "JSON"),

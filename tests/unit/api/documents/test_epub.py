@@ -4,6 +4,7 @@ import zipfile
 import pytest
 
 from api.documents import archive, opf
+from api.documents.reading import Reading
 from api.text.normalise import normalise
 from shared.document import Chapter, Document
 from tests.support.epub_files import NOVEL, Page, encryption, make_epub, read_book, xhtml
@@ -60,6 +61,19 @@ def test_a_novel_is_read_with_its_chapters(version: int) -> None:
         ("<p>hy\xadphen &amp; &lt;b&gt; &#x2014; &hellip;</p>", "hyphen & <b> — …"),
         ("<p>a<script src='x'/>b<style/>c<span/>d<a id='x'/>e</p>", "abcde"),
         ("<p>not <b>closed<p>at all & so<br>on <i>x</b>y", "not closed\n\nat all & so on xy"),
+        (
+            "<p>The lamp was lit<br/><br/>“Hello,” she said<br/> <br/>* * *<br><br>Next day</p>",
+            "The lamp was lit\n\n“Hello,” she said\n\n* * *\n\nNext day",
+        ),
+        (
+            "<p>The sun went down<br/>The moon came up<br/>I drank the dark<br/>Out of a cup</p>",
+            "The sun went down\n\nThe moon came up\n\nI drank the dark\n\nOut of a cup",
+        ),
+        (
+            "<p>One line<br/>Two lines</p><h2>A<br/>B</h2><p>a <br/>b<br/></p>",
+            "One line\n\nTwo lines\n\nA B\n\na b",
+        ),
+        ("<p>One<br/>" + "<br/>" * 9_000 + "Two</p>", "One\n\nTwo"),
         ("<!-- a --><p>b<!-- c > d -->e</p><?x y?>", "be"),
         ("<p>a</p>" + " " * 70_000 + "<p title='" + "x" * 140_000 + "'>b</p>", "a\n\nb"),
         ("<p>" + "<b/>é" * 60_000 + "</p>", "é" * 60_000),
@@ -108,7 +122,7 @@ def test_contents_within_contents_are_read_once() -> None:
     link = "<a href='text/page1.xhtml'>x</a>"
     nested = xhtml("<nav epub:type='toc'>" * 20 + link * 5 + "</nav>" * 20)
     book = make_epub([Page("P", "<p>a</p>")], more={"OEBPS/nav.xhtml": nested})
-    contents = opf.read(archive.Archive(io.BytesIO(book))).contents
+    contents = opf.read(archive.Archive(io.BytesIO(book)), Reading(100)).contents
     assert [entry.title for entry in contents] == ["x"] * 5
 
 

@@ -19,6 +19,7 @@ import shared
 from api import documents
 from api.jobs.subtitles import srt
 from api.text.headings import headings
+from api.text.lines import mark_lines
 from api.text.normalise import CLUSTER, collapse_whitespace, map_offsets, normalise
 from api.text.quotations import quotations
 from api.text.segmentation import split
@@ -147,6 +148,7 @@ def read(name: str) -> Reading:
 
 
 READERS: dict[str, Reading] = {
+    "lines": mark_lines,
     "split": lambda text: split(text, "auto", 240),
     "German": lambda text: split(text, "german", 240),
     "quotations": lambda text: quotations(text, 240),

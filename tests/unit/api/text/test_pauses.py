@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S
+from api.text.paragraphs import CHAPTER_PAUSE_S, PARAGRAPH_PAUSE_S, SCENE_PAUSE_S
 from api.text.segmentation import CLAUSE_PAUSE_S, SENTENCE_PAUSE_S, split
 from shared.document import Chapter
 from shared.errors import InvalidRequest
@@ -27,6 +27,13 @@ def test_a_place_has_its_own_pause() -> None:
         ("Chapter 2", 0),
     ]
     assert spoken("one two", limit=4) == [("one", 0), ("two", 0)]
+
+
+@pytest.mark.parametrize("mark", ["* * *", "***", "⁂", "---", "◆", "＊　＊　＊", "#"])
+@pytest.mark.parametrize("apart", ["\n\n", "\r\n\r\n"])
+def test_a_scene_break_has_a_pause_of_its_own(mark: str, apart: str) -> None:
+    assert spoken(f"One.{apart}{mark}{apart}Two.") == [("One.", SCENE_PAUSE_S), ("Two.", 0)]
+    assert spoken(f"One.{apart}?!{apart}Two.") == [("One.", PARAGRAPH_PAUSE_S), ("Two.", 0)]
 
 
 def test_a_chapter_begins_a_segment_even_within_a_paragraph() -> None:

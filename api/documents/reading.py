@@ -1,0 +1,32 @@
+"""The options of one reading of a document, and the warnings that come up in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from api.documents.warnings import WarningLog
+
+
+class Notes(StrEnum):
+    """The treatment of footnotes and endnotes: left out, or spoken where they stand."""
+
+    SKIP = "skip"
+    READ = "read"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A reading of at most `max_chars` characters; `charset` is a name of its encoding."""
+
+    max_chars: int
+    notes: Notes = Notes.SKIP
+    charset: str | None = None
+    warnings: WarningLog = field(default_factory=WarningLog)
+
+
+def warn_of_notes(skipped: int, reading: Reading) -> None:
+    """Warn of notes that are left out, if there are any."""
+    if skipped:
+        notes = "1 note is" if skipped == 1 else f"{skipped:,} notes are"
+        reading.warnings.add("notes_skipped", f"{notes} left out; `notes: read` has them spoken")
