@@ -40,6 +40,7 @@ WHOLE = {
     "api.http.stored_response._RANGE",
     "api.http.headers._DURATION",
     "api.text.sentences._SHORT",
+    "shared.settings._ORIGIN",
 }
 SHORT = {"api.text.headings._HEADING", "api.text.headings._NO_TITLE"}
 Reading = Callable[[str], object]
