@@ -21,7 +21,7 @@ from training.talker_data import EOS, PAD, Batch, Item, Prompts, batches, collat
 from training.talker_model import END, Talker
 from worker.checkpoints import tokenizer
 
-STEPS = 14_000
+STEPS = 20_000
 PEAK_RATE = 3e-3
 SEED = 0
 HELD_OUT = 100  # utterances that are never learned from
