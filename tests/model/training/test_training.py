@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training import codes, export, talker, vocoder
+from training import codes, export, progress, talker, vocoder
 from training.layout import GROUPS, POINTER, USED_GROUPS
+from training.progress import Trainer
 from training.shards import Utterance, read, write
 from training.talker_data import PAD, Batch, Item, Prompts, collate, join_some, load
 from training.talker_model import Talker
@@ -59,6 +62,38 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.setattr(sys, "argv", ["training", str(folder), *steps])
             step.main()
     return folder
+
+
+@pytest.mark.parametrize("step", [talker, vocoder], ids=["talker", "vocoder"])
+def test_an_interrupted_training_ends_like_another(
+    step: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit, since every batch is drawn by the number of its step."""
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    weights = again / f"{step.__name__.rpartition('.')[2]}.pt"
+    whole = torch.load(weights)
+    weights.unlink()
+    monkeypatch.setattr(talker, "HELD_OUT", 2)
+    monkeypatch.setattr(progress, "_SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(sys, "argv", ["training", str(again), "--steps", str(whole["step"])])
+    update = Trainer.update
+
+    def interrupt(self: Trainer, *args: Any) -> None:
+        if weights.exists():
+            raise KeyboardInterrupt
+        update(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            step.main()
+    assert torch.load(weights)["step"] == 1
+    step.main()
+    resumed = torch.load(weights)
+    assert resumed["step"] == whole["step"]
+    for name, weight in whole["model"].items():
+        assert torch.equal(resumed["model"][name], weight), name
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
