@@ -50,18 +50,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     utterances = [Utterance(text, speech(text, rng)) for text in TEXTS * 5]
     (folder / "speech").mkdir()
     write(folder / "speech" / "000.npz", utterances)
+    for step in (codes, vocoder, talker):
+        run(step, folder)
+    return folder
+
+
+def run(step: ModuleType, folder: Path) -> None:
+    """Train that step for a few steps, or go on doing so."""
+    short = {vocoder: ["--front-steps", "3", "--steps", "2"], talker: ["--steps", "3"]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(talker, "HELD_OUT", 2)
         patch.setattr(vocoder, "FRONT_ROWS", 2)
-        short = {
-            codes: [],
-            vocoder: ["--front-steps", "3", "--steps", "2"],
-            talker: ["--steps", "3"],
-        }
-        for step, steps in short.items():
-            patch.setattr(sys, "argv", ["training", str(folder), *steps])
-            step.main()
-    return folder
+        patch.setattr(sys, "argv", ["training", str(folder), *short.get(step, [])])
+        step.main()
 
 
 @pytest.mark.parametrize("step", [talker, vocoder], ids=["talker", "vocoder"])
@@ -74,9 +75,7 @@ def test_an_interrupted_training_ends_like_another(
     weights = again / f"{step.__name__.rpartition('.')[2]}.pt"
     whole = torch.load(weights)
     weights.unlink()
-    monkeypatch.setattr(talker, "HELD_OUT", 2)
     monkeypatch.setattr(progress, "_SAVE_EVERY_S", 0.0)
-    monkeypatch.setattr(sys, "argv", ["training", str(again), "--steps", str(whole["step"])])
     update = Trainer.update
 
     def interrupt(self: Trainer, *args: Any) -> None:
@@ -87,9 +86,9 @@ def test_an_interrupted_training_ends_like_another(
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "update", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            step.main()
+            run(step, again)
     assert torch.load(weights)["step"] == 1
-    step.main()
+    run(step, again)
     resumed = torch.load(weights)
     assert resumed["step"] == whole["step"]
     for name, weight in whole["model"].items():
