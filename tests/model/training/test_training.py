@@ -195,7 +195,7 @@ def test_a_pointer_names_the_token_that_is_spoken(folder: Path) -> None:
     names = [prompts.tokenizer.convert_ids_to_tokens([tokens[place]])[0] for place in places]
     assert "".join(names[place] for place in (0, 1, 4, 5, 6, 8)) == "Heran."
     spoken = np.array([places[0], places[1], places[8]])
-    units = np.zeros(6, np.int16)
+    units = np.zeros(6, np.int64)
     item = Item(tokens, units, units, np.full(3, 100.0, np.float32), spoken)
     batch = collate([item], prompts, np.random.default_rng(0), wrong=0.0)
     positions = batch.column - batch.next[:-1, POINTER]
