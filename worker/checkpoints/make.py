@@ -58,7 +58,7 @@ def _put_in_place(draft: Path, folder: Path) -> None:
 def _write_model(folder: Path, size: str, kind: str, seed: int) -> None:
     folder.mkdir()
     config = configs.model_config(size, kind)
-    _write_json(folder / "config.json", config)
+    _write_json(folder / "config.json", complete(Qwen3TTSConfig, config))
     _write_json(folder / "generation_config.json", configs.GENERATION_CONFIG)
     _write_json(folder / "preprocessor_config.json", configs.PREPROCESSOR_CONFIG)
     _write_json(folder / "vocab.json", tokenizer.vocabulary(size))
@@ -84,7 +84,7 @@ def model_weights(config: configs.Config, seed: int) -> Weights:
 def _write_codec(folder: Path, size: str, seed: int) -> None:
     folder.mkdir()
     config = codec_configs.codec_config(size)
-    _write_json(folder / "config.json", config)
+    _write_json(folder / "config.json", complete(Qwen3TTSTokenizerV2Config, config))
     _write_json(folder / "configuration.json", codec_configs.CONFIGURATION)
     _write_json(folder / "preprocessor_config.json", codec_configs.PREPROCESSOR_CONFIG)
     _save(folder, codec_weights(config, seed))
@@ -98,6 +98,16 @@ def codec_weights(config: configs.Config, seed: int) -> Weights:
     wave = weights["decoder.decoder.6.conv.weight"]
     wave -= wave.mean(-1, keepdim=True)  # each channel's offset cancels out
     return weights
+
+
+def complete(config_class: Any, config: configs.Config) -> configs.Config:
+    """A configuration with all defaults, as the released files have: converters read them."""
+    found: configs.Config = json.loads(config_class(**config).to_json_string(use_diff=False))
+    found.pop("speaker_encoder_config", None)  # qwen-tts refuses what it writes itself there
+    found |= {key: value for key, value in config.items() if key == "speaker_encoder_config"}
+    if "encoder_config" in found:
+        found["encoder_config"]["transformers_version"] = config["transformers_version"]
+    return found
 
 
 def _save(folder: Path, weights: Weights) -> None:

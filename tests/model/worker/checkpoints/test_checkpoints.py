@@ -125,6 +125,18 @@ def test_each_kind_loads_unchanged_and_is_what_it_says(
         assert len(loaded.get_supported_languages()) == 11  # ten and auto
 
 
+def test_the_configurations_have_what_converters_read(
+    tiny_checkpoint: Callable[[str], Path],
+) -> None:
+    folder = tiny_checkpoint("base")
+    talker = json.loads((folder / "config.json").read_text())["talker_config"]
+    codec = json.loads((folder / "speech_tokenizer" / "config.json").read_text())
+    assert (talker["hidden_act"], talker["attention_bias"]) == ("silu", False)
+    assert talker["code_predictor_config"]["layer_types"] == ["full_attention"] * 2
+    assert (codec["encoder_config"]["kernel_size"], codec["encoder_config"]["compress"]) == (7, 2)
+    assert codec["decoder_config"]["hidden_act"] == "silu"
+
+
 def test_the_prompt_splits_where_qwen_tts_cuts_it(model: Qwen3TTSModel) -> None:
     def ids(text: str) -> list[int]:
         tokens: list[int] = model.processor(text=text)["input_ids"][0]
