@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -257,3 +260,28 @@ def test_a_library_is_compiled_once_for_a_machine(
     forget_builds()
     build("snake", ACTIVATION=torch.float32, READ=torch.float32)
     assert broken.stat().st_size > 1_000
+
+
+def test_a_library_is_kept_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers in containers have one process number, and one of them no room on the disk."""
+    library, kept = tmp_path / "library", tmp_path / "kept" / "a.so"
+    library.write_bytes(b"whole")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    copy = shutil.copyfileobj
+
+    def copy_beside_another(source: BinaryIO, target: BinaryIO) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfileobj", cut_off)
+            compiler._keep(library, kept)
+        copy(source, target)
+
+    def cut_off(_source: BinaryIO, target: BinaryIO) -> None:
+        target.write(b"wh")
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_beside_another)
+    compiler._keep(library, kept)
+    assert [path.name for path in kept.parent.iterdir()] == ["a.so"]
+    assert kept.read_bytes() == b"whole"
