@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import platform
+import uuid
 from collections import UserDict
 from importlib.metadata import version
 from pathlib import Path
@@ -35,12 +35,14 @@ class TuningFile(UserDict[str, str]):
                 f"version {version('qwen-tts-queue')}",
             )
         )
-        super().__init__(self._read().get(self._machine, {}))
+        super().__init__()
+        self.data = self._read().get(self._machine, {})  # not by items, which would be written
 
     def __setitem__(self, question: str, answer: str) -> None:
         super().__setitem__(question, answer)
         whole = self._read() | {self._machine: self.data}
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        # Not named by the process's number, which workers in containers have in common.
+        draft = self._path.with_suffix(f".{uuid.uuid4().hex}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")

@@ -71,6 +71,16 @@ def test_answers_outlive_the_process_on_this_machine(
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_reading_answers_writes_none(tmp_path: Path) -> None:
+    """Else a worker that is ended meanwhile leaves a part of them."""
+    path = tmp_path / "tuning.json"
+    answers = TuningFile(path)
+    answers["speed"], answers["size"] = "fast", "small"
+    written = path.stat()
+    assert dict(TuningFile(path)) == {"speed": "fast", "size": "small"}
+    assert path.stat() == written
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"machine": 3}', "\x00"])
 def test_a_broken_file_is_begun_anew(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tuning.json"
