@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
 import uuid
 from collections import UserDict
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,12 @@ class TuningFile(UserDict[str, str]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Virtual machines and ARM processors of one name may have different instructions.
+        abilities = processor_lines("flags", "Features", "CPU implementer", "CPU part")
+        digest = hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:8]
         self._machine = ", ".join(
             (
-                processor_name(),
+                f"{processor_name()} ({digest})",
                 f"{torch.get_num_threads()} threads",
                 f"torch {torch.__version__}",
                 f"version {version('qwen-tts-queue')}",
@@ -49,6 +54,8 @@ class TuningFile(UserDict[str, str]):
             draft.replace(self._path)
         except OSError as error:
             _log.debug("Cannot keep %s: %s", self._path, error)
+            with suppress(OSError):
+                draft.unlink()
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:
