@@ -235,7 +235,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     card: ModelCard,
     spec: SpeechSpec,
 ) -> None:
-    """What another engine speaks keeps its lease until the worker has stopped."""
+    """The lease of a segment of another engine is renewed until the worker has stopped."""
     asked: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))

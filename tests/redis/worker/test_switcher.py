@@ -1,4 +1,4 @@
-"""What waits in the ledger changes the loaded models."""
+"""The loaded models change by the segments that wait in the ledger."""
 
 from __future__ import annotations
 

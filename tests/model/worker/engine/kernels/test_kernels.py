@@ -59,7 +59,7 @@ def a_norm(size: int, dtype: torch.dtype) -> RMSNorm:
 
 
 def told(rows: Tensor) -> Tensor:
-    """What a product would read: these widths need no padding."""
+    """The numbers that a product would read: these widths need no padding."""
     if rows.dtype is not torch.uint8:
         return rows.float()
     values, scale = rows[:, :-SCALE_BYTES], rows[:, -SCALE_BYTES:].contiguous().view(torch.float32)
@@ -73,7 +73,7 @@ def some(precision: Precision, *shape: int) -> Tensor:
 
 
 def allowed(precision: Precision) -> float:
-    """How far a result for a product may be off, as a part of the largest."""
+    """The error that a result for a product may have, as a part of the largest number."""
     return 1 / 250 if precision is Precision.INT8 else TOLERANCE[precision.dtype]
 
 
