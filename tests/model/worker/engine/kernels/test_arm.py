@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def call(folder: Path, processor: str, source: str, sizes: list[int], *arrays: Tensor) -> Tensor:
-    """What `product` of a source gives on an ARM processor; the last array is as the result."""
+    """The result of a source's `product` on an ARM processor; the last array is of its shape."""
     program, result = str(folder / "call"), arrays[-1]
     macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "WEIGHT": "bfloat16"}
     macros["ARRAYS"] = len(arrays) - 1
