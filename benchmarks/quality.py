@@ -217,10 +217,10 @@ def error_table(rows: dict[str, list[Result]]) -> Iterator[str]:
 def difference_table(differences: Sequence[PrecisionDifference]) -> Iterator[str]:
     """The lines of the table of differences on forced codes."""
     yield (
-        "| precision | first codes | other codes | logit error | codec SNR | mel distance"
-        " | products of the language model; of the codec |"
+        "| precision | first codes | other codes | logit error | codec SNR | codec mel distance"
+        " | mel distance | products of the language model; of the codec |"
     )
-    yield "|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|"
     for each in differences:
         yield f"| {' | '.join(each.cells())} |"
 

@@ -38,7 +38,7 @@ DEFAULT_TEXTS = (
 )
 DEFAULT_SPEECH_TEXTS = 20
 SPEECH_SLOTS = 16
-ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11} {:>13}  {}"
+ROW_FORMAT = "{:<10} {:>12} {:>12} {:>13} {:>11} {:>18} {:>13}  {}"
 SPEECH_ROW_FORMAT = "{:<10} {:>12} {:>17} {:>10}"
 
 
@@ -112,6 +112,7 @@ def _compared(args: argparse.Namespace) -> Iterator[str]:
         "other codes",
         "logit error",
         "codec SNR",
+        "codec mel distance",
         "mel distance",
         "products of the language model; of the codec",
     )

@@ -25,9 +25,9 @@ class PrecisionDifference:
     """A precision's differences from float32, on the codes that float32 spoke.
 
     The shares of first and other codes of each frame that it would have chosen too; the error of
-    its scores ÷ their spread; the signal-to-noise ratio of the codec on equal codes in dB; and the
-    log-mel distance in dB of the sound of the codes that it would have chosen. `products` are those
-    of the language model and of the codec.
+    its scores ÷ their spread; the codec's signal-to-noise ratio and log-mel distance on equal
+    codes, in dB; and the log-mel distance in dB of the sound of the codes that it would have
+    chosen. `products` are those of the language model and of the codec.
     """
 
     precision: Precision
@@ -36,6 +36,7 @@ class PrecisionDifference:
     other_codes: float = 1.0
     logit_error: float = 0.0
     codec_snr_db: float = float("inf")
+    codec_mel_distance_db: float = 0.0
     mel_distance_db: float = 0.0
 
     def cells(self) -> tuple[str, ...]:
@@ -47,6 +48,7 @@ class PrecisionDifference:
             f"{self.other_codes:.2%}".replace("%", " %"),
             f"{self.logit_error:.4f}",
             "exact" if is_exact else f"{self.codec_snr_db:.1f} dB",
+            "exact" if is_exact else f"{self.codec_mel_distance_db:.2f} dB",
             "exact" if is_exact else f"{self.mel_distance_db:.2f} dB",
             "; ".join(self.products),
         )
@@ -74,16 +76,17 @@ def compare(
         codec = _codec(model, parts)
         forced = force(model, parts.precision, requests, codes, parts.decoder)
         first, others, error = _compare(exact, forced)
+        equal = _decode(codec, codes)
         chosen = _decode(codec, [run.argmax_codes for run in forced])
-        distances = [log_mel_distance(*pair) for pair in zip(sounds, chosen, strict=True)]
         yield PrecisionDifference(
             precision,
             parts.names,
             first,
             others,
             error,
-            _snr(sounds, _decode(codec, codes)),
-            float(np.mean(distances)),
+            _snr(sounds, equal),
+            _mel_distance(sounds, equal),
+            _mel_distance(sounds, chosen),
         )
 
 
@@ -113,6 +116,11 @@ def _codec(model: Qwen3TTSModel, parts: Parts) -> Codec:
 def _decode(codec: Codec, codes: Iterable[list[int]]) -> list[Samples]:
     frames = [np.array(one, dtype=np.int64).reshape(1, -1, CODE_GROUPS) for one in codes]
     return [codec.decode([Stream()], one)[0] for one in frames]
+
+
+def _mel_distance(expected: list[Samples], found: list[Samples]) -> float:
+    """The mean log-mel distance in dB."""
+    return float(np.mean(list(map(log_mel_distance, expected, found))))
 
 
 def _snr(expected: list[Samples], found: list[Samples]) -> float:
