@@ -16,7 +16,8 @@ _log = logging.getLogger(__name__)
 Tensors = tuple[Tensor, ...]
 
 # A graph of one frame's 15 passes has some 2,000 launches, and takes a few MiB beside the memory
-# that all graphs share. 16 rows and less need 12 numbers of rows, and 512 positions 8.
+# that all graphs share. 16 rows and less are rounded to 12 numbers of rows; with two lengths and
+# two kinds of sampling in use at a time, those are 48 graphs.
 MAX_GRAPHS = 64
 # Products choose their algorithm and allocate in the first run, which cannot be captured.
 WARM_UP_RUNS = 2
