@@ -12,6 +12,7 @@ from worker.engine.codec.codec import Codec
 from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.nn.graphs import CudaCapture
 from worker.engine.parts import Parts, fastest_parts, plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
@@ -50,11 +51,13 @@ def choose_parts(
 ) -> Parts:
     """The fastest parts here for `slots` requests at once; plain ones, unless they are `compiled`.
 
-    Where they cannot be compiled, the log says why and they are the plain ones, too. `answers` are
-    known from other processes on this machine, and added to.
+    Where they cannot be compiled, the log says why and they are the plain ones, too. On CUDA they
+    are plain ones whose steps are captured. `answers` are known from other processes on this
+    machine, and added to.
     """
     if not compiled or model.device.type != "cpu":
-        return plain_parts(precision)
+        is_captured = compiled and model.device.type == "cuda"
+        return plain_parts(precision)._replace(is_captured=is_captured)
     began_s = time.monotonic()
     known = {} if answers is None else answers
     try:
@@ -80,4 +83,5 @@ def _take_weights(
         del tokenizer.encoder  # only clones have something to read
     for left in tokenizer.parameters():
         left.data = left.detach().to(torch.float32, copy=True)
-    return TalkerRunner(model, slots, parts.precision, parts.decoder, prompts), codec
+    capture = CudaCapture(model.device) if parts.is_captured else None
+    return TalkerRunner(model, slots, parts.precision, parts.decoder, prompts, capture), codec
