@@ -19,7 +19,8 @@
 namespace {
 
 // `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
-// `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers.
+// `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers, if loops over parts
+// of `Sums` are unrolled early: gcc 12 stores longer ones of ARM after each product otherwise.
 
 #if defined(__AVX512VNNI__) && !defined(PLAIN) && !defined(NARROW)
 
@@ -107,6 +108,7 @@ inline Weights load_weights(const int8_t* from) {
     return {{vld1q_s8(from), vld1q_s8(from + 16), vld1q_s8(from + 32), vld1q_s8(from + 48)}};
 }
 inline void add_products(Sums& sums, Four four, const Weights& weights) {
+#pragma GCC unroll 8
     for (int i = 0; i < 4; i++)
         sums.quarter[i] = vdotq_s32(sums.quarter[i], weights.quarter[i], four);
 }
