@@ -2,7 +2,7 @@
 //
 // An input is a whole number from -127 to 127 plus 128, since VNNI wants unsigned numbers on one
 // side. All variants give the same sums, since all are exact. PLAIN leaves the variants out, NARROW
-// those of 512 bits.
+// those of 512 bits. MISSING names the instructions of a faster variant.
 
 #pragma once
 
@@ -41,6 +41,7 @@ constexpr long GROUP_INPUTS = DOT_INPUTS;
 #if defined(__AVX512VNNI__) && !defined(PLAIN) && !defined(NARROW)
 
 constexpr int MAX_ROWS = 12, MAX_PANELS = 2;
+constexpr char MISSING[] = "";
 using Four = __m512i;
 using Weights = __m512i;
 using Sums = __m512i;
@@ -74,6 +75,7 @@ inline Weights load_weights(const int8_t* from) {
 #endif
 
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr char MISSING[] = "AVX-512";
 using Four = __m256i;
 
 inline Four spread(int32_t four) { return _mm256_set1_epi32(four); }
@@ -86,6 +88,7 @@ inline void add_products(Sums& sums, Four four, const Weights& weights) {
 // The instruction adds two neighbouring products in 16 bits, which hold 2 * 127 * 127 and no more:
 // so magnitudes are multiplied, and the sign goes to the weight.
 constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "VNNI";
 struct Four {
     __m256i sign, magnitude;
 };
@@ -109,6 +112,7 @@ inline void add_products(Sums& sums, const Four& four, const Weights& weights) {
 #elif defined(HAS_I8MM)
 
 constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "";
 // The instruction multiplies 2 rows by 2 outputs, of 8 inputs each. Those of an output lie in two
 // groups of weights, 64 bytes apart.
 struct Weights {
@@ -141,6 +145,7 @@ inline void add_products(Sums& sums, uint8x16_t inputs, const Weights& weights) 
 #elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN)
 
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr char MISSING[] = "i8mm";
 using Four = int8x16_t;
 struct Weights {
     int8x16_t quarter[4];
@@ -165,6 +170,7 @@ inline void add_products(Sums& sums, Four four, const Weights& weights) {
 #else
 
 constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "AVX2 or, on ARM, the dot product";
 using Four = int32_t;
 using Weights = const int8_t*;
 struct Sums {

@@ -77,6 +77,9 @@ void multiply(const Shape& shape, const Weighted& by, long from, long until, lon
 
 }  // namespace
 
+// Instructions of faster products that this was not compiled for.
+extern "C" const char* missing_instructions() { return MISSING; }
+
 // Rounds rows [rows, n].
 extern "C" void round_rows(long rows, long n, const float* x, uint8_t* to) {
 #pragma omp parallel for if (rows > 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import c_int, c_long, c_void_p
+from ctypes import c_char_p, c_int, c_long, c_void_p
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +34,13 @@ def compile_int8_product() -> ProductKernels:
         function(library, "product_snake", *[c_long] * 6, *[c_void_p] * 8),
         function(library, "round_rows", *[c_long] * 2, *[c_void_p] * 2),
     )
+
+
+def missing_instructions() -> str:
+    """Instructions of faster products that this processor lacks, if any; raises `CannotCompile`."""
+    missing = build("int8_product").missing_instructions
+    missing.restype = c_char_p
+    return str(missing().decode())
 
 
 def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def call(program: Path, processor: str, sizes: list[int], *arrays: Tensor) -> Tensor:
-    """What a program gives on an ARM processor; the last array is as the result."""
+    """The result of a program on an ARM processor; the last array is of its shape and type."""
     result = arrays[-1]
     given = b"".join(struct.pack("<q", size) for size in sizes)
     for one in arrays[:-1]:
