@@ -12,6 +12,7 @@ from worker.engine.codec.codec import Codec
 from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.int8_product import missing_instructions
 from worker.engine.nn.graphs import CudaCapture
 from worker.engine.parts import Parts, fastest_parts, plain_parts
 from worker.engine.precision import Precision
@@ -62,6 +63,8 @@ def choose_parts(
     known = {} if answers is None else answers
     try:
         parts = run_in_temporary_thread(lambda: fastest_parts(model, precision, slots, known))
+        if precision is Precision.INT8 and (missing := missing_instructions()):
+            _log.info("int8 products could be faster: this processor lacks %s", missing)
     except CannotCompile as error:
         _log.warning("Speaking without compiled kernels, which is slower: %s", error)
         return plain_parts(precision)

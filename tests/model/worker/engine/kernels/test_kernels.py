@@ -233,6 +233,19 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     assert parts.names[1] in ("float32", "bfloat16", "int8")
 
 
+@pytest.mark.parametrize("processor", ["any"], indirect=True)
+@pytest.mark.usefixtures("processor")
+def test_the_log_says_what_the_processor_lacks(
+    tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    caplog.set_level(logging.INFO)
+    choose_parts(model, Precision.FLOAT32, 4)
+    assert "could be faster" not in caplog.text
+    choose_parts(model, Precision.INT8, 4)
+    assert caplog.text.count("int8 products could be faster: this processor lacks AVX2 or") == 1
+
+
 def test_a_library_is_compiled_once_for_a_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
