@@ -48,8 +48,10 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
                 for (int p = 0; p < WIDTH; p++) add_products(sums[g][p], group, own[p]);
             }
         }
+#pragma GCC unroll 16
         for (int r = 0; r < COUNT; r++) {
             const float scale = scale_of(x + r * row, shape.inputs);
+#pragma GCC unroll 4
             for (int p = 0; p < WIDTH; p++) {
                 const Wholes whole = sums_of(r % GROUP_ROWS, sums[r / GROUP_ROWS][p]);
                 found[r][p] += __builtin_convertvector(whole, Floats) * scale;
