@@ -27,9 +27,10 @@ from client.models import Model
 from client.options import Options
 from shared.settings import Settings
 from worker.engine.precision import Precision
-from worker.evaluate import PrecisionDifference, compare, make_requests
+from worker.evaluate import make_requests
 from worker.model import catalogue
 from worker.model.loading import load_model
+from worker.precision_difference import PrecisionDifference, compare
 from worker.quality.judge import SpeechJudge, Transcript, error_rates
 from worker.quality.texts import segments, sentences
 
