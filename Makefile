@@ -93,7 +93,7 @@ lock: $(READY) ## write the images' lock files anew, after a change of dependenc
 
 VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
 
-voice: $(READY) ## train the demo voice anew, in about three hours on two cores (VOICE=FOLDER: where its state is kept)
+voice: $(READY) ## train the demo voice anew, in about four hours on two cores (VOICE=FOLDER: where its state is kept)
 	@command -v flite >/dev/null && test -d /usr/share/games/fortunes || \
 	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends flite fortunes; }
 	@$(PIP) -e '.[worker,training]'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -70,6 +71,9 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write the roofline as SVG")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # As Ctrl-C: what runs is ended, and the peer's weights are removed.
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     folder = cache_folder() / "0.6B-CustomVoice"
     if not folder.exists():
         console.print(f"Making a full-size checkpoint in {folder} (2.5 GB, once)…")

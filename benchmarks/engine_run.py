@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -65,6 +66,8 @@ def main() -> None:
         "ours": ours,
         "uncompiled": uncompiled,
         "mixed": mixed,
+        "cuda": partial(ours, device="cuda"),
+        "cuda_without_graphs": partial(ours, device="cuda", compiled=False),
     }
     row = runs[system](folder, precision, int(slots), int(frames))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -113,13 +116,21 @@ def uncompiled(folder: str, precision: str, slots: int, frames: int) -> dict[str
 
 
 def ours(
-    folder: str, precision: str, slots: int, frames: int, *, compiled: bool = True
+    folder: str,
+    precision: str,
+    slots: int,
+    frames: int,
+    *,
+    compiled: bool = True,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """All requests submitted at once."""
     codec = Timed(Codec.decode)
     with patch.object(Codec, "decode", lambda *args: codec(*args)), prompt_lengths() as lengths:
-        engine, told = start(folder, precision, slots, compiled=compiled)
+        engine, told = start(folder, precision, slots, compiled=compiled, device=device)
         engine.submit(request(3)).result()
+        if device != "cpu":  # what is captured in a run of this length is not counted
+            speak(engine, slots, frames)
         codec.seconds = 0.0
         began_s = time.perf_counter()
         speeches, ttfa_s = speak(engine, slots, frames)
@@ -131,16 +142,16 @@ def ours(
 
 
 def start(
-    folder: str, precision: str, slots: int, *, compiled: bool
+    folder: str, precision: str, slots: int, *, compiled: bool, device: str = "cpu"
 ) -> tuple[Engine, dict[str, Any]]:
     """An engine as a worker starts it, how long that took, and the memory that it added."""
     before = resident_bytes()
     began_s = time.perf_counter()
     set_up_cpu()
-    model = run_in_temporary_thread(lambda: load_model(folder))
+    model = run_in_temporary_thread(lambda: load_model(folder, device=device))
     at, kind = time.perf_counter(), Precision(precision)
     parts = choose_parts(model, kind, slots, compiled=compiled)
-    if compiled and parts.decoder is Decoder:
+    if compiled and parts.decoder is Decoder and device == "cpu":
         sys.exit("There is no C++ compiler here: install g++.")
     compile_s = time.perf_counter() - at if compiled else 0.0
     engine = build_engine(model, parts, slots=slots, max_waiting=QUEUE * slots)

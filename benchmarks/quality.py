@@ -27,9 +27,10 @@ from client.models import Model
 from client.options import Options
 from shared.settings import Settings
 from worker.engine.precision import Precision
-from worker.evaluate import PrecisionDifference, compare, make_requests
+from worker.evaluate import make_requests
 from worker.model import catalogue
 from worker.model.loading import load_model
+from worker.precision_difference import PrecisionDifference, compare
 from worker.quality.judge import SpeechJudge, Transcript, error_rates
 from worker.quality.texts import segments, sentences
 
@@ -217,10 +218,10 @@ def error_table(rows: dict[str, list[Result]]) -> Iterator[str]:
 def difference_table(differences: Sequence[PrecisionDifference]) -> Iterator[str]:
     """The lines of the table of differences on forced codes."""
     yield (
-        "| precision | first codes | other codes | logit error | codec SNR | mel distance"
-        " | products of the language model; of the codec |"
+        "| precision | first codes | other codes | logit error | codec SNR | codec mel distance"
+        " | mel distance | products of the language model; of the codec |"
     )
-    yield "|---|---|---|---|---|---|---|"
+    yield "|---|---|---|---|---|---|---|---|"
     for each in differences:
         yield f"| {' | '.join(each.cells())} |"
 

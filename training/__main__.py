@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-_DURATION = "about three hours on two cores, and 1.5 GB in"
+_DURATION = "about four hours on two cores, and 1.5 GB in"
 
 
 def main() -> None:

@@ -39,6 +39,7 @@ from training.talker_model import (
     StackSize,
 )
 from worker.checkpoints import codec_configs, configs
+from worker.checkpoints.make import complete
 from worker.engine.qwen import (
     Qwen3TTSConfig,
     Qwen3TTSForConditionalGeneration,
@@ -65,7 +66,7 @@ def export(folder: Path, target: Path) -> None:
     target.mkdir(parents=True)
     write_tokenizer(target)
     config = _model_config()
-    _write(target / "config.json", config)
+    _write(target / "config.json", complete(Qwen3TTSConfig, config))
     _write(target / "generation_config.json", configs.GENERATION_CONFIG | _SAMPLING)
     _write(target / "preprocessor_config.json", configs.PREPROCESSOR_CONFIG)
     _save(target, _model_weights(folder, config))
@@ -73,7 +74,7 @@ def export(folder: Path, target: Path) -> None:
     codec.mkdir()
     codec_config = codec_configs.codec_config("tiny")
     codec_config["decoder_config"] |= CODEC_CONFIG
-    _write(codec / "config.json", codec_config)
+    _write(codec / "config.json", complete(Qwen3TTSTokenizerV2Config, codec_config))
     _write(codec / "configuration.json", codec_configs.CONFIGURATION)
     _write(codec / "preprocessor_config.json", codec_configs.PREPROCESSOR_CONFIG)
     _save(codec, _codec_weights(folder, codec_config))

@@ -21,7 +21,7 @@ from training.talker_data import EOS, PAD, Batch, Item, Prompts, batches, collat
 from training.talker_model import END, Talker
 from worker.checkpoints import tokenizer
 
-STEPS = 14_000
+STEPS = 20_000
 PEAK_RATE = 3e-3
 SEED = 0
 HELD_OUT = 100  # utterances that are never learned from
@@ -32,8 +32,13 @@ _JUDGE_EVERY = 500
 _NAMES = ("pointer", "second", "pitch", "detail", "detail2")
 
 
-def losses(talker: Talker, batch: Batch, text_pad: int, share: float) -> dict[str, Tensor]:
-    """The cross entropies of group 0 ("sound"), the pointer and each other group; `accuracy`."""
+def losses(
+    talker: Talker, batch: Batch, text_pad: int, share: float, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """The cross entropies of group 0 ("sound"), the pointer and each other group; `accuracy`.
+
+    The groups after the first are judged on a drawn `share` of the frames.
+    """
     states, logits = predict(talker, batch, text_pad)
     found = {
         "sound": functional.cross_entropy(logits, batch.end),
@@ -41,7 +46,8 @@ def losses(talker: Talker, batch: Batch, text_pad: int, share: float) -> dict[st
     }
     chosen = torch.nonzero(batch.end != END)[:, 0]
     if share < 1:
-        chosen = chosen[torch.randperm(len(chosen))[: max(1, int(share * len(chosen)))]]
+        drawn = rng.permutation(len(chosen))[: max(1, int(share * len(chosen)))]
+        chosen = chosen[torch.from_numpy(drawn)]
     codes = batch.next[chosen]
     others = predict_rest(talker, states[chosen], codes)
     for name, other, group in zip(_NAMES, others, range(1, USED_GROUPS), strict=True):
@@ -100,8 +106,9 @@ def main() -> None:
     for _ in range(trainer.resume()):
         next(order)
     for step in trainer.steps():
-        batch = collate(next(order), prompts, np.random.default_rng([SEED, step]))
-        found = losses(talker, batch, prompts.text_pad, PREDICTED_SHARE)
+        rng = np.random.default_rng([SEED, step])
+        batch = collate(next(order), prompts, rng)
+        found = losses(talker, batch, prompts.text_pad, PREDICTED_SHARE, rng)
         trainer.update(_sum(found), found)
         if (step + 1) % _JUDGE_EVERY == 0:
             print(f"held out at step {step + 1}: {judge(talker, held, prompts)}", flush=True)
@@ -117,7 +124,7 @@ def judge(talker: Talker, held: list[Item], prompts: Prompts) -> str:
     rng = np.random.default_rng(SEED)
     groups = [held[start : start + 10] for start in range(0, len(held), 10)]
     found = [
-        losses(talker, collate(group, prompts, rng, wrong=0.0), prompts.text_pad, 1.0)
+        losses(talker, collate(group, prompts, rng, wrong=0.0), prompts.text_pad, 1.0, rng)
         for group in groups
     ]
     means = {name: float(torch.stack([one[name] for one in found]).mean()) for name in found[0]}

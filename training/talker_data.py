@@ -1,4 +1,4 @@
-"""What the talker learns from: prompts and frames of utterances, in batches of like lengths."""
+"""The talker's lessons: prompts and frames of utterances, in batches of like lengths."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ from training.synthesis import FRAME_SAMPLES, render
 from training.units import UNITS_PER_FRAME, Ints, Speech
 
 FRONT_STEPS, FRONT_RATE = 6_000, 2e-3
-STEPS, RATE = 6_000, 1e-3
+STEPS, RATE = 15_000, 1e-3
 SOUND_SHARDS = 4  # whose sound is rendered, each text by one speaker
 FRONT_ROWS, FRONT_FRAMES = 16, 12
 ROWS, FRAMES = 4, 8

@@ -70,7 +70,7 @@ def serve(settings: Settings) -> int:
     # More than the engine's slots: the others store, or wait for a permit to claim.
     queues = ModelQueues(tasks, pool, max_calls=settings.slots + max(4, settings.slots // 4))
     add_task(app, queues)
-    switcher = ModelSwitcher(pool, ledger)
+    switcher = ModelSwitcher(pool, ledger, lambda: shutdown.has_begun)
     cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
     fitness.start()
     heartbeat.start()

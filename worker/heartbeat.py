@@ -29,8 +29,9 @@ class Heartbeat(BackgroundThread):
     """A thread that beats every `HEARTBEAT_INTERVAL_S` seconds until it is stopped, and signs out.
 
     It signs in with `cards`, one for each model that the worker serves, loaded or not.
-    Once `is_alive` is false, since an engine has ended, it ends the process as SIGTERM does; the
-    watchdog ends one that is stuck, or whose every heartbeat fails.
+    Once `is_alive` is false, since an engine has ended or a model cannot be loaded, it ends the
+    process as SIGTERM does: what other engines speak keeps its leases meanwhile. The watchdog ends
+    a process that is stuck, or whose every heartbeat fails.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Heartbeat(BackgroundThread):
         self._wake_ups = wake_ups
         self._is_alive = is_alive
         self._watchdog = watchdog
+        self._is_ending = False
         self._revokes_all = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
         self._lock = threading.Lock()
@@ -86,7 +88,11 @@ class Heartbeat(BackgroundThread):
                 revoked.set()
 
     def _loop(self, stopping: threading.Event) -> None:
-        while self._is_alive():
+        while True:
+            if not self._is_ending and not self._is_alive():
+                self._is_ending = True
+                _log.critical("An engine has ended, or a model cannot be loaded; this worker stops")
+                os.kill(os.getpid(), signal.SIGTERM)
             try:
                 self._beat()
             except Unavailable as error:
@@ -98,9 +104,6 @@ class Heartbeat(BackgroundThread):
                 raise
             if stopping.wait(HEARTBEAT_INTERVAL_S):
                 break
-        else:
-            _log.critical("An engine has ended, or a model cannot be loaded; this worker stops")
-            os.kill(os.getpid(), signal.SIGTERM)
         try:
             self._registry.sign_out(self._worker, *self._cards)
         except Unavailable as error:

@@ -1,8 +1,9 @@
-"""`SCREENSHOTS=1`: how the page looks, for the documentation."""
+"""`SCREENSHOTS=1`: pictures of the page with the demo voice, for the documentation."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -19,16 +20,30 @@ PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "i
 LOOKS = {"light": {}, "dark": {"color_scheme": "dark"}, "phone": {**PHONE, "has_touch": True}}
 
 
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A service that speaks with the demo voice."""
+    data = tmp_path_factory.mktemp("pictures")
+    with Stack(["demo"], data=data, port=0, logs_to_files=True) as stack:
+        stack.wait_ready()
+        yield stack
+
+
+@pytest.fixture
+def sheet(page: Page) -> Sheet:
+    return Sheet(page, "Ada")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def jobs(stack: Stack) -> None:
-    """Something to look at: two jobs that are done, and one that will not be for a while."""
+    """Two jobs that are done, and one that takes minutes."""
     with Narrator(stack.url) as narrator:
-        for title, voice in (("A letter home", "sohee"), ("Down the Rabbit-Hole", "vivian")):
+        for title, voice in (("A letter home", "alan"), ("Down the Rabbit-Hole", "ada")):
             text = "\n\n".join(PARAGRAPHS[:2])
             job = narrator.submit(text, task="custom_voice", voice=voice, title=title)
             narrator.wait(job.id)
-        long = "\n\n".join(PARAGRAPHS * 6)
-        narrator.submit(long, task="custom_voice", voice="ryan", title="The whole book")
+        long = "\n\n".join(PARAGRAPHS * 20)
+        narrator.submit(long, task="custom_voice", voice="alan", title="The whole book")
 
 
 @pytest.mark.parametrize(

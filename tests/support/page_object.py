@@ -34,7 +34,7 @@ def visit(browser: Browser, stack: Stack, **options: Any) -> Iterator[Page]:
 class Sheet:
     """The page as somebody sees it who writes, follows and listens."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, first_voice: str = "Vivian") -> None:
         self.page = page
         self.text = page.get_by_label("Text to speak")
         self.send = page.get_by_role("button", name="Read it aloud")
@@ -42,7 +42,7 @@ class Sheet:
         self.play = page.get_by_role("button", name="Play", exact=True)
         self.pause = page.get_by_role("button", name="Pause", exact=True)
         self.heard = page.locator(".sentence[aria-current]")
-        expect(page.get_by_role("radio", name="Vivian")).to_be_attached()
+        expect(page.get_by_role("radio", name=first_voice)).to_be_attached()
 
     def submit(self, text: str) -> Locator:
         """Send a text; returns its row, which is known by the job's id."""

@@ -155,6 +155,11 @@ class Batch:
         counts = [len(row.sequence.frames) < frames for row in self._rows[own]]
         return torch.tensor(counts, device=self._like.device)
 
+    @property
+    def positions(self) -> int:
+        """The positions that the longest row needs for its last frame, known without a device."""
+        return max(len(row.prompt.embeds) + len(row.sequence.frames) for row in self._rows)
+
     def talker_sampler(self, own: slice) -> BatchSampler:
         """The sampler of these rows' first codes."""
         if len(self._rows[own]) == len(self):

@@ -12,6 +12,8 @@ from worker.engine.codec.codec import Codec
 from worker.engine.compute_thread import ComputeThread
 from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import CannotCompile
+from worker.engine.kernels.int8_product import missing_instructions
+from worker.engine.nn.graphs import CudaCapture
 from worker.engine.parts import Parts, fastest_parts, plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
@@ -50,15 +52,19 @@ def choose_parts(
 ) -> Parts:
     """The fastest parts here for `slots` requests at once; plain ones, unless they are `compiled`.
 
-    Where they cannot be compiled, the log says why and they are the plain ones, too. `answers` are
-    known from other processes on this machine, and added to.
+    Where they cannot be compiled, the log says why and they are the plain ones, too. On CUDA they
+    are plain ones whose steps are captured. `answers` are known from other processes on this
+    machine, and added to.
     """
     if not compiled or model.device.type != "cpu":
-        return plain_parts(precision)
+        is_captured = compiled and model.device.type == "cuda"
+        return plain_parts(precision)._replace(is_captured=is_captured)
     began_s = time.monotonic()
     known = {} if answers is None else answers
     try:
         parts = run_in_temporary_thread(lambda: fastest_parts(model, precision, slots, known))
+        if precision is Precision.INT8 and (missing := missing_instructions()):
+            _log.info("int8 products could be faster: this processor lacks %s", missing)
     except CannotCompile as error:
         _log.warning("Speaking without compiled kernels, which is slower: %s", error)
         return plain_parts(precision)
@@ -80,4 +86,5 @@ def _take_weights(
         del tokenizer.encoder  # only clones have something to read
     for left in tokenizer.parameters():
         left.data = left.detach().to(torch.float32, copy=True)
-    return TalkerRunner(model, slots, parts.precision, parts.decoder, prompts), codec
+    capture = CudaCapture(model.device) if parts.is_captured else None
+    return TalkerRunner(model, slots, parts.precision, parts.decoder, prompts, capture), codec

@@ -128,6 +128,7 @@ class Engine:
 
     def abort(self, error: BaseException) -> None:
         """Fail all that waits or runs, and take no more."""
+        self._moved_s = None  # it has ended, and is not stuck
         for sequence in (*self._scheduler.abort(), *self._vocoder.abort()):
             sequence.fail(error)
 

@@ -43,7 +43,8 @@ class Parts(NamedTuple):
     """The parts of an engine.
 
     `precision` is the language model's; `names` says what products it and the codec have. The
-    codec's first layers and its last multiply by `outer`, the others by `inner`.
+    codec's first layers and its last multiply by `outer`, the others by `inner`. If `is_captured`,
+    steps are captured as CUDA graphs.
     """
 
     precision: Precision
@@ -51,6 +52,7 @@ class Parts(NamedTuple):
     decoder: DecoderFactory
     outer: FloatProducts
     inner: Products
+    is_captured: bool = False
 
 
 def plain_parts(precision: Precision) -> Parts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from worker.engine.batch import Batch, Row
 from worker.engine.clone_prompts import ClonePrompts, PromptStore
 from worker.engine.errors import EngineError
 from worker.engine.nn.decoder import Decoder, DecoderFactory, ForwardContext, causal_mask
+from worker.engine.nn.graphs import Capture, Graphs, rounded_up
 from worker.engine.nn.predictor import CodePredictor
 from worker.engine.precision import Precision
 from worker.engine.prompt import PromptBuilder
@@ -26,6 +28,8 @@ from worker.engine.threads import run_in_temporary_thread
 # Positions that are read between two steps at the beginning of a prompt: they take about as long as
 # a step.
 PREFILL_CHUNK_POSITIONS = 128
+# A captured step looks back over a multiple of this many positions.
+CAPTURE_POSITIONS = 64
 # At this position, reading takes twice as long as at the beginning of a prompt.
 HALF_SPEED_POSITION = 256
 # The cache begins to grow 16 positions before it is full, a few layers a step.
@@ -49,7 +53,8 @@ class TalkerRunner:
     """A loaded model that speaks up to `slots` requests at once, in rows 0 to n - 1.
 
     It takes the model's weights over: they are laid out anew and the old ones are freed, so that
-    qwen-tts's own generate calls no longer work on this model.
+    qwen-tts's own generate calls no longer work on this model. With `capture`, steps are captured
+    and replayed.
     """
 
     def __init__(
@@ -59,6 +64,7 @@ class TalkerRunner:
         precision: Precision = Precision.FLOAT32,
         decoder: DecoderFactory = Decoder,
         prompts: PromptStore | None = None,
+        capture: Capture | None = None,
     ) -> None:
         talker = model.model.talker
         config = talker.config
@@ -83,6 +89,8 @@ class TalkerRunner:
         self._never_drawn[self._eos] = False
         self._batch = Batch(config.vocab_size, self._codes[:0].to(precision.dtype))
         self._prefilling: _Prefill | None = None
+        self._graphs = None if capture is None else Graphs(capture, slots)
+        self._captured_moves = 0
         del talker.model.layers, talker.model.text_embedding, talker.text_projection
         del talker.codec_head
         del talker.code_predictor.model.layers, talker.code_predictor.lm_head
@@ -171,7 +179,7 @@ class TalkerRunner:
         uniform = batch.draw_uniform()
         text = batch.text()
         first = self._codes[batch.first_codes].to(text.dtype)
-        others, embedded = self._predictor(batch.hidden, first, batch.predictor_sampler, uniform)
+        others, embedded = self._predict(first, uniform)
         batch.append_frame(torch.cat([batch.first_codes[:, None], others], dim=1))
         batch.hidden = self._advance(embedded + text)
         self._choose_first_codes(slice(0, len(batch)))
@@ -191,24 +199,61 @@ class TalkerRunner:
     def override_sampler(
         self, make_sampler: Callable[[list[SamplingParams], torch.device], Any]
     ) -> Iterator[None]:
-        """Draw all codes with another sampler inside the `with` block."""
+        """Draw all codes with another sampler inside the `with` block, and capture nothing."""
+        graphs, self._graphs = self._graphs, None
         self._batch.make_sampler = make_sampler
         try:
             yield
         finally:
             self._batch.make_sampler = BatchSampler
+            self._graphs = graphs
 
     def clear(self) -> None:
         """Forget every row."""
         self._batch.clear()
 
+    def _predict(self, first: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+        """Predict the codes that follow the first ones, as `CodePredictor` does."""
+        hidden, sampler = self._batch.hidden, self._batch.predictor_sampler
+        if self._graphs is None:
+            return self._predictor(hidden, first, sampler, uniform)
+        branches = sampler.branches.rounded()
+
+        def predict(
+            hidden: Tensor, first: Tensor, uniform: Tensor, *parameters: Tensor
+        ) -> tuple[Tensor, Tensor]:
+            kept_sampler = BatchSampler.from_tensors(branches, *parameters)
+            return self._predictor(hidden, first, kept_sampler, uniform)
+
+        inputs = (hidden, first, uniform, *sampler.tensors)
+        codes, embedded = self._graphs.run("predictor", branches, predict, inputs)
+        return codes, embedded
+
     def _advance(self, x: Tensor) -> Tensor:
         """One talker step: [rows, hidden] to [rows, hidden]."""
-        start = self._batch.lengths
-        positions = int(start.max()) + 1
+        start, cache = self._batch.lengths, self._cache
+        positions = self._batch.positions
         self._make_room(positions)
-        if self._cache.positions < positions:
-            self._cache.fit(positions, self._used)
+        if cache.positions < positions:
+            cache.fit(positions, self._used)
+        if self._graphs is None:
+            (hidden,) = self._look_back(positions, x, start)
+        else:
+            if cache.moves != self._captured_moves:
+                self._graphs.drop("talker")
+                self._captured_moves = cache.moves
+            positions = min(rounded_up(positions, CAPTURE_POSITIONS), cache.positions)
+            (hidden,) = self._graphs.run(
+                "talker", positions, partial(self._look_back, positions), (x, start)
+            )
+        self._batch.lengths = start + 1
+        return hidden
+
+    def _look_back(self, positions: int, x: Tensor, start: Tensor) -> tuple[Tensor]:
+        """Run [rows, hidden] through the talker, over `positions` positions of the cache.
+
+        Those that a row has not reached are masked; there are zeros, or what a former row left.
+        """
         cos, sin = self._talker.rotary(start[:, None])
         ahead = torch.arange(positions, device=x.device) > start[:, None]
         mask = torch.zeros(ahead.shape, dtype=self._cache.keys[0].dtype, device=x.device)
@@ -221,9 +266,7 @@ class TalkerRunner:
             positions,
             slice(PREFILL_ROW + 1, PREFILL_ROW + 1 + len(x)),
         )
-        hidden = self._talker(x[:, None], context, self._cache)[:, -1]
-        self._batch.lengths = start + 1
-        return hidden
+        return (self._talker(x[:, None], context, self._cache)[:, -1],)
 
     def _choose_first_codes(self, own: slice) -> None:
         """Draw the next first code of these rows."""
@@ -245,10 +288,12 @@ class TalkerRunner:
     def _make_room(self, positions: int) -> bool:
         """Make room for `positions` and what follows soon; False if not all layers have it yet.
 
-        While others speak, some layers at a time: early enough for all to be ready in time.
+        While others speak, some layers at a time: early enough for all to be ready in time. But all
+        at once where steps are captured: whatever moves ends what was captured.
         """
         cache = self._cache
-        some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if len(self._batch) else None
+        is_slow = len(self._batch) > 0 and self._graphs is None
+        some = -(-len(cache.keys) // CACHE_MARGIN_POSITIONS) if is_slow else None
         cache.fit(
             positions + CACHE_MARGIN_POSITIONS, self._used, some, shrinks=self._prefilling is None
         )

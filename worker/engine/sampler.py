@@ -6,6 +6,7 @@ The order is that of the transformers processors: repetition penalty, temperatur
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,22 @@ class SamplingParams:
     top_p: float = 1.0
 
 
+class SamplingBranches(NamedTuple):
+    """The operations that draw for all rows, beside the parameters of each."""
+
+    all_greedy: bool
+    max_top_k: int
+    has_nucleus: bool
+
+    def rounded(self) -> SamplingBranches:
+        """Operations that draw the same codes and serve more parameters."""
+        if self.all_greedy:
+            return SamplingBranches(all_greedy=True, max_top_k=0, has_nucleus=False)
+        # The next power of two: all that counts is that no row's top_k is higher.
+        top_k = 1 << (self.max_top_k - 1).bit_length() if self.max_top_k else 0
+        return self._replace(max_top_k=top_k)
+
+
 class BatchSampler:
     """The sampling parameters of all rows as tensors [rows, 1], made anew when the rows change."""
 
@@ -28,18 +45,33 @@ class BatchSampler:
         def column(values: list[float]) -> Tensor:
             return torch.tensor(values, device=device)[:, None]
 
-        self._all_greedy = all(row.greedy for row in rows)
         self._greedy = torch.tensor([row.greedy for row in rows], device=device)
         self._temperature = column([row.temperature for row in rows])
         self._top_k = torch.tensor([row.top_k for row in rows], device=device)[:, None]
         self._top_p = column([row.top_p for row in rows])
-        self._max_top_k = max((row.top_k for row in rows), default=0)
-        self._has_nucleus = any(row.top_p < 1 and not row.greedy for row in rows)
+        self.branches = SamplingBranches(
+            all_greedy=all(row.greedy for row in rows),
+            max_top_k=max((row.top_k for row in rows), default=0),
+            has_nucleus=any(row.top_p < 1 and not row.greedy for row in rows),
+        )
+
+    @classmethod
+    def from_tensors(cls, branches: SamplingBranches, *tensors: Tensor) -> BatchSampler:
+        """A sampler of the parameters that another one has as its `tensors`."""
+        sampler = cls.__new__(cls)
+        sampler.branches = branches
+        sampler._greedy, sampler._temperature, sampler._top_k, sampler._top_p = tensors
+        return sampler
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The parameters, each of them [rows] or [rows, 1]."""
+        return self._greedy, self._temperature, self._top_k, self._top_p
 
     def draw(self, logits: Tensor, uniform: Tensor) -> Tensor:
         """Choose a code [rows] from logits [rows, codes], by one number in [0, 1) for each row."""
         best = logits.argmax(-1)
-        if self._all_greedy:
+        if self.branches.all_greedy:
             return best
         cumulative = self.probabilities(logits).cumsum(-1)
         # The sum may miss 1 by rounding; scaled, the draw stays inside it.
@@ -49,12 +81,12 @@ class BatchSampler:
     def probabilities(self, logits: Tensor) -> Tensor:
         """The distribution [rows, codes] that sampling rows draw from, float32."""
         scores = logits.float() / self._temperature
-        if self._max_top_k:
+        if self.branches.max_top_k:
             count = self._top_k.clamp(max=scores.shape[-1])
-            best = scores.topk(min(self._max_top_k, scores.shape[-1])).values
+            best = scores.topk(min(self.branches.max_top_k, scores.shape[-1])).values
             worst = best.gather(-1, (count - 1).clamp(min=0))
             scores = scores.masked_fill((scores < worst) & (count > 0), -torch.inf)
-        return self._keep_nucleus(scores).softmax(-1) if self._has_nucleus else scores.softmax(-1)
+        return (self._keep_nucleus(scores) if self.branches.has_nucleus else scores).softmax(-1)
 
     def _keep_nucleus(self, scores: Tensor) -> Tensor:
         """Drop the least likely codes whose probabilities sum up to at most 1 - top_p."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -44,8 +45,8 @@ def int8_speedup(model: Qwen3TTSModel, parts: Parts, answers: Answers) -> float 
         return None
     shape = f"hidden size {model.model.talker.config.hidden_size}"
     question = f"int8 instead of {' and '.join(parts.names)} ({shape})"
-    if (known := answers.get(question)) is not None:
-        return float(known)
+    with suppress(KeyError, ValueError):  # never asked, or a damaged file
+        return float(answers[question])
     decoder = model.model.speech_tokenizer.model.decoder
     fused = partial(FusedDecoder, products=COMPILED_INT8)
     try:

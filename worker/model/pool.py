@@ -133,7 +133,8 @@ class ModelPool:
     @property
     def is_alive(self) -> bool:
         """False once the engine of a loaded model has ended, or a model could not be loaded."""
-        return not self._has_failed and all(engine.is_alive for engine in self._engines())
+        with self._changed:  # an engine that is dropped meanwhile has not ended by itself
+            return not self._has_failed and all(engine.is_alive for engine in self._engines())
 
     @property
     def stalled_s(self) -> float:

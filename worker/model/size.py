@@ -68,4 +68,7 @@ def _talker_bytes(name: str, shape: list[int], stored: str, precision: Precision
         return numbers * STORED_BYTES.get(stored, FLOAT32_BYTES)
     if precision is Precision.INT8 and len(shape) < 2:
         return numbers * FLOAT32_BYTES
+    if precision is Precision.BFLOAT16 and stored != "BF16":
+        # They may be computed in float32, as they are (`worker.engine.parts`).
+        return numbers * FLOAT32_BYTES
     return numbers * PRODUCT_BYTES[precision]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
-import os
 import platform
+import uuid
 from collections import UserDict
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,26 +29,33 @@ class TuningFile(UserDict[str, str]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Virtual machines and ARM processors of one name may have different instructions.
+        abilities = processor_lines("flags", "Features", "CPU implementer", "CPU part")
+        digest = hashlib.sha256("\n".join(abilities).encode()).hexdigest()[:8]
         self._machine = ", ".join(
             (
-                processor_name(),
+                f"{processor_name()} ({digest})",
                 f"{torch.get_num_threads()} threads",
                 f"torch {torch.__version__}",
                 f"version {version('qwen-tts-queue')}",
             )
         )
-        super().__init__(self._read().get(self._machine, {}))
+        super().__init__()
+        self.data = self._read().get(self._machine, {})  # not by items, which would be written
 
     def __setitem__(self, question: str, answer: str) -> None:
         super().__setitem__(question, answer)
         whole = self._read() | {self._machine: self.data}
-        draft = self._path.with_suffix(f".{os.getpid()}")
+        # Not named by the process's number, which workers in containers have in common.
+        draft = self._path.with_suffix(f".{uuid.uuid4().hex}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
             draft.replace(self._path)
         except OSError as error:
             _log.debug("Cannot keep %s: %s", self._path, error)
+            with suppress(OSError):
+                draft.unlink()
 
     def _read(self) -> dict[str, dict[str, str]]:
         try:

@@ -17,6 +17,9 @@ from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 from shared.errors import QueueError
 
 BEAM_SIZE = 5
+# Tokens in a row that are never heard twice: at times Whisper writes the same three words until its
+# room is used up.
+NO_REPEAT_NGRAM = 5
 # Without the table that makes British spellings American: our texts have none that differ.
 _NORMALISER = EnglishTextNormalizer({})
 _ELLIPSIS = re.compile(r"…|\.{2,}")
@@ -82,6 +85,7 @@ class SpeechJudge:
             beam_size=BEAM_SIZE,
             temperature=0.0,
             condition_on_previous_text=False,
+            no_repeat_ngram_size=NO_REPEAT_NGRAM,
         )
         return " ".join(part.text.strip() for part in parts)
 

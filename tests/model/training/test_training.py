@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training import codes, export, talker, vocoder
+from training import codes, export, progress, talker, vocoder
 from training.layout import GROUPS, POINTER, USED_GROUPS
+from training.progress import Trainer
 from training.shards import Utterance, read, write
 from training.talker_data import PAD, Batch, Item, Prompts, collate, join_some, load
 from training.talker_model import Talker
@@ -47,18 +50,49 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     utterances = [Utterance(text, speech(text, rng)) for text in TEXTS * 5]
     (folder / "speech").mkdir()
     write(folder / "speech" / "000.npz", utterances)
+    for step in (codes, vocoder, talker):
+        run(step, folder)
+    return folder
+
+
+def run(step: ModuleType, folder: Path) -> None:
+    """Train that step for a few steps, or go on doing so."""
+    short = {vocoder: ["--front-steps", "3", "--steps", "2"], talker: ["--steps", "3"]}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(talker, "HELD_OUT", 2)
         patch.setattr(vocoder, "FRONT_ROWS", 2)
-        short = {
-            codes: [],
-            vocoder: ["--front-steps", "3", "--steps", "2"],
-            talker: ["--steps", "3"],
-        }
-        for step, steps in short.items():
-            patch.setattr(sys, "argv", ["training", str(folder), *steps])
-            step.main()
-    return folder
+        patch.setattr(sys, "argv", ["training", str(folder), *short.get(step, [])])
+        step.main()
+
+
+@pytest.mark.parametrize("step", [talker, vocoder], ids=["talker", "vocoder"])
+def test_an_interrupted_training_ends_like_another(
+    step: ModuleType, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit by bit, since every batch is drawn by the number of its step."""
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    weights = again / f"{step.__name__.rpartition('.')[2]}.pt"
+    whole = torch.load(weights)
+    weights.unlink()
+    monkeypatch.setattr(progress, "_SAVE_EVERY_S", 0.0)
+    update = Trainer.update
+
+    def interrupt(self: Trainer, *args: Any) -> None:
+        if weights.exists():
+            raise KeyboardInterrupt
+        update(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "update", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(step, again)
+    assert torch.load(weights)["step"] == 1
+    run(step, again)
+    resumed = torch.load(weights)
+    assert resumed["step"] == whole["step"]
+    for name, weight in whole["model"].items():
+        assert torch.equal(resumed["model"][name], weight), name
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -161,7 +195,7 @@ def test_a_pointer_names_the_token_that_is_spoken(folder: Path) -> None:
     names = [prompts.tokenizer.convert_ids_to_tokens([tokens[place]])[0] for place in places]
     assert "".join(names[place] for place in (0, 1, 4, 5, 6, 8)) == "Heran."
     spoken = np.array([places[0], places[1], places[8]])
-    units = np.zeros(6, np.int16)
+    units = np.zeros(6, np.int64)
     item = Item(tokens, units, units, np.full(3, 100.0, np.float32), spoken)
     batch = collate([item], prompts, np.random.default_rng(0), wrong=0.0)
     positions = batch.column - batch.next[:-1, POINTER]

@@ -14,9 +14,9 @@ from worker.model.loading import load_model
 from worker.quality.judge import SpeechJudge
 from worker.quality.texts import sentences
 
-# Wrong words ÷ words. To be lowered to the figure of docs/quality.md and a little more: these ten
-# sentences are few, and another processor rounds otherwise.
-MAX_WER = 0.75
+# Wrong words ÷ words: 0.25 when the voice was trained, and a little more, since these ten sentences
+# are few and another processor rounds otherwise.
+MAX_WER = 0.38
 
 pytestmark = pytest.mark.skipif(
     not demo_voice.PACKED.is_file(), reason="the package has no demo voice"

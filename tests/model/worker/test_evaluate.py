@@ -66,11 +66,12 @@ def test_the_table_has_a_line_for_each_precision(
     )
     main()
     lines = capsys.readouterr().out.splitlines()
-    table = [line.replace(" %", "").replace(" dB", "").split()[:6] for line in lines[1:]]
+    table = [line.replace(" %", "").replace(" dB", "").split()[:7] for line in lines[1:]]
     assert all(("kernel;" in line or "onednn;" in line) is compiled for line in lines[2:])
     assert [row[0] for row in table] == list(Precision)
-    assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact", "exact"]
-    (*_, bfloat16, quality, distance), (*_, int8, same, farther) = table[1][1:], table[2][1:]
+    assert table[0][1:] == ["100.00", "100.00", "0.0000", "exact", "exact", "exact"]
+    *_, bfloat16, quality, near, distance = table[1]
+    *_, int8, same, farther, farthest = table[2]
     # Compiled, bfloat16 may be computed in float32, from the same weights.
     assert compiled or float(bfloat16) > 0
     assert float(bfloat16) < float(int8) < 0.2
@@ -79,7 +80,9 @@ def test_the_table_has_a_line_for_each_precision(
     assert float(same) > 20
     assert float(quality) > 20 if compiled else quality == same
     assert compiled or float(distance) > 0
-    assert float(distance) < float(farther) < 12
+    assert (float(near) == 0) is (float(quality) > 100)
+    assert 0 < float(farther) < 12 or float(same) > 100
+    assert float(distance) < float(farthest) < 12
     assert all(50 < float(cell) <= 100 for row in table for cell in row[1:3])
 
 

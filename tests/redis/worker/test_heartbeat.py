@@ -233,9 +233,11 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     redis_server: RedisServer,
     ledger: Ledger,
     card: ModelCard,
+    spec: SpeechSpec,
 ) -> None:
-    asked = threading.Event()
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    """The lease of a segment of another engine is renewed until the worker has stopped."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
     heartbeat = Heartbeat(
         worker="w",
@@ -246,12 +248,17 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
         is_alive=lambda: False,
         watchdog=QUIET,
     )
-    heartbeat.start()
-    try:
-        wait_until(asked.is_set)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    ledger.admit("j", spec, plain(["one"]))
+    with heartbeat.hold_lease(claim(ledger, "j:0")) as lost:
+        heartbeat.start()
+        try:
+            wait_until(lambda: asked)
+            wait_for_renewals(redis)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert not lost.is_set()
     heartbeat.stop()
+    assert asked == [signal.SIGTERM]
     assert registry.workers() == set()
     wake_ups.close()
 

@@ -1,7 +1,9 @@
-"""What waits in the ledger changes the loaded models."""
+"""The loaded models change by the segments that wait in the ledger."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,7 +38,7 @@ def test_the_model_that_something_waits_for_is_loaded(
     monkeypatch.setattr(switcher_module, "LOOK_INTERVAL_S", 0.02)
     assert ledger.waiting([spec.model, "other"]) == {spec.model: 0, "other": 0}
     assert pool.loaded == [spec.model]
-    switcher = ModelSwitcher(pool, ledger)
+    switcher = ModelSwitcher(pool, ledger, lambda: False)
     switcher.start()
     try:
         ledger.admit("j", spec.model_copy(update={"model": "other"}), plain(["a", "b"]))
@@ -45,5 +47,30 @@ def test_the_model_that_something_waits_for_is_loaded(
         ledger.admit("k", spec, plain(["a"]))
         ledger.cancel("j")  # or its model would keep its place for 10 seconds
         wait_until(lambda: pool.loaded == [spec.model])
+    finally:
+        switcher.stop()
+
+
+def test_a_worker_that_stops_loads_nothing(
+    pool: ModelPool, ledger: Ledger, spec: SpeechSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switcher_module, "LOOK_INTERVAL_S", 0.02)
+    stopping = threading.Event()
+    asked: list[bool] = []
+
+    def is_stopping() -> bool:
+        asked.append(stopping.is_set())
+        return asked[-1]
+
+    switcher = ModelSwitcher(pool, ledger, is_stopping)
+    switcher.start()
+    try:
+        wait_until(lambda: len(asked) > 1)
+        stopping.set()
+        wait_until(lambda: asked[-1])
+        ledger.admit("j", spec.model_copy(update={"model": "other"}), plain(["a"]))
+        time.sleep(0.2)
+        assert pool.loaded == [spec.model]
+        assert asked.count(True) == 1  # the thread has ended
     finally:
         switcher.stop()

@@ -9,7 +9,9 @@ import os
 import platform
 import shutil
 import subprocess
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,13 +90,20 @@ def keep_libraries_in(folder: Path) -> None:
 
 
 def _keep(library: Path, kept: Path) -> None:
-    draft = kept.with_suffix(f".{os.getpid()}")
+    """Store a library whole or not at all: to load one that is cut off ends the process."""
+    # Not named by the process's number, which workers in containers have in common.
+    draft = kept.with_suffix(f".{uuid.uuid4().hex}")
     try:
         kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(library, draft)
+        with library.open("rb") as source, draft.open("xb") as target:
+            shutil.copyfileobj(source, target)
+            target.flush()
+            os.fsync(target.fileno())
         draft.replace(kept)
     except OSError as error:
         _log.debug("%s cannot be kept: %s", kept, error)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _fingerprint(flags: tuple[str, ...]) -> str:

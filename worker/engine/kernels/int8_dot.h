@@ -2,7 +2,7 @@
 //
 // An input is a whole number from -127 to 127 plus 128, since VNNI wants unsigned numbers on one
 // side. All variants give the same sums, since all are exact. PLAIN leaves the variants out, NARROW
-// those of 512 bits.
+// those of 512 bits. MISSING names the instructions of a faster variant.
 
 #pragma once
 
@@ -12,18 +12,36 @@
 #if defined(PLAIN)
 #elif defined(__AVX512VNNI__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+#define HAS_I8MM
+#include <arm_neon.h>
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
 #endif
 
 namespace {
 
+constexpr long DOT_INPUTS = 4;
+
+using Wholes = int32_t __attribute__((vector_size(PANEL * sizeof(int32_t))));
+
+// Rows and inputs that are multiplied at once.
+#ifdef HAS_I8MM
+constexpr int GROUP_ROWS = 2;
+constexpr long GROUP_INPUTS = 2 * DOT_INPUTS;
+#else
+constexpr int GROUP_ROWS = 1;
+constexpr long GROUP_INPUTS = DOT_INPUTS;
+#endif
+
 // `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
-// `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers.
+// `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers, if loops over parts
+// of `Sums` are unrolled early: gcc 12 stores longer ones of ARM after each product otherwise.
 
 #if defined(__AVX512VNNI__) && !defined(PLAIN) && !defined(NARROW)
 
 constexpr int MAX_ROWS = 12, MAX_PANELS = 2;
+constexpr char MISSING[] = "";
 using Four = __m512i;
 using Weights = __m512i;
 using Sums = __m512i;
@@ -57,6 +75,7 @@ inline Weights load_weights(const int8_t* from) {
 #endif
 
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr char MISSING[] = "AVX-512";
 using Four = __m256i;
 
 inline Four spread(int32_t four) { return _mm256_set1_epi32(four); }
@@ -69,6 +88,7 @@ inline void add_products(Sums& sums, Four four, const Weights& weights) {
 // The instruction adds two neighbouring products in 16 bits, which hold 2 * 127 * 127 and no more:
 // so magnitudes are multiplied, and the sign goes to the weight.
 constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "VNNI";
 struct Four {
     __m256i sign, magnitude;
 };
@@ -89,9 +109,43 @@ inline void add_products(Sums& sums, const Four& four, const Weights& weights) {
 
 #endif
 
+#elif defined(HAS_I8MM)
+
+constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "";
+// The instruction multiplies 2 rows by 2 outputs, of 8 inputs each. Those of an output lie in two
+// groups of weights, 64 bytes apart.
+struct Weights {
+    int8x16_t pair[PANEL / 2];
+};
+struct Sums {
+    int32x4_t pair[PANEL / 2];
+};
+
+inline uint8x16_t load_inputs(const uint8_t* from, long next_row) {
+    return vcombine_u8(vld1_u8(from), vld1_u8(from + next_row));
+}
+inline Weights load_weights(const int8_t* from) {
+    Weights weights;
+#pragma GCC unroll 8
+    for (int i = 0; i < PANEL / 4; i++) {
+        const int32x4_t first = vreinterpretq_s32_s8(vld1q_s8(from + 16 * i));
+        const int32x4_t second = vreinterpretq_s32_s8(vld1q_s8(from + PANEL * DOT_INPUTS + 16 * i));
+        weights.pair[2 * i] = vreinterpretq_s8_s32(vzip1q_s32(first, second));
+        weights.pair[2 * i + 1] = vreinterpretq_s8_s32(vzip2q_s32(first, second));
+    }
+    return weights;
+}
+inline void add_products(Sums& sums, uint8x16_t inputs, const Weights& weights) {
+#pragma GCC unroll 8
+    for (int i = 0; i < PANEL / 2; i++)
+        sums.pair[i] = vusmmlaq_s32(sums.pair[i], inputs, weights.pair[i]);
+}
+
 #elif defined(__ARM_FEATURE_DOTPROD) && !defined(PLAIN)
 
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr char MISSING[] = "i8mm";
 using Four = int8x16_t;
 struct Weights {
     int8x16_t quarter[4];
@@ -107,6 +161,7 @@ inline Weights load_weights(const int8_t* from) {
     return {{vld1q_s8(from), vld1q_s8(from + 16), vld1q_s8(from + 32), vld1q_s8(from + 48)}};
 }
 inline void add_products(Sums& sums, Four four, const Weights& weights) {
+#pragma GCC unroll 8
     for (int i = 0; i < 4; i++)
         sums.quarter[i] = vdotq_s32(sums.quarter[i], weights.quarter[i], four);
 }
@@ -115,6 +170,7 @@ inline void add_products(Sums& sums, Four four, const Weights& weights) {
 #else
 
 constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr char MISSING[] = "AVX2 or, on ARM, the dot product";
 using Four = int32_t;
 using Weights = const int8_t*;
 struct Sums {
@@ -135,17 +191,47 @@ inline void add_products(Sums& sums, Four four, Weights weights) {
 
 #endif
 
+#ifndef HAS_I8MM
+inline Four load_inputs(const uint8_t* from, long) {
+    int32_t four;
+    std::memcpy(&four, from, sizeof four);
+    return spread(four);
+}
+#endif
+
 // Sums before the first product: where inputs are unsigned, less what that will add, `offset`.
 inline Sums begin(const int32_t* offset) {
     Sums sums;
-#ifdef IS_SIGNED
+#if defined(IS_SIGNED)
     std::memset(&sums, 0, sizeof sums);
+#elif defined(HAS_I8MM)
+    for (int i = 0; i < PANEL / 2; i++) {
+        const int32x2_t less = vneg_s32(vld1_s32(offset + 2 * i));
+        sums.pair[i] = vcombine_s32(less, less);
+    }
 #else
     int32_t less[PANEL];
     for (int i = 0; i < PANEL; i++) less[i] = -offset[i];
     std::memcpy(&sums, less, sizeof sums);
 #endif
     return sums;
+}
+
+// The sums of one of the rows that were multiplied at once.
+inline Wholes sums_of([[maybe_unused]] int row, const Sums& sums) {
+#ifdef HAS_I8MM
+    int64x2_t found[PANEL / 4];
+    for (int i = 0; i < PANEL / 4; i++) {
+        const int64x2_t left = vreinterpretq_s64_s32(sums.pair[2 * i]);
+        const int64x2_t right = vreinterpretq_s64_s32(sums.pair[2 * i + 1]);
+        found[i] = row ? vtrn2q_s64(left, right) : vtrn1q_s64(left, right);
+    }
+#else
+    const Sums& found = sums;
+#endif
+    Wholes wholes;
+    std::memcpy(&wholes, &found, sizeof wholes);
+    return wholes;
 }
 
 }  // namespace

@@ -18,29 +18,22 @@ struct Weighted {
     const float *scale, *bias;
 };
 
-using Wholes = int32_t __attribute__((vector_size(PANEL * sizeof(int32_t))));
-
-inline Floats as_floats(const Sums& sums) {
-    Wholes wholes;
-    std::memcpy(&wholes, &sums, sizeof wholes);
-    return __builtin_convertvector(wholes, Floats);
-}
-
 // COUNT rows from `x` on by WIDTH panels from output `first` on.
 template <int COUNT, int WIDTH>
 void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x, bool adds,
            float* to) {
     const long inputs = padded(shape.inputs), row = rounded_row_bytes(shape.inputs);
     const long panel = shape.taps * inputs * PANEL;
+    constexpr int GROUPS = (COUNT + GROUP_ROWS - 1) / GROUP_ROWS;
     Floats found[COUNT][WIDTH] = {};
     for (long tap = 0; tap < shape.taps; tap++, x += shape.step * row) {
         const int8_t* weights = by.weights + first / PANEL * panel + tap * inputs * PANEL;
-        Sums sums[COUNT][WIDTH];
+        Sums sums[GROUPS][WIDTH];
         for (int p = 0; p < WIDTH; p++) {
             const Sums none = begin(by.offset + tap * shape.panels() * PANEL + first + p * PANEL);
-            for (int r = 0; r < COUNT; r++) sums[r][p] = none;
+            for (int g = 0; g < GROUPS; g++) sums[g][p] = none;
         }
-        for (long at = 0; at < inputs; at += DOT_INPUTS) {
+        for (long at = 0; at < inputs; at += GROUP_INPUTS) {
             Weights own[WIDTH];
 #pragma GCC unroll 4
             for (int p = 0; p < WIDTH; p++) {
@@ -48,17 +41,21 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
                 own[p] = load_weights(weights + p * panel + at * PANEL);
             }
 #pragma GCC unroll 16
-            for (int r = 0; r < COUNT; r++) {
-                int32_t four;
-                std::memcpy(&four, x + r * row + at, sizeof four);
-                const Four spread_four = spread(four);
+            for (int g = 0; g < GROUPS; g++) {
+                const int r = g * GROUP_ROWS;
+                const auto group = load_inputs(x + r * row + at, r + 1 < COUNT ? row : 0);
 #pragma GCC unroll 4
-                for (int p = 0; p < WIDTH; p++) add_products(sums[r][p], spread_four, own[p]);
+                for (int p = 0; p < WIDTH; p++) add_products(sums[g][p], group, own[p]);
             }
         }
+#pragma GCC unroll 16
         for (int r = 0; r < COUNT; r++) {
             const float scale = scale_of(x + r * row, shape.inputs);
-            for (int p = 0; p < WIDTH; p++) found[r][p] += as_floats(sums[r][p]) * scale;
+#pragma GCC unroll 4
+            for (int p = 0; p < WIDTH; p++) {
+                const Wholes whole = sums_of(r % GROUP_ROWS, sums[r / GROUP_ROWS][p]);
+                found[r][p] += __builtin_convertvector(whole, Floats) * scale;
+            }
         }
     }
     for (int p = 0; p < WIDTH; p++) {
@@ -81,6 +78,9 @@ void multiply(const Shape& shape, const Weighted& by, long from, long until, lon
 }
 
 }  // namespace
+
+// Instructions of faster products that this was not compiled for.
+extern "C" const char* missing_instructions() { return MISSING; }
 
 // Rounds rows [rows, n].
 extern "C" void round_rows(long rows, long n, const float* x, uint8_t* to) {

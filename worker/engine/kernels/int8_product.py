@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import c_int, c_long, c_void_p
+from ctypes import c_char_p, c_int, c_long, c_void_p
 from typing import Any, NamedTuple
 
 import torch
@@ -14,8 +14,8 @@ from worker.engine.kernels.compiler import PANEL, build, function, padded, point
 from worker.engine.kernels.product_pointers import ProductPointers, product_pointers
 from worker.engine.nn.linear import quantise
 
-# Inputs that are multiplied at once, and the size of a row's scale.
-DOT_INPUTS, SCALE_BYTES = 4, 4
+# Inputs that lie side by side in weights, what rows of inputs are padded to, and a scale's size.
+DOT_INPUTS, ROW_UNIT, SCALE_BYTES = 4, 8, 4
 
 
 class ProductKernels(NamedTuple):
@@ -36,10 +36,17 @@ def compile_int8_product() -> ProductKernels:
     )
 
 
+def missing_instructions() -> str:
+    """Instructions of faster products that this processor lacks, if any; raises `CannotCompile`."""
+    missing = build("int8_product").missing_instructions
+    missing.restype = c_char_p
+    return str(missing().decode())
+
+
 def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
     """Room for rows [..., n] as whole numbers: uint8 [..., values, padding and scale]."""
     *rows, inputs = shape
-    return like.new_empty(*rows, padded(inputs, DOT_INPUTS) + SCALE_BYTES, dtype=torch.uint8)
+    return like.new_empty(*rows, padded(inputs, ROW_UNIT) + SCALE_BYTES, dtype=torch.uint8)
 
 
 def round_rows(x: Tensor) -> Tensor:
@@ -65,7 +72,7 @@ class Int8Product:
         whole, scale = quantise(weight.detach().flatten(1))
         whole = whole.view(weight.shape).permute(0, 2, 1)  # [out, taps, in]
         more = padded(self._outputs, PANEL) - self._outputs
-        whole = F.pad(whole, (0, padded(self._inputs, DOT_INPUTS) - self._inputs, 0, 0, 0, more))
+        whole = F.pad(whole, (0, padded(self._inputs, ROW_UNIT) - self._inputs, 0, 0, 0, more))
         panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // DOT_INPUTS, DOT_INPUTS)
         self._weight = panels.permute(0, 2, 3, 1, 4).contiguous()
         self._offset = (whole.sum(2, dtype=torch.int32) * 128).T.contiguous()

@@ -1,8 +1,8 @@
 // Rows of numbers as a matrix product reads them: as they are, or rounded to whole numbers.
 //
-// A rounded row is its values divided by its scale, plus 128, padded to a multiple of 4 bytes, and
-// then the scale as a float. The scale is the largest magnitude over 127. Zeros throughout are a
-// row of zeros.
+// A rounded row is its values divided by its scale, plus 128, padded to a multiple of ROW_UNIT
+// bytes, and then the scale as a float. The scale is the largest magnitude over 127. Zeros
+// throughout are a row of zeros.
 
 #pragma once
 
@@ -10,9 +10,9 @@
 
 namespace {
 
-constexpr long DOT_INPUTS = 4;
+constexpr long ROW_UNIT = 8;
 
-inline long padded(long inputs) { return (inputs + DOT_INPUTS - 1) / DOT_INPUTS * DOT_INPUTS; }
+inline long padded(long inputs) { return (inputs + ROW_UNIT - 1) / ROW_UNIT * ROW_UNIT; }
 inline long rounded_row_bytes(long inputs) { return padded(inputs) + long(sizeof(float)); }
 
 inline float scale_of(const uint8_t* row, long inputs) {

@@ -15,7 +15,7 @@ class KVCache:
     The first n rows are in use, so that a batch is a view and nothing is copied in a step.
     Positions that were never written are zero. If `transposed`, the positions of values are side by
     side in memory. Room grows by `step` positions, in each layer for itself. `shape` is (slots,
-    heads, size).
+    heads, size). `moves` counts how often a layer's tensors have been replaced by others.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class KVCache:
     ) -> None:
         self._shape, self._dtype, self._device = shape, dtype, device
         self._step, self._transposed = step, transposed
+        self.moves = 0
         self.keys = [self._zeros(0) for _ in range(layers)]
         self.values = [self._zeros(0, transposed=transposed) for _ in range(layers)]
 
@@ -54,6 +55,7 @@ class KVCache:
                 kept = min(room, old.shape[2])
                 new[:rows, :, :kept] = old[:rows, :, :kept]
                 tensors[layer] = new
+            self.moves += 1
 
     def clear(self, row: int) -> None:
         """Fill a row with zeros."""

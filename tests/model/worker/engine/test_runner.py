@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.speech_model import SamplingOverrides, Task
+from tests.support.talker_rows import admit, run
 from worker.checkpoints import configs, make_checkpoint
 from worker.engine import runner as runner_module
 from worker.engine.errors import EngineError
@@ -198,34 +199,6 @@ def directly(model: Any, kind: str, case: Case) -> Codes:
         samples = generate(**case.direct, **GREEDY, max_new_tokens=MOST + 1)[0][0]
     frames = len(samples) // 1_920
     return heard[0][-frames:].numpy()
-
-
-def run(runner: TalkerRunner, requests: list[SynthesisRequest], every: int) -> list[Sequence]:
-    """Admit a request every so many steps, as rows come free."""
-    waiting, running = list(enumerate(requests)), []
-    rows: list[Sequence] = []
-    step = 0
-    while waiting or running:
-        while waiting and len(running) < SLOTS and (step % every == 0 or not running):
-            number, request = waiting.pop(0)
-            rows.append(admit(runner, request))
-            running.append(number)
-            if every > 1:
-                break
-        for row in runner.step():
-            runner.remove(row)
-            running[row] = running[-1]
-            running.pop()
-        step += 1
-    return rows
-
-
-def admit(runner: TalkerRunner, request: SynthesisRequest) -> Sequence:
-    sequence = Sequence(request)
-    runner.admit(sequence)
-    while not runner.prefill():
-        pass
-    return sequence
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from worker.engine.precision import Precision
 from worker.model.loading import ModelUnavailable, load_model
@@ -37,6 +39,20 @@ def test_a_smaller_precision_takes_less(tiny_checkpoint: Checkpoint) -> None:
     sizes = [weight_bytes(folder, precision) for precision in Precision]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == 3
+
+
+def test_weights_that_bfloat16_does_not_hold_are_counted_as_float32(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_checkpoint("custom_voice"), folder)
+    as_released = weight_bytes(folder, Precision.BFLOAT16)
+    path = folder / "model.safetensors"
+    name = "talker.model.layers.0.mlp.up_proj.weight"
+    weights = load_file(path)
+    weights[name] = weights[name].float()
+    save_file(weights, path)
+    assert weight_bytes(folder, Precision.BFLOAT16) - as_released == 2 * weights[name].numel()
 
 
 def test_a_folder_that_is_no_checkpoint_is_an_error(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def registry(redis: Redis) -> WorkerRegistry:
 
 
 def told(api: TestClient, job_id: str) -> list[str | None]:
-    """What the job itself and the list of jobs say."""
+    """The model that a job waits for, by the job itself and by the list of jobs."""
     (listed,) = api.get("/v1/jobs").json()["data"]
     return [
         api.get(f"/v1/jobs/{job_id}").json()["waiting_for_model"],

@@ -304,6 +304,7 @@ def test_an_engine_that_breaks_leaves_the_thread_to_the_others(runner: StubRunne
     runner.go.set()
     wait(futures, 10)
     wait_until(lambda: not broken.is_alive)
+    assert broken.stalled_s == 0.0
     assert said(whole.submit(request("abc"))) == "abc"
     broken.close()
     whole.close()

@@ -71,6 +71,39 @@ def test_answers_outlive_the_process_on_this_machine(
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "model name\t: Processor\nflags\t\t: avx2\n",
+            "model name\t: Processor\nflags\t: avx512f\n",
+        ),
+        ("Features\t: asimddp\nCPU part\t: 0xd0c\n", "Features\t: asimddp\nCPU part\t: 0xd40\n"),
+    ],
+)
+def test_processors_of_one_name_have_answers_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    processors = tmp_path / "cpuinfo"
+    monkeypatch.setattr(compiler, "PROCESSORS_FILE", processors)
+    processors.write_text(one)
+    TuningFile(tmp_path / "tuning.json")["speed"] = "fast"
+    processors.write_text(other)
+    assert not TuningFile(tmp_path / "tuning.json")
+    processors.write_text(one)
+    assert dict(TuningFile(tmp_path / "tuning.json")) == {"speed": "fast"}
+
+
+def test_reading_answers_writes_none(tmp_path: Path) -> None:
+    """Else a worker that is ended meanwhile leaves a part of them."""
+    path = tmp_path / "tuning.json"
+    answers = TuningFile(path)
+    answers["speed"], answers["size"] = "fast", "small"
+    written = path.stat()
+    assert dict(TuningFile(path)) == {"speed": "fast", "size": "small"}
+    assert path.stat() == written
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"machine": 3}', "\x00"])
 def test_a_broken_file_is_begun_anew(tmp_path: Path, content: str) -> None:
     path = tmp_path / "tuning.json"

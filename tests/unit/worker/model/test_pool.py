@@ -244,6 +244,25 @@ def test_a_model_that_cannot_be_loaded_any_more_ends_the_worker(
     assert not pool.is_alive
 
 
+def test_an_engine_that_is_dropped_does_not_end_the_worker(
+    make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = make_pool(1, a=1, b=1)
+    changing = threading.Thread(target=pool.change, args=({"b": 1},))
+    engines = pool._engines
+
+    def begin_to_drop() -> list[Engine]:
+        found = engines()
+        changing.start()
+        changing.join(0.2)
+        return found
+
+    monkeypatch.setattr(pool, "_engines", begin_to_drop)
+    assert pool.is_alive
+    changing.join(10)
+    assert pool.loaded == ["b"]
+
+
 def test_an_engine_that_has_ended_ends_the_worker(make_pool: MakePool, loader: Loader) -> None:
     pool = make_pool(a=1, b=1)
     loader.engines["b"].stalled_s = 3.0

@@ -43,7 +43,7 @@ def codec(decoder: Any, request: pytest.FixtureRequest) -> Codec:
 
 @pytest.fixture(scope="module")
 def whole(decoder: Any) -> np.ndarray:
-    """What qwen-tts makes of each row in one pass [rows, samples]; longer than its window of 72."""
+    """The samples of qwen-tts for each row in one pass [rows, n]; longer than its window of 72."""
     with torch.inference_mode():
         decoded: torch.Tensor = decoder(torch.from_numpy(CODES).transpose(1, 2))
     return decoded[:, 0].numpy()

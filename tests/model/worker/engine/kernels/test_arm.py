@@ -20,41 +20,87 @@ pytestmark = pytest.mark.skipif(
     not all(shutil.which(program) for program in ("c++", COMPILER, EMULATOR)),
     reason=f"needs c++, {COMPILER} and {EMULATOR}",
 )
+# Instructions to compile for, and a processor that has no more than these.
+PROCESSORS = {
+    "armv8-a": "cortex-a72",
+    "armv8.2-a+dotprod": "neoverse-n1",
+    "armv8.2-a+i8mm": "max",
+}
+DOT_PRODUCT, I8MM = list(PROCESSORS)[1:]
 
 
-def call(folder: Path, processor: str, source: str, sizes: list[int], *arrays: Tensor) -> Tensor:
-    """What `product` of a source gives on an ARM processor; the last array is as the result."""
-    program, result = str(folder / "call"), arrays[-1]
-    macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "WEIGHT": "bfloat16"}
-    macros["ARRAYS"] = len(arrays) - 1
+def compiled(folder: Path, instructions: str, source: str, arrays: int) -> Path:
+    """A program that calls `product` of a source, which has as many arrays beside its result."""
+    program = folder / instructions
+    macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "WEIGHT": "bfloat16", "ARRAYS": arrays}
     flags = [f"-D{name}={value}" for name, value in macros.items()]
     main = str(Path(__file__).with_name("call_product.cpp"))
-    command = [COMPILER, *COMPILER_FLAGS, f"-march={processor}", "-fopenmp", "-static", *flags]
-    subprocess.run([*command, main, "-o", program], check=True)
+    command = [COMPILER, *COMPILER_FLAGS, f"-march={instructions}", "-fopenmp", "-static", *flags]
+    subprocess.run([*command, main, "-o", str(program)], check=True)
+    return program
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The product of whole numbers, compiled for each kind of processor."""
+    folder = tmp_path_factory.mktemp("programs")
+    return {kind: compiled(folder, kind, "int8_product.cpp", 5) for kind in PROCESSORS}
+
+
+def call(program: Path, processor: str, sizes: list[int], *arrays: Tensor) -> Tensor:
+    """The result of a program on an ARM processor; the last array is of its shape and type."""
+    result = arrays[-1]
     given = b"".join(struct.pack("<q", size) for size in sizes)
     for one in arrays[:-1]:
         raw = one.contiguous().view(torch.uint8).numpy().tobytes()
         given += struct.pack("<q", len(raw)) + raw
     given += struct.pack("<q", result.nbytes)
-    ran = subprocess.run([EMULATOR, program], input=given, capture_output=True, check=True)
+    command = [EMULATOR, "-cpu", processor, str(program)]
+    ran = subprocess.run(command, input=given, capture_output=True, check=True)
     return torch.frombuffer(bytearray(ran.stdout), dtype=result.dtype).view(result.shape)
 
 
-@pytest.mark.parametrize("processor", ["armv8-a", "armv8.2-a+dotprod"])
-def test_whole_numbers(tmp_path: Path, processor: str) -> None:
+@pytest.mark.parametrize(
+    ("time", "inputs", "outputs", "taps"),
+    [(11, 22, 37, 3), (1, 64, 48, 1), (7, 13, 16, 1), (2, 36, 5, 2)],
+)
+def test_whole_numbers(
+    programs: dict[str, Path], time: int, inputs: int, outputs: int, taps: int
+) -> None:
     torch.manual_seed(0)
-    product = Int8Product(torch.randn(37, 22, 3), torch.randn(37), dilation=2)
-    rows = round_rows(torch.randn(2, product.past + 11, 22))
-    found = call(
-        tmp_path,
-        processor,
-        "int8_product.cpp",
-        [2, 11, 22, 37, 3, 2],
-        rows,
-        *(product._weight, product._offset, product._scale, product._bias),
-        expected := product(rows),
-    )
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    product = Int8Product(torch.randn(outputs, inputs, taps), torch.randn(outputs), dilation=2)
+    rows = round_rows(torch.randn(2, product.past + time, inputs))
+    sizes = [2, time, inputs, outputs, taps, 2]
+    own = product._weight, product._offset, product._scale, product._bias
+    expected = product(rows)
+    found = {
+        kind: call(programs[kind], processor, sizes, rows, *own, expected)
+        for kind, processor in PROCESSORS.items()
+    }
+    for one in found.values():
+        torch.testing.assert_close(one, expected, rtol=0, atol=1e-5)
+    assert torch.equal(found[I8MM], found[DOT_PRODUCT])
+
+
+def test_the_largest_numbers(programs: dict[str, Path]) -> None:
+    product = Int8Product(torch.full((16, 4096, 1), -1.0))
+    rows = round_rows(torch.tensor([1.0, -1.0, 0.0])[None, :, None].repeat(1, 1, 4096))
+    own = product._weight, product._offset, product._scale, product._bias
+    expected = torch.tensor([-4096.0, 4096.0, 0.0])[None, :, None].repeat(1, 1, 16)
+    for kind, processor in PROCESSORS.items():
+        found = call(programs[kind], processor, [1, 3, 4096, 16, 1, 1], rows, *own, expected)
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("instructions", [DOT_PRODUCT, I8MM])
+def test_instructions_are_used_where_they_are(programs: dict[str, Path], instructions: str) -> None:
+    kinds = list(PROCESSORS)
+    lesser = PROCESSORS[kinds[kinds.index(instructions) - 1]]
+    product = Int8Product(torch.randn(16, 8, 1))
+    rows = round_rows(torch.randn(1, 1, 8))
+    own = product._weight, product._offset, product._scale, product._bias
+    with pytest.raises(subprocess.CalledProcessError):
+        call(programs[instructions], lesser, [1, 1, 8, 16, 1, 1], rows, *own, product(rows))
 
 
 def test_float(tmp_path: Path) -> None:
@@ -64,5 +110,6 @@ def test_float(tmp_path: Path) -> None:
     expected = product(x)
     sizes = [2, 11, 23, 37, 3, 2]
     arrays = x, product._weight, product._bias, expected
-    found = call(tmp_path, "armv8-a", "float_product.cpp", sizes, *arrays)
+    program = compiled(tmp_path, "armv8-a", "float_product.cpp", 3)
+    found = call(program, PROCESSORS["armv8-a"], sizes, *arrays)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

@@ -13,6 +13,7 @@ from worker.engine.kernels.int8_product import (
     SCALE_BYTES,
     CompiledInt8Linear,
     Int8Product,
+    missing_instructions,
     round_rows,
 )
 from worker.engine.nn.linear import linear
@@ -82,3 +83,12 @@ def test_the_beginning_of_a_speech_is_zeros() -> None:
     begun = torch.cat([torch.zeros_like(rounded[:, :2]), rounded], dim=1)
     silence = round_rows(torch.zeros(1, 2, 8))
     assert torch.equal(convolve(begun), convolve(torch.cat([silence, rounded], dim=1)))
+
+
+@pytest.mark.parametrize(
+    ("processor", "missing"),
+    [("AVX-VNNI", "AVX-512"), ("AVX2", "VNNI"), ("any", "AVX2 or, on ARM, the dot product")],
+    indirect=["processor"],
+)
+def test_what_a_processor_lacks_is_known(missing: str) -> None:
+    assert missing_instructions() == missing

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -56,7 +59,7 @@ def a_norm(size: int, dtype: torch.dtype) -> RMSNorm:
 
 
 def told(rows: Tensor) -> Tensor:
-    """What a product would read: these widths need no padding."""
+    """The numbers that a product would read: these widths need no padding."""
     if rows.dtype is not torch.uint8:
         return rows.float()
     values, scale = rows[:, :-SCALE_BYTES], rows[:, -SCALE_BYTES:].contiguous().view(torch.float32)
@@ -70,7 +73,7 @@ def some(precision: Precision, *shape: int) -> Tensor:
 
 
 def allowed(precision: Precision) -> float:
-    """How far a result for a product may be off, as a part of the largest."""
+    """The error that a result for a product may have, as a part of the largest number."""
     return 1 / 250 if precision is Precision.INT8 else TOLERANCE[precision.dtype]
 
 
@@ -230,6 +233,19 @@ def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
     assert parts.names[1] in ("float32", "bfloat16", "int8")
 
 
+@pytest.mark.parametrize("processor", ["any"], indirect=True)
+@pytest.mark.usefixtures("processor")
+def test_the_log_says_what_the_processor_lacks(
+    tiny_checkpoint: Checkpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
+    caplog.set_level(logging.INFO)
+    choose_parts(model, Precision.FLOAT32, 4)
+    assert "could be faster" not in caplog.text
+    choose_parts(model, Precision.INT8, 4)
+    assert caplog.text.count("int8 products could be faster: this processor lacks AVX2 or") == 1
+
+
 def test_a_library_is_compiled_once_for_a_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,3 +273,28 @@ def test_a_library_is_compiled_once_for_a_machine(
     forget_builds()
     build("snake", ACTIVATION=torch.float32, READ=torch.float32)
     assert broken.stat().st_size > 1_000
+
+
+def test_a_library_is_kept_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers in containers have one process number, and one of them no room on the disk."""
+    library, kept = tmp_path / "library", tmp_path / "kept" / "a.so"
+    library.write_bytes(b"whole")
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    copy = shutil.copyfileobj
+
+    def copy_beside_another(source: BinaryIO, target: BinaryIO) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(shutil, "copyfileobj", cut_off)
+            compiler._keep(library, kept)
+        copy(source, target)
+
+    def cut_off(_source: BinaryIO, target: BinaryIO) -> None:
+        target.write(b"wh")
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(shutil, "copyfileobj", copy_beside_another)
+    compiler._keep(library, kept)
+    assert [path.name for path in kept.parent.iterdir()] == ["a.so"]
+    assert kept.read_bytes() == b"whole"

@@ -40,7 +40,9 @@ def test_it_is_the_ratio_of_two_times(
 
     monkeypatch.setattr(speedup, "best_s", pretend)
     assert int8_speedup(model, parts, answers) == found  # known from before
-    assert int8_speedup(model, parts, {}) == pytest.approx(4)
+    damaged = dict.fromkeys(answers, "fast")
+    assert int8_speedup(model, parts, damaged) == pytest.approx(4)
+    assert "4.00" in damaged.values()
 
 
 def test_there_is_none_to_tell_of(tiny_checkpoint: Checkpoint) -> None:

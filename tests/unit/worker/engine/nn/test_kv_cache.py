@@ -54,3 +54,14 @@ def test_moves_a_row(cache: KVCache) -> None:
     cache.move(0, 1, 3)
     assert (cache.values[1][1, :, :3] == 5).all()
     assert (cache.values[1][1, :, 3:] == 0).all()
+
+
+def test_counts_the_layers_that_moved(cache: KVCache) -> None:
+    found = []
+    for positions, most in ((8, None), (8, None), (9, 2), (9, 2), (3, None), (16, None)):
+        cache.fit(positions, rows=0, most=most)
+        found.append(cache.moves)
+    assert found == [3, 3, 5, 6, 6, 6]
+    cache.move(0, 1, 3)
+    cache.clear(0)
+    assert cache.moves == 6
