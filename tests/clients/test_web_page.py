@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
-import pytest
 from playwright.sync_api import Browser, Page
 
+from client.local.ports import free_port
 from client.local.stack import Stack
 
 # What the page does with a job: it submits one, follows it, and plays it.
@@ -52,26 +55,33 @@ SPEECH = """async ([server, voice]) => {
 }"""
 
 
-@pytest.fixture
-def open_page(browser: Browser) -> Iterator[Callable[[str], Page]]:
-    """Opens an empty page of an origin."""
-    with browser.new_context() as context:
+class EmptyPage(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
 
-        def open_page(origin: str) -> Page:
-            context.route(
-                f"{origin}/", lambda route: route.fulfill(content_type="text/html", body="<p>")
-            )
-            page = context.new_page()
-            page.goto(f"{origin}/")
-            return page
-
-        yield open_page
+    def log_message(self, *_: object) -> None:
+        pass
 
 
-def test_a_listed_origin_uses_jobs(
-    open_page: Callable[[str], Page], page_origin: str, stack: Stack
-) -> None:
-    told = open_page(page_origin).evaluate(JOB, stack.url)
+@contextmanager
+def page_of(browser: Browser, origin: str) -> Iterator[Page]:
+    """An empty page of an origin of this machine."""
+    with (
+        ThreadingHTTPServer(("127.0.0.1", int(origin.rpartition(":")[2])), EmptyPage) as server,
+        browser.new_context() as context,
+    ):
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = context.new_page()
+        page.goto(f"{origin}/")
+        yield page
+        server.shutdown()
+
+
+def test_a_listed_origin_uses_jobs(browser: Browser, page_origin: str, stack: Stack) -> None:
+    with page_of(browser, page_origin) as page:
+        told = page.evaluate(JOB, stack.url)
     assert told["types"][-1] == "job.completed"
     sent, content_range = told["part"]
     assert sent == "RIFF"
@@ -80,15 +90,13 @@ def test_a_listed_origin_uses_jobs(
     assert told["deleted"] is True
 
 
-def test_a_listed_origin_speaks_at_once(
-    open_page: Callable[[str], Page], page_origin: str, stack: Stack
-) -> None:
-    page = open_page(page_origin)
-    assert page.evaluate(SPEECH, [stack.url, "alloy"]) == ["job_", True]
-    assert page.evaluate(SPEECH, [stack.url, "nobody"]) == "voice"
+def test_a_listed_origin_speaks_at_once(browser: Browser, page_origin: str, stack: Stack) -> None:
+    with page_of(browser, page_origin) as page:
+        assert page.evaluate(SPEECH, [stack.url, "alloy"]) == ["job_", True]
+        assert page.evaluate(SPEECH, [stack.url, "nobody"]) == "voice"
 
 
-def test_another_origin_is_refused(open_page: Callable[[str], Page], stack: Stack) -> None:
-    page = open_page("http://evil.localhost:8099")
-    called = page.evaluate(f"(given) => ({SPEECH})(given).catch(String)", [stack.url, "alloy"])
+def test_another_origin_is_refused(browser: Browser, stack: Stack) -> None:
+    with page_of(browser, f"http://localhost:{free_port()}") as page:
+        called = page.evaluate(f"(given) => ({SPEECH})(given).catch(String)", [stack.url, "alloy"])
     assert called == "TypeError: Failed to fetch"
