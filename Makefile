@@ -46,8 +46,11 @@ client-tools: # what the programs are built with, and the lists of Debian's pack
 	  { $(ROOT) apt-get update -qq && \
 	    $(ROOT) apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev portaudio19-dev; }
 	@apt-cache show caddy nginx >/dev/null 2>&1 || $(ROOT) apt-get update -qq
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || $(MAKE) browser
 
 clients: $(READY) client-tools ## run programs that others wrote against the server, as docs/clients.md says
+	@test -d .clients || echo "Installing them into .clients; the first time this takes a few minutes…"
 	@$(BIN)/python tests/clients/install.py .clients
 	@$(BIN)/pytest tests/clients -p no:cacheprovider
 
