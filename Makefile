@@ -52,7 +52,7 @@ client-tools: # what the programs are built with, and the lists of Debian's pack
 clients: $(READY) client-tools ## run programs that others wrote against the server, as docs/clients.md says
 	@test -d .clients || echo "Installing them into .clients; the first time this takes a few minutes…"
 	@$(BIN)/python tests/clients/install.py .clients
-	@$(BIN)/pytest tests/clients -p no:cacheprovider
+	@$(BIN)/pytest tests/clients -p no:cacheprovider --timeout 600
 
 client-lock: $(READY) # after a change of their versions
 	@$(BIN)/python tests/clients/install.py .clients

@@ -52,7 +52,7 @@ def environment_of(stack: Stack, home: Path) -> dict[str, str]:
         "HOME": str(home),
         "OPENAI_BASE_URL": f"{stack.url}/v1",
         "OPENAI_API_KEY": "any",
-        # litellm and nltk would fetch lists from the internet when they are imported.
+        # litellm fetches a list of prices from the internet when it is imported.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     }
 
