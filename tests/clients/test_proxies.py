@@ -98,10 +98,10 @@ def test_speech_is_heard_while_it_is_spoken(proxy: str, stack: Stack) -> None:
 
 
 def test_jobs_are_submitted_followed_and_fetched(proxy: str, tmp_path: Path) -> None:
+    book = tmp_path / "lamp.md"
+    book.write_text("# One\n\nThe lamp was lit.\n\n# Two\n\nIt went out.")
     with Narrator(proxy) as narrator:
-        narrated = narrator.narrate(
-            "The lamp was lit. " * 20, tmp_path / "lamp.wav", voice="vivian"
-        )
+        narrated = narrator.narrate(book, tmp_path / "lamp.wav", voice="vivian")
     assert narrated.status == "completed"
     assert len(pcm(tmp_path / "lamp.wav")) > 24_000
 
