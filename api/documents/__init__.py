@@ -8,8 +8,7 @@ from typing import BinaryIO
 from api.documents import epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
-from api.documents.reading import Notes as Notes
-from api.documents.reading import Reading
+from api.documents.reading import DEFAULT_OPTIONS, Reading, ReadingOptions
 from shared.document import Document
 
 MEDIA_TYPES = {
@@ -35,15 +34,15 @@ def read(
     name: str | None,
     media_type: str | None,
     max_chars: int,
-    notes: Notes = Notes.SKIP,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> Document:
     """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
 
     The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
-    protected, empty or has more than `max_chars` characters.
+    protected, empty or has more than `max_chars` characters, or if `options.chapters` are not its.
     """
-    reading = Reading(max_chars, notes, _charset(media_type or ""))
+    reading = Reading(max_chars, options, _charset(media_type or ""))
     document = READERS[_kind(file, name, media_type)](file, reading)
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
@@ -59,9 +58,9 @@ def _charset(media_type: str) -> str | None:
     return None
 
 
-def prepare(text: str, notes: Notes = Notes.SKIP) -> Document:
+def prepare(text: str, options: ReadingOptions = DEFAULT_OPTIONS) -> Document:
     """The document of a plain text that is known, of the same length, so that its ranges hold."""
-    reading = Reading(len(text), notes)
+    reading = Reading(len(text), options)
     return plain.prepare(text, reading)._replace(warnings=reading.warnings.listed())
 
 

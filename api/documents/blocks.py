@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.documents.matter import Kind
 from api.text.headings import is_label, join_title
 from api.text.lines import PARAGRAPH_END, mark_lines
 
@@ -33,13 +34,18 @@ class Run:
 
 @dataclass(slots=True)
 class Block:
-    """A block element's text; `region` is the number of the part of notes around it, or 0."""
+    """A block element's text.
+
+    `region` is the number of the part of notes around it, or 0; `kind` is that of the matter around
+    it, such as an index, if its elements say so.
+    """
 
     tag: str
     runs: list[Run]
     region: int = 0
     is_spoken: bool = True
     is_bold: bool = False
+    kind: Kind | None = None
 
     @property
     def is_heading(self) -> bool:

@@ -35,12 +35,15 @@ class DocumentBuilder:
         """Add a paragraph at `end`, unless it is blank, and return it as one line."""
         check_cpu()
         added = line(paragraph)
-        if not added:
-            return ""
-        self.check(len(added))
-        self._paragraphs.append(added)
-        self.end += len(added) + len(PARAGRAPH_SEPARATOR)
+        if added:
+            self.add_line(added)
         return added
+
+    def add_line(self, text: str) -> None:
+        """Add a paragraph that is a normalised line, and not empty."""
+        self.check(len(text))
+        self._paragraphs.append(text)
+        self.end += len(text) + len(PARAGRAPH_SEPARATOR)
 
     def check(self, more: int) -> None:
         """Raise `InvalidRequest` if `more` characters would exceed the limit."""

@@ -15,12 +15,39 @@ class Notes(StrEnum):
     READ = "read"
 
 
+class Images(StrEnum):
+    """The treatment of pictures: left out, or their descriptions (`alt`) spoken."""
+
+    SKIP = "skip"
+    ALT = "alt"
+
+
+class FrontMatter(StrEnum):
+    """The treatment of front and back matter such as a copyright page or an index."""
+
+    SKIP = "skip"
+    READ = "read"
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """The choices of a client; `chapters` are numbers of sections such as `3-7,9`, None for all."""
+
+    notes: Notes = Notes.SKIP
+    images: Images = Images.SKIP
+    front_matter: FrontMatter = FrontMatter.SKIP
+    chapters: str | None = None
+
+
+DEFAULT_OPTIONS = ReadingOptions()
+
+
 @dataclass(frozen=True)
 class Reading:
     """A reading of at most `max_chars` characters; `charset` is a name of its encoding."""
 
     max_chars: int
-    notes: Notes = Notes.SKIP
+    options: ReadingOptions = DEFAULT_OPTIONS
     charset: str | None = None
     warnings: WarningLog = field(default_factory=WarningLog)
 

@@ -8,6 +8,7 @@ from typing import BinaryIO
 from api.documents.encoding import decode_text
 from api.documents.errors import too_long, unreadable, unsupported
 from api.documents.reading import Notes, Reading, warn_of_notes
+from api.documents.sections import select
 from api.text.headings import headings
 from api.text.lines import mark_lines
 from api.text.note_marks import silence_notes
@@ -28,7 +29,7 @@ def prepare(text: str, reading: Reading) -> Document:
     What is not to be spoken of it, such as notes, is replaced by characters that are silent.
     """
     if not text.isascii() or "[" in text or "*" in text:
-        text, skipped = silence_notes(text, skip=reading.notes is Notes.SKIP)
+        text, skipped = silence_notes(text, skip=reading.options.notes is Notes.SKIP)
         warn_of_notes(skipped, reading)
     text, paragraphs, words = mark_lines(text)
     if paragraphs:
@@ -37,7 +38,7 @@ def prepare(text: str, reading: Reading) -> Document:
     if words:
         told = f"words that were joined over the end of a line: {words:,}"
         reading.warnings.add("words_joined", told)
-    return Document(text, headings(text))
+    return select(Document(text, headings(text)), reading, keep_length=True)
 
 
 def decode(file: BinaryIO, reading: Reading) -> str:

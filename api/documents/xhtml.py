@@ -11,7 +11,8 @@ from lxml import etree
 from api.documents.blocks import HEADING_TAGS, LINE_BREAK, SPAN_BREAK, Block, Page, Run
 from api.documents.encoding import decode_page
 from api.documents.errors import too_long, unreadable
-from api.documents.reading import Notes, Reading
+from api.documents.matter import Kind, kind_of_types
+from api.documents.reading import Images, Notes, Reading
 from api.text.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
@@ -48,6 +49,7 @@ _RAISED_NAME = re.compile(r"(?:[a-z]{1,20}[-_])?sup(?:er|erscript|script)?\d{0,3
 # XHTML may write any element as `<p/>`; an HTML parser would leave it open.
 SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
 CDATA_START, CDATA_END = "<![CDATA[", "]]>"
+_FILE_NAME = re.compile(r"\S{1,200}\.(?:jpe?g|png|gif|svg|webp)", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f\u2028\u2029]+")
 
 
@@ -65,7 +67,7 @@ class PageReader:
         # Notes are read as well before it is known that they are not spoken.
         self._max_chars = 2 * reading.max_chars
         self._unspoken_types = UNSPOKEN_TYPES | (
-            NOTE_TYPES if reading.notes is Notes.SKIP else frozenset()
+            NOTE_TYPES if reading.options.notes is Notes.SKIP else frozenset()
         )
         self._marks = self._chars = self._ids = self._regions = 0
 
@@ -81,6 +83,7 @@ class PageReader:
         self._bold_chars = 0
         self._href: str | None = None
         self._region = 0
+        self._kind: Kind | None = None
         self._headings: list[str] = []
         self._block_tag = "p"
         self._ended_inline = False  # the last thing in a heading was the end of an inline element
@@ -103,7 +106,7 @@ class PageReader:
         """Begin an element; a prefix, as in `<h:p>`, counts for nothing."""
         tag = tag.rpartition(":")[2].lower()
         self._count(1 + len(attributes))
-        element = _Element(tag, self._href, self._region)
+        element = _Element(tag, self._href, self._region, self._kind)
         self._elements.append(element)
         if len(self._elements) > MAX_DEPTH:
             self._refuse()
@@ -114,9 +117,11 @@ class PageReader:
             self._block_tag = tag
             if tag in HEADING_TAGS:
                 self._headings.append(tag)
-            if not self._region and attributes and _is_notes_part(attributes):
-                self._regions += 1
-                self._region = self._regions
+            if attributes:
+                if not self._region and _is_notes_part(attributes):
+                    self._regions += 1
+                    self._region = self._regions
+                self._kind = kind_of_types(_types(attributes)) or self._kind
         elif self._ended_inline and self._headings and self._has_text and tag in INLINE_TAGS:
             self._add(SPAN_BREAK)
         elif tag in CELL_TAGS and self._has_text:
@@ -146,7 +151,7 @@ class PageReader:
     def end(self, tag: str) -> None:
         """End an element."""
         tag = tag.rpartition(":")[2].lower()
-        element = self._elements.pop() if self._elements else _Element(tag, None, 0)
+        element = self._elements.pop() if self._elements else _Element(tag, None, 0, None)
         if self._unspoken:
             self._unspoken -= 1
         elif tag in BLOCK_TAGS:
@@ -162,6 +167,7 @@ class PageReader:
             self._end_run()
             self._raised -= 1
         self._href, self._region = element.outer_href, element.outer_region
+        self._kind = element.outer_kind
         for name in element.ids:
             if name in self._targets:
                 last = len(self._page.blocks) - (not self._has_text)
@@ -217,8 +223,9 @@ class PageReader:
         if not self._runs:
             return
         tag = self._headings[-1] if self._headings else self._block_tag
-        _settle_images(self._runs, is_heading=tag in HEADING_TAGS)
-        block = Block(tag, self._runs, self._region)
+        speaks_alt = self._reading.options.images is Images.ALT
+        _settle_images(self._runs, is_heading=tag in HEADING_TAGS, speaks_alt=speaks_alt)
+        block = Block(tag, self._runs, self._region, kind=self._kind)
         chars = sum(len(run.text) for run in self._runs)
         block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
         if self._has_text or any(run.alt for run in self._runs):
@@ -229,14 +236,19 @@ class PageReader:
         self._has_text = False
 
 
-def _settle_images(runs: Sequence[Run], *, is_heading: bool) -> None:
-    """Let images speak their `alt` where they are text: a whole heading, or a first letter."""
+def _settle_images(runs: Sequence[Run], *, is_heading: bool, speaks_alt: bool) -> None:
+    """Let images speak their `alt` where they are text: a whole heading, or a first letter.
+
+    With `speaks_alt` others speak it too, unless it is the name of a file.
+    """
     has_text = False
     for run, following in zip(runs, [*runs[1:], None], strict=True):
         alt = (run.alt or "").strip()
         is_letter = len(alt) == 1 and alt.isalpha() and not has_text
         if is_letter and following is not None and following.text[:1].isalpha():
             run.text = alt
+        elif speaks_alt and alt and not _FILE_NAME.fullmatch(alt):
+            run.text = f" {alt} "
         has_text = has_text or not (run.text.isspace() or not run.text)
     if is_heading and not has_text:
         for run in runs:
@@ -246,11 +258,14 @@ def _settle_images(runs: Sequence[Run], *, is_heading: bool) -> None:
 class _Element:
     """An element that is open, with what was in force outside of it."""
 
-    __slots__ = ("ids", "is_raised", "outer_href", "outer_region", "tag")
+    __slots__ = ("ids", "is_raised", "outer_href", "outer_kind", "outer_region", "tag")
 
-    def __init__(self, tag: str, outer_href: str | None, outer_region: int) -> None:
+    def __init__(
+        self, tag: str, outer_href: str | None, outer_region: int, outer_kind: Kind | None
+    ) -> None:
         self.tag = tag
         self.outer_href, self.outer_region = outer_href, outer_region
+        self.outer_kind = outer_kind
         self.is_raised = False
         self.ids: list[str] = []
 
