@@ -133,7 +133,19 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
     _add_output(parser, help="default: FILE with .m4b in place of its ending")
     parser.add_argument("--title", help="default: what the file says")
     parser.add_argument("--author", help="default: what the file says")
+    parser.add_argument(
+        "--list", action="store_true", help="list the sections and their lengths, narrate nothing"
+    )
+    parser.add_argument("--chapters", metavar="3-7,9", help="only these sections of --list")
+    parser.add_argument(
+        "--with-front-matter",
+        action="store_true",
+        help="title page, copyright, index and the like, too",
+    )
     parser.add_argument("--notes", choices=("skip", "read"), help="footnotes (default: skip)")
+    parser.add_argument(
+        "--images", choices=("skip", "alt"), help="descriptions of pictures (default: skip)"
+    )
     _add_voice(parser)
 
 

@@ -13,8 +13,9 @@ from urllib.parse import quote
 from client.errors import JobFailed, NarrateError
 from client.files import format_of, write_atomically
 from client.http import Connection
-from client.models import Batch, BatchResult, Job, Model, Voice
+from client.models import Batch, BatchResult, Contents, Job, Model, Voice
 from client.options import (
+    READING_FIELDS,
     Options,
     open_document,
     read_file,
@@ -74,6 +75,18 @@ class Narrator:
         with open_document(path) as file:
             form = request_form(path.name, file, options)
             return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", **form))
+
+    def contents(self, path: Path | str, **options: Unpack[Options]) -> Contents:
+        """The contents of a text, Markdown or EPUB file; nothing is queued.
+
+        Of the options, only those of the reading count: notes, images, front_matter and chapters.
+        """
+        path = Path(path)
+        said = {name: value for name in READING_FIELDS if (value := options.get(name)) is not None}
+        with open_document(path) as file:
+            form = {"data": said, "files": {"file": (path.name, file)}}
+            body = self._connection.json("POST", "/v1/documents", **form)
+            return self._parse(Contents.parse, body)
 
     def submit_batch(self, lines: Iterable[Mapping[str, Any]]) -> Batch:
         """Submit many jobs, `custom_id` and `body` of each; all are accepted, or none."""

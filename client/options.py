@@ -18,7 +18,9 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
-    `notes` is skip or read: whether footnotes are spoken.
+    `notes` is skip or read: whether footnotes are spoken; so is `front_matter`: copyright page,
+    index and the like. `images` is skip or alt: whether pictures are described. `chapters` are
+    numbers of sections, such as 3-7,9.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
@@ -37,14 +39,19 @@ class Options(TypedDict, total=False):
     author: str | None
     chapter_files: bool | None
     notes: str | None
+    images: str | None
+    front_matter: str | None
+    chapters: str | None
     priority: str | None
     webhook: str | None
 
 
 JSON_FIELDS = ("sampling", "metadata")
+READING_FIELDS = ("notes", "images", "front_matter", "chapters")
 COPIED_FIELDS = (
     *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
-    *("response_format", "title", "author", "chapter_files", "notes", "priority", "webhook"),
+    *("response_format", "title", "author", "chapter_files", *READING_FIELDS),
+    *("priority", "webhook"),
 )
 
 

@@ -44,6 +44,34 @@ def refusal(status, message, *, param=None, code=None, headers=None):
     return JSONResponse({"error": error}, status, headers)
 
 
+CONTENTS = {
+    "title": "The Lamp",
+    "author": "A. Writer",
+    "language": "english",
+    "characters": 12_345,
+    "seconds": 823.0,
+    "sections": [
+        {
+            "number": 1,
+            "title": None,
+            "kind": "title_page",
+            "characters": 40,
+            "seconds": 4.2,
+            "spoken": False,
+        },
+        {
+            "number": 2,
+            "title": "One",
+            "kind": "chapter",
+            "characters": 12_345,
+            "seconds": 823.0,
+            "spoken": True,
+        },
+    ],
+    "warnings": [{"code": "x", "message": "left out: title page", "where": None}],
+}
+
+
 class Server:
     """A uvicorn in a thread; every GET of a job brings it one segment further."""
 
@@ -79,9 +107,19 @@ class Server:
     def app(self):
         app = FastAPI()
 
+        @app.post("/v1/documents")
+        async def contents(request: Request):
+            async with request.form() as form:
+                self.bodies.append(dict(form) | {"file": (await form["file"].read()).decode()})
+            return CONTENTS
+
         @app.post("/v1/jobs")
         async def submit(request: Request):
-            self.bodies.append(await request.json())
+            if request.headers["content-type"].startswith("multipart"):
+                async with request.form() as form:
+                    self.bodies.append(dict(form))
+            else:
+                self.bodies.append(await request.json())
             if self.answers:
                 return self.answers.pop(0)
             return JSONResponse(self.job("queued", 0), 202)
@@ -386,6 +424,30 @@ def test_say_and_status_tell_what_was_mended(server, tmp_path, capsys):
     server.answers = [server.job("queued", 0) | {"warnings": WARNINGS}]
     assert main(["status", "job_1", "--url", server.url]) == 0
     assert "warning    b.xhtml: the page is not there\n" in capsys.readouterr().out
+
+
+def test_a_book_is_listed_without_being_narrated(server, tmp_path, capsys):
+    book = tmp_path / "a.txt"
+    book.write_text("One.")
+    arguments = ["--list", "--chapters", "1-2", "--with-front-matter", "--images", "alt"]
+    assert main([str(book), *arguments, "--url", server.url]) == 0
+    told = capsys.readouterr()
+    assert told.out == "   1       4.2 s  (title page)\n   2      14 min  One\n"
+    assert told.err == (
+        "Warning: left out: title page\nThe Lamp by A. Writer: 12,345 characters, about 14 min\n"
+    )
+    chosen = {"chapters": "1-2", "front_matter": "read", "images": "alt", "file": "One."}
+    assert server.bodies == [chosen]
+    assert not book.with_suffix(".m4b").exists()
+
+
+def test_a_book_is_narrated_as_the_options_choose(server, tmp_path):
+    book = tmp_path / "a.txt"
+    book.write_text("One.")
+    out = ["-o", str(tmp_path / "out.wav"), "--chapters", "2,4"]
+    assert main([str(book), *out, "--url", server.url]) == 0
+    assert server.bodies[0]["chapters"] == "2,4"
+    assert "front_matter" not in server.bodies[0]
 
 
 def test_say_reads_standard_input(server, tmp_path, monkeypatch):
