@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from api.documents.blocks import Block, Page, plain_text
 from api.documents.builder import line
-from api.documents.matter import CONTENTS_TITLE
 from api.documents.opf import Entry
 from api.documents.reading import Reading
+from api.text.contents_page import CONTENTS_TITLE
 from api.text.headings import MAX_HEADING_CHARS, is_heading, is_label, join_title
 
 MAX_TEXT_CHARS = 3 * MAX_HEADING_CHARS  # with white space; a longer block is no heading
@@ -74,6 +74,9 @@ def headings(page: Page) -> list[Heading]:
         if not block.is_spoken:
             continue
         if sum(len(run.text) for run in block.runs) > MAX_TEXT_CHARS:
+            is_first = label = False
+            continue
+        if not block.is_heading and len(" ".join(block.text.split())) > MAX_HEADING_CHARS:
             is_first = label = False
             continue
         title = line(plain_text(block))

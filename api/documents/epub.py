@@ -14,7 +14,7 @@ from api.documents.chapters import choose, find_contents_pages
 from api.documents.matter import Kind
 from api.documents.notes import remove_notes
 from api.documents.parts import Part, divide
-from api.documents.reading import Reading
+from api.documents.reading import Reading, warn_of_scripts
 from api.documents.sections import section, selected, warn_of_matter
 from api.documents.xhtml import PageReader
 from shared.document import Document, Picture, Section
@@ -74,6 +74,7 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )
     document = builder.document(name=book.title, author=book.author, language=language)
+    warn_of_scripts(document.text, reading)
     return document._replace(sections=sections, cover=_cover(archive, book.cover))
 
 

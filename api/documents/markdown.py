@@ -11,10 +11,11 @@ import pyromark
 from api.documents import text as plain
 from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder, line
 from api.documents.errors import unreadable
-from api.documents.reading import Images, Notes, Reading, warn_of_notes
+from api.documents.reading import Images, Notes, Reading, warn_of_notes, warn_of_scripts
 from api.documents.sections import select
 from api.text.cpu_limit import check_cpu
 from api.text.note_marks import silence_notes, superscript
+from api.text.paragraphs import is_pause
 from shared.document import Document
 
 MARKDOWN_OPTIONS = (
@@ -51,6 +52,8 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     lines = PARAGRAPH_SEPARATOR.join(line(URL.sub("", paragraph)) for _, paragraph in found)
     silenced, skipped = silence_notes(lines, skip=reading.options.notes is Notes.SKIP)
     warn_of_notes(skipped + own_notes[0], reading)
+    warn_of_scripts(silenced, reading)
+    silenced = plain.without_contents(silenced, reading)
     for (level, _), paragraph in zip(found, silenced.split(PARAGRAPH_SEPARATOR), strict=True):
         start = builder.end
         added = builder.add(paragraph)
@@ -106,6 +109,8 @@ def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tup
                 words.append(superscript(text) if raised and text.isdecimal() else text)
             case "SoftBreak" | "HardBreak" | {"InlineHtml": "<br>" | "<br/>" | "<br />"}:
                 words.append(" ")
+            case {"InlineHtml": str(tag)} if not unspoken and is_pause(tag):
+                words.append(tag)
             case {"Start": "TableCell"}:
                 words.append(", " if words else "")
             case {"Start": tag} | {"End": tag} if _name(tag) not in INLINE_TAGS:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
+from api.text.contents_page import CONTENTS_TITLE
+
 
 class Kind(StrEnum):
     """The kind of a part of a book; `text` is a part without a title."""
@@ -75,11 +77,6 @@ _TYPES = {
     Kind.CREDITS: "other-credits credits contributors errata revision-history",
 }
 _KINDS = {name: kind for kind, names in _TYPES.items() for name in names.split()}
-CONTENTS_TITLE = re.compile(
-    r"(?:table of )?contents|inhalt(?:sverzeichnis)?|table des matières|sommaire|[íi]ndice|indice"
-    r"|sum[áa]rio|conte[úu]do|contenido|sommario|оглавление|содержание|目\s?[录錄次]|もくじ|차례|목차",
-    re.IGNORECASE,
-)
 _TITLES = {
     Kind.COVER: (
         r"(?:front |book )?cover(?: image| page| art)?|umschlag(?:bild)?|titelbild|couverture"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from api.documents.warnings import WarningLog
+from api.text.scripts import unspoken_script
 
 
 class Notes(StrEnum):
@@ -57,3 +58,13 @@ def warn_of_notes(skipped: int, reading: Reading) -> None:
     if skipped:
         notes = "1 note is" if skipped == 1 else f"{skipped:,} notes are"
         reading.warnings.add("notes_skipped", f"{notes} left out; `notes: read` has them spoken")
+
+
+def warn_of_scripts(text: str, reading: Reading) -> None:
+    """Warn of letters of a script that no model speaks, such as Arabic."""
+    if found := unspoken_script(text):
+        reading.warnings.add(
+            "script_not_spoken",
+            f"{found.letters:,} letters are in a script that the models do not speak "
+            f"({found.script}): they may be left out or spoken wrongly",
+        )
