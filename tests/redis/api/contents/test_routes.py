@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from redis import Redis
 
+from shared.models import ModelCard
+from shared.settings import Settings
 from tests.support.epub_files import Page, make_epub
+from tests.support.live_server import serving
+from tests.support.registered_workers import sign_in
 from tests.support.valid_job import VALID_JOB
 
 BOOK = make_epub(
@@ -97,3 +108,59 @@ def test_a_job_speaks_the_chosen_chapters(api: TestClient, redis: Redis) -> None
     assert [chapter["title"] for chapter in chosen["chapters"]] == ["Chapter 2"]
     wrong = api.post("/v1/jobs", json=VALID_JOB | {"input": text, "chapters": "3"})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "chapters")
+
+
+DAMAGE = st.tuples(st.integers(0, len(BOOK) - 1), st.integers(0, 255))
+FILES = st.one_of(
+    st.binary(max_size=300),
+    st.text(max_size=200).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.text("abc\n #*[]()<>&;1.第章—", max_size=200).map(str.encode),
+    st.sampled_from(("gb18030", "cp1251", "utf-16", "shift_jis")).map(
+        lambda codec: "Привет, 世界".encode(codec, "ignore")
+    ),
+    st.lists(DAMAGE, max_size=12).map(lambda changes: damaged(changes)),
+)
+
+
+def damaged(changes: list[tuple[int, int]]) -> bytes:
+    """The book with some of its bytes replaced."""
+    book = bytearray(BOOK)
+    for place, byte in changes:
+        book[place] = byte
+    return bytes(book)
+
+
+@examples(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@given(FILES, st.sampled_from(("a.epub", "a.txt", "a.md", "a", "a.pdf")))
+def test_no_document_makes_the_api_fail(api: TestClient, content: bytes, name: str) -> None:
+    answer = contents(api, content, name)
+    assert answer.status_code in (200, 400, 415), answer.text
+    if answer.status_code != 200:
+        assert answer.json()["error"]["message"]
+
+
+def test_a_book_of_five_megabytes_is_listed_while_other_requests_go_on(
+    settings: Settings, redis: Redis, card: ModelCard
+) -> None:
+    prose = "<p>“It was a <em>dark</em> night,” she said; nobody slept in the old house.</p>" * 900
+    pages = [Page(f"C{n}", f"<h2>Chapter {n}</h2>{prose}") for n in range(72)]
+    book = make_epub(pages, compression=zipfile.ZIP_STORED)
+    assert len(book) > 5_000_000
+    sign_in(redis, card)
+    wide = settings.model_copy(
+        update={"max_input_chars": 6_000_000, "max_body_bytes": 2**24, "max_bodies_bytes": 2**26}
+    )
+    with serving(wide) as url, ThreadPoolExecutor(1) as threads:
+        files = {"file": ("a.epub", book)}
+        asked = threads.submit(httpx.post, f"{url}/v1/documents", files=files, timeout=60)
+        waits = []
+        while not asked.done():
+            began_s = time.perf_counter()
+            assert httpx.get(f"{url}/healthz").status_code == 200
+            waits.append(time.perf_counter() - began_s)
+            time.sleep(0.02)
+        answer = asked.result()
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["sections"]) == 72
+    # The time of the answer is in docs/performance.md; here the others must not wait for it.
+    assert sorted(waits)[len(waits) // 2] < answer.elapsed.total_seconds() / 2
