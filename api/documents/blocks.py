@@ -55,7 +55,9 @@ class Block:
     @property
     def text(self) -> str:
         """The text of all runs."""
-        return "".join(run.text for run in self.runs)
+        if len(self.runs) == 1:
+            return self.runs[0].text
+        return "".join([run.text for run in self.runs])
 
 
 @dataclass(slots=True)
@@ -75,6 +77,8 @@ def paragraphs(block: Block) -> list[str]:
     there is one only, after which a sentence goes on: `so<br/>on`. A heading is one paragraph.
     """
     text = block.text
+    if LINE_BREAK not in text and SPAN_BREAK not in text:
+        return [text]
     if LINE_BREAK not in text or block.is_heading:
         return [plain_text(block)]
     found: list[str] = []
@@ -92,8 +96,11 @@ def plain_text(block: Block) -> str:
     Example: `Chapter 1<br/>The Lamp` and `<span>Chapter 1</span><span>The Lamp</span>` give
     `Chapter 1. The Lamp`; `<span>T</span><span>HE LAMP</span>` gives `THE LAMP`.
     """
-    first, *others = _PART_BREAK.split(block.text)
-    text = first.strip() if others else first
+    text = block.text
+    if LINE_BREAK not in text and SPAN_BREAK not in text:
+        return text
+    first, *others = _PART_BREAK.split(text)
+    text = first.strip()
     if len(others) > 2 * MAX_PARTS:
         return _PART_BREAK.sub(" ", block.text)
     for mark, part in zip(others[::2], others[1::2], strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.documents.errors import too_long
 from api.text.cpu_limit import check_cpu
-from api.text.normalise import normalise
+from api.text.normalise import collapse_whitespace
 from shared.document import Chapter, Document
 
 PARAGRAPH_SEPARATOR = "\n\n"
@@ -14,7 +14,7 @@ MAX_TITLE_CHARS = 200
 
 def line(text: str) -> str:
     """A text as one normalised line, without soft hyphens."""
-    return normalise(" ".join(text.replace(SOFT_HYPHEN, "").split()))
+    return collapse_whitespace(text.replace(SOFT_HYPHEN, ""))
 
 
 def title(text: str) -> str:

@@ -78,7 +78,7 @@ class PageReader:
         self._runs: list[Run] = []
         self._parts: list[str] = []  # the text of the last run
         self._held = 0
-        self._has_text = False
+        self._has_text = self._has_image = False
         self._unspoken = self._raised = self._bold = 0
         self._bold_chars = 0
         self._href: str | None = None
@@ -104,13 +104,15 @@ class PageReader:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Begin an element; a prefix, as in `<h:p>`, counts for nothing."""
-        tag = tag.rpartition(":")[2].lower()
+        if ":" in tag:
+            tag = tag.rpartition(":")[2]
         self._count(1 + len(attributes))
         element = _Element(tag, self._href, self._region, self._kind)
         self._elements.append(element)
         if len(self._elements) > MAX_DEPTH:
             self._refuse()
-        if self._unspoken or tag in UNSPOKEN_TAGS or self._is_unspoken(attributes):
+        is_spoken = not self._unspoken and tag not in UNSPOKEN_TAGS
+        if not is_spoken or (attributes and self._is_unspoken(attributes)):
             self._unspoken += 1
         elif tag in BLOCK_TAGS:
             self._end_block()
@@ -118,10 +120,12 @@ class PageReader:
             if tag in HEADING_TAGS:
                 self._headings.append(tag)
             if attributes:
-                if not self._region and _is_notes_part(attributes):
+                types = _types(attributes)
+                if not self._region and _is_notes_part(attributes, types):
                     self._regions += 1
                     self._region = self._regions
-                self._kind = kind_of_types(_types(attributes)) or self._kind
+                if types:
+                    self._kind = kind_of_types(types) or self._kind
         elif self._ended_inline and self._headings and self._has_text and tag in INLINE_TAGS:
             self._add(SPAN_BREAK)
         elif tag in CELL_TAGS and self._has_text:
@@ -130,19 +134,20 @@ class PageReader:
             self._add(LINE_BREAK)
         elif tag == "img":
             self._end_run()
+            self._has_image = True
             self._runs.append(Run("", alt=attributes.get("alt")))
         elif tag == "a" and "href" in attributes:
             self._end_run()
             self._href = attributes["href"]
         if not self._unspoken and tag in BOLD_TAGS:
             self._bold += 1
-        if tag == "sup" or (tag not in BLOCK_TAGS and _is_raised(attributes)):
+        if tag == "sup" or (attributes and tag not in BLOCK_TAGS and _is_raised(attributes)):
             element.is_raised = True
             self._end_run()
             self._raised += 1
-        if tag != "html" and tag != "body":
+        if attributes and tag != "html" and tag != "body":
             ids = (attributes.get("id"), attributes.get("name"))
-            element.ids = [name for name in ids if name] if attributes else []
+            element.ids = [name for name in ids if name]
             for name in element.ids:
                 self._ids += 1
                 if self._ids <= MAX_IDS:
@@ -150,7 +155,8 @@ class PageReader:
 
     def end(self, tag: str) -> None:
         """End an element."""
-        tag = tag.rpartition(":")[2].lower()
+        if ":" in tag:
+            tag = tag.rpartition(":")[2]
         element = self._elements.pop() if self._elements else _Element(tag, None, 0, None)
         if self._unspoken:
             self._unspoken -= 1
@@ -177,7 +183,8 @@ class PageReader:
         """Add a text node."""
         self._count(1)
         if not self._unspoken:
-            text = _SPACES.sub(" ", text)
+            if not text.isprintable():
+                text = _SPACES.sub(" ", text)
             self._ended_inline = False
             self._add(text)
             if self._bold and not text.isspace():
@@ -204,11 +211,11 @@ class PageReader:
 
     def _is_unspoken(self, attributes: Mapping[str, str]) -> bool:
         """True if an element is hidden, a note, a mark of a note or a page number."""
-        if not attributes:
-            return False
         if attributes.get("aria-hidden") == "true" or "hidden" in attributes:
             return True
-        types = set(_types(attributes)) & self._unspoken_types
+        types = self._unspoken_types.intersection(_types(attributes))
+        if not types:
+            return False
         self._page.skipped_notes += bool(types & {"footnote", "endnote", "rearnote", "note"})
         return bool(types)
 
@@ -219,21 +226,23 @@ class PageReader:
             self._parts.clear()
 
     def _end_block(self) -> None:
-        self._end_run()
-        if not self._runs:
-            return
-        tag = self._headings[-1] if self._headings else self._block_tag
-        speaks_alt = self._reading.options.images is Images.ALT
-        _settle_images(self._runs, is_heading=tag in HEADING_TAGS, speaks_alt=speaks_alt)
-        block = Block(tag, self._runs, self._region, kind=self._kind)
-        chars = sum(len(run.text) for run in self._runs)
-        block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
-        if self._has_text or any(run.alt for run in self._runs):
-            self._chars += chars
-            self._page.blocks.append(block)
-        self._runs = []
+        if self._has_text or self._has_image:
+            self._end_run()
+            tag = self._headings[-1] if self._headings else self._block_tag
+            if self._has_image:
+                speaks_alt = self._reading.options.images is Images.ALT
+                _settle_images(self._runs, is_heading=tag in HEADING_TAGS, speaks_alt=speaks_alt)
+            block = Block(tag, self._runs, self._region, kind=self._kind)
+            chars = len(block.text)
+            block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
+            if self._has_text or any(run.alt for run in self._runs):
+                self._chars += chars
+                self._page.blocks.append(block)
+            self._has_text = self._has_image = False
+        if self._runs:
+            self._runs = []
+        self._parts.clear()
         self._held = self._bold_chars = 0
-        self._has_text = False
 
 
 def _settle_images(runs: Sequence[Run], *, is_heading: bool, speaks_alt: bool) -> None:
@@ -267,25 +276,29 @@ class _Element:
         self.outer_href, self.outer_region = outer_href, outer_region
         self.outer_kind = outer_kind
         self.is_raised = False
-        self.ids: list[str] = []
+        self.ids: Sequence[str] = ()
 
 
-def _types(attributes: Mapping[str, str]) -> Iterator[str]:
-    yield from attributes.get("epub:type", "").split()
-    yield from (role.removeprefix("doc-") for role in attributes.get("role", "").split())
+def _types(attributes: Mapping[str, str]) -> Sequence[str]:
+    if "epub:type" not in attributes and "role" not in attributes:
+        return ()
+    roles = (role.removeprefix("doc-") for role in attributes.get("role", "").split())
+    return (*attributes.get("epub:type", "").split(), *roles)
 
 
-def _is_notes_part(attributes: Mapping[str, str]) -> bool:
-    names = (*attributes.get("class", "").split(), attributes.get("id", ""), *_types(attributes))
-    return any(map(_NOTES_NAME.fullmatch, names))
+def _is_notes_part(attributes: Mapping[str, str], types: Sequence[str]) -> bool:
+    names = (*attributes.get("class", "").split(), attributes.get("id", ""), *types)
+    # The first condition is quick, and seldom true.
+    return any("note" in name.lower() and _NOTES_NAME.fullmatch(name) for name in names)
 
 
 def _is_raised(attributes: Mapping[str, str]) -> bool:
-    if not attributes:
-        return False
-    style = attributes.get("style", "").replace(" ", "").lower()
-    names = attributes.get("class", "").split()
-    return "vertical-align:super" in style or any(map(_RAISED_NAME.fullmatch, names))
+    if "style" in attributes:
+        style = attributes["style"].replace(" ", "").lower()
+        if "vertical-align:super" in style:
+            return True
+    names = attributes.get("class", "")
+    return "sup" in names.lower() and any(map(_RAISED_NAME.fullmatch, names.split()))
 
 
 def _without_cdata(texts: Iterable[str]) -> Iterator[str]:
