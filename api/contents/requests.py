@@ -42,7 +42,7 @@ _FORM_SCHEMA = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "txt, md or epub",
+            "description": "txt, md, epub, or a zip of the first two",
             **limited_by("TTS_MAX_BODY_BYTES"),
         }
     },
@@ -66,6 +66,7 @@ def _read_json(content: bytes, settings: Settings) -> Document:
 
 
 def _read_form(form: FormData, settings: Settings) -> Document:
+    """Read the file of a form, which has no other fields than those of the reading."""
     for name in unique_form_fields(form):
         if name != "file" and name not in ReadingFields.model_fields:
             raise InvalidRequest(f"the field {name[:100]!r} is unknown", param=name[:100])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from api.documents import epub, markdown
+from api.documents import chapter_files, epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
 from api.documents.reading import DEFAULT_OPTIONS, Reading, ReadingOptions
@@ -16,8 +16,14 @@ MEDIA_TYPES = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".epub": epub.MEDIA_TYPE,
+    ".zip": chapter_files.MEDIA_TYPE,
 }
-READERS = {"text/plain": plain.read, "text/markdown": markdown.read, epub.MEDIA_TYPE: epub.read}
+READERS = {
+    "text/plain": plain.read,
+    "text/markdown": markdown.read,
+    epub.MEDIA_TYPE: epub.read,
+    chapter_files.MEDIA_TYPE: chapter_files.read,
+}
 # The starts of other file types, which are often sent under a wrong name and would pass as text.
 FOREIGN_PREFIXES = (
     (b"%pdf-", "PDF"),
@@ -36,8 +42,9 @@ def read(
     max_chars: int,
     options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> Document:
-    """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
+    """Read a plain text, a Markdown or an EPUB file, or a zip archive of texts, from its beginning.
 
+    The file has to be seekable.
     The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
     protected, empty or has more than `max_chars` characters, or if `options.chapters` are not its.
@@ -74,7 +81,7 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
     said = by_name or (by_header if by_header in READERS else None)
     if epub.has_epub_magic(head):
         return epub.MEDIA_TYPE
-    if head.startswith(ZIP_MAGIC) and said != epub.MEDIA_TYPE:
+    if head.startswith(ZIP_MAGIC) and said not in (epub.MEDIA_TYPE, chapter_files.MEDIA_TYPE):
         raise unsupported("the file is a zip archive, such as a DOCX file, but no EPUB")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for mark, what in FOREIGN_PREFIXES:

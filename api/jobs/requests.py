@@ -54,7 +54,7 @@ class InputFormat(StrEnum):
 
 
 class ReadingFields(BaseModel):
-    """What is read of a text or a file."""
+    """The fields that choose what is read of a text or a file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

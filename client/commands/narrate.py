@@ -33,9 +33,10 @@ def say(args: argparse.Namespace) -> int:
 
 
 def read(args: argparse.Namespace) -> int:
-    """Narrate a text, Markdown or EPUB file; Ctrl-C leaves the job running."""
-    if not args.file.is_file():
-        raise NarrateError(f"there is no file {args.file}, nor a command of that name")
+    """Narrate a text, Markdown or EPUB file, or several as one; Ctrl-C leaves the job running."""
+    for path in args.files:
+        if not path.is_file():
+            raise NarrateError(f"there is no file {path}, nor a command of that name")
     reading: Options = {
         "notes": args.notes,
         "images": args.images,
@@ -44,14 +45,14 @@ def read(args: argparse.Namespace) -> int:
     }
     if args.list:
         with Narrator(args.url) as narrator:
-            _list(narrator.contents(args.file, **reading))
+            _list(narrator.contents(args.files, **reading))
         return 0
-    output = args.output or args.file.with_suffix(DEFAULT_SUFFIX)
+    output = args.output or args.files[0].with_suffix(DEFAULT_SUFFIX)
     check_writable(output)
     options: Options = {**_options(args, output), **reading}
     options |= {"title": args.title, "author": args.author}
     with Narrator(args.url) as narrator:
-        job = narrator.submit_file(args.file, **narrator.resolve_options(options))
+        job = narrator.submit_file(args.files, **narrator.resolve_options(options))
         chapters = f", {job.chapter_count} chapters" if job.chapters else ""
         return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
 

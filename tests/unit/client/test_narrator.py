@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import wave
+import zipfile
 
 import pytest
 import uvicorn
@@ -110,7 +111,9 @@ class Server:
         @app.post("/v1/documents")
         async def contents(request: Request):
             async with request.form() as form:
-                self.bodies.append(dict(form) | {"file": (await form["file"].read()).decode()})
+                self.bodies.append(
+                    dict(form) | {"file": (await form["file"].read()).decode("latin-1")}
+                )
             return CONTENTS
 
         @app.post("/v1/jobs")
@@ -448,6 +451,23 @@ def test_a_book_is_narrated_as_the_options_choose(server, tmp_path):
     assert main([str(book), *out, "--url", server.url]) == 0
     assert server.bodies[0]["chapters"] == "2,4"
     assert "front_matter" not in server.bodies[0]
+
+
+def test_several_files_are_one_book(server, tmp_path, capsys):
+    files = [tmp_path / "part 1.txt", tmp_path / "part 2.txt"]
+    for file in files:
+        file.write_text(file.stem)
+    seen = []
+    server.bodies = seen
+    assert main([*map(str, files), "--list", "--url", server.url]) == 0
+    with zipfile.ZipFile(io.BytesIO(seen[0]["file"].encode("latin-1"))) as archive:
+        assert archive.namelist() == ["part 1.txt", "part 2.txt"]
+        assert archive.read("part 2.txt") == b"part 2"
+    other = tmp_path / "b" / "part 1.txt"
+    other.parent.mkdir()
+    other.write_text("x")
+    assert main([str(files[0]), str(other), "--list", "--url", server.url]) == 1
+    assert "have one name" in capsys.readouterr().err
 
 
 def test_say_reads_standard_input(server, tmp_path, monkeypatch):
