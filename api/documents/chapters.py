@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from api.documents.blocks import Block, Page, plain_text
-from api.documents.builder import line
+from api.documents.blocks import Block, Page
 from api.documents.opf import Entry
 from api.documents.reading import Reading
 from api.text.contents_page import CONTENTS_TITLE
-from api.text.headings import MAX_HEADING_CHARS, is_heading, is_label, join_title
+from api.text.headings import MAX_HEADING_CHARS, is_heading_line, is_label, join_title
 
 MAX_TEXT_CHARS = 3 * MAX_HEADING_CHARS  # with white space; a longer block is no heading
 MIN_CONTENTS_LINKS = 3
@@ -43,7 +42,7 @@ def _lists_pages(
     page: Page, named: Collection[str], names: Collection[str], look_up: LookUp
 ) -> bool:
     text = [block for block in page.blocks if not block.is_heading]
-    is_titled = CONTENTS_TITLE.fullmatch(line(plain_text(page.blocks[0]))) is not None
+    is_titled = CONTENTS_TITLE.fullmatch(page.blocks[0].line) is not None
     if is_titled and text and text[0] is page.blocks[0]:
         text = text[1:]
     targets = set[str]()
@@ -73,13 +72,14 @@ def headings(page: Page) -> list[Heading]:
     for number, block in enumerate(page.blocks):
         if not block.is_spoken:
             continue
-        if sum(len(run.text) for run in block.runs) > MAX_TEXT_CHARS:
+        text = block.text
+        is_long = len(text) > MAX_HEADING_CHARS and not block.is_heading
+        if len(text) > MAX_TEXT_CHARS or (
+            is_long and len(" ".join(text.split())) > MAX_HEADING_CHARS
+        ):
             is_first = label = False
             continue
-        if not block.is_heading and len(" ".join(block.text.split())) > MAX_HEADING_CHARS:
-            is_first = label = False
-            continue
-        title = line(plain_text(block))
+        title = block.line
         if not title:
             continue
         tag = block.tag if block.is_heading else _paragraph_tag(block, title, is_first=is_first)
@@ -102,7 +102,7 @@ def _paragraph_tag(block: Block, title: str, *, is_first: bool) -> str | None:
     if len(title) > MAX_HEADING_CHARS:
         return None
     is_bold_title = block.is_bold and is_first and not title.endswith((".", ",", ";", "。"))
-    return "h2" if is_heading(title) or is_bold_title else None
+    return "h2" if is_bold_title or is_heading_line(title) else None
 
 
 def choose(

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from api.documents.blocks import Block, Page, paragraphs, plain_text
-from api.documents.builder import line
+from api.documents.blocks import Block, Page, paragraphs
 from api.documents.chapters import Heading
 from api.documents.matter import (
     LONG_KINDS,
@@ -40,9 +39,8 @@ class Part:
         """Yield its paragraphs as normalised lines."""
         for block in self.blocks:
             check_cpu()
-            for paragraph in paragraphs(block) if block.is_spoken else ():
-                if text := line(paragraph):
-                    yield text
+            if block.is_spoken:
+                yield from paragraphs(block)
 
 
 def divide(
@@ -71,7 +69,7 @@ def divide(
             carried = title if kind in SKIPPED_KINDS else None
             begins_chapter = title is not None
             if title is None and block.is_heading:
-                title = line(plain_text(block)) or None
+                title = block.line or None
             named = kind or (Kind.CHAPTER if begins_chapter else Kind.TEXT)
             page = pages[bisect_right(book.page_starts, number) - 1].name
             parts.append(Part(title, named, begins_chapter, page))
@@ -138,7 +136,7 @@ class _Book:
             block = self.blocks[start]
             title = self.starts.get(start)
             if title is None and block.is_heading:
-                title = line(plain_text(block))
+                title = block.line
             kind = kind_of_title(title) if title and len(title) <= 120 else None
             if kind is None:
                 continue

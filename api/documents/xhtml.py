@@ -183,7 +183,7 @@ class PageReader:
         """Add a text node."""
         self._count(1)
         if not self._unspoken:
-            if not text.isprintable():
+            if "  " in text or not text.isprintable():
                 text = _SPACES.sub(" ", text)
             self._ended_inline = False
             self._add(text)
