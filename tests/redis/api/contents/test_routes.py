@@ -150,17 +150,21 @@ def test_a_book_of_five_megabytes_is_listed_while_other_requests_go_on(
     wide = settings.model_copy(
         update={"max_input_chars": 6_000_000, "max_body_bytes": 2**24, "max_bodies_bytes": 2**26}
     )
-    with serving(wide) as url, ThreadPoolExecutor(1) as threads:
+    with (
+        serving(wide) as url,
+        ThreadPoolExecutor(1) as threads,
+        httpx.Client(base_url=url, timeout=60) as other,
+    ):
         files = {"file": ("a.epub", book)}
         asked = threads.submit(httpx.post, f"{url}/v1/documents", files=files, timeout=60)
         waits = []
         while not asked.done():
             began_s = time.perf_counter()
-            assert httpx.get(f"{url}/healthz").status_code == 200
+            assert other.get("/healthz").status_code == 200
             waits.append(time.perf_counter() - began_s)
             time.sleep(0.02)
         answer = asked.result()
     assert answer.status_code == 200, answer.text
     assert len(answer.json()["sections"]) == 72
-    # The time of the answer is in docs/performance.md; here the others must not wait for it.
+    # However slow the machine is, the others do not wait for it.
     assert sorted(waits)[len(waits) // 2] < answer.elapsed.total_seconds() / 2
