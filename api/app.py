@@ -12,6 +12,8 @@ from starlette.concurrency import run_in_threadpool
 
 from api import web
 from api.batches import routes as batches
+from api.contents import routes as contents
+from api.contents.requests import DocumentRequest
 from api.http import errors
 from api.http.body_budget import BodyBudget
 from api.http.cors import Cors
@@ -39,11 +41,11 @@ from shared.store.webhooks import Events
 FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
-    *(jobs, listing, events, results, batches, webhooks),
+    *(jobs, contents, listing, events, results, batches, webhooks),
     *(speech, voices, preview, models, health, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
-REQUEST_MODELS = (*REQUEST_CLASSES, SpeechRequest)
+REQUEST_MODELS = (*REQUEST_CLASSES, DocumentRequest, SpeechRequest)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

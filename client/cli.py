@@ -129,11 +129,29 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
 
 def _add_read(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=read)
-    parser.add_argument("file", type=Path, metavar="FILE", help="txt, md or epub")
-    _add_output(parser, help="default: FILE with .m4b in place of its ending")
+    parser.add_argument(
+        "files",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="txt, md, epub, or a zip of the first two; several are the chapters of one book",
+    )
+    _add_output(parser, help="default: the first FILE with .m4b in place of its ending")
     parser.add_argument("--title", help="default: what the file says")
     parser.add_argument("--author", help="default: what the file says")
+    parser.add_argument(
+        "--list", action="store_true", help="list the sections and their lengths, narrate nothing"
+    )
+    parser.add_argument("--chapters", metavar="3-7,9", help="only these sections of --list")
+    parser.add_argument(
+        "--with-front-matter",
+        action="store_true",
+        help="title page, copyright, index and the like, too",
+    )
     parser.add_argument("--notes", choices=("skip", "read"), help="footnotes (default: skip)")
+    parser.add_argument(
+        "--images", choices=("skip", "alt"), help="descriptions of pictures (default: skip)"
+    )
     _add_voice(parser)
 
 
@@ -192,6 +210,12 @@ def _add_batch(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=batch)
     parser.add_argument("file", type=Path, metavar="JOBS.jsonl", help="a request in each line")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--on-invalid",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="lines that are wrong: refuse all, or skip them (default: %(default)s)",
+    )
     _add_url(parser)
 
 

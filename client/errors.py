@@ -10,6 +10,7 @@ ChildExited         a process of the local stack ended
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 UNAUTHORIZED = 401
@@ -36,7 +37,8 @@ class ServerUnreachable(NarrateError):
 class RequestRefused(NarrateError):
     """Raised when the server answers with an error.
 
-    `status` is the HTTP status; `message`, `param` and `code` are of the error body.
+    `status` is the HTTP status; `message`, `param` and `code` are of the error body, and so are
+    `lines`, what is wrong with lines of a batch: `line 3: …`.
     """
 
     def __init__(
@@ -47,13 +49,14 @@ class RequestRefused(NarrateError):
         param: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        lines: Sequence[str] = (),
     ) -> None:
         where = f" ({param})" if param and not message.startswith(param) else ""
         if status == UNAUTHORIZED:
             where = "; `narrate` sends the key in NARRATE_KEY"
         super().__init__(f"the server refused: {message}{where}")
         self.message, self.status, self.param, self.code = message, status, param, code
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.lines = retry_after_s, tuple(lines)
         self.transient = status in TRANSIENT_STATUSES
 
 

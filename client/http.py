@@ -87,8 +87,10 @@ def _refusal(response: httpx.Response) -> RequestRefused:
     try:
         error = response.json()["error"]
         message, param, code = error["message"], error.get("param"), error.get("code")
+        lines = [f"line {each['line']}: {each['message']}" for each in error.get("lines") or ()]
     except (ValueError, KeyError, TypeError, AttributeError):
         message, param, code = f"HTTP {response.status_code} {response.reason_phrase}", None, None
+        lines = []
     seconds = response.headers.get("retry-after", "")
     return RequestRefused(
         message,
@@ -96,4 +98,5 @@ def _refusal(response: httpx.Response) -> RequestRefused:
         param=param,
         code=code,
         retry_after_s=float(seconds) if seconds.isdecimal() else None,
+        lines=lines,
     )

@@ -69,9 +69,64 @@ class TextWarning:
     message: str
     where: str | None = None
 
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read one of the `warnings` of a job object. Raises KeyError if it is none."""
+        return cls(body.get("code", ""), body["message"], body.get("where"))
+
     def __str__(self) -> str:
         """The warning as a line: `page2.xhtml: a byte is no UTF-8`."""
         return f"{self.where}: {self.message}" if self.where else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of a document, by the number that `chapters` takes; `spoken` by default."""
+
+    number: int
+    title: str | None
+    kind: str
+    characters: int
+    seconds: float
+    spoken: bool
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read a section of a document object. Raises KeyError or TypeError if it is none."""
+        return cls(
+            number=int(body["number"]),
+            title=body.get("title"),
+            kind=str(body.get("kind", "chapter")),
+            characters=int(body["characters"]),
+            seconds=float(body["seconds"]),
+            spoken=bool(body["spoken"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The contents of a document; `characters` and `seconds` are of what would be spoken."""
+
+    title: str | None
+    author: str | None
+    language: str | None
+    characters: int
+    seconds: float
+    sections: tuple[Section, ...]
+    warnings: tuple[TextWarning, ...]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read a document object. Raises KeyError or TypeError if it is none."""
+        return cls(
+            title=body.get("title"),
+            author=body.get("author"),
+            language=body.get("language"),
+            characters=int(body["characters"]),
+            seconds=float(body["seconds"]),
+            sections=tuple(map(Section.parse, body["sections"])),
+            warnings=tuple(map(TextWarning.parse, body.get("warnings") or ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +187,7 @@ class Job:
             segments=Segments.parse(body.get("segments") or {}),
             chapters=tuple(chapter["title"] for chapter in body.get("chapters") or ()),
             chapter_count=int(body.get("chapter_count") or len(body.get("chapters") or ())),
-            warnings=tuple(
-                TextWarning(each.get("code", ""), each["message"], each.get("where"))
-                for each in body.get("warnings") or ()
-            ),
+            warnings=tuple(map(TextWarning.parse, body.get("warnings") or ())),
             audio=Audio.parse(body["audio"]) if body.get("audio") is not None else None,
             synthesis=Synthesis.parse(body.get("synthesis") or {}),
             raw=body,

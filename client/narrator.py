@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar, Unpack
 from urllib.parse import quote
@@ -13,8 +13,9 @@ from urllib.parse import quote
 from client.errors import JobFailed, NarrateError
 from client.files import format_of, write_atomically
 from client.http import Connection
-from client.models import Batch, BatchResult, Job, Model, Voice
+from client.models import Batch, BatchResult, Contents, Job, Model, Voice
 from client.options import (
+    READING_FIELDS,
     Options,
     open_document,
     read_file,
@@ -29,6 +30,7 @@ MAX_POLL_S = 2.0
 VOICES_PATH = "/v1/audio/voices"
 
 T = TypeVar("T")
+Book = Path | str | Sequence[Path | str]
 
 
 class Narrator:
@@ -68,19 +70,38 @@ class Narrator:
         body = request_body(text, options)
         return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", json=body))
 
-    def submit_file(self, path: Path | str, **options: Unpack[Options]) -> Job:
-        """Submit a text, Markdown or EPUB file; returns the queued job."""
-        path = Path(path)
-        with open_document(path) as file:
-            form = request_form(path.name, file, options)
+    def submit_file(self, book: Book, **options: Unpack[Options]) -> Job:
+        """Submit a text, Markdown or EPUB file, or files of chapters; returns the queued job."""
+        name, file = open_document(book)
+        with file:
+            form = request_form(name, file, options)
             return self._parse(Job.parse, self._connection.json("POST", "/v1/jobs", **form))
 
-    def submit_batch(self, lines: Iterable[Mapping[str, Any]]) -> Batch:
-        """Submit many jobs, `custom_id` and `body` of each; all are accepted, or none."""
+    def contents(self, book: Book, **options: Unpack[Options]) -> Contents:
+        """The contents of a text, Markdown or EPUB file, or of files of chapters; queues nothing.
+
+        Of the options, only those of the reading count: notes, images, front_matter and chapters.
+        """
+        said = {name: value for name in READING_FIELDS if (value := options.get(name)) is not None}
+        name, file = open_document(book)
+        with file:
+            form = {"data": said, "files": {"file": (name, file)}}
+            body = self._connection.json("POST", "/v1/documents", **form)
+            return self._parse(Contents.parse, body)
+
+    def submit_batch(
+        self, lines: Iterable[Mapping[str, Any]], *, skip_invalid: bool = False
+    ) -> Batch:
+        """Submit many jobs, `custom_id` and `body` of each; all are accepted, or none.
+
+        With `skip_invalid` the valid ones are accepted, and the results tell of the others.
+        """
         made = [{"method": "POST", "url": "/v1/jobs", **line} for line in lines]
         content = "\n".join(map(json.dumps, made))
         headers = {"Content-Type": "application/jsonl"}
-        request = {"content": content, "headers": headers}
+        request: dict[str, Any] = {"content": content, "headers": headers}
+        if skip_invalid:
+            request["params"] = {"on_invalid": "skip"}
         return self._parse(Batch.parse, self._connection.json("POST", "/v1/batches", **request))
 
     def batch(self, batch_id: str) -> Batch:
@@ -212,12 +233,12 @@ class Narrator:
 
     def narrate(
         self,
-        book: Path | str,
+        book: Book,
         path: Path | str,
         on_progress: Callable[[Job], object] | None = None,
         **options: Unpack[Options],
     ) -> Job:
-        """Narrate a text, Markdown or EPUB file into `path`, with `resolve_options`."""
+        """Narrate a file, or files of chapters, into `path`, with `resolve_options`."""
         wanted: Options = {"response_format": format_of(Path(path)), **options}
         job = self.submit_file(book, **self.resolve_options(wanted))
         return self._finish(job, path, on_progress)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
@@ -18,7 +20,9 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
-    `notes` is skip or read: whether footnotes are spoken.
+    `notes` is skip or read: whether footnotes are spoken; so is `front_matter`: copyright page,
+    index and the like. `images` is skip or alt: whether pictures are described. `chapters` are
+    numbers of sections, such as 3-7,9.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
@@ -37,14 +41,19 @@ class Options(TypedDict, total=False):
     author: str | None
     chapter_files: bool | None
     notes: str | None
+    images: str | None
+    front_matter: str | None
+    chapters: str | None
     priority: str | None
     webhook: str | None
 
 
 JSON_FIELDS = ("sampling", "metadata")
+READING_FIELDS = ("notes", "images", "front_matter", "chapters")
 COPIED_FIELDS = (
     *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
-    *("response_format", "title", "author", "chapter_files", "notes", "priority", "webhook"),
+    *("response_format", "title", "author", "chapter_files", *READING_FIELDS),
+    *("priority", "webhook"),
 )
 
 
@@ -74,12 +83,26 @@ def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
     return {"data": data, "files": files}
 
 
-def open_document(path: Path) -> BinaryIO:
-    """Open a document. Raises NarrateError if that is impossible."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise NarrateError(f"cannot read {path}: {error.strerror}") from error
+def open_document(document: Path | str | Sequence[Path | str]) -> tuple[str, BinaryIO]:
+    """The name and the content of a document; several files are zipped, as one book.
+
+    Raises NarrateError if one cannot be read, or if two of several have one name.
+    """
+    paths = [Path(each) for each in ([document] if isinstance(document, str | Path) else document)]
+    if len(paths) == 1:
+        try:
+            return paths[0].name, paths[0].open("rb")
+        except OSError as error:
+            raise NarrateError(f"cannot read {paths[0]}: {error.strerror}") from error
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        raise NarrateError("two of the files have one name: rename one of them")
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            archive.writestr(path.name, read_file(path))
+    zipped.seek(0)
+    return "chapters.zip", zipped
 
 
 def _fields(options: Options) -> dict[str, Any]:

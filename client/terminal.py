@@ -92,15 +92,15 @@ def describe(job: Job) -> str:
     parts = [f"{job.segments.completed}/{job.segments.total} segments"]
     seconds = job.audio.seconds if job.audio else job.synthesis.audio_seconds
     if seconds:
-        parts.append(f"{_span(seconds)} of audio")
+        parts.append(f"{span(seconds)} of audio")
     if seconds and job.synthesis.rtf is not None:
         parts.append(f"RTF {job.synthesis.rtf:.2f}")
     if job.eta_s is not None:
-        parts.append(f"{_span(job.eta_s)} to go")
+        parts.append(f"{span(job.eta_s)} to go")
     return ", ".join(parts)
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
     """A duration for people: `5.0 s`, `12 min`, `2 h 05 min`."""
     if seconds < 100:
         return f"{seconds:.1f} s"

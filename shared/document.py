@@ -20,11 +20,33 @@ class DocumentWarning(NamedTuple):
     where: str | None = None
 
 
+class Section(NamedTuple):
+    """A part of a document that can be chosen; `seconds` is the length that is expected of it.
+
+    `kind` is `chapter`, `text` without a title, or a kind of front or back matter such as `index`.
+    `is_spoken` is True if the text has it.
+    """
+
+    title: str | None
+    kind: str
+    chars: int
+    seconds: float
+    is_spoken: bool
+
+
+class Picture(NamedTuple):
+    """A picture, such as the cover of a book."""
+
+    media_type: str
+    content: bytes
+
+
 class Document(NamedTuple):
     """A text, its chapters in order, the metadata of its file, and what was mended in it.
 
     Text before the first chapter, such as a title page, belongs to none. `language` is a name that
-    models know, such as `english`.
+    models know, such as `english`. `sections` are those of the whole file, also of what is left
+    out.
     """
 
     text: str
@@ -33,6 +55,8 @@ class Document(NamedTuple):
     author: str | None = None
     language: str | None = None
     warnings: tuple[DocumentWarning, ...] = ()
+    sections: tuple[Section, ...] = ()
+    cover: Picture | None = None
 
 
 class Segment(NamedTuple):

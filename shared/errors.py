@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 
 class QueueError(Exception):
     """The root: `code` is stable and for programs, the message is for people."""
@@ -30,6 +33,29 @@ class InvalidRequest(BadRequest):
     """Raised when a request cannot be served as it is; `param` names the field to change."""
 
     code = "invalid_value"
+
+
+class LineError(NamedTuple):
+    """A problem of a line of a batch, by the line's number from 1."""
+
+    line: int
+    message: str
+    param: str | None
+    code: str
+
+
+class InvalidLines(InvalidRequest):
+    """Raised when lines of a batch are wrong; the message is about the first of them."""
+
+    def __init__(self, lines: Sequence[LineError]) -> None:
+        first, others = lines[0], len(lines) - 1
+        message = f"line {first.line}: {first.message}"
+        if others:
+            more = "1 more line is" if others == 1 else f"{others:,} more lines are"
+            message += f" ({more} wrong)"
+        where = f"line {first.line}"
+        super().__init__(message, param=f"{where}: {first.param}" if first.param else where)
+        self.lines = tuple(lines)
 
 
 class NothingToSpeak(InvalidRequest):

@@ -10,7 +10,7 @@ from shared.store.batches import Batch
 
 
 class RequestCounts(BaseModel):
-    """Numbers of a batch's jobs by outcome; cancelled ones count as failed."""
+    """Numbers of a batch's lines by outcome; skipped and cancelled ones count as failed."""
 
     total: int
     completed: int
@@ -49,9 +49,9 @@ class BatchObject(BaseModel):
             completed_at=_seconds(batch.completed_at),
             expires_at=_seconds(batch.completed_at and batch.completed_at + ttl_s),
             request_counts=RequestCounts(
-                total=batch.total,
+                total=batch.total + batch.invalid,
                 completed=batch.completed,
-                failed=batch.failed + batch.cancelled,
+                failed=batch.failed + batch.cancelled + batch.invalid,
             ),
             links=BatchLinks(self=url, output=f"{url}/output"),
         )

@@ -6,13 +6,14 @@ import json
 from contextlib import suppress
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.caller import Caller
 from api.auth.scopes import READER, SUBMITTER, Submitter
 from api.batches.responses import BatchObject
+from api.batches.submit import CheckedLines, OnInvalid
 from api.http.access_log import add_to_log, log_action
 from api.http.bodies import media_type_of
 from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error
@@ -63,17 +64,24 @@ async def submit(
     request: Request,
     response: Response,
     services: ServicesDep,
+    on_invalid: Annotated[
+        OnInvalid,
+        Query(description="`skip`: run the valid lines, and tell of the others in the output."),
+    ] = OnInvalid.REFUSE,
 ) -> BatchObject:
-    """Accept a job for each line, or none; poll the batch at `Location`."""
+    """Accept a job for each line, or none; poll the batch at `Location`.
+
+    An error names all lines that are wrong, up to 100, in `error.lines`.
+    """
     admission = services.batch_admission
 
-    def check() -> dict[str, CheckedJob]:
-        return admission.check(content, caller)
+    def check() -> CheckedLines:
+        return admission.check(content, caller, on_invalid)
 
     checked = await services.splitter.run(request, len(content), check)
-    has_files = any(job.has_files for job in checked.values())
+    has_files = any(isinstance(job, CheckedJob) and job.has_files for job in checked.values())
     run = services.storage_threads.run if has_files else run_in_threadpool
-    batch_id = await run(admission.admit, content, checked, caller)
+    batch_id = await run(admission.admit, content, checked, caller, on_invalid)
     add_to_log(batch=batch_id)
     batch = await run_in_threadpool(services.batches.batch, batch_id)
     accepted = BatchObject.of(batch, services.settings.result_ttl_s)
@@ -110,8 +118,9 @@ def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
     services.batches.cancelling(batch.id)
     log_action("cancel", batch=batch.id)
     for line in services.batches.lines(batch.id):
-        with suppress(JobNotFound):
-            services.ledger.cancel(line.job_id)
+        if line.job_id:
+            with suppress(JobNotFound):
+                services.ledger.cancel(line.job_id)
     return BatchObject.of(services.batches.batch(batch.id), services.settings.result_ttl_s)
 
 
@@ -123,19 +132,24 @@ def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
 def output(batch: ReadableBatch, services: ServicesDep) -> StreamingResponse:
     """Return a line for each job that has ended so far, in the order of the batch."""
     ttl_s = services.settings.result_ttl_s
-    results = (_result(line, services.ledger, ttl_s) for line in services.batches.lines(batch.id))
+    results = (
+        _result(f"{batch.id}_{number}", line, services.ledger, ttl_s)
+        for number, line in enumerate(services.batches.lines(batch.id), 1)
+    )
     lines = (json.dumps(result) + "\n" for result in results if result)
     return StreamingResponse(lines, media_type=JSONL_MEDIA_TYPES[0])
 
 
-def _result(line: BatchLine, ledger: Ledger, ttl_s: float) -> dict[str, Any] | None:
+def _result(name: str, line: BatchLine, ledger: Ledger, ttl_s: float) -> dict[str, Any] | None:
     """The output line of a request; None while its job has not ended."""
     result: dict[str, Any] = {
-        "id": f"batch_req_{line.job_id}",
+        "id": f"batch_req_{line.job_id or name}",
         "custom_id": line.custom_id,
         "response": None,
         "error": None,
     }
+    if line.error is not None:
+        return result | {"error": {"code": line.error_code, "message": line.error}}
     try:
         job = ledger.job(line.job_id)
     except JobNotFound as error:

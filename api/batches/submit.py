@@ -1,14 +1,16 @@
-"""From JSONL to a batch of admitted jobs: all of its lines, or none."""
+"""From JSONL to a batch of admitted jobs: all of its lines or none, or those that are valid."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
 import io
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,8 +24,10 @@ from api.jobs.requests import JobRequest, VoiceClone
 from api.text.cpu_limit import cpu_limit
 from shared.errors import (
     Busy,
+    InvalidLines,
     InvalidRequest,
     JobNotFound,
+    LineError,
     TooComplex,
     Unavailable,
     Unconfirmed,
@@ -32,9 +36,18 @@ from shared.errors import (
 from shared.settings import Settings
 from shared.store.batches import BATCH_PREFIX, Batches, BatchLine
 from shared.store.ledger import Ledger
-from shared.store.workers import CachedModels
+from shared.store.workers import CachedModels, ServedModel
 
 ENDPOINT: Literal["/v1/jobs"] = "/v1/jobs"
+MAX_CUSTOM_ID_CHARS = 512
+MAX_LINE_ERRORS = 100  # that a refusal names
+
+
+class OnInvalid(StrEnum):
+    """The treatment of a batch with wrong lines: refused whole, or run without them."""
+
+    REFUSE = "refuse"
+    SKIP = "skip"
 
 
 class RequestLine(BaseModel):
@@ -42,10 +55,15 @@ class RequestLine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    custom_id: str = Field(min_length=1, max_length=512, description="Yours; each only once.")
+    custom_id: str = Field(
+        min_length=1, max_length=MAX_CUSTOM_ID_CHARS, description="Yours; each only once."
+    )
     method: Literal["POST"] = "POST"
     url: Literal["/v1/jobs"] = ENDPOINT
     body: JobRequest
+
+
+CheckedLines = dict[str, CheckedJob | LineError]
 
 
 @dataclass(frozen=True)
@@ -58,53 +76,73 @@ class BatchAdmission:
     served: CachedModels
     jobs: JobAdmission
 
-    def check(self, content: bytes, caller: Caller) -> dict[str, CheckedJob]:
-        """Each line's job by its `custom_id`, in order.
+    def check(self, content: bytes, caller: Caller, on_invalid: OnInvalid) -> CheckedLines:
+        """Each line's job, or what is wrong with it, by its `custom_id`, in order.
 
-        Raises `InvalidRequest`, and `TooComplex` if all lines together take too long to split.
+        Raises `InvalidLines` if lines are wrong, unless others are valid and those may be skipped;
+        `InvalidRequest` if there are too many or none, and `TooComplex` if all lines together take
+        too long to split.
         """
         with cpu_limit(self.settings.max_split_cpu_s):
-            return self._check(content, caller)
+            checked = self._check(content, caller, on_invalid)
+        wrong = [each for each in checked.values() if isinstance(each, LineError)]
+        if not checked:
+            raise InvalidRequest("the batch has no lines", param="body")
+        if wrong and (on_invalid is OnInvalid.REFUSE or len(wrong) == len(checked)):
+            raise InvalidLines(wrong[:MAX_LINE_ERRORS])
+        return checked
 
-    def _check(self, content: bytes, caller: Caller) -> dict[str, CheckedJob]:
+    def _check(self, content: bytes, caller: Caller, on_invalid: OnInvalid) -> CheckedLines:
         served, most = self.served.models(), self.settings.max_open_jobs
-        checked: dict[str, CheckedJob] = {}
+        checked: CheckedLines = {}
+        wrong = 0
         for number, raw in _lines(content):
-            where = f"line {number}"
             if len(checked) == most:
-                raise _bad(where, f"a batch may have {most:,} lines; send it in parts", None)
-            line = _read(raw, where)
-            body = line.body
-            if line.custom_id in checked:
-                raise _bad(where, f"custom_id {line.custom_id!r} was used before", "custom_id")
+                said = f"a batch may have {most:,} lines; send it in parts"
+                raise InvalidLines([LineError(number, said, None, InvalidRequest.code)])
             try:
-                if isinstance(body, VoiceClone) and body.reference and body.reference.is_url:
-                    # One after another, they could take hours.
-                    raise InvalidRequest(
-                        "in a batch, send the file in base64", param="reference.audio"
-                    )
-                sent = submission.from_json(body, self.settings.max_input_chars)
-                checked[line.custom_id] = self.jobs.check(sent, caller, served)
+                line = _read(raw)
+                if line.custom_id in checked:
+                    said = f"custom_id {line.custom_id!r} was used before"
+                    raise InvalidRequest(said, param="custom_id")
+                checked[line.custom_id] = self._checked_job(line.body, caller, served)
             except TooComplex:
                 raise
             except (InvalidRequest, UnsupportedMedia) as error:
-                raise _bad(where, error.message, error.param) from None
-        if not checked:
-            raise InvalidRequest("the batch has no lines", param="body")
+                name = _custom_id(raw)
+                named = f"line {number}" if name is None or name in checked else name
+                checked[named] = LineError(number, error.message, error.param, error.code)
+                wrong += 1
+                if wrong == MAX_LINE_ERRORS and on_invalid is OnInvalid.REFUSE:
+                    break
         return checked
 
-    def admit(self, content: bytes, checked: dict[str, CheckedJob], caller: Caller) -> str:
+    def _checked_job(
+        self, body: JobRequest, caller: Caller, served: list[ServedModel]
+    ) -> CheckedJob:
+        if isinstance(body, VoiceClone) and body.reference and body.reference.is_url:
+            # One after another, they could take hours.
+            raise InvalidRequest("in a batch, send the file in base64", param="reference.audio")
+        sent = submission.from_json(body, self.settings.max_input_chars)
+        return self.jobs.check(sent, caller, served)
+
+    def admit(
+        self, content: bytes, checked: CheckedLines, caller: Caller, on_invalid: OnInvalid
+    ) -> str:
         """Admit the checked jobs of a batch; returns its id.
 
         If one cannot be queued now, those before it are withdrawn, and its error is raised.
         """
         batch_id = _batch_id(caller)
+        # A batch that skips lines is another one than that which is refused for them.
+        skips = b"" if on_invalid is OnInvalid.REFUSE else b"\nskip"
         self.batches.begin(
             batch_id,
             owner=caller.owner,
             endpoint=ENDPOINT,
-            fingerprint=hashlib.sha256(content).hexdigest(),
-            total=len(checked),
+            fingerprint=hashlib.sha256(content + skips).hexdigest(),
+            total=sum(isinstance(each, CheckedJob) for each in checked.values()),
+            invalid=sum(isinstance(each, LineError) for each in checked.values()),
             ttl_s=self.settings.result_ttl_s,
         )
         if self.batches.batch(batch_id).admitted_at is not None:
@@ -112,13 +150,17 @@ class BatchAdmission:
         lines: list[BatchLine] = []
         try:
             for number, (custom_id, job) in enumerate(checked.items()):
+                if isinstance(job, LineError):
+                    said = f"line {job.line}: {job.message}"
+                    lines.append(BatchLine(custom_id=custom_id, error=said, error_code=job.code))
+                    continue
                 # A client that sends the batch again after a lost answer gets these jobs.
                 once = caller.once(f"batch:{batch_id}/{number}")
                 admitted = self.jobs.admit(job, once, batch=batch_id)
                 lines.append(BatchLine(custom_id=custom_id, job_id=admitted.id))
             self.batches.admitted(batch_id, lines)
         except (Busy, Unavailable, InvalidRequest) as error:
-            accepted = [line.job_id for line in lines]
+            accepted = [line.job_id for line in lines if line.job_id]
             if isinstance(error, Unconfirmed):
                 accepted.append(error.job_id)
             self._take_back(batch_id, accepted)
@@ -149,19 +191,23 @@ def _lines(content: bytes) -> Iterator[tuple[int, bytes]]:
             raise InvalidRequest(said, param=f"line {number}")
 
 
-def _read(raw: bytes, where: str) -> RequestLine:
+def _read(raw: bytes) -> RequestLine:
+    check_json(raw)
     try:
-        check_json(raw)
         return RequestLine.model_validate_json(raw, strict=True)
-    except InvalidRequest as error:
-        raise _bad(where, error.message, error.param) from None
     except ValidationError as error:
         problem = errors.first_field_error(error.errors())
-        raise _bad(where, problem.message, problem.param) from None
+        raise InvalidRequest(problem.message, param=problem.param) from None
 
 
-def _bad(where: str, message: str, param: str | None) -> InvalidRequest:
-    return InvalidRequest(f"{where}: {message}", param=f"{where}: {param}" if param else where)
+def _custom_id(raw: bytes) -> str | None:
+    """The `custom_id` of a wrong line, if it has one."""
+    try:
+        line = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    name = line.get("custom_id") if isinstance(line, dict) else None
+    return name if isinstance(name, str) and 0 < len(name) <= MAX_CUSTOM_ID_CHARS else None
 
 
 def _batch_id(caller: Caller) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from api.documents import epub, markdown
+from api.documents import chapter_files, epub, markdown
 from api.documents import text as plain
 from api.documents.errors import unreadable, unsupported
-from api.documents.reading import Notes as Notes
-from api.documents.reading import Reading
+from api.documents.reading import DEFAULT_OPTIONS, Reading, ReadingOptions
 from shared.document import Document
 
 MEDIA_TYPES = {
@@ -17,8 +16,14 @@ MEDIA_TYPES = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
     ".epub": epub.MEDIA_TYPE,
+    ".zip": chapter_files.MEDIA_TYPE,
 }
-READERS = {"text/plain": plain.read, "text/markdown": markdown.read, epub.MEDIA_TYPE: epub.read}
+READERS = {
+    "text/plain": plain.read,
+    "text/markdown": markdown.read,
+    epub.MEDIA_TYPE: epub.read,
+    chapter_files.MEDIA_TYPE: chapter_files.read,
+}
 # The starts of other file types, which are often sent under a wrong name and would pass as text.
 FOREIGN_PREFIXES = (
     (b"%pdf-", "PDF"),
@@ -35,15 +40,16 @@ def read(
     name: str | None,
     media_type: str | None,
     max_chars: int,
-    notes: Notes = Notes.SKIP,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> Document:
-    """Read a plain text, a Markdown or an EPUB file, which has to be seekable, from its beginning.
+    """Read a plain text, a Markdown or an EPUB file, or a zip archive of texts, from its beginning.
 
+    The file has to be seekable.
     The text is normalised as `api.text.normalise` does it, so that the chapters' offsets hold.
     Raises `UnsupportedMedia` if the file is of another kind, and `InvalidRequest` if it is broken,
-    protected, empty or has more than `max_chars` characters.
+    protected, empty or has more than `max_chars` characters, or if `options.chapters` are not its.
     """
-    reading = Reading(max_chars, notes, _charset(media_type or ""))
+    reading = Reading(max_chars, options, _charset(media_type or ""))
     document = READERS[_kind(file, name, media_type)](file, reading)
     if not any(map(str.isalnum, document.text)):
         raise unreadable("the file has nothing to speak in it: send one with text")
@@ -59,9 +65,9 @@ def _charset(media_type: str) -> str | None:
     return None
 
 
-def prepare(text: str, notes: Notes = Notes.SKIP) -> Document:
+def prepare(text: str, options: ReadingOptions = DEFAULT_OPTIONS) -> Document:
     """The document of a plain text that is known, of the same length, so that its ranges hold."""
-    reading = Reading(len(text), notes)
+    reading = Reading(len(text), options)
     return plain.prepare(text, reading)._replace(warnings=reading.warnings.listed())
 
 
@@ -75,7 +81,7 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
     said = by_name or (by_header if by_header in READERS else None)
     if epub.has_epub_magic(head):
         return epub.MEDIA_TYPE
-    if head.startswith(ZIP_MAGIC) and said != epub.MEDIA_TYPE:
+    if head.startswith(ZIP_MAGIC) and said not in (epub.MEDIA_TYPE, chapter_files.MEDIA_TYPE):
         raise unsupported("the file is a zip archive, such as a DOCX file, but no EPUB")
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for mark, what in FOREIGN_PREFIXES:

@@ -59,6 +59,10 @@ class Archive:
                     self._names.setdefault(_key(name.encode("cp437").decode()), name)
         self._left_bytes = MAX_TOTAL_BYTES
 
+    def names(self) -> list[str]:
+        """The names of all members but folders, in the order of the archive."""
+        return [name for name in self._members if not name.endswith("/")]
+
     def find(self, path: str) -> str | None:
         """The name of the member at `path`: the exact one, else one of another spelling.
 
@@ -66,6 +70,10 @@ class Archive:
         with its accents apart.
         """
         return path if path in self._members else self._names.get(_key(path))
+
+    def size(self, name: str) -> int:
+        """The bytes that a member has by the archive's directory, which may be wrong."""
+        return self._members[name].file_size
 
     def read(self, name: str, most_bytes: int) -> bytes:
         """The content of a member, of at most `most_bytes`."""

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from api.documents.builder import line
+from api.documents.matter import Kind
 from api.text.headings import is_label, join_title
 from api.text.lines import PARAGRAPH_END, mark_lines
 
@@ -33,13 +35,26 @@ class Run:
 
 @dataclass(slots=True)
 class Block:
-    """A block element's text; `region` is the number of the part of notes around it, or 0."""
+    """A block element's text.
+
+    `region` is the number of the part of notes around it, or 0; `kind` is that of the matter around
+    it, such as an index, if its elements say so.
+    """
 
     tag: str
     runs: list[Run]
     region: int = 0
     is_spoken: bool = True
     is_bold: bool = False
+    kind: Kind | None = None
+    _line: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The text as one normalised line; the block does not change once it was asked for."""
+        if self._line is None:
+            self._line = line(plain_text(self))
+        return self._line
 
     @property
     def is_heading(self) -> bool:
@@ -49,7 +64,9 @@ class Block:
     @property
     def text(self) -> str:
         """The text of all runs."""
-        return "".join(run.text for run in self.runs)
+        if len(self.runs) == 1:
+            return self.runs[0].text
+        return "".join([run.text for run in self.runs])
 
 
 @dataclass(slots=True)
@@ -63,21 +80,21 @@ class Page:
 
 
 def paragraphs(block: Block) -> list[str]:
-    """The paragraphs of a block: several if it has line breaks in it.
+    """The paragraphs of a block as normalised lines: several if it has line breaks in it.
 
     Two line breaks end a paragraph. One ends a line, as of verse, and begins a new one unless
     there is one only, after which a sentence goes on: `so<br/>on`. A heading is one paragraph.
     """
     text = block.text
     if LINE_BREAK not in text or block.is_heading:
-        return [plain_text(block)]
+        return [block.line] if block.line else []
     found: list[str] = []
     for part in _LINE_BREAKS.split(text):
-        lines = [line for each in part.split(LINE_BREAK) if (line := each.strip())]
-        is_verse = len(lines) >= MIN_VERSE_LINES or not any(line[0].islower() for line in lines[1:])
+        lines = [shown for each in part.split(LINE_BREAK) if (shown := each.strip())]
+        is_verse = len(lines) >= MIN_VERSE_LINES or not any(each[0].islower() for each in lines[1:])
         marked = mark_lines("\n".join(lines))[0] if is_verse else " ".join(lines)
         found += marked.split(PARAGRAPH_END)
-    return found
+    return [shown for each in found if (shown := line(each))]
 
 
 def plain_text(block: Block) -> str:
@@ -86,8 +103,11 @@ def plain_text(block: Block) -> str:
     Example: `Chapter 1<br/>The Lamp` and `<span>Chapter 1</span><span>The Lamp</span>` give
     `Chapter 1. The Lamp`; `<span>T</span><span>HE LAMP</span>` gives `THE LAMP`.
     """
-    first, *others = _PART_BREAK.split(block.text)
-    text = first.strip() if others else first
+    text = block.text
+    if LINE_BREAK not in text and SPAN_BREAK not in text:
+        return text
+    first, *others = _PART_BREAK.split(text)
+    text = first.strip()
     if len(others) > 2 * MAX_PARTS:
         return _PART_BREAK.sub(" ", block.text)
     for mark, part in zip(others[::2], others[1::2], strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from api.documents.errors import too_long
 from api.text.cpu_limit import check_cpu
-from api.text.normalise import normalise
+from api.text.normalise import collapse_whitespace
 from shared.document import Chapter, Document
 
 PARAGRAPH_SEPARATOR = "\n\n"
@@ -14,7 +14,7 @@ MAX_TITLE_CHARS = 200
 
 def line(text: str) -> str:
     """A text as one normalised line, without soft hyphens."""
-    return normalise(" ".join(text.replace(SOFT_HYPHEN, "").split()))
+    return collapse_whitespace(text.replace(SOFT_HYPHEN, ""))
 
 
 def title(text: str) -> str:
@@ -35,12 +35,15 @@ class DocumentBuilder:
         """Add a paragraph at `end`, unless it is blank, and return it as one line."""
         check_cpu()
         added = line(paragraph)
-        if not added:
-            return ""
-        self.check(len(added))
-        self._paragraphs.append(added)
-        self.end += len(added) + len(PARAGRAPH_SEPARATOR)
+        if added:
+            self.add_line(added)
         return added
+
+    def add_line(self, text: str) -> None:
+        """Add a paragraph that is a normalised line, and not empty."""
+        self.check(len(text))
+        self._paragraphs.append(text)
+        self.end += len(text) + len(PARAGRAPH_SEPARATOR)
 
     def check(self, more: int) -> None:
         """Raise `InvalidRequest` if `more` characters would exceed the limit."""

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from api.documents.blocks import Block, Page, plain_text
-from api.documents.builder import line
+from api.documents.blocks import Block, Page
 from api.documents.opf import Entry
 from api.documents.reading import Reading
-from api.text.headings import MAX_HEADING_CHARS, is_heading, is_label, join_title
+from api.text.contents_page import CONTENTS_TITLE
+from api.text.headings import MAX_HEADING_CHARS, is_heading_line, is_label, join_title
 
-CONTENTS_TITLE = re.compile(
-    r"(?:table of )?contents|inhalt(?:sverzeichnis)?|table des matières|sommaire|[íi]ndice|indice"
-    r"|sum[áa]rio|conte[úu]do|contenido|sommario|оглавление|содержание|目\s?[录錄次]|もくじ|차례|목차",
-    re.IGNORECASE,
-)
 MAX_TEXT_CHARS = 3 * MAX_HEADING_CHARS  # with white space; a longer block is no heading
 MIN_CONTENTS_LINKS = 3
 MIN_LINKED_SHARE = 0.5  # of the letters of a page of contents
@@ -31,35 +25,24 @@ class Heading(NamedTuple):
     tag: str
 
 
-def skip_contents_pages(
-    pages: Sequence[Page], named: Collection[str], look_up: LookUp, reading: Reading
-) -> set[str]:
-    """Mark the pages of contents as not spoken, each with a warning, and return their names.
+def find_contents_pages(pages: Sequence[Page], named: Collection[str], look_up: LookUp) -> set[str]:
+    """The names of the pages of contents.
 
     Such a page has a heading like `Contents`, or is `named` so by the book, and most of its text is
-    links to other pages of the book. It stays if there is no other text.
+    links to other pages of the book. None counts if there is no other text.
     """
     names = {page.name for page in pages if page.blocks}
     found = {
         page.name for page in pages if page.blocks and _lists_pages(page, named, names, look_up)
     }
-    if found == names:
-        return set()
-    for page in pages:
-        if page.name in found:
-            reading.warnings.add(
-                "contents_page_skipped", "a page of contents is left out", page.name
-            )
-            for block in page.blocks:
-                block.is_spoken = False
-    return found
+    return set() if found == names else found
 
 
 def _lists_pages(
     page: Page, named: Collection[str], names: Collection[str], look_up: LookUp
 ) -> bool:
     text = [block for block in page.blocks if not block.is_heading]
-    is_titled = CONTENTS_TITLE.fullmatch(line(plain_text(page.blocks[0]))) is not None
+    is_titled = CONTENTS_TITLE.fullmatch(page.blocks[0].line) is not None
     if is_titled and text and text[0] is page.blocks[0]:
         text = text[1:]
     targets = set[str]()
@@ -89,10 +72,14 @@ def headings(page: Page) -> list[Heading]:
     for number, block in enumerate(page.blocks):
         if not block.is_spoken:
             continue
-        if sum(len(run.text) for run in block.runs) > MAX_TEXT_CHARS:
+        text = block.text
+        is_long = len(text) > MAX_HEADING_CHARS and not block.is_heading
+        if len(text) > MAX_TEXT_CHARS or (
+            is_long and len(" ".join(text.split())) > MAX_HEADING_CHARS
+        ):
             is_first = label = False
             continue
-        title = line(plain_text(block))
+        title = block.line
         if not title:
             continue
         tag = block.tag if block.is_heading else _paragraph_tag(block, title, is_first=is_first)
@@ -115,7 +102,7 @@ def _paragraph_tag(block: Block, title: str, *, is_first: bool) -> str | None:
     if len(title) > MAX_HEADING_CHARS:
         return None
     is_bold_title = block.is_bold and is_first and not title.endswith((".", ",", ";", "。"))
-    return "h2" if is_heading(title) or is_bold_title else None
+    return "h2" if is_bold_title or is_heading_line(title) else None
 
 
 def choose(

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from api.documents import opf
 from api.documents.archive import Archive
-from api.documents.blocks import paragraphs
-from api.documents.builder import DocumentBuilder
-from api.documents.chapters import choose, skip_contents_pages
+from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder
+from api.documents.chapters import choose, find_contents_pages
+from api.documents.matter import Kind
 from api.documents.notes import remove_notes
-from api.documents.reading import Reading
+from api.documents.parts import Part, divide
+from api.documents.reading import Reading, warn_of_scripts
+from api.documents.sections import section, selected, warn_of_matter
 from api.documents.xhtml import PageReader
-from shared.document import Document
+from shared.document import Document, Picture, Section
+from shared.errors import InvalidRequest
 
 MEDIA_TYPE = "application/epub+zip"
+COVER_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
+MAX_COVER_BYTES = 4 * 2**20
 # The models' languages by the two or three letters that dc:language begins with.
 LANGUAGES_BY_CODE = {
     code: name
@@ -56,19 +64,49 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     reader = PageReader(reading)
     pages = [reader.read(archive.chunks(page), page) for page in book.spine]
     remove_notes(pages, look_up, reading)
-    skip_contents_pages(pages, book.contents_pages, look_up, reading)
-    chapters = choose(pages, book.contents, reading)
+    named = {mark.page for mark in book.marks if mark.kind is Kind.CONTENTS}
+    contents_pages = find_contents_pages(pages, named, look_up)
+    others = [page for page in pages if page.name not in contents_pages]
+    chapters = choose(others, book.contents, reading)
     builder = DocumentBuilder(reading.max_chars)
-    for page in pages:
-        starts = []
-        for block in page.blocks:
-            starts.append(builder.end)
-            for paragraph in paragraphs(block) if block.is_spoken else ():
-                builder.add(paragraph)
-        starts.append(builder.end)
-        for chapter in chapters.get(page.name, ()):
-            builder.mark(chapter.title, starts[chapter.block])
+    sections = _add(divide(pages, chapters, book.marks, contents_pages), builder, reading)
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )
-    return builder.document(name=book.title, author=book.author, language=language)
+    document = builder.document(name=book.title, author=book.author, language=language)
+    warn_of_scripts(document.text, reading)
+    return document._replace(sections=sections, cover=_cover(archive, book.cover))
+
+
+def _add(parts: Sequence[Part], builder: DocumentBuilder, reading: Reading) -> tuple[Section, ...]:
+    """Add the parts that are spoken to a document; returns the sections of all that have text."""
+    filled = [(part, lines) for part in parts if (lines := list(part.lines()))]
+    spoken = selected([part.kind for part, _ in filled], reading)
+    sections: list[Section] = []
+    left_out: list[str] = []
+    for number, (part, lines) in enumerate(filled):
+        is_spoken = number in spoken
+        text = PARAGRAPH_SEPARATOR.join(lines)
+        sections.append(section(part.title, part.kind, text, is_spoken=is_spoken))
+        if is_spoken:
+            if part.begins_chapter and part.title:
+                builder.mark(part.title, builder.end)
+            for paragraph in lines:
+                builder.add_line(paragraph)
+        elif reading.options.chapters is None and part.kind is Kind.CONTENTS:
+            told = "a page of contents is left out"
+            reading.warnings.add("contents_page_skipped", told, part.page)
+        elif reading.options.chapters is None:
+            left_out.append(part.title or part.kind.replace("_", " "))
+    warn_of_matter(left_out, reading)
+    return tuple(sections)
+
+
+def _cover(archive: Archive, name: str | None) -> Picture | None:
+    """The picture of the cover, if there is one that is not far too large."""
+    media_type = COVER_TYPES.get(PurePosixPath(name or "").suffix.lower())
+    if name is None or media_type is None or archive.size(name) > MAX_COVER_BYTES:
+        return None
+    with suppress(InvalidRequest):  # a broken picture is no reason to refuse a book
+        return Picture(media_type, archive.read(name, MAX_COVER_BYTES))
+    return None

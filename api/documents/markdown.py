@@ -11,9 +11,11 @@ import pyromark
 from api.documents import text as plain
 from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder, line
 from api.documents.errors import unreadable
-from api.documents.reading import Notes, Reading, warn_of_notes
+from api.documents.reading import Images, Notes, Reading, warn_of_notes, warn_of_scripts
+from api.documents.sections import select
 from api.text.cpu_limit import check_cpu
 from api.text.note_marks import silence_notes, superscript
+from api.text.paragraphs import is_pause
 from shared.document import Document
 
 MARKDOWN_OPTIONS = (
@@ -38,9 +40,9 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     """Read CommonMark with tables, strikethrough and footnotes.
 
     Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
-    and of images stays. Left out are URLs, blocks of code, HTML, comments, footnotes and YAML at
-    the beginning. Chapters are the headings of levels 1 and 2, else those of the highest level;
-    the title is the only heading of level 1.
+    stays, that of images if the options say so. Left out are URLs, blocks of code, HTML, comments,
+    footnotes and YAML at the beginning. Chapters are the headings of levels 1 and 2, else those of
+    the highest level; the title is the only heading of level 1.
     """
     source = plain.decode(file, reading).replace("\r\n", "\n")
     builder = DocumentBuilder(reading.max_chars)
@@ -48,8 +50,10 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     own_notes = [0]
     found = list(_paragraphs(FRONT_MATTER.sub("", source), reading, own_notes))
     lines = PARAGRAPH_SEPARATOR.join(line(URL.sub("", paragraph)) for _, paragraph in found)
-    silenced, skipped = silence_notes(lines, skip=reading.notes is Notes.SKIP)
+    silenced, skipped = silence_notes(lines, skip=reading.options.notes is Notes.SKIP)
     warn_of_notes(skipped + own_notes[0], reading)
+    warn_of_scripts(silenced, reading)
+    silenced = plain.without_contents(silenced, reading)
     for (level, _), paragraph in zip(found, silenced.split(PARAGRAPH_SEPARATOR), strict=True):
         start = builder.end
         added = builder.add(paragraph)
@@ -60,14 +64,16 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         if level <= deepest:
             builder.mark(name, start)
     titles = [name for level, name, _ in headings if level == 1]
-    return builder.document(name=titles[0] if len(titles) == 1 else None)
+    document = builder.document(name=titles[0] if len(titles) == 1 else None)
+    return select(document, reading, keep_length=False)
 
 
 def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tuple[int, str]]:
     """Each paragraph with its level: that of a heading, or 0; counts skipped footnotes."""
     words: list[str] = []
     level, unspoken, raised = 0, 0, False
-    skips = reading.notes is Notes.SKIP
+    image, alt = 0, ""  # the number of words before an image, and the alt that was left out
+    skips = reading.options.notes is Notes.SKIP
     events: Iterator[Any] = pyromark.events(source, options=MARKDOWN_OPTIONS)
     for count, event in enumerate(events):
         if count > MAX_EVENTS:
@@ -88,18 +94,30 @@ def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tup
                 unspoken -= 1
             case {"InlineHtml": "<sup>" | "</sup>" as tag}:
                 raised = tag == "<sup>"
+            case {"Start": {"Image": _}}:
+                image = len(words)
+            case {"End": "Image"} if reading.options.images is Images.SKIP:
+                alt = "".join(words[image:])
+                # The picture of a first letter is read.
+                if image or len(alt) != 1 or not alt.isalpha():
+                    del words[image:]
+            case {"End": {"Heading": _}} if not words and alt:
+                yield level, alt
+                level, alt = 0, ""
             case {"Text": text} | {"Code": text} if not unspoken:
                 # `dead<sup>1</sup>` is the mark of a note, `10<sup>6</sup>` is not: as in `dead¹`.
                 words.append(superscript(text) if raised and text.isdecimal() else text)
             case "SoftBreak" | "HardBreak" | {"InlineHtml": "<br>" | "<br/>" | "<br />"}:
                 words.append(" ")
+            case {"InlineHtml": str(tag)} if not unspoken and is_pause(tag):
+                words.append(tag)
             case {"Start": "TableCell"}:
                 words.append(", " if words else "")
             case {"Start": tag} | {"End": tag} if _name(tag) not in INLINE_TAGS:
                 if words:
                     yield level, "".join(words)
                     words.clear()
-                level = _level(tag)
+                level, alt = _level(tag), ""
     yield level, "".join(words)
 
 

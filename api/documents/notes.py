@@ -59,7 +59,7 @@ def remove_notes(pages: Sequence[Page], look_up: LookUp, reading: Reading) -> No
     for mark in marks:
         mark.run.text = ""
     skipped = sum(page.skipped_notes for page in pages)
-    if reading.notes is Notes.SKIP:
+    if reading.options.notes is Notes.SKIP:
         skipped += _skip(pages, {mark.target for mark in marks})
     unlinked = sum(_settle_raised(block) for page in pages for block in page.blocks)
     warn_of_notes(skipped, reading)

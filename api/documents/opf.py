@@ -13,6 +13,7 @@ from lxml import etree
 
 from api.documents.archive import Archive
 from api.documents.errors import unreadable
+from api.documents.matter import Kind, kind_of_types
 from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
 
@@ -20,6 +21,7 @@ MAX_XML_BYTES = 2 * 2**20
 # Start and end tags that are read of one title or label; and tags plus characters of all labels.
 MAX_NODES, MAX_VISITED = 2_000, 400_000
 MAX_METADATA_ELEMENTS = 20  # titles, authors or languages that are read
+MAX_MARKS = 200  # places of the guide and of the landmarks
 CONTAINER = "META-INF/container.xml"
 ENCRYPTION = "META-INF/encryption.xml"
 # Font obfuscation is allowed: the text of such a book is readable. A file of rights alone, such as
@@ -41,18 +43,27 @@ class Entry(NamedTuple):
     anchor: str
 
 
+class Mark(NamedTuple):
+    """A place of front or back matter, as the guide or the landmarks name it."""
+
+    kind: Kind
+    page: str
+    anchor: str
+
+
 class Package(NamedTuple):
     """A book; `spine` has the names of its text members, each once, in reading order.
 
-    `contents_pages` are those that its guide calls a page of contents.
+    `cover` is the name of the picture that is its cover.
     """
 
     spine: tuple[str, ...]
     contents: tuple[Entry, ...]
-    contents_pages: frozenset[str]
+    marks: tuple[Mark, ...]
     title: str | None
     author: str | None
     language: str | None
+    cover: str | None
 
 
 def read(archive: Archive, reading: Reading) -> Package:
@@ -66,19 +77,47 @@ def read(archive: Archive, reading: Reading) -> Package:
     root = _tree(archive, base)
     items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
     spine = _spine(archive, base, root, items, reading)
-    guide = (
-        archive.find(_join(base, each.get("href", "")))
-        for each in root.iterfind("{*}guide/{*}reference")
-        if each.get("type", "").lower() in ("toc", "other.toc", "contents")
-    )
     return Package(
         spine=spine,
         contents=tuple(_contents(archive, base, items, frozenset(spine))),
-        contents_pages=frozenset(filter(None, guide)),
+        marks=tuple(_marks(archive, base, root, items)),
         title=_metadata(root, "title"),
         author=_metadata(root, "creator"),
         language=_metadata(root, "language"),
+        cover=_cover(archive, base, root, items),
     )
+
+
+def _marks(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Iterator[Mark]:
+    """Yield the marks of the guide (EPUB 2) and of the landmarks (EPUB 3)."""
+    links = [
+        (base, each.get("type", ""), each.get("href", ""))
+        for each in root.iterfind("{*}guide/{*}reference")
+    ]
+    for item in [item for item in items.values() if _is_nav(item)][:1]:
+        if nav := archive.find(_join(base, item.get("href", ""))):
+            links += (
+                (nav, link.get(EPUB_TYPE, ""), link.get("href", ""))
+                for each in _tree(archive, nav).iter("{*}nav")
+                if "landmarks" in each.get(EPUB_TYPE, "").split()
+                for link in each.iter("{*}a")
+            )
+    for origin, types, href in links[:MAX_MARKS]:
+        kind, name = kind_of_types(types.split()), archive.find(_join(origin, href))
+        if kind and name:
+            yield Mark(kind, name, unquote(href.partition("#")[2]))
+
+
+def _cover(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> str | None:
+    """The name of the picture that is the cover: of EPUB 3, else of EPUB 2."""
+    found = [item for item in items.values() if "cover-image" in item.get("properties", "").split()]
+    for meta in root.iterfind("{*}metadata//{*}meta"):
+        if meta.get("name") == "cover" and (item := items.get(meta.get("content"))) is not None:
+            found.append(item)
+    for item in found:
+        if item.get("media-type", "").lower().startswith("image/"):
+            return archive.find(_join(base, item.get("href", "")))
+    return None
 
 
 def _refuse_protection(archive: Archive) -> None:

@@ -7,10 +7,13 @@ from typing import BinaryIO
 
 from api.documents.encoding import decode_text
 from api.documents.errors import too_long, unreadable, unsupported
-from api.documents.reading import Notes, Reading, warn_of_notes
+from api.documents.reading import FrontMatter, Notes, Reading, warn_of_notes, warn_of_scripts
+from api.documents.sections import select
+from api.text.contents_page import contents_pages
 from api.text.headings import headings
 from api.text.lines import mark_lines
-from api.text.note_marks import silence_notes
+from api.text.markup import silence_markup
+from api.text.note_marks import silence, silence_notes
 from shared.document import Document
 
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -27,8 +30,13 @@ def prepare(text: str, reading: Reading) -> Document:
 
     What is not to be spoken of it, such as notes, is replaced by characters that are silent.
     """
+    warn_of_scripts(text, reading)
+    text, tags, entities = silence_markup(text)
+    if tags or entities:
+        told = f"tags that are not spoken: {tags:,}; entities read as characters: {entities:,}"
+        reading.warnings.add("markup_skipped", told)
     if not text.isascii() or "[" in text or "*" in text:
-        text, skipped = silence_notes(text, skip=reading.notes is Notes.SKIP)
+        text, skipped = silence_notes(text, skip=reading.options.notes is Notes.SKIP)
         warn_of_notes(skipped, reading)
     text, paragraphs, words = mark_lines(text)
     if paragraphs:
@@ -37,7 +45,19 @@ def prepare(text: str, reading: Reading) -> Document:
     if words:
         told = f"words that were joined over the end of a line: {words:,}"
         reading.warnings.add("words_joined", told)
-    return Document(text, headings(text))
+    text = without_contents(text, reading)
+    return select(Document(text, headings(text)), reading, keep_length=True)
+
+
+def without_contents(text: str, reading: Reading) -> str:
+    """A text of the same length without its page of contents, unless front matter is read."""
+    if reading.options.front_matter is FrontMatter.READ:
+        return text
+    pages = contents_pages(text)
+    for start, _ in pages:
+        place = " ".join(text[start : start + 40].split())
+        reading.warnings.add("contents_page_skipped", "a page of contents is left out", place)
+    return silence(text, pages) if pages else text
 
 
 def decode(file: BinaryIO, reading: Reading) -> str:

@@ -11,7 +11,8 @@ from lxml import etree
 from api.documents.blocks import HEADING_TAGS, LINE_BREAK, SPAN_BREAK, Block, Page, Run
 from api.documents.encoding import decode_page
 from api.documents.errors import too_long, unreadable
-from api.documents.reading import Notes, Reading
+from api.documents.matter import Kind, kind_of_types
+from api.documents.reading import Images, Notes, Reading
 from api.text.cpu_limit import check_cpu
 
 MAX_DEPTH = 200
@@ -48,6 +49,7 @@ _RAISED_NAME = re.compile(r"(?:[a-z]{1,20}[-_])?sup(?:er|erscript|script)?\d{0,3
 # XHTML may write any element as `<p/>`; an HTML parser would leave it open.
 SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
 CDATA_START, CDATA_END = "<![CDATA[", "]]>"
+_FILE_NAME = re.compile(r"\S{1,200}\.(?:jpe?g|png|gif|svg|webp)", re.IGNORECASE)
 _SPACES = re.compile(r"[ \t\r\n\f\u2028\u2029]+")
 
 
@@ -65,7 +67,7 @@ class PageReader:
         # Notes are read as well before it is known that they are not spoken.
         self._max_chars = 2 * reading.max_chars
         self._unspoken_types = UNSPOKEN_TYPES | (
-            NOTE_TYPES if reading.notes is Notes.SKIP else frozenset()
+            NOTE_TYPES if reading.options.notes is Notes.SKIP else frozenset()
         )
         self._marks = self._chars = self._ids = self._regions = 0
 
@@ -76,11 +78,12 @@ class PageReader:
         self._runs: list[Run] = []
         self._parts: list[str] = []  # the text of the last run
         self._held = 0
-        self._has_text = False
+        self._has_text = self._has_image = False
         self._unspoken = self._raised = self._bold = 0
         self._bold_chars = 0
         self._href: str | None = None
         self._region = 0
+        self._kind: Kind | None = None
         self._headings: list[str] = []
         self._block_tag = "p"
         self._ended_inline = False  # the last thing in a heading was the end of an inline element
@@ -101,22 +104,28 @@ class PageReader:
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """Begin an element; a prefix, as in `<h:p>`, counts for nothing."""
-        tag = tag.rpartition(":")[2].lower()
+        if ":" in tag:
+            tag = tag.rpartition(":")[2]
         self._count(1 + len(attributes))
-        element = _Element(tag, self._href, self._region)
+        element = _Element(tag, self._href, self._region, self._kind)
         self._elements.append(element)
         if len(self._elements) > MAX_DEPTH:
             self._refuse()
-        if self._unspoken or tag in UNSPOKEN_TAGS or self._is_unspoken(attributes):
+        is_spoken = not self._unspoken and tag not in UNSPOKEN_TAGS
+        if not is_spoken or (attributes and self._is_unspoken(attributes)):
             self._unspoken += 1
         elif tag in BLOCK_TAGS:
             self._end_block()
             self._block_tag = tag
             if tag in HEADING_TAGS:
                 self._headings.append(tag)
-            if not self._region and attributes and _is_notes_part(attributes):
-                self._regions += 1
-                self._region = self._regions
+            if attributes:
+                types = _types(attributes)
+                if not self._region and _is_notes_part(attributes, types):
+                    self._regions += 1
+                    self._region = self._regions
+                if types:
+                    self._kind = kind_of_types(types) or self._kind
         elif self._ended_inline and self._headings and self._has_text and tag in INLINE_TAGS:
             self._add(SPAN_BREAK)
         elif tag in CELL_TAGS and self._has_text:
@@ -125,19 +134,20 @@ class PageReader:
             self._add(LINE_BREAK)
         elif tag == "img":
             self._end_run()
+            self._has_image = True
             self._runs.append(Run("", alt=attributes.get("alt")))
         elif tag == "a" and "href" in attributes:
             self._end_run()
             self._href = attributes["href"]
         if not self._unspoken and tag in BOLD_TAGS:
             self._bold += 1
-        if tag == "sup" or (tag not in BLOCK_TAGS and _is_raised(attributes)):
+        if tag == "sup" or (attributes and tag not in BLOCK_TAGS and _is_raised(attributes)):
             element.is_raised = True
             self._end_run()
             self._raised += 1
-        if tag != "html" and tag != "body":
+        if attributes and tag != "html" and tag != "body":
             ids = (attributes.get("id"), attributes.get("name"))
-            element.ids = [name for name in ids if name] if attributes else []
+            element.ids = [name for name in ids if name]
             for name in element.ids:
                 self._ids += 1
                 if self._ids <= MAX_IDS:
@@ -145,8 +155,9 @@ class PageReader:
 
     def end(self, tag: str) -> None:
         """End an element."""
-        tag = tag.rpartition(":")[2].lower()
-        element = self._elements.pop() if self._elements else _Element(tag, None, 0)
+        if ":" in tag:
+            tag = tag.rpartition(":")[2]
+        element = self._elements.pop() if self._elements else _Element(tag, None, 0, None)
         if self._unspoken:
             self._unspoken -= 1
         elif tag in BLOCK_TAGS:
@@ -162,6 +173,7 @@ class PageReader:
             self._end_run()
             self._raised -= 1
         self._href, self._region = element.outer_href, element.outer_region
+        self._kind = element.outer_kind
         for name in element.ids:
             if name in self._targets:
                 last = len(self._page.blocks) - (not self._has_text)
@@ -171,7 +183,8 @@ class PageReader:
         """Add a text node."""
         self._count(1)
         if not self._unspoken:
-            text = _SPACES.sub(" ", text)
+            if "  " in text or not text.isprintable():
+                text = _SPACES.sub(" ", text)
             self._ended_inline = False
             self._add(text)
             if self._bold and not text.isspace():
@@ -198,11 +211,11 @@ class PageReader:
 
     def _is_unspoken(self, attributes: Mapping[str, str]) -> bool:
         """True if an element is hidden, a note, a mark of a note or a page number."""
-        if not attributes:
-            return False
         if attributes.get("aria-hidden") == "true" or "hidden" in attributes:
             return True
-        types = set(_types(attributes)) & self._unspoken_types
+        types = self._unspoken_types.intersection(_types(attributes))
+        if not types:
+            return False
         self._page.skipped_notes += bool(types & {"footnote", "endnote", "rearnote", "note"})
         return bool(types)
 
@@ -213,30 +226,38 @@ class PageReader:
             self._parts.clear()
 
     def _end_block(self) -> None:
-        self._end_run()
-        if not self._runs:
-            return
-        tag = self._headings[-1] if self._headings else self._block_tag
-        _settle_images(self._runs, is_heading=tag in HEADING_TAGS)
-        block = Block(tag, self._runs, self._region)
-        chars = sum(len(run.text) for run in self._runs)
-        block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
-        if self._has_text or any(run.alt for run in self._runs):
-            self._chars += chars
-            self._page.blocks.append(block)
-        self._runs = []
+        if self._has_text or self._has_image:
+            self._end_run()
+            tag = self._headings[-1] if self._headings else self._block_tag
+            if self._has_image:
+                speaks_alt = self._reading.options.images is Images.ALT
+                _settle_images(self._runs, is_heading=tag in HEADING_TAGS, speaks_alt=speaks_alt)
+            block = Block(tag, self._runs, self._region, kind=self._kind)
+            chars = len(block.text)
+            block.is_bold = self._bold_chars > 0 and self._bold_chars >= 0.9 * chars
+            if self._has_text or any(run.alt for run in self._runs):
+                self._chars += chars
+                self._page.blocks.append(block)
+            self._has_text = self._has_image = False
+        if self._runs:
+            self._runs = []
+        self._parts.clear()
         self._held = self._bold_chars = 0
-        self._has_text = False
 
 
-def _settle_images(runs: Sequence[Run], *, is_heading: bool) -> None:
-    """Let images speak their `alt` where they are text: a whole heading, or a first letter."""
+def _settle_images(runs: Sequence[Run], *, is_heading: bool, speaks_alt: bool) -> None:
+    """Let images speak their `alt` where they are text: a whole heading, or a first letter.
+
+    With `speaks_alt` others speak it too, unless it is the name of a file.
+    """
     has_text = False
     for run, following in zip(runs, [*runs[1:], None], strict=True):
         alt = (run.alt or "").strip()
         is_letter = len(alt) == 1 and alt.isalpha() and not has_text
         if is_letter and following is not None and following.text[:1].isalpha():
             run.text = alt
+        elif speaks_alt and alt and not _FILE_NAME.fullmatch(alt):
+            run.text = f" {alt} "
         has_text = has_text or not (run.text.isspace() or not run.text)
     if is_heading and not has_text:
         for run in runs:
@@ -246,31 +267,38 @@ def _settle_images(runs: Sequence[Run], *, is_heading: bool) -> None:
 class _Element:
     """An element that is open, with what was in force outside of it."""
 
-    __slots__ = ("ids", "is_raised", "outer_href", "outer_region", "tag")
+    __slots__ = ("ids", "is_raised", "outer_href", "outer_kind", "outer_region", "tag")
 
-    def __init__(self, tag: str, outer_href: str | None, outer_region: int) -> None:
+    def __init__(
+        self, tag: str, outer_href: str | None, outer_region: int, outer_kind: Kind | None
+    ) -> None:
         self.tag = tag
         self.outer_href, self.outer_region = outer_href, outer_region
+        self.outer_kind = outer_kind
         self.is_raised = False
-        self.ids: list[str] = []
+        self.ids: Sequence[str] = ()
 
 
-def _types(attributes: Mapping[str, str]) -> Iterator[str]:
-    yield from attributes.get("epub:type", "").split()
-    yield from (role.removeprefix("doc-") for role in attributes.get("role", "").split())
+def _types(attributes: Mapping[str, str]) -> Sequence[str]:
+    if "epub:type" not in attributes and "role" not in attributes:
+        return ()
+    roles = (role.removeprefix("doc-") for role in attributes.get("role", "").split())
+    return (*attributes.get("epub:type", "").split(), *roles)
 
 
-def _is_notes_part(attributes: Mapping[str, str]) -> bool:
-    names = (*attributes.get("class", "").split(), attributes.get("id", ""), *_types(attributes))
-    return any(map(_NOTES_NAME.fullmatch, names))
+def _is_notes_part(attributes: Mapping[str, str], types: Sequence[str]) -> bool:
+    names = (*attributes.get("class", "").split(), attributes.get("id", ""), *types)
+    # The first condition is quick, and seldom true.
+    return any("note" in name.lower() and _NOTES_NAME.fullmatch(name) for name in names)
 
 
 def _is_raised(attributes: Mapping[str, str]) -> bool:
-    if not attributes:
-        return False
-    style = attributes.get("style", "").replace(" ", "").lower()
-    names = attributes.get("class", "").split()
-    return "vertical-align:super" in style or any(map(_RAISED_NAME.fullmatch, names))
+    if "style" in attributes:
+        style = attributes["style"].replace(" ", "").lower()
+        if "vertical-align:super" in style:
+            return True
+    names = attributes.get("class", "")
+    return "sup" in names.lower() and any(map(_RAISED_NAME.fullmatch, names.split()))
 
 
 def _without_cdata(texts: Iterable[str]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from shared.errors import (
     Conflict,
     DayQuotaExceeded,
     Forbidden,
+    InvalidLines,
     JobNotReady,
     LimitReached,
     NotFound,
@@ -65,13 +66,26 @@ HEADERS: dict[type[QueueError], dict[str, str]] = {
 }
 
 
+class LineErrorObject(BaseModel):
+    """A problem of a line of a batch, by the line's number from 1."""
+
+    line: int
+    message: str
+    param: str | None
+    code: str
+
+
 class ErrorObject(BaseModel):
-    """An error; `param` names the field, `code` is stable."""
+    """An error; `param` names the field, `code` is stable.
+
+    `lines` has the problems of a batch's lines, at most 100; other errors have none.
+    """
 
     message: str
     type: str
     param: str | None
     code: str
+    lines: list[LineErrorObject] | None = None
 
 
 class ErrorBody(BaseModel):
@@ -84,7 +98,11 @@ def response(
     status: int, message: str, code: str, param: str | None = None, **headers: str
 ) -> JSONResponse:
     """An error as an answer."""
-    return JSONResponse(_body(status, message, code, param).model_dump(), status, headers=headers)
+    return JSONResponse(_dump(_body(status, message, code, param)), status, headers=headers)
+
+
+def _dump(body: ErrorBody) -> dict[str, Any]:
+    return body.model_dump(exclude=None if body.error.lines else {"error": {"lines"}})
 
 
 def body_of(error: QueueError) -> ErrorBody:
@@ -128,7 +146,10 @@ def refusal(error: QueueError) -> JSONResponse:
     headers = _nearest(HEADERS, error, {})
     if isinstance(error, Busy):
         headers = {**headers, "Retry-After": str(error.retry_after_s)}
-    return response(_status(error), error.message, error.code, error.param, **headers)
+    body = body_of(error)
+    if isinstance(error, InvalidLines):
+        body.error.lines = [LineErrorObject(**each._asdict()) for each in error.lines]
+    return JSONResponse(_dump(body), _status(error), headers=headers)
 
 
 def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:

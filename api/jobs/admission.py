@@ -14,7 +14,7 @@ from api.auth.caller import Caller
 from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
-from api.jobs.requests import JobRequest, VoiceClone
+from api.jobs.requests import JobRequest, ReadingFields, VoiceClone
 from api.jobs.submission import Submission, segments_of
 from api.safe_http.addresses import parse_url
 from shared.broker import WakeUpPublisher
@@ -169,7 +169,13 @@ def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempo
     key = name_key(name) if name else caller.idempotency_key
     if key is None:
         return None
-    body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # Without fields that an earlier version did not have, so that a key sent there names its job.
+    added = {
+        name
+        for name, field in ReadingFields.model_fields.items()
+        if getattr(request, name, None) == field.default
+    }
+    body = hashlib.sha256(request.model_dump_json(exclude=added).encode()).hexdigest()
     return Idempotency(key, body)
 
 

@@ -32,7 +32,7 @@ _FORM_SCHEMA = {
     "examples": [{"task": "custom_voice", "voice": "vivian", "response_format": "m4b"}],
     "maxProperties": MAX_FORM_FIELDS + MAX_FORM_FILES,
     "properties": {
-        "file": {**_FILE_SCHEMA, "description": "txt, md or epub"},
+        "file": {**_FILE_SCHEMA, "description": "txt, md, epub, or a zip of the first two"},
         "task": {"type": "string", "enum": list(Task)},
         "reference": _FILE_SCHEMA,
         "reference_text": {"type": "string", "maxLength": 2_000},

@@ -15,7 +15,8 @@ from pydantic import (
     StringConstraints,
 )
 
-from api.documents.reading import Notes
+from api.documents.reading import FrontMatter, Images, Notes, ReadingOptions
+from api.documents.sections import SELECTION_PATTERN
 from api.http.bounds import (
     MAX_LANGUAGE_CHARS,
     MAX_METADATA,
@@ -52,17 +53,48 @@ class InputFormat(StrEnum):
         return {self.TEXT: "text/plain", self.MARKDOWN: "text/markdown"}[self]
 
 
-class _Request(BaseModel):
+class ReadingFields(BaseModel):
+    """The fields that choose what is read of a text or a file."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    input: Annotated[
-        str,
-        Field(
-            description="The text to speak.",
-            min_length=1,
-            json_schema_extra=limited_by("TTS_MAX_INPUT_CHARS"),
-        ),
-    ]
+    notes: Notes = Field(
+        default=Notes.SKIP,
+        description="Whether footnotes and endnotes are left out, or spoken where they stand.",
+    )
+    images: Images = Field(
+        default=Images.SKIP, description="Whether descriptions of pictures (`alt`) are spoken."
+    )
+    front_matter: FrontMatter = Field(
+        default=FrontMatter.SKIP,
+        description="Whether the title page, copyright, index and the like of a book are spoken.",
+    )
+    chapters: (
+        Annotated[str, StringConstraints(pattern=SELECTION_PATTERN, max_length=200)] | None
+    ) = Field(
+        default=None,
+        description="The numbers of the sections that are spoken, as `POST /v1/documents` lists"
+        " them: `3-7,9`. By default all but front and back matter.",
+    )
+
+    @property
+    def reading_options(self) -> ReadingOptions:
+        """The options of the reading."""
+        return ReadingOptions(self.notes, self.images, self.front_matter, self.chapters)
+
+
+Input = Annotated[
+    str,
+    Field(
+        description="The text to speak.",
+        min_length=1,
+        json_schema_extra=limited_by("TTS_MAX_INPUT_CHARS"),
+    ),
+]
+
+
+class _Request(ReadingFields):
+    input: Input
     model: str | None = Field(
         default=None,
         max_length=MAX_MODEL_CHARS,
@@ -74,10 +106,6 @@ class _Request(BaseModel):
         description="As listed by `/v1/models`, a code such as `en` or `zh-CN`, or `auto`.",
     )
     input_format: InputFormat = InputFormat.TEXT
-    notes: Notes = Field(
-        default=Notes.SKIP,
-        description="Whether footnotes and endnotes are left out, or spoken where they stand.",
-    )
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."
     )

@@ -12,10 +12,10 @@ from pydantic import BaseModel, TypeAdapter
 from starlette.datastructures import FormData, UploadFile
 
 from api import documents
-from api.documents.reading import Notes
+from api.documents.reading import ReadingOptions
 from api.http.bodies import body_errors, unique_form_fields
 from api.http.bounds import check_json
-from api.jobs.requests import InputFormat, JobRequest
+from api.jobs.requests import InputFormat, JobRequest, ReadingFields
 from api.jobs.splitting import LONG_BYTES
 from api.text.cpu_limit import cpu_limit
 from api.text.segmentation import split
@@ -42,24 +42,53 @@ class Submission:
     segments: list[Segment] | None = None
 
 
-def from_json(request: JobRequest, max_chars: int) -> Submission:
+def read_input(
+    text: str, input_format: InputFormat, options: ReadingOptions, max_chars: int
+) -> Document:
     """Read the text that a request has in itself; raises `InvalidRequest`."""
-    if len(request.input) > max_chars:
+    if len(text) > max_chars:
         raise InvalidRequest(
-            f"the input has {len(request.input):,} characters; the most is {max_chars:,}",
-            param="input",
+            f"the input has {len(text):,} characters; the most is {max_chars:,}", param="input"
         )
-    if request.input_format is InputFormat.TEXT:
-        return Submission(request, documents.prepare(request.input, request.notes))
-    file = io.BytesIO(request.input.encode("utf-8", "replace"))
-    media_type = request.input_format.media_type
+    if input_format is InputFormat.TEXT:
+        return documents.prepare(text, options)
+    file = io.BytesIO(text.encode("utf-8", "replace"))
     try:
-        read = documents.read(
-            file, name=None, media_type=media_type, max_chars=max_chars, notes=request.notes
+        return documents.read(
+            file,
+            name=None,
+            media_type=input_format.media_type,
+            max_chars=max_chars,
+            options=options,
         )
     except (InvalidRequest, UnsupportedMedia) as error:
-        raise type(error)(error.message, param="input") from None
-    return Submission(request, read)
+        param = "input" if error.param == "file" else error.param
+        raise type(error)(error.message, param=param) from None
+
+
+def read_file(form: FormData, max_chars: int) -> Document:
+    """Read the `file` of a form as its other fields say; raises `InvalidRequest`."""
+    fields = unique_form_fields(form)
+    sent = fields.get("file")
+    if not isinstance(sent, UploadFile):
+        raise InvalidRequest("send the text's file as the form's field `file`", param="file")
+    said = {name: fields[name] for name in ReadingFields.model_fields if name in fields}
+    with body_errors():
+        options = ReadingFields.model_validate(said).reading_options
+    return documents.read(
+        sent.file,
+        name=sent.filename,
+        media_type=sent.content_type,
+        max_chars=max_chars,
+        options=options,
+    )
+
+
+def from_json(request: JobRequest, max_chars: int) -> Submission:
+    """Read the text that a request has in itself; raises `InvalidRequest`."""
+    options = request.reading_options
+    document = read_input(request.input, request.input_format, options, max_chars)
+    return Submission(request, document)
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -111,27 +140,9 @@ def parse_json(content: bytes, settings: Settings) -> Submission:
 def parse_form(form: FormData, settings: Settings) -> Submission:
     """Parse a form: the request's fields, `file`, and perhaps `reference`, a sound file."""
     with cpu_limit(settings.max_split_cpu_s):
-        sent = unique_form_fields(form).get("file")
-        if not isinstance(sent, UploadFile):
-            raise InvalidRequest("send the text's file as the form's field `file`", param="file")
-        document = documents.read(
-            sent.file,
-            name=sent.filename,
-            media_type=sent.content_type,
-            max_chars=settings.max_input_chars,
-            notes=_notes(form),
-        )
+        document = read_file(form, settings.max_input_chars)
         request = _validate(_fields(form) | {"input": document.text})
         return _with_segments(Submission(request, document), settings)
-
-
-def _notes(form: FormData) -> Notes:
-    """The field `notes`, which is needed before the rest of the form can be checked."""
-    sent = unique_form_fields(form).get("notes", Notes.SKIP)
-    try:
-        return Notes(str(sent))
-    except ValueError:
-        raise InvalidRequest("notes is 'skip' or 'read'", param="notes") from None
 
 
 def segments_of(request: JobRequest, document: Document, settings: Settings) -> list[Segment]:

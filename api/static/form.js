@@ -5,13 +5,15 @@ import { $, say } from "./dom.js";
 import { createDraft } from "./draft.js";
 import { clearErrors, showError } from "./errors.js";
 import { Away } from "./api.js";
+import { createSections } from "./sections.js";
 import { createText } from "./text.js";
 
 /** `sent(job, request)` is called with each job that was accepted. */
 export function startForm({ api, catalogue, limits, clone, sent }) {
   const form = $("#form");
   const draft = createDraft(form);
-  const text = createText(limits, changed);
+  const sections = createSections(api);
+  const text = createText(limits, changed, sections.ask);
   const choices = createChoices(form, catalogue);
   let name = newName();
   let restored = false;
@@ -51,6 +53,7 @@ export function startForm({ api, catalogue, limits, clone, sent }) {
     const filled = new FormData();
     filled.set("file", text.file);
     filled.set("metadata", JSON.stringify(metadata));
+    if (sections.chapters) filled.set("chapters", sections.chapters);
     for (const [field, value] of Object.entries(fields())) filled.set(field, value);
     return { body: filled };
   }

@@ -6,8 +6,8 @@ import { count, size } from "./words.js";
 const OPENING_WORDS = 9;
 const OPENING_CHARS = 80; // for scripts that write no spaces
 
-/** `file` is the chosen file or null; `changed` hears of every other text. */
-export function createText(limits, changed) {
+/** `file` is the chosen file or null; `changed` hears of every other text, `picked` of each file. */
+export function createText(limits, changed, picked) {
   const area = $("#input");
   let file = null;
 
@@ -31,6 +31,7 @@ export function createText(limits, changed) {
     }
     $("#file").value = "";
     show();
+    picked(file);
     changed();
   }
 

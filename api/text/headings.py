@@ -73,6 +73,11 @@ def is_heading(paragraph: str) -> bool:
     return _title(paragraph) is not None
 
 
+def is_heading_line(line: str) -> bool:
+    """True if a line of normalised text is a heading."""
+    return len(line) <= MAX_HEADING_CHARS and _HEADING.fullmatch(line) is not None
+
+
 def is_label(heading: str) -> bool:
     """True if a heading has no title of its own: `1`, `IV.`, `Chapter One`."""
     if _NUMBER_LABEL.fullmatch(heading):

@@ -25,6 +25,12 @@ _IGNORED_CHARS = re.compile(
 _ACCENT_RUN = regex.compile(r"(?<!\p{M})(\p{M}{128})\p{M}+")
 _WHITE_SPACE = re.compile(r"\s")
 _TOKEN = re.compile(rf"(?P<ignored>{_IGNORED_CHARS.pattern}++(?!\S))|\S++")
+# Printable characters that composing leaves as they are, next to any others of them: Latin,
+# Cyrillic, punctuation, Chinese, Japanese and Korean without marks that combine.
+_COMPOSED = re.compile(
+    "[ -~\xa1-\xac\xae-\u02ff\u0400-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e"
+    "\u3001-\u3029\u3030-\u303e\u3041-\u3096\u309b-\u30fe\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff9d]*"
+)
 _CLUSTER = regex.compile(CLUSTER)
 _CLUSTER_GROUP = regex.compile(rf"{CLUSTER}{{1,16}}+")
 _MAX_CACHED_CHARS = 32  # the size of a longer cluster is not cached
@@ -40,6 +46,9 @@ def blank_invisible(text: str) -> str:
 
 def collapse_whitespace(text: str) -> str:
     """Compose characters (NFC), drop control characters and make all white space single spaces."""
+    words = " ".join(text.split())
+    if _COMPOSED.fullmatch(words):
+        return words  # most texts: the steps below take ten times as long
     composed = unicodedata.normalize("NFC", _ACCENT_RUN.sub(r"\1", _IGNORED_CHARS.sub("", text)))
     return " ".join(composed.split())
 

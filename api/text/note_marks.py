@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from api.text.cpu_limit import check_cpu
@@ -79,7 +79,7 @@ def silence_notes(text: str, *, skip: bool) -> tuple[str, int]:
     bodies = [note for note in notes if marked.get(note.name, note.start) < note.start]
     if skip:
         spans += [(_title_start(text, note.start), note.end) for note in bodies]
-    return _silenced(text, spans), len(bodies) if skip else 0
+    return silence(text, spans), len(bodies) if skip else 0
 
 
 class _Note(NamedTuple):
@@ -113,7 +113,7 @@ def _title_start(text: str, start: int) -> int:
     return start
 
 
-def _silenced(text: str, spans: list[tuple[int, int]]) -> str:
+def silence(text: str, spans: Sequence[tuple[int, int]]) -> str:
     """The text with a silent character for each in the spans, but for ends of lines."""
     if not spans:
         return text

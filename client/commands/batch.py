@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from client import terminal
-from client.errors import NarrateError
+from client.errors import NarrateError, RequestRefused
 from client.files import check_folder
 from client.models import Batch, BatchResult
 from client.narrator import MAX_POLL_S, Narrator
@@ -33,7 +33,12 @@ def batch(args: argparse.Namespace) -> int:
         for line in lines:
             body = line["body"]
             line["body"] = {**resolve_options(body, models, voices), **body}
-        sent = narrator.submit_batch(lines)
+        try:
+            sent = narrator.submit_batch(lines, skip_invalid=args.on_invalid == "skip")
+        except RequestRefused as refused:
+            for wrong in refused.lines[1:]:  # the first one is in the error itself
+                terminal.note(wrong)
+            raise
         terminal.note(f"Batch {sent.id}: {sent.total} jobs")
         return follow_batch(narrator, sent, args.output)
 

@@ -10,7 +10,7 @@ from client import terminal
 from client.commands.batch import follow_batch
 from client.errors import NarrateError
 from client.files import check_writable, format_of
-from client.models import Job, is_batch
+from client.models import Contents, Job, is_batch
 from client.narrator import Narrator
 from client.options import Options
 from client.terminal import JobProgress
@@ -33,17 +33,41 @@ def say(args: argparse.Namespace) -> int:
 
 
 def read(args: argparse.Namespace) -> int:
-    """Narrate a text, Markdown or EPUB file; Ctrl-C leaves the job running."""
-    if not args.file.is_file():
-        raise NarrateError(f"there is no file {args.file}, nor a command of that name")
-    output = args.output or args.file.with_suffix(DEFAULT_SUFFIX)
+    """Narrate a text, Markdown or EPUB file, or several as one; Ctrl-C leaves the job running."""
+    for path in args.files:
+        if not path.is_file():
+            raise NarrateError(f"there is no file {path}, nor a command of that name")
+    reading: Options = {
+        "notes": args.notes,
+        "images": args.images,
+        "front_matter": "read" if args.with_front_matter else None,
+        "chapters": args.chapters,
+    }
+    if args.list:
+        with Narrator(args.url) as narrator:
+            _list(narrator.contents(args.files, **reading))
+        return 0
+    output = args.output or args.files[0].with_suffix(DEFAULT_SUFFIX)
     check_writable(output)
-    options = _options(args, output)
-    options |= {"title": args.title, "author": args.author, "notes": args.notes}
+    options: Options = {**_options(args, output), **reading}
+    options |= {"title": args.title, "author": args.author}
     with Narrator(args.url) as narrator:
-        job = narrator.submit_file(args.file, **narrator.resolve_options(options))
+        job = narrator.submit_file(args.files, **narrator.resolve_options(options))
         chapters = f", {job.chapter_count} chapters" if job.chapters else ""
         return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
+
+
+def _list(contents: Contents) -> None:
+    """Print the sections of a document, a line each; those in brackets are not spoken."""
+    for section in contents.sections:
+        title = section.title or section.kind.replace("_", " ")
+        shown = title if section.spoken else f"({title})"
+        terminal.say(f"{section.number:>4}  {terminal.span(section.seconds):>10}  {shown}")
+    for warning in contents.warnings:
+        terminal.note(f"Warning: {warning}")
+    about = " by ".join(filter(None, (contents.title, contents.author)))
+    spoken = f"{contents.characters:,} characters, about {terminal.span(contents.seconds)}"
+    terminal.note(f"{about}: {spoken}" if about else spoken)
 
 
 def _options(args: argparse.Namespace, output: Path) -> Options:

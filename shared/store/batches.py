@@ -20,16 +20,22 @@ PAGE_SIZE = 500
 
 
 class BatchLine(Record):
-    """One line of a batch: the client's own name for it, and the job that it became."""
+    """One line of a batch: the client's own name for it, and the job that it became.
+
+    A line that was skipped, since it was wrong, has an `error` and no job.
+    """
 
     custom_id: str
-    job_id: str
+    job_id: str = ""
+    error: str | None = None
+    error_code: str | None = None
 
 
 class Batch(Record):
     """A batch as the ledger holds it; times in Unix seconds.
 
-    `open` jobs have not ended. Without `admitted_at`, not all of its jobs are accepted yet.
+    `open` jobs have not ended; `invalid` lines were skipped, and are not in `total`. Without
+    `admitted_at`, not all of its jobs are accepted yet.
     """
 
     id: str
@@ -37,6 +43,7 @@ class Batch(Record):
     endpoint: str
     created_at: float
     total: int
+    invalid: int = 0
     open: int
     completed: int = 0
     failed: int = 0
@@ -61,6 +68,7 @@ class Batches:
         endpoint: str,
         fingerprint: str,
         total: int,
+        invalid: int = 0,
         ttl_s: float,
     ) -> None:
         """Make a batch, whose `total` jobs are to be admitted next; an existing one stays.
@@ -74,6 +82,7 @@ class Batches:
             "endpoint": endpoint,
             "fingerprint": fingerprint,
             "total": total,
+            "invalid": invalid,
             "ttl_s": math.ceil(ttl_s),
         }
         if self._steps.run("batch_begin", json.dumps(batch)) != fingerprint:

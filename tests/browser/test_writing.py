@@ -25,6 +25,17 @@ def test_a_book_is_dropped_and_read(sheet: Sheet, page: Page) -> None:
     expect(sheet.heard).to_have_text("II. The Inn")
 
 
+def test_the_chapters_of_a_book_can_be_chosen(sheet: Sheet, page: Page, stack: Stack) -> None:
+    sheet.drop("lamp.epub", MIMETYPE, make_epub(NOVEL, title="The Lamp"))
+    summary = page.locator("#sections summary")
+    expect(summary).to_contain_text("4 of 4 sections")
+    summary.click()
+    page.get_by_label("II. The Inn").uncheck()
+    expect(summary).to_contain_text("3 of 4 sections")
+    told = httpx.get(f"{stack.url}/v1/jobs/{sheet.job_id(sheet.sent())}").json()
+    assert [chapter["title"] for chapter in told["chapters"]] == ["I. The Road", "III. Home"]
+
+
 def test_a_file_can_be_chosen_and_left_out(sheet: Sheet, page: Page) -> None:
     file = {"name": "lamp.md", "mimeType": "text/markdown", "buffer": b"# The Lamp\n\nIt was lit."}
     page.get_by_label("Choose a file").set_input_files(file)

@@ -3,9 +3,10 @@
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from api.documents import Notes, read
+from api.documents import read
+from api.documents.reading import ReadingOptions
 from shared.document import Document
 
 MIMETYPE = "application/epub+zip"
@@ -141,6 +142,7 @@ def encryption(method: str, path: str = "") -> str:
     )
 
 
-def read_book(content: bytes, most: int = 10_000, notes: Notes = Notes.SKIP) -> Document:
-    """The document of an EPUB file, as an upload of it is read."""
-    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most, notes=notes)
+def read_book(content: bytes, most: int = 10_000, **options: Any) -> Document:
+    """The document of an EPUB file, as an upload of it is read with these `ReadingOptions`."""
+    chosen = ReadingOptions(**options)
+    return read(io.BytesIO(content), name="a.epub", media_type=None, max_chars=most, options=chosen)

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import wave
+import zipfile
 
 import pytest
 import uvicorn
@@ -42,6 +43,34 @@ WAV = a_wav()
 def refusal(status, message, *, param=None, code=None, headers=None):
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return JSONResponse({"error": error}, status, headers)
+
+
+CONTENTS = {
+    "title": "The Lamp",
+    "author": "A. Writer",
+    "language": "english",
+    "characters": 12_345,
+    "seconds": 823.0,
+    "sections": [
+        {
+            "number": 1,
+            "title": None,
+            "kind": "title_page",
+            "characters": 40,
+            "seconds": 4.2,
+            "spoken": False,
+        },
+        {
+            "number": 2,
+            "title": "One",
+            "kind": "chapter",
+            "characters": 12_345,
+            "seconds": 823.0,
+            "spoken": True,
+        },
+    ],
+    "warnings": [{"code": "x", "message": "left out: title page", "where": None}],
+}
 
 
 class Server:
@@ -79,9 +108,21 @@ class Server:
     def app(self):
         app = FastAPI()
 
+        @app.post("/v1/documents")
+        async def contents(request: Request):
+            async with request.form() as form:
+                self.bodies.append(
+                    dict(form) | {"file": (await form["file"].read()).decode("latin-1")}
+                )
+            return CONTENTS
+
         @app.post("/v1/jobs")
         async def submit(request: Request):
-            self.bodies.append(await request.json())
+            if request.headers["content-type"].startswith("multipart"):
+                async with request.form() as form:
+                    self.bodies.append(dict(form))
+            else:
+                self.bodies.append(await request.json())
             if self.answers:
                 return self.answers.pop(0)
             return JSONResponse(self.job("queued", 0), 202)
@@ -386,6 +427,47 @@ def test_say_and_status_tell_what_was_mended(server, tmp_path, capsys):
     server.answers = [server.job("queued", 0) | {"warnings": WARNINGS}]
     assert main(["status", "job_1", "--url", server.url]) == 0
     assert "warning    b.xhtml: the page is not there\n" in capsys.readouterr().out
+
+
+def test_a_book_is_listed_without_being_narrated(server, tmp_path, capsys):
+    book = tmp_path / "a.txt"
+    book.write_text("One.")
+    arguments = ["--list", "--chapters", "1-2", "--with-front-matter", "--images", "alt"]
+    assert main([str(book), *arguments, "--url", server.url]) == 0
+    told = capsys.readouterr()
+    assert told.out == "   1       4.2 s  (title page)\n   2      14 min  One\n"
+    assert told.err == (
+        "Warning: left out: title page\nThe Lamp by A. Writer: 12,345 characters, about 14 min\n"
+    )
+    chosen = {"chapters": "1-2", "front_matter": "read", "images": "alt", "file": "One."}
+    assert server.bodies == [chosen]
+    assert not book.with_suffix(".m4b").exists()
+
+
+def test_a_book_is_narrated_as_the_options_choose(server, tmp_path):
+    book = tmp_path / "a.txt"
+    book.write_text("One.")
+    out = ["-o", str(tmp_path / "out.wav"), "--chapters", "2,4"]
+    assert main([str(book), *out, "--url", server.url]) == 0
+    assert server.bodies[0]["chapters"] == "2,4"
+    assert "front_matter" not in server.bodies[0]
+
+
+def test_several_files_are_one_book(server, tmp_path, capsys):
+    files = [tmp_path / "part 1.txt", tmp_path / "part 2.txt"]
+    for file in files:
+        file.write_text(file.stem)
+    seen = []
+    server.bodies = seen
+    assert main([*map(str, files), "--list", "--url", server.url]) == 0
+    with zipfile.ZipFile(io.BytesIO(seen[0]["file"].encode("latin-1"))) as archive:
+        assert archive.namelist() == ["part 1.txt", "part 2.txt"]
+        assert archive.read("part 2.txt") == b"part 2"
+    other = tmp_path / "b" / "part 1.txt"
+    other.parent.mkdir()
+    other.write_text("x")
+    assert main([str(files[0]), str(other), "--list", "--url", server.url]) == 1
+    assert "have one name" in capsys.readouterr().err
 
 
 def test_say_reads_standard_input(server, tmp_path, monkeypatch):

@@ -109,6 +109,68 @@ def test_a_bad_line_is_named_and_nothing_is_queued(
     assert redis.keys("tts:job:*") + redis.keys("tts:batch:*") == []
 
 
+BAD = [
+    "nonsense",
+    lines(VALID_JOB | {"voice": "nobody"}, custom_id="y"),
+    lines(VALID_JOB | {"input": "…"}, custom_id="x"),
+]
+
+
+def test_all_bad_lines_are_named_at_once(api: TestClient, redis: Redis) -> None:
+    error = send(api, "\n".join([lines(VALID_JOB), *BAD])).json()["error"]
+    assert error["message"].startswith("line 2: the body is not valid JSON")
+    assert error["message"].endswith("(2 more lines are wrong)")
+    assert [each["line"] for each in error["lines"]] == [2, 3, 4]
+    assert error["lines"][1]["message"].startswith("tiny-CustomVoice has no voice 'nobody'")
+    assert error["lines"][2] == {
+        "line": 4,
+        "message": "the input has nothing to speak in it: send a text with letters or digits",
+        "param": "input",
+        "code": "invalid_value",
+    }
+    assert redis.keys("tts:batch:*") == []
+
+
+def test_of_many_bad_lines_a_hundred_are_named(api: TestClient) -> None:
+    error = send(api, "\n".join(["{}"] * 150)).json()["error"]
+    assert len(error["lines"]) == 100
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_an_error_that_is_of_no_batch_names_no_lines(api: TestClient, bad: str) -> None:
+    assert "lines" not in api.post("/v1/jobs", json={}).json()["error"]
+    (line,) = send(api, bad).json()["error"]["lines"]
+    assert line["line"] == 1
+
+
+def test_bad_lines_may_be_skipped(api: TestClient, redis: Redis) -> None:
+    content = "\n".join([BAD[0], lines(VALID_JOB, VALID_JOB), lines({}, custom_id="z")])
+    answer = api.post("/v1/batches?on_invalid=skip", content=content, headers=JSONL)
+    assert answer.status_code == 202, answer.text
+    batch = answer.json()
+    assert batch["request_counts"] == {"total": 4, "completed": 0, "failed": 2}
+    told = output(api, batch)
+    assert [(each["custom_id"], each["error"]["code"]) for each in told] == [
+        ("line 1", "invalid_value"),
+        ("z", "invalid_value"),
+    ]
+    assert told[1]["error"]["message"].startswith("line 4: body.task must be one of")
+    speak(redis, 2)
+    assert [each["custom_id"] for each in output(api, batch)] == ["line 1", "a", "b", "z"]
+    ended = api.get(batch["links"]["self"]).json()
+    assert ended["status"] == "completed"
+    assert ended["request_counts"] == {"total": 4, "completed": 2, "failed": 2}
+
+
+def test_a_batch_without_a_good_line_is_refused(api: TestClient, redis: Redis) -> None:
+    url = "/v1/batches?on_invalid=skip"
+    answer = api.post(url, content="\n".join(BAD), headers=JSONL)
+    assert (answer.status_code, len(answer.json()["error"]["lines"])) == (400, 3)
+    wrong = api.post("/v1/batches?on_invalid=x", content=lines(VALID_JOB), headers=JSONL)
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "on_invalid")
+    assert redis.keys("tts:batch:*") == []
+
+
 def test_a_byte_order_mark_is_no_part_of_a_line(api: TestClient) -> None:
     assert send(api, "\ufeff" + lines(VALID_JOB)).status_code == 202
 

@@ -2,12 +2,14 @@ import io
 import time
 import zipfile
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.documents import markdown, read
+from api.documents.reading import ReadingOptions
 from api.text.normalise import normalise
 from shared.document import Document
 from shared.errors import InvalidRequest, UnsupportedMedia
@@ -19,9 +21,13 @@ def read_text(
     name: str | None = "a.txt",
     media_type: str | None = None,
     most: int = 10_000,
+    **options: Any,
 ) -> Document:
     encoded = content.encode() if isinstance(content, str) else content
-    return read(io.BytesIO(encoded), name=name, media_type=media_type, max_chars=most)
+    chosen = ReadingOptions(**options)
+    return read(
+        io.BytesIO(encoded), name=name, media_type=media_type, max_chars=most, options=chosen
+    )
 
 
 def read_markdown(text: str) -> Document:
@@ -92,7 +98,7 @@ def test_other_kinds_are_refused_and_told_what_is_read(content: bytes, name: str
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_text_says_its_encoding_by_its_first_bytes(encoding: str) -> None:
     text = "Café 走了。\r\n\r\nZwei."
-    assert read_text(text.encode(encoding)) == Document(text)  # as it is: ranges refer to it
+    assert read_text(text.encode(encoding)).text == text  # as it is: ranges refer to it
 
 
 @pytest.mark.parametrize(
@@ -116,7 +122,7 @@ def test_a_text_that_cannot_be_spoken_is_refused(content: bytes, says: str, name
     ("source", "text"),
     [
         ("A *b* **c** ~~d~~ _e_ `f` g\nh\\\ni", "A b c d e f g h i"),
-        ("[Link](http://x.y 'T') and ![a *tree*](t.png)", "Link and a tree"),
+        ("[Link](http://x.y 'T') and ![a *tree*](t.png)", "Link and"),
         ("See <http://x.y/z> and https://x.y/(z)?a=b. Or me@x.org", "See and. Or me@x.org"),
         ("Go to [here][1].\n\n[1]: http://x.y", "Go to here."),
         ("One.\n\n```py\nx = 1\n```\n\n    y = 2\n\nTwo.", "One.\n\nTwo."),

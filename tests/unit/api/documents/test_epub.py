@@ -30,7 +30,7 @@ TEXT = "\n\n".join(
 @pytest.mark.parametrize("version", [2, 3])
 def test_a_novel_is_read_with_its_chapters(version: int) -> None:
     document = read_book(make_epub(NOVEL, version=version))
-    assert document == Document(
+    assert document._replace(sections=()) == Document(
         text=TEXT,
         chapters=tuple(
             Chapter(title, TEXT.index(title))

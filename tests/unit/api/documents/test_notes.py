@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from api.documents import Notes
+from api.documents.reading import Notes
 from tests.support.epub_files import Page, make_epub, read_book
 from tests.unit.api.documents.test_documents import read_markdown, read_text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from unicodedata import east_asian_width
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,48 @@ def test_a_cue_is_two_even_lines_at_the_most() -> None:
         first.text == "Alice was beginning to get very tired\nof sitting by her sister on the bank,"
     )
     assert abs(len(first.text) - len(second.text)) < 15
+
+
+JAPANESE = (
+    "「ねえ、どうしてそんなに急いでいるの？」と彼女は聞いた。彼は答えなかった。コンピューターの画面を見つめて、"
+    "ただ黙っていた。外では、雨が降り続いていた。"
+)
+MARKS = tuple("、。，！？：；」』）…ーっゃょ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CHINESE,
+        JAPANESE,
+        "他说：“我们明天早上八点钟，在火车站门口见面，好吗？”她点了点头，没有说话，慢慢地走开了。",
+        "价格是1234567.89元，也就是说，Alexander先生在2024年10月5日付了百分之十五的定金！",
+        "今日はとても良い天気ですね。" * 9,
+    ],
+)
+def test_lines_of_ideographs_break_at_marks_and_never_before_one(text: str) -> None:
+    lines = [line for cue in cues(timings(text)) for line in cue.text.split("\n")]
+    assert "".join(lines) == text.replace(" ", "")
+    assert all(columns(line) <= MAX_LINE_COLUMNS for line in lines)
+    assert not any(line.startswith(MARKS) for line in lines), lines
+    assert not any(line.endswith(tuple("「『（“")) for line in lines), lines
+    at_marks = sum(
+        line.endswith(("、", "。", "，", "？", "”", "」", "！", ",", ":")) for line in lines
+    )
+    assert 2 * at_marks >= len(lines), lines
+
+
+def test_lines_of_a_sentence_break_at_its_commas() -> None:
+    text = "黛玉便忖度着，因他有玉，故问我有也无，因答道，我没有那个。"
+    (cue,) = cues(timings(text))
+    assert cue.text == "黛玉便忖度着，因他有玉，\n故问我有也无，因答道，我没有那个。"
+
+
+def test_no_number_and_no_word_is_cut_among_ideographs() -> None:
+    text = "价格是一千二百三十四元，也就是说是1234567.89元，Alexander先生说这太贵了。"
+    lines = "\n".join(cue.text for cue in cues(timings(text)))
+    assert "1234567.89" in lines
+    assert "Alexander" in lines
 
 
 def test_no_word_and_no_grapheme_is_cut() -> None:

@@ -64,7 +64,15 @@ def test_a_chapter_begins_a_segment_even_within_a_paragraph() -> None:
         ("[pause 3s]", []),
         # What is no mark is spoken.
         ("One [pause banana] two.", [("One [pause banana] two.", 0)]),
-        ("One [pause] two [pause -1s].", [("One [pause] two [pause -1s].", 0)]),
+        ("One [pause -1s] two.", [("One [pause -1s] two.", 0)]),
+        ("One [pause] two.", [("One", 1), ("two.", 0)]),
+        ("One [pause:1000] two [pause 250].", [("One", 1), ("two", 0.25)]),
+        ('One <break time="1s"/> two.', [("One", 1), ("two.", 0)]),
+        ("One <break time='250ms' /> two.", [("One", 0.25), ("two.", 0)]),
+        ('One <BREAK strength="strong" time="2.5s"></BREAK> two.', [("One", 2.5), ("two.", 0)]),
+        ("One <break/> two.", [("One", 0.5), ("two.", 0)]),
+        ('One <break strength="x-strong"/> two.', [("One", 1.5), ("two.", 0)]),
+        ("One <breakfast> two.", [("One <breakfast> two.", 0)]),
         ("One [pause 1m] two.", [("One [pause 1m] two.", 0)]),
     ],
 )
