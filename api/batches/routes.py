@@ -16,6 +16,7 @@ from api.batches.responses import BatchObject
 from api.http.access_log import add_to_log, log_action
 from api.http.bodies import media_type_of
 from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error
+from api.http.proxy import root_path_of
 from api.jobs.admission import CheckedJob
 from api.jobs.responses import JobObject
 from api.services import ServicesDep, services_of
@@ -76,7 +77,7 @@ async def submit(
     batch_id = await run(admission.admit, content, checked, caller)
     add_to_log(batch=batch_id)
     batch = await run_in_threadpool(services.batches.batch, batch_id)
-    accepted = BatchObject.of(batch, services.settings.result_ttl_s)
+    accepted = BatchObject.of(batch, services.settings.result_ttl_s, root_path_of(request))
     response.headers["Location"] = accepted.links.self
     return accepted
 
@@ -99,20 +100,21 @@ ChangeableBatch = Annotated[Batch, _batch_for(SUBMITTER)]
 
 
 @router.get("/{batch_id}", responses=NO_BATCH_RESPONSES)
-def retrieve(batch: ReadableBatch, services: ServicesDep) -> BatchObject:
+def retrieve(batch: ReadableBatch, services: ServicesDep, request: Request) -> BatchObject:
     """Return the batch as it stands."""
-    return BatchObject.of(batch, services.settings.result_ttl_s)
+    return BatchObject.of(batch, services.settings.result_ttl_s, root_path_of(request))
 
 
 @router.post("/{batch_id}/cancel", responses=NO_BATCH_RESPONSES)
-def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
+def cancel(batch: ChangeableBatch, services: ServicesDep, request: Request) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
     services.batches.cancelling(batch.id)
     log_action("cancel", batch=batch.id)
     for line in services.batches.lines(batch.id):
         with suppress(JobNotFound):
             services.ledger.cancel(line.job_id)
-    return BatchObject.of(services.batches.batch(batch.id), services.settings.result_ttl_s)
+    batch, ttl_s = services.batches.batch(batch.id), services.settings.result_ttl_s
+    return BatchObject.of(batch, ttl_s, root_path_of(request))
 
 
 @router.get(
@@ -120,15 +122,18 @@ def cancel(batch: ChangeableBatch, services: ServicesDep) -> BatchObject:
     response_class=StreamingResponse,
     responses={200: {"content": {JSONL_MEDIA_TYPES[0]: {}}}, **NO_BATCH_RESPONSES},
 )
-def output(batch: ReadableBatch, services: ServicesDep) -> StreamingResponse:
+def output(batch: ReadableBatch, services: ServicesDep, request: Request) -> StreamingResponse:
     """Return a line for each job that has ended so far, in the order of the batch."""
-    ttl_s = services.settings.result_ttl_s
-    results = (_result(line, services.ledger, ttl_s) for line in services.batches.lines(batch.id))
+    ttl_s, root_path = services.settings.result_ttl_s, root_path_of(request)
+    results = (
+        _result(line, services.ledger, ttl_s, root_path)
+        for line in services.batches.lines(batch.id)
+    )
     lines = (json.dumps(result) + "\n" for result in results if result)
     return StreamingResponse(lines, media_type=JSONL_MEDIA_TYPES[0])
 
 
-def _result(line: BatchLine, ledger: Ledger, ttl_s: float) -> dict[str, Any] | None:
+def _result(line: BatchLine, ledger: Ledger, ttl_s: float, root_path: str) -> dict[str, Any] | None:
     """The output line of a request; None while its job has not ended."""
     result: dict[str, Any] = {
         "id": f"batch_req_{line.job_id}",
@@ -143,7 +148,7 @@ def _result(line: BatchLine, ledger: Ledger, ttl_s: float) -> dict[str, Any] | N
     if job.status not in TERMINAL:
         return None
     if job.status == Status.COMPLETED:
-        body = JobObject.of(job, ttl_s).model_dump(mode="json")
+        body = JobObject.of(job, ttl_s, root_path).model_dump(mode="json")
         answer = {"status_code": 200, "request_id": job.id, "body": body}
         return result | {"response": answer}
     failed = {"code": job.error_code or job.status, "message": job.error_message or job.status}

@@ -15,6 +15,7 @@ from api.auth.scopes import CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
 from api.http.headers import cancel_after_s, preferred_wait
 from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
+from api.http.proxy import root_path_of
 from api.jobs.admission import CheckedJob
 from api.jobs.body import BODY, SubmissionDep
 from api.jobs.lookup import ChangeableJob, ReadableJob
@@ -123,7 +124,7 @@ async def _job_response(
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         headers["openai-poll-after-ms"] = str(after_ms)
-    body = JobObject.of(job, ttl_s)
+    body = JobObject.of(job, ttl_s, root_path_of(request))
     if status == HTTPStatus.ACCEPTED:
         headers["Location"] = body.links.self
     # Written here: FastAPI would check it once more, and this is asked for more than all else.
@@ -144,11 +145,12 @@ async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Respo
 
 
 @router.post("/{job_id}/cancel", responses=MISSING)
-def cancel(job: ChangeableJob, services: ServicesDep) -> JobObject:
+def cancel(job: ChangeableJob, services: ServicesDep, request: Request) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
     if services.ledger.cancel(job.id):
         log_action("cancel", job=job.id)
-    return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
+    job, ttl_s = services.ledger.job(job.id), services.settings.result_ttl_s
+    return JobObject.of(job, ttl_s, root_path_of(request))
 
 
 @router.delete("/{job_id}", responses=MISSING)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.caller import Caller
 from api.auth.scopes import CanEditVoices, CanList, CanRead
 from api.http.access_log import log_action
 from api.http.openapi import COMMON, error
+from api.http.proxy import root_path_of
 from api.services import ServicesDep
 from api.voices import lookup
 from api.voices.presets import presets
@@ -60,7 +61,11 @@ def list_voices(
 
 @router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
 async def create(
-    caller: CanEditVoices, sent: Uploaded, response: Response, services: ServicesDep
+    caller: CanEditVoices,
+    sent: Uploaded,
+    request: Request,
+    response: Response,
+    services: ServicesDep,
 ) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
@@ -75,7 +80,7 @@ async def create(
     voice = await services.storage_threads.run(
         keep, checked, wav, services.voices, services.storage, max_voices
     )
-    response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
+    response.headers["Location"] = f"{root_path_of(request)}/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
 
