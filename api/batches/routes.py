@@ -15,7 +15,16 @@ from api.auth.scopes import READER, SUBMITTER, Submitter
 from api.batches.responses import BatchObject
 from api.http.access_log import add_to_log, log_action
 from api.http.bodies import media_type_of
-from api.http.openapi import COMMON, IDEMPOTENCY_KEY, REFUSALS, described, error
+from api.http.bounds import limited_by
+from api.http.openapi import (
+    COMMON,
+    IDEMPOTENCY_KEY,
+    REFUSALS,
+    TEXT,
+    described,
+    error,
+    request_body,
+)
 from api.http.proxy import root_path_of
 from api.jobs.admission import CheckedJob
 from api.jobs.responses import JobObject
@@ -27,11 +36,14 @@ from shared.store.ledger import Ledger
 
 router = APIRouter(prefix="/v1/batches", tags=["batches"])
 BatchId = Annotated[str, Path(max_length=128, description="The batch's `id`.")]
+# As clients send bytes of which they know nothing: openapi-python-client can send no JSONL.
+BYTES_MEDIA_TYPE = "application/octet-stream"
 JSONL_MEDIA_TYPES = (
     "application/jsonl",
     "application/x-ndjson",
     "application/x-jsonlines",
     "text/plain",
+    BYTES_MEDIA_TYPE,
 )
 NO_BATCH_RESPONSES = COMMON | error(404, "No such batch")
 EXAMPLE_LINE = {
@@ -39,6 +51,17 @@ EXAMPLE_LINE = {
     "method": "POST",
     "url": "/v1/jobs",
     "body": {"task": "custom_voice", "voice": "vivian", "input": "The lamp was lit."},
+}
+
+
+JSONL_CONTENT = {
+    "schema": {
+        "type": "string",
+        "format": "binary",
+        "description": "JSON lines: a `custom_id`, the `url` `/v1/jobs`, and the `body` of a job.",
+        **limited_by("TTS_MAX_BODY_BYTES"),
+    },
+    "example": json.dumps(EXAMPLE_LINE),
 }
 
 
@@ -51,10 +74,11 @@ async def jsonl(request: Request) -> bytes:
 
 @router.post(
     "",
+    operation_id="submit_batch",
     status_code=202,
     responses=REFUSALS,
     openapi_extra={
-        "requestBody": {"content": {JSONL_MEDIA_TYPES[0]: {"example": json.dumps(EXAMPLE_LINE)}}},
+        **request_body({JSONL_MEDIA_TYPES[0]: JSONL_CONTENT, BYTES_MEDIA_TYPE: JSONL_CONTENT}),
         **described(IDEMPOTENCY_KEY),
     },
 )
@@ -99,13 +123,13 @@ ReadableBatch = Annotated[Batch, _batch_for(READER)]
 ChangeableBatch = Annotated[Batch, _batch_for(SUBMITTER)]
 
 
-@router.get("/{batch_id}", responses=NO_BATCH_RESPONSES)
+@router.get("/{batch_id}", operation_id="get_batch", responses=NO_BATCH_RESPONSES)
 def retrieve(batch: ReadableBatch, services: ServicesDep, request: Request) -> BatchObject:
     """Return the batch as it stands."""
     return BatchObject.of(batch, services.settings.result_ttl_s, root_path_of(request))
 
 
-@router.post("/{batch_id}/cancel", responses=NO_BATCH_RESPONSES)
+@router.post("/{batch_id}/cancel", operation_id="cancel_batch", responses=NO_BATCH_RESPONSES)
 def cancel(batch: ChangeableBatch, services: ServicesDep, request: Request) -> BatchObject:
     """Cancel every job of the batch that has not ended."""
     services.batches.cancelling(batch.id)
@@ -119,8 +143,9 @@ def cancel(batch: ChangeableBatch, services: ServicesDep, request: Request) -> B
 
 @router.get(
     "/{batch_id}/output",
+    operation_id="get_batch_output",
     response_class=StreamingResponse,
-    responses={200: {"content": {JSONL_MEDIA_TYPES[0]: {}}}, **NO_BATCH_RESPONSES},
+    responses={200: {"content": {JSONL_MEDIA_TYPES[0]: TEXT}}, **NO_BATCH_RESPONSES},
 )
 def output(batch: ReadableBatch, services: ServicesDep, request: Request) -> StreamingResponse:
     """Return a line for each job that has ended so far, in the order of the batch."""

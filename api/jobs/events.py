@@ -53,6 +53,7 @@ async def _unfinished(job: ReadableJob, last_event_id: LastEventId = None) -> Jo
 
 @router.get(
     "/{job_id}/events",
+    operation_id="stream_job_events",
     response_class=EventSourceResponse,
     responses=EVENTS_RESPONSES,
     dependencies=[READ_LISTENER],

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METADATA_PREFIX = "metadata["
 
 
-@router.get("", responses=COMMON | error(404, "`after` is no job"))
+@router.get("", operation_id="list_jobs", responses=COMMON | error(404, "`after` is no job"))
 def list_jobs(
     caller: CanRead,
     request: Request,

@@ -60,6 +60,7 @@ ClientId = Annotated[str, Depends(_client_id)]
 
 @router.post(
     "",
+    operation_id="submit_job",
     status_code=202,
     response_model=JobObject,
     responses=REFUSALS,
@@ -75,6 +76,7 @@ async def submit(caller: Submitter, sent: SubmissionDep, request: Request) -> Re
 
 @router.put(
     "/{job_id}",
+    operation_id="submit_job_as",
     status_code=202,
     response_model=JobObject,
     responses=REFUSALS,
@@ -132,7 +134,11 @@ async def _job_response(
 
 
 @router.get(
-    "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
+    "/{job_id}",
+    operation_id="get_job",
+    response_model=JobObject,
+    responses=MISSING,
+    openapi_extra=described(PREFER),
 )
 async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
@@ -144,7 +150,7 @@ async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Respo
     return await _job_response(job, request, caller, services.job_waiter, ttl_s)
 
 
-@router.post("/{job_id}/cancel", responses=MISSING)
+@router.post("/{job_id}/cancel", operation_id="cancel_job", responses=MISSING)
 def cancel(job: ChangeableJob, services: ServicesDep, request: Request) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
     if services.ledger.cancel(job.id):
@@ -153,7 +159,7 @@ def cancel(job: ChangeableJob, services: ServicesDep, request: Request) -> JobOb
     return JobObject.of(job, ttl_s, root_path_of(request))
 
 
-@router.delete("/{job_id}", responses=MISSING)
+@router.delete("/{job_id}", operation_id="delete_job", responses=MISSING)
 async def delete(job: ChangeableJob, services: ServicesDep) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
     await run_in_threadpool(services.ledger.cancel, job.id)

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.caller import Caller
 from api.auth.scopes import CanEditVoices, CanList, CanRead
 from api.http.access_log import log_action
-from api.http.openapi import COMMON, error
+from api.http.openapi import BINARY, COMMON, error
 from api.http.proxy import root_path_of
 from api.services import ServicesDep
 from api.voices import lookup
@@ -39,12 +39,12 @@ UPLOAD_RESPONSES = (
     | error(415, "The body is no form")
 )
 SAMPLE_RESPONSES = {
-    200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}
+    200: {"content": {"audio/wav": BINARY}, "description": "24 kHz, mono"}
 } | NO_VOICE_RESPONSES
 
 
-@router.get("", responses=COMMON)
-@list_router.get("/voices", responses=COMMON)
+@router.get("", operation_id="list_voices", responses=COMMON)
+@list_router.get("/voices", operation_id="list_voices_alias", responses=COMMON)
 def list_voices(
     caller: CanList, services: ServicesDep, format: ListFormat = "objects"
 ) -> VoiceList | VoiceNames:
@@ -59,7 +59,13 @@ def list_voices(
     return VoiceNames(voices=names, data=names)
 
 
-@router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
+@router.post(
+    "",
+    operation_id="create_voice",
+    status_code=201,
+    responses=UPLOAD_RESPONSES,
+    openapi_extra=OPENAPI_BODY,
+)
 async def create(
     caller: CanEditVoices,
     sent: Uploaded,
@@ -84,7 +90,7 @@ async def create(
     return VoiceObject.of(voice, served)
 
 
-@router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
+@router.get("/{voice_id}", operation_id="get_voice", responses=NO_VOICE_RESPONSES)
 def retrieve(caller: CanList, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     served = services.served
@@ -96,7 +102,12 @@ def retrieve(caller: CanList, voice_id: VoiceId, services: ServicesDep) -> Voice
     return lookup.view_of_own(voice_id, services.voices, served, caller)
 
 
-@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
+@router.get(
+    "/{voice_id}/sample",
+    operation_id="get_voice_sample",
+    response_class=Response,
+    responses=SAMPLE_RESPONSES,
+)
 async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
     voice = await run_in_threadpool(_own_voice, voice_id, services.voices, services.served, caller)
@@ -107,7 +118,7 @@ async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> R
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.delete("/{voice_id}", responses=NO_VOICE_RESPONSES)
+@router.delete("/{voice_id}", operation_id="delete_voice", responses=NO_VOICE_RESPONSES)
 async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep) -> VoiceDeleted:
     """Delete a voice of yours, its recording and what models have made of it.
 
