@@ -95,6 +95,8 @@ class Settings(BaseSettings):
     max_input_chars: int = Field(default=5_000_000, ge=1)
     # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
+    # Speech at once that would begin later, by the pace of the queue, is refused.
+    speech_wait_s: float = Field(default=300.0, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)
     max_split_cpu_s: float = Field(default=60.0, gt=0)

@@ -32,6 +32,8 @@ WAV_HEADER = struct.pack(
     *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
     *(b"data", UNKNOWN_LENGTH),
 )
+# 0.1 s: more than a frame of each codec, and what it holds back at the start.
+KEEP_ALIVE_SAMPLES = SAMPLE_RATE // 10
 # FFmpeg's filter emits a frame once it has the next one; frames of 40 ms keep the delay short.
 FILTER_FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
 # `atempo` skips samples above 2.0 and refuses factors below 0.5: chain filters instead.
@@ -50,6 +52,11 @@ class SpeechEncoder:
     def add(self, pcm: Pcm) -> bytes:
         """Take the next samples; returns the bytes that are ready, perhaps none."""
         self._write(self._tempo.add(pcm) if self._tempo else pcm)
+        return self._take()
+
+    def add_silence(self) -> bytes:
+        """Add `KEEP_ALIVE_SAMPLES` of silence, which give bytes at once in every format."""
+        self._write(np.zeros(KEEP_ALIVE_SAMPLES, np.int16))
         return self._take()
 
     def close(self) -> bytes:

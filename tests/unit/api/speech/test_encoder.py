@@ -76,6 +76,27 @@ def test_each_chunk_goes_out_before_the_next_one_is_there(kind: SpeechFormat) ->
         assert len(heard) / rate > number * len(piece) / RATE - 0.25
 
 
+@pytest.mark.parametrize("speed", [1, 0.5])
+@pytest.mark.parametrize("kind", SpeechFormat)
+def test_silence_gives_bytes_at_once_and_changes_nothing_else(
+    kind: SpeechFormat, speed: float
+) -> None:
+    stream = SpeechEncoder(kind, speed)
+    before = [stream.add_silence() for _ in range(3)]
+    heard = stream.add(tone(0.5))
+    between = stream.add_silence()
+    assert all([*before, between])
+    content = b"".join([*before, heard, between, stream.add(tone(0.5)), stream.close()])
+    samples, rate = decoded(content, kind)
+    assert len(samples) / rate == pytest.approx(0.4 + 1 / speed, abs=SLACK_S[kind] + 0.06)
+    assert abs(samples[: rate // 5].astype(float)).max() < 1e-3 * abs(samples.astype(float)).max()
+    if not SLACK_S[kind] and speed == 1:
+        silence = np.zeros(2_400, np.int16)
+        half = tone(0.5)
+        expected = [silence, silence, silence, half, silence, half]
+        np.testing.assert_array_equal(samples, np.concatenate(expected))
+
+
 @pytest.mark.parametrize("speed", [0.25, 0.8, 2, 4])
 def test_speed_changes_the_length_and_keeps_the_pitch(speed: float) -> None:
     heard, rate = decoded(sent(tone(4), SpeechFormat.PCM, speed), SpeechFormat.PCM)
