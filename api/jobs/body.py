@@ -30,6 +30,7 @@ _JSON_SCHEMA = {
     "oneOf": [{"$ref": ref} for ref in _REFS.values()],
     "discriminator": {"propertyName": "task", "mapping": _REFS},
 }
+_BODY_LIMIT = limited_by("TTS_MAX_BODY_BYTES")
 # Fields of the JSON that a form has in another shape, or not at all.
 _JSON_ONLY = ("input", "input_format", "task", "reference")
 
@@ -41,16 +42,12 @@ def _form_fields() -> dict[str, Any]:
         schema = without_defaults(kind.model_json_schema(ref_template=_REF_TEMPLATE))
         for name, field in schema["properties"].items():
             types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
-            if name in NESTED_FIELDS:
-                field = {"type": "string", "description": f"The {name}, as JSON.", **_BODY_LIMIT}
-            elif len(types) == 1:
-                field |= types[0]
-            if name not in _JSON_ONLY:
-                fields.setdefault(name, field)
-    return fields
+            if name not in (*_JSON_ONLY, *NESTED_FIELDS):
+                fields.setdefault(name, field | types[0] if types else field)
+    nested = {"type": "string", **_BODY_LIMIT}
+    return fields | {name: {**nested, "description": f"{name}, as JSON"} for name in NESTED_FIELDS}
 
 
-_BODY_LIMIT = limited_by("TTS_MAX_BODY_BYTES")
 _FILE_SCHEMA = {"type": "string", "format": "binary", **_BODY_LIMIT}
 _FORM_SCHEMA = {
     "type": "object",
