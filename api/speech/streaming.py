@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Send
 
 from api.http import errors
-from api.speech.encoder import SpeechEncoder
+from api.speech.encoder import FORMATS_WITH_LENGTH, SpeechEncoder, encode_whole
 from api.speech.requests import SpeechRequest
 from api.speech.timed_pieces import TimedPieces
 from shared.audio.fades import pause_samples
@@ -29,6 +29,8 @@ FIRST_KEEP_ALIVE_S, KEEP_ALIVE_S = 10.0, 30.0
 COMMENT = b": keep-alive\n\n"
 # Proxies must not buffer the stream.
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+# The length of a short text's audio is waited for, from the first audio on: it costs little delay.
+MAX_WHOLE_CHARS, WHOLE_WITHIN_S = 200, 0.3
 # The audio of a text with nothing to speak in it.
 SILENCE_S = 0.2
 _log = logging.getLogger(__name__)
@@ -133,9 +135,11 @@ async def _encode(
     """Encode in threads, one chunk when the client takes it: a slow client slows the encoder.
 
     If no audio comes for `FIRST_KEEP_ALIVE_S`, after the first one `KEEP_ALIVE_S`, yields a short
-    silence if this `fills` such gaps, else nothing: an empty chunk.
+    silence if this `fills` such gaps, else nothing: an empty chunk. A short text that is spoken at
+    once is one chunk, of a file that knows its length.
     """
     kind, speed, within_s = asked.response_format, asked.speed, FIRST_KEEP_ALIVE_S
+    may_be_whole = kind in FORMATS_WITH_LENGTH and len(asked.input) <= MAX_WHOLE_CHARS
     stream = await run_in_threadpool(SpeechEncoder, kind, speed)
     async with aclosing(TimedPieces(reader.pcm())) as pieces:
         while True:
@@ -143,10 +147,14 @@ async def _encode(
                 pcm = await pieces.next(within_s)
             except TimeoutError:
                 yield await run_in_threadpool(stream.add_silence) if fills else b""
+                may_be_whole = False
                 continue
             if pcm is None:
                 break
-            within_s = KEEP_ALIVE_S
+            if may_be_whole and (rest := await pieces.all_within(WHOLE_WITHIN_S)) is not None:
+                yield await run_in_threadpool(encode_whole, [pcm, *rest], kind, speed)
+                return
+            may_be_whole, within_s = False, KEEP_ALIVE_S
             if some := await run_in_threadpool(stream.add, pcm):
                 yield some
     if some := await run_in_threadpool(stream.close):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 
 from anyio import CancelScope
@@ -18,10 +20,13 @@ class TimedPieces:
 
     def __init__(self, pieces: AsyncIterator[Pcm]) -> None:
         self._pieces = pieces
+        self._read: deque[Pcm] = deque()
         self._waiting: asyncio.Task[Pcm | None] | None = None
 
     async def next(self, within_s: float) -> Pcm | None:
         """The next piece, None at the end; raises `TimeoutError`, or as the iterator does."""
+        if self._read:
+            return self._read.popleft()
         if self._waiting is None:
             self._waiting = asyncio.create_task(self._next())
         done, _ = await asyncio.wait({self._waiting}, timeout=within_s)
@@ -29,6 +34,18 @@ class TimedPieces:
             raise TimeoutError
         ended, self._waiting = self._waiting, None
         return ended.result()
+
+    async def all_within(self, seconds: float) -> list[Pcm] | None:
+        """All pieces that are left, if they come in time; else None, and they are still next."""
+        until_s = time.monotonic() + seconds
+        found: list[Pcm] = []
+        try:
+            while (pcm := await self.next(max(0, until_s - time.monotonic()))) is not None:
+                found.append(pcm)
+        except TimeoutError:
+            self._read.extendleft(reversed(found))
+            return None
+        return found
 
     async def _next(self) -> Pcm | None:
         # `create_task` takes coroutines only, which `anext` is none of.

@@ -26,6 +26,7 @@ from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
 from api.speech import streaming
 from api.speech.admission import OPENAI_VOICES, job_request
+from api.speech.encoder import FORMATS_WITH_LENGTH
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.formats import SpeechFormat
@@ -480,6 +481,47 @@ def test_a_request_whose_listener_left_is_another_job_when_it_is_sent_again(
         pump.speak()
         assert client.audio.speech.create(**ASKED, **once).content
     assert len(job_ids(redis)) == 2
+
+
+def told_samples(content: bytes, kind: SpeechFormat) -> int | None:
+    """The length that the header of a file tells; None if it is unknown."""
+    if kind is SpeechFormat.WAV:
+        told = int.from_bytes(content[40:44], "little")
+        return None if told == 2**32 - 1 else told // 2
+    return int.from_bytes(content[18:26], "big") & (2**36 - 1) or None
+
+
+@pytest.mark.parametrize("kind", FORMATS_WITH_LENGTH)
+def test_a_short_text_that_is_spoken_at_once_has_its_length(
+    serve: Serve, pump: Pump, monkeypatch: pytest.MonkeyPatch, kind: SpeechFormat
+) -> None:
+    monkeypatch.setattr(streaming, "WHOLE_WITHIN_S", 20.0)
+    asked, audio = ASKED | {"response_format": kind.value}, len("Hello there.") * 1_920
+    with serve() as url, client_of(url) as client:
+        pump.speak()
+        content = client.audio.speech.create(**asked).content
+        assert told_samples(content, kind) == len(decoded(content, kind)) == audio
+        monkeypatch.setattr(streaming, "MAX_WHOLE_CHARS", len("Hello there.") - 1)
+        pump.speak()
+        long = client.audio.speech.create(**asked).content
+        assert (told_samples(long, kind), len(decoded(long, kind))) == (None, audio)
+        monkeypatch.undo()
+        # Two segments, of which the second is not spoken in time.
+        two = asked | {"input": "One.\n\nTwo."}
+        pump.speak()
+        with client.audio.speech.with_streaming_response.create(**two) as answer:
+            chunks = answer.iter_bytes()
+            begun = next(chunks)
+            pump.speak()
+            late = begun + b"".join(chunks)
+        assert told_samples(late, kind) is None
+        assert len(decoded(late, kind)) == 8 * 1_920 + round(0.6 * 24_000)
+
+
+@pytest.mark.parametrize("kind", FORMATS_WITH_LENGTH)
+def test_silence_has_its_length(api: TestClient, kind: SpeechFormat) -> None:
+    asked = ASKED | {"input": "…", "response_format": kind.value}
+    assert told_samples(api.post("/v1/audio/speech", json=asked).content, kind) == 4_800
 
 
 @pytest.fixture

@@ -52,11 +52,26 @@ async def test_a_piece_that_comes_late_is_the_next_one() -> None:
     await pieces.aclose()
 
 
+async def test_all_are_given_if_they_come_in_time() -> None:
+    pieces = TimedPieces(Source(0, 0, 0).pieces())
+    assert value(await pieces.next(5)) == 0
+    found = await pieces.all_within(5)
+    assert found is not None
+    assert [value(piece) for piece in found] == [1, 2]
+    assert await TimedPieces(Source().pieces()).all_within(5) == []
+
+
+async def test_else_none_is_lost() -> None:
+    pieces = TimedPieces(Source(0, 0, 0.3, 0).pieces())
+    assert await pieces.all_within(0.1) is None
+    assert [value(await pieces.next(5)) for _ in range(5)] == [0, 1, 2, 3, None]
+
+
 async def test_an_error_comes_in_its_place() -> None:
     pieces = TimedPieces(Source(0, fails=True).pieces())
     assert value(await pieces.next(5)) == 0
     with pytest.raises(ValueError, match="no more"):
-        await pieces.next(5)
+        await pieces.all_within(5)
     await pieces.aclose()
 
 
