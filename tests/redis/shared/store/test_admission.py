@@ -277,8 +277,8 @@ def test_the_admitted_job_is_the_one_that_is_read_afterwards(
     assert isinstance(admitted, Job)
     read = ledger.job("j")
     assert abs(admitted.seen_at - read.seen_at) < 60
-    # A position in the queue is first known to a poll.
-    polled = {"seen_at", "queue_position", "queue_eta_s"}
+    # A position in the queue, and who serves the model, is first known to a poll.
+    polled = {"seen_at", "queue_position", "queue_eta_s", "live_workers"}
     assert admitted.model_dump(exclude=polled) == read.model_dump(exclude=polled)
 
 
