@@ -98,12 +98,13 @@ def encode_whole(pieces: list[Pcm], kind: SpeechFormat, speed: float = 1.0) -> b
 
 def wav_header(size_bytes: int | None = None) -> bytes:
     """The header of a WAV with `size_bytes` of samples; None for a stream of unknown length."""
-    is_known = size_bytes is not None
-    rest_bytes = WAV_HEADER.size - 8  # what RIFF counts of the header itself
+    riff_bytes = UNKNOWN_LENGTH
+    if size_bytes is not None:
+        riff_bytes = WAV_HEADER.size - 8 + size_bytes  # all but the first two fields
     return WAV_HEADER.pack(
-        *(b"RIFF", rest_bytes + size_bytes if is_known else UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16),
+        *(b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16),
         *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
-        *(b"data", size_bytes if is_known else UNKNOWN_LENGTH),
+        *(b"data", UNKNOWN_LENGTH if size_bytes is None else size_bytes),
     )
 
 
