@@ -21,6 +21,7 @@ from api.http.head import HeadAsGet
 from api.http.loopback import LoopbackOnly
 from api.http.middleware import BodyLimit, ErrorBoundary, RequestId
 from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
+from api.http.proxy import ProxyHeaders, first_part
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
 from api.jobs.requests import REQUEST_CLASSES
@@ -34,6 +35,7 @@ from api.voices import routes as voices
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
 from api.webhooks.delivery import WebhookSender
+from shared.errors import InvalidSetting
 from shared.settings import Settings
 from shared.store.webhooks import Events
 
@@ -53,7 +55,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings.load()
     services = Services(settings)
     client = SafeClient(allow_private=settings.webhook_targets == "any")
-    sender = WebhookSender(client, services.ledger, services.webhook_secrets, settings.result_ttl_s)
+    sender = WebhookSender(
+        client,
+        services.ledger,
+        services.webhook_secrets,
+        settings.result_ttl_s,
+        settings.root_path,
+    )
     deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
     services.threads.append(deliverer)
 
@@ -72,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
     app = FastAPIOffline(
         redoc_url=None,
+        docs_url=None,  # `api.web` has it
         title="qwen-tts-queue",
         version=version("qwen-tts-queue"),
         summary=SUMMARY,
@@ -93,4 +102,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ErrorBoundary)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
+    routes = [*app.routes, *(route for each in ROUTE_MODULES for route in each.router.routes)]
+    own = frozenset(first_part(getattr(route, "path", "")) for route in routes) - {""}
+    if first_part(settings.root_path) in own:
+        raise InvalidSetting(
+            f"TTS_ROOT_PATH={settings.root_path!r}: paths of the API itself begin so; it is only "
+            "what comes before them in the URL, such as /tts"
+        )
+    app.add_middleware(
+        ProxyHeaders, trusted=settings.trusted_proxies, root_path=settings.root_path, own=own
+    )
     return app

@@ -1,4 +1,4 @@
-"""The web page at `/`, and the files that it is made of."""
+"""The web page at `/`, the files that it is made of, and the page of the description."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from api.http.proxy import root_path_of
 from api.http.stored_response import etag_matches
 from api.services import ServicesDep
 
@@ -57,19 +60,44 @@ def _read() -> dict[str, File]:
     for path in FOLDER.iterdir():
         content, kind = path.read_bytes(), f".{path.name.rpartition('.')[2]}"
         media_type = KINDS.get(kind) or mimetypes.types_map[kind]
-        found[path.name] = File(
-            content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        )
+        found[path.name] = File(content, media_type, _etag(content))
     return found
 
 
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+
+
 FILES = _read()
+PAGE = "index.html"
+# Where FastAPIOffline has the files of the description's page.
+DOCS_FILES = "static-offline-docs"
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def page(request: Request) -> Response:
-    """Return the page."""
-    return _send("index.html", request)
+    """Return the page.
+
+    Its links are relative, for proxies that say nothing of their prefix. With a known one they
+    begin with that: a proxy may send the page for a path without a slash at its end, too.
+    """
+    file, root_path = FILES[PAGE], root_path_of(request)
+    if root_path:
+        content = file.content.replace(b'"static/', f'"{root_path}/static/'.encode())
+        file = File(content, file.media_type, _etag(content))
+    return _send(file, request)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> HTMLResponse:
+    """Return the page of the description, all of whose links are relative."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=f"{request.app.title} - Swagger UI",
+        swagger_js_url=f"{DOCS_FILES}/swagger-ui-bundle.js",
+        swagger_css_url=f"{DOCS_FILES}/swagger-ui.css",
+        swagger_favicon_url=f"{DOCS_FILES}/favicon.png",
+    )
 
 
 @router.api_route("/static/limits.json", methods=["GET", "HEAD"])
@@ -83,11 +111,10 @@ async def static(name: str, request: Request) -> Response:
     """Return a file of the page."""
     if name not in FILES:
         raise HTTPException(404, f"the page has no file {name[:100]!r}")
-    return _send(name, request)
+    return _send(FILES[name], request)
 
 
-def _send(name: str, request: Request) -> Response:
-    file = FILES[name]
+def _send(file: File, request: Request) -> Response:
     headers = HEADERS | {"ETag": file.etag}
     if etag_matches(request.headers.get("if-none-match"), file.etag):
         return Response(status_code=304, headers=headers)

@@ -213,6 +213,12 @@ class Overloaded(Busy):
     code = "queue_full"
 
 
+class WaitTooLong(Busy):
+    """Raised when speech at once would begin too late, by the pace of the queue."""
+
+    code = "wait_too_long"
+
+
 class SplitterBusy(Busy):
     """Raised when as many long texts wait to be split as may."""
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -31,6 +32,9 @@ _ORIGIN = re.compile(
     r"(?!http://.*:80$|https://.*:443$)[a-z][a-z0-9+.-]*://"
     r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
 )
+
+# A path of a URL in which nothing is encoded, as proxies show a server under it.
+ROOT_PATH_PATTERN = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]{1,64}){0,16}"
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +82,10 @@ class Settings(BaseSettings):
     hosts: str = ""
     # Origins with commas between them, or `*`: see `allowed_origins`.
     cors_origins: str = ""
+    # The path of the URL under which a proxy shows the API, such as `/tts`.
+    root_path: str = ""
+    # Addresses and networks with commas between them, or `*`: the proxies whose headers are read.
+    trusted_proxies: str = "127.0.0.1,::1"
     log_requests: bool = True
     # Models and the models' own voices are listed without a key, too.
     public_lists: bool = False
@@ -87,6 +95,8 @@ class Settings(BaseSettings):
     max_input_chars: int = Field(default=5_000_000, ge=1)
     # Speech is split in the threads that serve requests: 20,000 characters take 0.05 s.
     max_speech_chars: int = Field(default=4_096, ge=1, le=20_000)
+    # Speech at once that would begin later, by the pace of the queue, is refused.
+    speech_wait_s: float = Field(default=300.0, ge=1)
     max_segment_chars: int = Field(default=240, ge=20, le=2_000)
     max_segments: int = Field(default=100_000, ge=1)
     max_split_cpu_s: float = Field(default=60.0, gt=0)
@@ -161,6 +171,31 @@ class Settings(BaseSettings):
                     "a user, a * or the port that its scheme has anyway"
                 )
         return origins
+
+    @field_validator("root_path")
+    @classmethod
+    def _root_path_is_a_path(cls, path: str) -> str:
+        if not re.fullmatch(ROOT_PATH_PATTERN, path):
+            raise ValueError(
+                "write it as the path of the URL without a slash at its end, such as /tts or "
+                "/apps/tts, of letters, digits and . _ ~ -"
+            )
+        return path
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_addresses(cls, proxies: str) -> str:
+        listed = _split_list(proxies)
+        for each in listed:
+            try:
+                if each != "*" or len(listed) > 1:
+                    ip_network(each)
+            except ValueError:
+                raise ValueError(
+                    f"{each!r} is no address: list addresses and networks such as 10.0.0.7 or "
+                    "172.16.0.0/12 with commas between them, or write * alone for all"
+                ) from None
+        return ",".join(listed)
 
     @field_validator("model")
     @classmethod

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.caller import Caller
 from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
+from api.http.proxy import SENT_HOST
 from api.services import services_of
 from shared.errors import Forbidden, Unauthenticated
 from shared.jobs import PUBLIC
@@ -142,11 +143,13 @@ def _refuse_foreign_pages(request: Request, settings: Settings) -> None:
     An unknown `Host` is a foreign name that resolves to this server (DNS rebinding).
     """
     host = request.headers.get("host", "")
-    if not _is_known(host, settings.hosts):
-        raise Forbidden(
-            f"without keys, the server does not answer to the name {host[:100]!r}: its operator "
-            "can add it to TTS_HOSTS, or make a key"
-        )
+    # Both names count: a page can send any `X-Forwarded-Host` to a name of its own.
+    for name in (host, request.scope.get(SENT_HOST, host)):
+        if not _is_known(name, settings.hosts):
+            raise Forbidden(
+                f"without keys, the server does not answer to the name {name[:100]!r}: its "
+                "operator can add it to TTS_HOSTS, or make a key"
+            )
     origin = request.headers.get("origin")
     if origin is not None and origin in settings.allowed_origins:
         return

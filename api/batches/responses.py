@@ -36,9 +36,12 @@ class BatchObject(BaseModel):
     links: BatchLinks
 
     @classmethod
-    def of(cls, batch: Batch, ttl_s: float) -> BatchObject:
-        """The public view of a batch, which is kept for `ttl_s` seconds."""
-        url = f"/v1/batches/{batch.id}"
+    def of(cls, batch: Batch, ttl_s: float, root_path: str) -> BatchObject:
+        """The public view of a batch, which is kept for `ttl_s` seconds.
+
+        Its links begin with `root_path`.
+        """
+        url = f"{root_path}/v1/batches/{batch.id}"
         return cls(
             id=batch.id,
             endpoint=batch.endpoint,

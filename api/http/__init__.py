@@ -16,6 +16,8 @@ Requests:
 - `cors`: Starlette's, with errors of our shape. It is within `RequestId`, and around the rest.
 - `head`: Starlette's routes have a HEAD with each GET, FastAPI's have none.
 - `fields`: numbers as texts, and names in any case, as clients of other servers send them.
+- `proxy`: uvicorn's layer knows no prefix and no host, and FastAPI's `root_path` is one for all
+  requests, with the prefix cut off or none.
 - `loopback`: refuses requests from other machines until there is a key; only a request has the
   address at which the server listens.
 

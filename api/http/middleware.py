@@ -35,9 +35,10 @@ SECURITY_HEADERS = (
 
 
 class RequestId:
-    """The outermost layer: an id, the security headers and a line in the log for every request.
+    """An id, the security headers and a line in the log for every request.
 
-    The `x-request-id` is the client's own if it sent a plain one.
+    It is the outermost layer but `ProxyHeaders`. The `x-request-id` is the client's own if it sent
+    a plain one.
     """
 
     def __init__(self, app: ASGIApp, *, log_requests: bool = True) -> None:

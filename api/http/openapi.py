@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -48,6 +49,11 @@ TAGS = [
 ]
 
 
+# The contents of answers that are no JSON.
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+TEXT = {"schema": {"type": "string"}}
+
+
 def error(status: int, description: str) -> Answers:
     """An answer that is not a success, as the description of a route has it."""
     content = {
@@ -91,8 +97,9 @@ PREFER = _header(
 CANCEL_AFTER = _header(
     "Cancel-After",
     "Cancel the job if it has not ended by then: `90s`, `5m`, `1h30m`.",
-    maxLength=15,
-    pattern="^([1-9][0-9]{0,2}h)?([1-9][0-9]{0,3}m)?[1-9][0-9]{0,4}s$",
+    minLength=1,
+    maxLength=22,
+    pattern="^([0-9]{1,6}[hH])?([0-9]{1,6}[mM])?([0-9]{1,7}[sS]?)?$",
 )
 
 
@@ -104,6 +111,20 @@ def described(*headers: Header) -> dict[str, Any]:
 def request_body(content: dict[str, Any]) -> dict[str, Any]:
     """The `openapi_extra` of a route that reads its body itself: its schemas by media type."""
     return {"requestBody": {"required": True, "content": content}}
+
+
+def without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a body whose default values are told in the descriptions of its fields.
+
+    Generators of TypeScript (openapi-typescript) take a field with a `default` for one that is
+    always there, so that a client would have to send it.
+    """
+    for field in schema.get("properties", {}).values():
+        default = field.pop("default", None)
+        if isinstance(default, (str, int, float)):
+            value = default if isinstance(default, str) else json.dumps(default)
+            field["description"] = f"{field.get('description', '')} Default: `{value}`.".strip()
+    return schema
 
 
 def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:
@@ -131,5 +152,7 @@ def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[st
             [(model, "validation") for model in models],
             ref_template="#/components/schemas/{model}",
         )
-        schemas |= described_models["$defs"]
+        schemas |= {
+            name: without_defaults(schema) for name, schema in described_models["$defs"].items()
+        }
     return app.openapi_schema

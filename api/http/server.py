@@ -27,6 +27,7 @@ def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None
     Exits with 1 if the address cannot be listened on or the application does not start.
     """
     options |= {"http": HeaderTimeoutProtocol, "timeout_graceful_shutdown": SHUTDOWN_TIMEOUT_S}
+    options["proxy_headers"] = False  # `ProxyHeaders` reads them
     options["h11_max_incomplete_event_size"] = MAX_HEAD_BYTES
     is_shared = workers > 1 and sys.platform == "linux"
     try:

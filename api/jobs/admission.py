@@ -114,6 +114,7 @@ class JobAdmission:
                 name=name,
                 priority=job.request.priority,
                 cancel_after_s=cancel_after_s,
+                begin_within_s=self.settings.speech_wait_s if job.spec.live else None,
                 webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
                 size_bytes=size_bytes,
             )

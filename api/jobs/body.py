@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends, Request
 
 from api.http.bodies import media_type_of
 from api.http.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, limited_by
-from api.http.openapi import request_body
+from api.http.openapi import request_body, without_defaults
 from api.jobs.requests import REQUEST_CLASSES
 from api.jobs.splitting import LONG_BYTES
 from api.jobs.submission import NESTED_FIELDS, Submission, parse_form, parse_json
@@ -21,10 +21,34 @@ from shared.speech_model import Task
 SHORT_BYTES = 4_096
 
 # Both media types of the body: FastAPI can describe one only.
-_JSON_SCHEMA = {
-    "oneOf": [{"$ref": f"#/components/schemas/{kind.__name__}"} for kind in REQUEST_CLASSES]
+_REF_TEMPLATE = "#/components/schemas/{model}"
+_REFS = {
+    get_args(kind.model_fields["task"].annotation)[0]: _REF_TEMPLATE.format(model=kind.__name__)
+    for kind in REQUEST_CLASSES
 }
-_FILE_SCHEMA = {"type": "string", "format": "binary", **limited_by("TTS_MAX_BODY_BYTES")}
+_JSON_SCHEMA = {
+    "oneOf": [{"$ref": ref} for ref in _REFS.values()],
+    "discriminator": {"propertyName": "task", "mapping": _REFS},
+}
+_BODY_LIMIT = limited_by("TTS_MAX_BODY_BYTES")
+# Fields of the JSON that a form has in another shape, or not at all.
+_JSON_ONLY = ("input", "input_format", "task", "reference")
+
+
+def _form_fields() -> dict[str, Any]:
+    """The schemas of what forms share with the JSON, for all tasks; nothing is null there."""
+    fields: dict[str, Any] = {}
+    for kind in REQUEST_CLASSES:
+        schema = without_defaults(kind.model_json_schema(ref_template=_REF_TEMPLATE))
+        for name, field in schema["properties"].items():
+            types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+            if name not in (*_JSON_ONLY, *NESTED_FIELDS):
+                fields.setdefault(name, field | types[0] if types else field)
+    nested = {"type": "string", **_BODY_LIMIT}
+    return fields | {name: {**nested, "description": f"{name}, as JSON"} for name in NESTED_FIELDS}
+
+
+_FILE_SCHEMA = {"type": "string", "format": "binary", **_BODY_LIMIT}
 _FORM_SCHEMA = {
     "type": "object",
     "required": ["file", "task"],
@@ -34,8 +58,13 @@ _FORM_SCHEMA = {
     "properties": {
         "file": {**_FILE_SCHEMA, "description": "txt, md, epub, or a zip of the first two"},
         "task": {"type": "string", "enum": list(Task)},
-        "reference": _FILE_SCHEMA,
-        "reference_text": {"type": "string", "maxLength": 2_000},
+        **_form_fields(),
+        "reference": {**_FILE_SCHEMA, "description": "The recording to clone."},
+        "reference_text": {
+            "type": "string",
+            "maxLength": 2_000,
+            "description": "What is said in `reference`.",
+        },
     },
 }
 _FORM_ENCODING = {

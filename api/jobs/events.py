@@ -6,13 +6,14 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
 from api.auth.scopes import READ_LISTENER
 from api.http.bounds import limited_by
 from api.http.openapi import MISSING, Answers
+from api.http.proxy import root_path_of
 from api.jobs.feeds import JobFeeds
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import JobObject
@@ -52,6 +53,7 @@ async def _unfinished(job: ReadableJob, last_event_id: LastEventId = None) -> Jo
 
 @router.get(
     "/{job_id}/events",
+    operation_id="stream_job_events",
     response_class=EventSourceResponse,
     responses=EVENTS_RESPONSES,
     dependencies=[READ_LISTENER],
@@ -59,6 +61,7 @@ async def _unfinished(job: ReadableJob, last_event_id: LastEventId = None) -> Jo
 async def events(
     job: Annotated[Job, Depends(_unfinished)],
     services: ServicesDep,
+    request: Request,
     last_event_id: LastEventId = None,
     names: EventNames = "status",
 ) -> AsyncIterator[ServerSentEvent]:
@@ -71,7 +74,7 @@ async def events(
     seen = last_event_id
     async for state in _states(job, services.feeds):
         if state.mark != seen:
-            body = JobObject.of(state, services.settings.result_ttl_s)
+            body = JobObject.of(state, services.settings.result_ttl_s, root_path_of(request))
             if names == "status":
                 yield ServerSentEvent(id=state.mark, event=state.status, data=body)
             else:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from api.auth.scopes import CanRead
 from api.http.bounds import MAX_METADATA, MAX_MODEL_CHARS
 from api.http.openapi import COMMON, error
+from api.http.proxy import root_path_of
 from api.jobs.lookup import find
 from api.jobs.responses import JobObject, JobPageObject
 from api.services import ServicesDep
@@ -24,7 +25,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 METADATA_PREFIX = "metadata["
 
 
-@router.get("", responses=COMMON | error(404, "`after` is no job"))
+@router.get("", operation_id="list_jobs", responses=COMMON | error(404, "`after` is no job"))
 def list_jobs(
     caller: CanRead,
     request: Request,
@@ -63,7 +64,7 @@ def list_jobs(
         after=after,
         newest_first=order == "desc",
     )
-    return _listed(page, services.settings)
+    return _listed(page, services.settings, root_path_of(request))
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -78,8 +79,8 @@ def _metadata(request: Request) -> dict[str, str]:
     return metadata
 
 
-def _listed(page: JobPage, settings: Settings) -> JobPageObject:
-    data = [JobObject.of(job, settings.result_ttl_s) for job in page.jobs]
+def _listed(page: JobPage, settings: Settings, root_path: str) -> JobPageObject:
+    data = [JobObject.of(job, settings.result_ttl_s, root_path) for job in page.jobs]
     return JobPageObject(
         data=data,
         first_id=data[0].id if data else None,

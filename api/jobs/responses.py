@@ -119,10 +119,13 @@ class JobObject(BaseModel):
     links: Links
 
     @classmethod
-    def of(cls, job: Job, ttl_s: float) -> JobObject:
-        """The public view of a ledger job, whose results are kept for `ttl_s` seconds."""
+    def of(cls, job: Job, ttl_s: float, root_path: str) -> JobObject:
+        """The public view of a ledger job, whose results are kept for `ttl_s` seconds.
+
+        Its links begin with `root_path`.
+        """
         done, reference = job.status == Status.COMPLETED, job.spec.reference
-        url = f"/v1/jobs/{public_id(job)}"
+        url = f"{root_path}/v1/jobs/{public_id(job)}"
         parts = {name: f"{url}/{name}" for name in Links.model_fields if name != "self"}
         return cls(
             id=public_id(job),

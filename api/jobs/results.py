@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.http.limited_threads import LimitedThreads
-from api.http.openapi import NOT_READY, Answers, error
+from api.http.openapi import BINARY, NOT_READY, TEXT, Answers, error
 from api.http.stored_response import Stored, stored_response
 from api.jobs.lookup import ReadableJob
 from api.jobs.responses import public_id
@@ -24,9 +24,7 @@ from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["results"])
-_AUDIO_CONTENT = {
-    kind.media_type: {"schema": {"type": "string", "format": "binary"}} for kind in Format
-}
+_AUDIO_CONTENT = {kind.media_type: BINARY for kind in Format}
 AUDIO_RESPONSES: Answers = {
     200: {"content": _AUDIO_CONTENT, "description": "24 kHz, mono"},
     206: {"content": _AUDIO_CONTENT, "description": "The `Range` that was asked for"},
@@ -55,7 +53,12 @@ CompletedJob = Annotated[Job, Depends(completed)]
 
 
 @router.head("/content", response_class=Response, include_in_schema=False)
-@router.get("/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES)
+@router.get(
+    "/content",
+    operation_id="get_job_audio",
+    response_class=StreamingResponse,
+    responses=AUDIO_RESPONSES,
+)
 async def content(
     request: Request, job: CompletedJob, services: ServicesDep, wanted: WantedFormat = None
 ) -> Response:
@@ -70,7 +73,10 @@ async def content(
 
 @router.head("/chapters/{number}/content", response_class=Response, include_in_schema=False)
 @router.get(
-    "/chapters/{number}/content", response_class=StreamingResponse, responses=AUDIO_RESPONSES
+    "/chapters/{number}/content",
+    operation_id="get_chapter_audio",
+    response_class=StreamingResponse,
+    responses=AUDIO_RESPONSES,
 )
 async def chapter(
     request: Request,
@@ -88,7 +94,12 @@ async def chapter(
     return await _send(request, stored, job.spec.response_format, f"{public_id(job)}-{number}")
 
 
-@router.get("/timings", response_class=Response, responses={200: {"model": Timings}, **NOT_READY})
+@router.get(
+    "/timings",
+    operation_id="get_job_timings",
+    response_class=Response,
+    responses={200: {"model": Timings}, **NOT_READY},
+)
 async def timings(job: CompletedJob, services: ServicesDep) -> Response:
     """Return which segment, and which part of the input, is heard when."""
     stored_timings = await _timings(job, services.storage, services.storage_threads)
@@ -97,8 +108,12 @@ async def timings(job: CompletedJob, services: ServicesDep) -> Response:
 
 @router.get(
     "/subtitles",
+    operation_id="get_job_subtitles",
     response_class=Response,
-    responses={200: {"content": {kind: {} for _, kind in SUBTITLE_WRITERS.values()}}, **NOT_READY},
+    responses={
+        200: {"content": {media_type: TEXT for _, media_type in SUBTITLE_WRITERS.values()}},
+        **NOT_READY,
+    },
 )
 async def subtitles(
     job: CompletedJob, services: ServicesDep, format: SubtitleFormat = "vtt"

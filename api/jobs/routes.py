@@ -15,6 +15,7 @@ from api.auth.scopes import CanRead, CanSubmit, Submitter
 from api.http.access_log import add_to_log, log_action
 from api.http.headers import cancel_after_s, preferred_wait
 from api.http.openapi import CANCEL_AFTER, IDEMPOTENCY_KEY, MISSING, PREFER, REFUSALS, described
+from api.http.proxy import root_path_of
 from api.jobs.admission import CheckedJob
 from api.jobs.body import BODY, SubmissionDep
 from api.jobs.lookup import ChangeableJob, ReadableJob
@@ -59,6 +60,7 @@ ClientId = Annotated[str, Depends(_client_id)]
 
 @router.post(
     "",
+    operation_id="submit_job",
     status_code=202,
     response_model=JobObject,
     responses=REFUSALS,
@@ -74,6 +76,7 @@ async def submit(caller: Submitter, sent: SubmissionDep, request: Request) -> Re
 
 @router.put(
     "/{job_id}",
+    operation_id="submit_job_as",
     status_code=202,
     response_model=JobObject,
     responses=REFUSALS,
@@ -123,7 +126,7 @@ async def _job_response(
         headers["Preference-Applied"] = f"wait={seconds}"
     if after_ms := poll_after_ms(job):
         headers["openai-poll-after-ms"] = str(after_ms)
-    body = JobObject.of(job, ttl_s)
+    body = JobObject.of(job, ttl_s, root_path_of(request))
     if status == HTTPStatus.ACCEPTED:
         headers["Location"] = body.links.self
     # Written here: FastAPI would check it once more, and this is asked for more than all else.
@@ -131,7 +134,11 @@ async def _job_response(
 
 
 @router.get(
-    "/{job_id}", response_model=JobObject, responses=MISSING, openapi_extra=described(PREFER)
+    "/{job_id}",
+    operation_id="get_job",
+    response_model=JobObject,
+    responses=MISSING,
+    openapi_extra=described(PREFER),
 )
 async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Response:
     """Return the job as it stands, or with `Prefer: wait=n` when it has ended.
@@ -143,15 +150,16 @@ async def retrieve(caller: CanRead, job: ReadableJob, request: Request) -> Respo
     return await _job_response(job, request, caller, services.job_waiter, ttl_s)
 
 
-@router.post("/{job_id}/cancel", responses=MISSING)
-def cancel(job: ChangeableJob, services: ServicesDep) -> JobObject:
+@router.post("/{job_id}/cancel", operation_id="cancel_job", responses=MISSING)
+def cancel(job: ChangeableJob, services: ServicesDep, request: Request) -> JobObject:
     """Cancel the job, unless it has ended; what is being spoken of it stops within 2 seconds."""
     if services.ledger.cancel(job.id):
         log_action("cancel", job=job.id)
-    return JobObject.of(services.ledger.job(job.id), services.settings.result_ttl_s)
+    job, ttl_s = services.ledger.job(job.id), services.settings.result_ttl_s
+    return JobObject.of(job, ttl_s, root_path_of(request))
 
 
-@router.delete("/{job_id}", responses=MISSING)
+@router.delete("/{job_id}", operation_id="delete_job", responses=MISSING)
 async def delete(job: ChangeableJob, services: ServicesDep) -> JobDeleted:
     """Delete the job and its audio; one that has not ended is cancelled first."""
     await run_in_threadpool(services.ledger.cancel, job.id)

@@ -23,13 +23,15 @@ READINESS_RESPONSES: Answers = {
 
 
 @router.get("/health", include_in_schema=False)
-@router.get("/healthz")
+@router.get("/healthz", operation_id="get_health")
 async def alive() -> Health:
     """Return at once while the process lives."""
     return Health()
 
 
-@router.get("/readyz", response_model=None, responses=READINESS_RESPONSES)
+@router.get(
+    "/readyz", operation_id="get_readiness", response_model=None, responses=READINESS_RESPONSES
+)
 async def ready(services: ServicesDep) -> JSONResponse:
     """Return whether jobs are accepted: Redis and the storage can be written to and read.
 

@@ -37,20 +37,24 @@ ModelId = Annotated[
 ]
 
 
-@router.get("/models", responses=COMMON)
+@router.get("/models", operation_id="list_models", responses=COMMON)
 def models(services: ServicesDep, _caller: CanList) -> ModelList:
     """List every model that workers serve, and the names that stand for one."""
     return ModelList(data=_listed(services))
 
 
-@router.get("/audio/models", responses=COMMON)
+@router.get("/audio/models", operation_id="list_speech_models", responses=COMMON)
 def speech_models(services: ServicesDep, _caller: CanList) -> SpeechModelList:
     """List the models as clients of OpenAI's speech API ask for them."""
     listed = _listed(services)
     return SpeechModelList(data=listed, models=listed)
 
 
-@router.get("/models/{model_id:path}", responses=COMMON | error(404, "No such model"))
+@router.get(
+    "/models/{model_id:path}",
+    operation_id="get_model",
+    responses=COMMON | error(404, "No such model"),
+)
 def model(model_id: ModelId, services: ServicesDep, _caller: CanList) -> ModelObject:
     """Return a model by its id, its short name or a name that stands for it."""
     served = services.registry.models()
@@ -95,7 +99,7 @@ def _object(asked: str, name: str | None, served: list[ServedModel]) -> ModelObj
     )
 
 
-@router.get("/queue", responses=COMMON)
+@router.get("/queue", operation_id="get_queue", responses=COMMON)
 def queue(services: ServicesDep, _caller: CanRead) -> QueueObject:
     """Return how much waits for each model, who speaks, and how fast."""
     state = QueueState.read(services.redis)

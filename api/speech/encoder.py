@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator
 
@@ -26,12 +27,11 @@ ENCODINGS = {
 }
 # FFmpeg's convention for an unknown length, which players understand.
 UNKNOWN_LENGTH = 0xFFFFFFFF
-WAV_HEADER = struct.pack(
-    "<4sI4s4sIHHIIHH4sI",
-    *(b"RIFF", UNKNOWN_LENGTH, b"WAVE", b"fmt ", 16),
-    *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
-    *(b"data", UNKNOWN_LENGTH),
-)
+WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+# The formats whose header has the length, in the place where a stream cannot have it.
+FORMATS_WITH_LENGTH = (SpeechFormat.WAV, SpeechFormat.FLAC)
+# 0.1 s: more than a frame of each codec, and what it holds back at the start.
+KEEP_ALIVE_SAMPLES = SAMPLE_RATE // 10
 # FFmpeg's filter emits a frame once it has the next one; frames of 40 ms keep the delay short.
 FILTER_FRAME_SAMPLES = SAMPLE_RATE * 40 // 1_000
 # `atempo` skips samples above 2.0 and refuses factors below 0.5: chain filters instead.
@@ -43,13 +43,18 @@ class SpeechEncoder:
 
     def __init__(self, kind: SpeechFormat, speed: float = 1.0) -> None:
         self._tempo = Tempo(speed) if speed != 1 else None
-        self._ready = bytearray(WAV_HEADER if kind is SpeechFormat.WAV else b"")
+        self._ready = bytearray(wav_header() if kind is SpeechFormat.WAV else b"")
         encoding = ENCODINGS.get(kind)
         self._encoder = Encoder(_Collector(self._ready), encoding) if encoding else None
 
     def add(self, pcm: Pcm) -> bytes:
         """Take the next samples; returns the bytes that are ready, perhaps none."""
         self._write(self._tempo.add(pcm) if self._tempo else pcm)
+        return self._take()
+
+    def add_silence(self) -> bytes:
+        """Add `KEEP_ALIVE_SAMPLES` of silence, which give bytes at once in every format."""
+        self._write(np.zeros(KEEP_ALIVE_SAMPLES, np.int16))
         return self._take()
 
     def close(self) -> bytes:
@@ -71,6 +76,36 @@ class SpeechEncoder:
         taken = bytes(self._ready)
         self._ready.clear()
         return taken
+
+
+def encode_whole(pieces: list[Pcm], kind: SpeechFormat, speed: float = 1.0) -> bytes:
+    """A whole file of int16 samples [n]; unlike a stream's, its header has its length."""
+    tempo = Tempo(speed) if speed != 1 else None
+    if tempo:
+        pieces = [*map(tempo.add, pieces), tempo.close()]
+    pcm = np.concatenate(pieces)
+    if kind is SpeechFormat.WAV:
+        samples = pcm.astype("<i2").tobytes()
+        return wav_header(len(samples)) + samples
+    # FFmpeg goes back to the header of a file in which it can.
+    file = io.BytesIO()
+    encoder = Encoder(file, ENCODINGS[kind])
+    encoder.write(pcm)
+    encoder.finish()
+    encoder.close()
+    return file.getvalue()
+
+
+def wav_header(size_bytes: int | None = None) -> bytes:
+    """The header of a WAV with `size_bytes` of samples; None for a stream of unknown length."""
+    riff_bytes = UNKNOWN_LENGTH
+    if size_bytes is not None:
+        riff_bytes = WAV_HEADER.size - 8 + size_bytes  # all but the first two fields
+    return WAV_HEADER.pack(
+        *(b"RIFF", riff_bytes, b"WAVE", b"fmt ", 16),
+        *(1, 1, SAMPLE_RATE, 2 * SAMPLE_RATE, 2, 16),
+        *(b"data", UNKNOWN_LENGTH if size_bytes is None else size_bytes),
+    )
 
 
 class _Collector:

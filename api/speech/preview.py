@@ -8,11 +8,11 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.caller import Caller
 from api.auth.scopes import SUBMIT_LISTENER, CanSubmit
 from api.http.access_log import add_to_log
-from api.http.openapi import error
+from api.http.openapi import BINARY, error
 from api.services import ServicesDep
 from api.speech.admission import SpeechAdmission
 from api.speech.requests import SpeechRequest
-from api.speech.streaming import AudioStreamResponse, audio_chunks
+from api.speech.streaming import STREAM_HEADERS, AudioStreamResponse, audio_chunks
 from api.voices import lookup
 from api.voices.responses import VoiceObject
 from api.voices.routes import NO_VOICE_RESPONSES, VoiceId
@@ -22,7 +22,7 @@ from shared.store.ledger import Ledger
 
 router = APIRouter(prefix="/v1/audio/voices", tags=["voices"])
 PREVIEW_RESPONSES = (
-    {200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}}
+    {200: {"content": {"audio/wav": BINARY}, "description": "24 kHz, mono"}}
     | NO_VOICE_RESPONSES
     | error(409, "The sentence is being cancelled")
     | error(500, "The sentence could not be spoken")
@@ -66,6 +66,7 @@ def admit(
 
 @router.post(
     "/{voice_id}/preview",
+    operation_id="preview_voice",
     response_class=AudioStreamResponse,
     responses=PREVIEW_RESPONSES,
     dependencies=[SUBMIT_LISTENER],
@@ -90,5 +91,5 @@ async def preview(
     return AudioStreamResponse(
         audio_chunks(services.live_audio.listening(job), asked),
         media_type="audio/wav",
-        headers={"x-job-id": job.id},
+        headers={**STREAM_HEADERS, "x-job-id": job.id},
     )

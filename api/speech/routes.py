@@ -10,10 +10,19 @@ from starlette.concurrency import run_in_threadpool
 from api.auth.scopes import SUBMITTER_LISTENER, Submitter
 from api.http.access_log import add_to_log
 from api.http.headers import header_list
-from api.http.openapi import IDEMPOTENCY_KEY, REFUSALS, Answers, described, error
+from api.http.openapi import (
+    BINARY,
+    IDEMPOTENCY_KEY,
+    REFUSALS,
+    TEXT,
+    Answers,
+    described,
+    error,
+)
 from api.services import ServicesDep
 from api.speech.requests import OPENAPI_BODY, SpeechRequestDep
 from api.speech.streaming import (
+    STREAM_HEADERS,
     AudioStreamResponse,
     Listening,
     SilenceReader,
@@ -24,11 +33,10 @@ from shared.formats import SpeechFormat
 
 router = APIRouter(prefix="/v1/audio", tags=["speech"])
 SSE_MEDIA_TYPE = "text/event-stream"
-MEDIA_TYPES = (*(kind.media_type for kind in SpeechFormat), SSE_MEDIA_TYPE)
 OPENAPI_EXTRA = OPENAPI_BODY | described(IDEMPOTENCY_KEY)
 SPEECH_RESPONSES: Answers = {
     200: {
-        "content": {kind: {} for kind in MEDIA_TYPES},
+        "content": {kind.media_type: BINARY for kind in SpeechFormat} | {SSE_MEDIA_TYPE: TEXT},
         "description": "Audio, while it is synthesised",
     },
     **REFUSALS,
@@ -39,6 +47,7 @@ SPEECH_RESPONSES: Answers = {
 
 @router.post(
     "/speech",
+    operation_id="create_speech",
     response_class=AudioStreamResponse,
     responses=SPEECH_RESPONSES,
     openapi_extra=OPENAPI_EXTRA,
@@ -50,12 +59,12 @@ async def speech(
     """Speak a text to the client while it is synthesised, as OpenAI's API defines it.
 
     It is an ordinary job, which `x-job-id` names: its WAV can be fetched later, and it is cancelled
-    if the connection ends first. The response begins with the first audio, and is cut off if
-    something fails after that. A text without letters and digits is no job, but a silence of 0.2 s.
-    Unknown fields are ignored; `x-ignored-fields` says which.
+    if the connection ends first. The response begins with the first audio, or after 10 s with a
+    silence of 0.1 s (in events, a comment), and is cut off if something fails after that. Where so
+    much waits that it would begin too late, it is refused (503). A text without letters and digits
+    is no job, but a silence of 0.2 s. Unknown fields are ignored; `x-ignored-fields` says which.
     """
-    # Proxies must not buffer the stream.
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    headers = dict(STREAM_HEADERS)
     if asked.ignored_fields:
         headers["x-ignored-fields"] = header_list(asked.ignored_fields)
     listening: Listening = nullcontext(SilenceReader())

@@ -1,5 +1,6 @@
 // Everything that goes over the network: the key's header, errors in one shape, events.
 
+import { BASE } from "./dom.js";
 import { events } from "./events.js";
 
 /** The server refused: its own words, the field that they are about, and the status. */
@@ -17,6 +18,12 @@ export class Away extends Error {
   }
 }
 
+/** The URL of one of our own paths, which begins with a slash. */
+export const urlOf = (path) => BASE + path.slice(1);
+
+/** The path of a part of a job; its `links` lack the prefix of a proxy that does not name it. */
+export const pathOf = (job, part) => `/v1/jobs/${job.id}/${part}`;
+
 /**
  * `key` keeps the API key and asks for one; `reachable(bool)` hears how each request went.
  */
@@ -31,7 +38,7 @@ export function createApi(key, reachable) {
       headers: { ...kind, ...authorization(), ...headers },
     };
     try {
-      const answer = await fetch(path, asked);
+      const answer = await fetch(urlOf(path), asked);
       reachable(true);
       return answer;
     } catch (error) {

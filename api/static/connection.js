@@ -1,5 +1,6 @@
 // The banner that says that the server is away, and the asking whether it is back.
 
+import { urlOf } from "./api.js";
 import { $, el } from "./dom.js";
 
 const ASK_MS = 2000;
@@ -11,7 +12,7 @@ export function watchConnection(back) {
 
   async function ask() {
     if (!away) return;
-    const answers = await fetch("/healthz").then(
+    const answers = await fetch(urlOf("/healthz")).then(
       (answer) => answer.ok,
       () => false,
     );

@@ -1,6 +1,9 @@
-// Making and finding elements. Texts come in as text only: nothing here reads markup.
+// Making and finding elements, and where the server is. Texts come in as text only: nothing here reads markup.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
+
+/** The path of the URL that ends before our own paths: "/", or "/tts/" behind a proxy. */
+export const BASE = new URL("..", import.meta.url).pathname;
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -23,7 +26,7 @@ export function icon(name) {
   drawing.setAttribute("class", "icon");
   drawing.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `/static/icons.svg#${name}`);
+  use.setAttribute("href", `${BASE}static/icons.svg#${name}`);
   drawing.append(use);
   return drawing;
 }

@@ -1,5 +1,6 @@
 // Playing a finished job: sound, waveform, text and files.
 
+import { pathOf, urlOf } from "./api.js";
 import { $, el, icon } from "./dom.js";
 import { createReader } from "./reader.js";
 import { createWaveform, peaksOf } from "./waveform.js";
@@ -79,8 +80,9 @@ export function startPlayer({ api, save }) {
   async function load(job) {
     URL.revokeObjectURL(source);
     const shaped = length <= LONGEST_WAVEFORM_S;
-    const fetched = shaped || api.keyed ? api.blob(job.links.content) : null;
-    source = api.keyed ? URL.createObjectURL(await fetched) : job.links.content;
+    const path = pathOf(job, "content");
+    const fetched = shaped || api.keyed ? api.blob(path) : null;
+    source = api.keyed ? URL.createObjectURL(await fetched) : urlOf(path);
     if (opened !== job) return;
     audio.src = source;
     audio.playbackRate = Number(speed.value);
@@ -90,7 +92,7 @@ export function startPlayer({ api, save }) {
   }
 
   async function read(job) {
-    const timings = await api.json(job.links.timings);
+    const timings = await api.json(pathOf(job, "timings"));
     if (opened !== job) return;
     reader.open(timings);
     show();

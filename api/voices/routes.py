@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.caller import Caller
 from api.auth.scopes import CanEditVoices, CanList, CanRead
 from api.http.access_log import log_action
-from api.http.openapi import COMMON, error
+from api.http.openapi import BINARY, COMMON, error
+from api.http.proxy import root_path_of
 from api.services import ServicesDep
 from api.voices import lookup
 from api.voices.presets import presets
@@ -38,12 +39,12 @@ UPLOAD_RESPONSES = (
     | error(415, "The body is no form")
 )
 SAMPLE_RESPONSES = {
-    200: {"content": {"audio/wav": {}}, "description": "24 kHz, mono"}
+    200: {"content": {"audio/wav": BINARY}, "description": "24 kHz, mono"}
 } | NO_VOICE_RESPONSES
 
 
-@router.get("", responses=COMMON)
-@list_router.get("/voices", responses=COMMON)
+@router.get("", operation_id="list_voices", responses=COMMON)
+@list_router.get("/voices", operation_id="list_voices_alias", responses=COMMON)
 def list_voices(
     caller: CanList, services: ServicesDep, format: ListFormat = "objects"
 ) -> VoiceList | VoiceNames:
@@ -58,9 +59,19 @@ def list_voices(
     return VoiceNames(voices=names, data=names)
 
 
-@router.post("", status_code=201, responses=UPLOAD_RESPONSES, openapi_extra=OPENAPI_BODY)
+@router.post(
+    "",
+    operation_id="create_voice",
+    status_code=201,
+    responses=UPLOAD_RESPONSES,
+    openapi_extra=OPENAPI_BODY,
+)
 async def create(
-    caller: CanEditVoices, sent: Uploaded, response: Response, services: ServicesDep
+    caller: CanEditVoices,
+    sent: Uploaded,
+    request: Request,
+    response: Response,
+    services: ServicesDep,
 ) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
@@ -75,11 +86,11 @@ async def create(
     voice = await services.storage_threads.run(
         keep, checked, wav, services.voices, services.storage, max_voices
     )
-    response.headers["Location"] = f"/v1/audio/voices/{voice.id}"
+    response.headers["Location"] = f"{root_path_of(request)}/v1/audio/voices/{voice.id}"
     return VoiceObject.of(voice, served)
 
 
-@router.get("/{voice_id}", responses=NO_VOICE_RESPONSES)
+@router.get("/{voice_id}", operation_id="get_voice", responses=NO_VOICE_RESPONSES)
 def retrieve(caller: CanList, voice_id: VoiceId, services: ServicesDep) -> VoiceObject:
     """Return a voice: one of the models' own, or one of yours."""
     served = services.served
@@ -91,7 +102,12 @@ def retrieve(caller: CanList, voice_id: VoiceId, services: ServicesDep) -> Voice
     return lookup.view_of_own(voice_id, services.voices, served, caller)
 
 
-@router.get("/{voice_id}/sample", response_class=Response, responses=SAMPLE_RESPONSES)
+@router.get(
+    "/{voice_id}/sample",
+    operation_id="get_voice_sample",
+    response_class=Response,
+    responses=SAMPLE_RESPONSES,
+)
 async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> Response:
     """Return the recording of a voice of yours, as models hear it."""
     voice = await run_in_threadpool(_own_voice, voice_id, services.voices, services.served, caller)
@@ -102,7 +118,7 @@ async def sample(caller: CanRead, voice_id: VoiceId, services: ServicesDep) -> R
     return Response(wav, media_type="audio/wav", headers={"Content-Disposition": disposition})
 
 
-@router.delete("/{voice_id}", responses=NO_VOICE_RESPONSES)
+@router.delete("/{voice_id}", operation_id="delete_voice", responses=NO_VOICE_RESPONSES)
 async def delete(caller: CanEditVoices, voice_id: VoiceId, services: ServicesDep) -> VoiceDeleted:
     """Delete a voice of yours, its recording and what models have made of it.
 

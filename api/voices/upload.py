@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from api.auth.caller import Caller
 from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import limited_by
-from api.http.openapi import request_body
+from api.http.openapi import request_body, without_defaults
 from api.services import ServicesDep
 from api.text.languages import language_name
 from api.voices.presets import is_preset
@@ -116,7 +116,7 @@ class Upload(BaseModel):
 OPENAPI_BODY = request_body(
     {
         "multipart/form-data": {
-            "schema": Upload.model_json_schema(),
+            "schema": without_defaults(Upload.model_json_schema()),
             "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
         }
     }

@@ -51,6 +51,7 @@ class WebhookSender:
     ledger: Ledger
     secrets: WebhookSecrets
     result_ttl_s: float
+    root_path: str = ""
 
     async def deliver(self, event: Event) -> Reply:
         """Send an event; raises `FetchFailed`, `InvalidRequest` or `Unavailable`."""
@@ -64,7 +65,7 @@ class WebhookSender:
         """The headers and the body of the request."""
         data: JobObject | ForgottenJob
         try:
-            data = JobObject.of(self.ledger.job(event.job), self.result_ttl_s)
+            data = JobObject.of(self.ledger.job(event.job), self.result_ttl_s, self.root_path)
         except JobNotFound:
             data = ForgottenJob(id=event.public_id, status=event.status)
         at = datetime.fromtimestamp(event.at, UTC)

@@ -68,14 +68,14 @@ class WebhookResent(BaseModel):
     object: Literal["webhook.resent"] = "webhook.resent"
 
 
-@router.get("/default/secret", responses=COMMON)
+@router.get("/default/secret", operation_id="get_webhook_secret", responses=COMMON)
 def secret(caller: CanSubmit, response: Response, services: ServicesDep) -> WebhookSecret:
     """Return the secret that signs your webhooks."""
     response.headers.update(UNSTORED)
     return WebhookSecret(key=services.webhook_secrets.of(caller.space)[0])
 
 
-@router.post("/default/secret/rotate", responses=COMMON)
+@router.post("/default/secret/rotate", operation_id="rotate_webhook_secret", responses=COMMON)
 def rotate(caller: CanSubmit, response: Response, services: ServicesDep) -> WebhookSecret:
     """Make a new secret; for 24 hours webhooks are signed with the one of before, too."""
     response.headers.update(UNSTORED)
@@ -83,7 +83,7 @@ def rotate(caller: CanSubmit, response: Response, services: ServicesDep) -> Webh
     return WebhookSecret(key=services.webhook_secrets.rotate(caller.space)[0])
 
 
-@router.get("/failed", responses=COMMON)
+@router.get("/failed", operation_id="list_failed_webhooks", responses=COMMON)
 def list_failed(
     caller: CanRead,
     services: ServicesDep,
@@ -96,6 +96,7 @@ def list_failed(
 
 @router.post(
     "/failed/{event_id}/resend",
+    operation_id="resend_webhook",
     status_code=202,
     responses=COMMON | error(404, "No such webhook that was given up"),
 )

@@ -50,6 +50,7 @@ class NewJob(NamedTuple):
     name: str | None = None
     priority: Priority = Priority.NORMAL
     cancel_after_s: float | None = None
+    begin_within_s: float | None = None
     webhook: Webhook | None = None
     size_bytes: int = 0
 
@@ -62,6 +63,7 @@ class AdmissionOptions(TypedDict, total=False):
     name: str | None
     priority: Priority
     cancel_after_s: float | None
+    begin_within_s: float | None
     webhook: Webhook | None
     size_bytes: int
 
@@ -82,8 +84,8 @@ class Admission:
     def admit(self, job: NewJob, segments: Sequence[Segment]) -> Job | str:
         """Accept a job of these segments; returns it, or the id of the same request before.
 
-        Raises `Overloaded`, `QuotaExceeded` or `KeyReused`; `NotAdmitted` if certainly nothing was
-        accepted; and `Unconfirmed` if Redis is away and that is unknown.
+        Raises `Overloaded`, `QuotaExceeded`, `WaitTooLong` or `KeyReused`; `NotAdmitted` if
+        certainly nothing was accepted; and `Unconfirmed` if Redis is away and that is unknown.
         """
         rows = [
             Row(segment.text, write_range(segment), expected_frames(segment.text))
@@ -261,6 +263,7 @@ def _fields(job: NewJob, segments: Sequence[Segment], rows: list[Row]) -> dict[s
         "batch": job.batch,
         "name": job.name,
         "cancel_after_s": job.cancel_after_s,
+        "begin_within_s": job.begin_within_s,
         "webhook": job.webhook and job.webhook.model_dump_json(),
     }
     return {

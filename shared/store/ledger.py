@@ -85,7 +85,8 @@ class Ledger:
         """Accept a job of these segments; from here on it will end, one way or another.
 
         Returns it, or the id of the job if the same request was accepted before. Raises
-        `Overloaded`, `QuotaExceeded`, `KeyReused` or, if nothing was accepted, `NotAdmitted`.
+        `Overloaded`, `QuotaExceeded`, `WaitTooLong`, `KeyReused` or, if nothing was accepted,
+        `NotAdmitted`.
         """
         job = NewJob(job_id, spec, outline, owner, limits, **options)
         return self._admission.admit(job, segments)

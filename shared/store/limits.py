@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from shared.errors import DayQuotaExceeded, KeyReused, Overloaded, QueueError, QuotaExceeded
+from shared.errors import (
+    DayQuotaExceeded,
+    KeyReused,
+    Overloaded,
+    QueueError,
+    QuotaExceeded,
+    WaitTooLong,
+)
 
 NO_LIMIT = 10**12
 # The least that a segment counts: even a short one costs the queue and the model time.
@@ -42,6 +49,12 @@ def refusal(outcome: str, detail: str | int, limits: Limits) -> QueueError:
     match outcome:
         case "queue_full":
             return Overloaded("the queue is full; try again later", retry_after_s=int(detail))
+        case "too_late":
+            return WaitTooLong(
+                "so much waits that speech at once would begin too late (TTS_SPEECH_WAIT_S): try "
+                "again later, or send the text to /v1/jobs",
+                retry_after_s=int(detail),
+            )
         case "too_many_jobs":
             said = f"you have {limits.owner_jobs:,} jobs that have not ended, which is the most"
             return QuotaExceeded(f"{said}; wait for some to end", retry_after_s=int(detail))

@@ -21,7 +21,9 @@ def serving(settings: Settings) -> Iterator[str]:
     port = free_port("127.0.0.1")
     app = create_app(settings)
     server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, http=HeaderTimeoutProtocol)
+        uvicorn.Config(
+            app, port=port, log_config=None, http=HeaderTimeoutProtocol, proxy_headers=False
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

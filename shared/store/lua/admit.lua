@@ -57,6 +57,10 @@ if tonumber(used[1] or 0) + job.chars > limits.day_chars then return { 'day_char
 if tonumber(used[2] or 0) + job.reserved > limits.day_samples then
   return { job.reserved > limits.day_samples and 'too_long' or 'day_audio_s', 0, time }
 end
+if job.begin_within_s then
+  local late_s = (expected_wait_s(job.model, owner) or 0) - job.begin_within_s
+  if late_s > 0 then return { 'too_late', math.ceil(math.min(120, late_s)), time } end
+end
 
 local record = { id = id, status = 'admitting', owner = owner, model = job.model, spec = ARGV[2],
   outline = ARGV[3], chars = job.chars, bytes = job.bytes, reserved = job.reserved, created_at = now(),

@@ -75,13 +75,17 @@ local function settle_use(owner, what, difference, at)
   end
 end
 
--- Segments that were completed each second of the last minute; with ':samples', their samples.
+-- Segments that were completed each second of the last minute, and of its fastest 10 seconds; with
+-- ':samples', their samples.
 local function pace_ago(ago, what) return pace_key(math.floor(now() / 10) - ago, what or '') end
 local function pace(what)
-  local keys, done = {}, 0
+  local keys, done, most = {}, 0, 0
   for ago = 0, 5 do keys[#keys + 1] = pace_ago(ago, what) end
-  for _, some in ipairs(redis.call('MGET', unpack(keys))) do done = done + (tonumber(some or 0)) end
-  return done / 60
+  for _, some in ipairs(redis.call('MGET', unpack(keys))) do
+    local count = tonumber(some or 0)
+    done, most = done + count, math.max(most, count)
+  end
+  return done / 60, most / 10
 end
 local function record_throughput(what, amount)
   redis.call('INCRBY', pace_ago(0, what), amount)

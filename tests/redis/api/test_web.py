@@ -1,4 +1,4 @@
-"""How the page is sent; what it does is shown in tests/browser."""
+"""The page as it is sent; tests/browser shows what it does."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_all_that_the_page_names_is_there_and_is_its_own(api: TestClient) -> Non
     named = set()
     for name, file in FILES.items():
         text = file.content.decode()
-        named |= {path.partition("#")[0] for path in re.findall(r'"(/static/[^"$`]+)"', text)}
+        named |= {f"/{path.partition('#')[0]}" for path in re.findall(r'"(static/[^"$`]+)"', text)}
         named |= {f"/static/{path}" for path in re.findall(r'from "\./([^"]+)"', text)}
         assert not re.search(r"(src|href|url|import)\W{1,3}https?://", text), name
     assert len(named) > 20

@@ -27,6 +27,8 @@ OTHERS: dict[str, str | float] = {
     "model_aliases": '{"kokoro": "tts-1"}',
     "voice_aliases": '{"*": "ryan"}',
     "cors_origins": "https://a.example",
+    "root_path": "/tts",
+    "trusted_proxies": "10.0.0.7",
     "reference_urls": "any",
     "webhook_targets": "any",
 }
@@ -250,6 +252,44 @@ def test_every_origin_needs_keys(auth: str | None, monkeypatch: pytest.MonkeyPat
         Settings.load()
     monkeypatch.setenv("TTS_AUTH", "required")
     assert Settings.load().allowed_origins == ("*",)
+
+
+@pytest.mark.parametrize("path", ["/tts", "/apps/tts", "/~me/v2.1_x-y"])
+def test_a_root_path_is_a_path(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_ROOT_PATH", path)
+    assert Settings.load().root_path == path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tts", "/tts/", "/", "//tts", "/a//b", "/..", "/a/./b", "/a b", "/%41", "/ü", "http://a/tts"],
+)
+def test_what_is_no_root_path_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_ROOT_PATH", path)
+    with pytest.raises(InvalidSetting, match="such as /tts"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("listed", "read"),
+    [
+        ("*", "*"),
+        ("10.0.0.7", "10.0.0.7"),
+        (" 172.16.0.0/12 , fd00::/8,", "172.16.0.0/12,fd00::/8"),
+    ],
+)
+def test_proxies_are_addresses(listed: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_TRUSTED_PROXIES", listed)
+    assert Settings.load().trusted_proxies == read
+
+
+@pytest.mark.parametrize(
+    "listed", ["nginx", "*,10.0.0.7", "10.0.0.7/8", "10.0.0", "10.0.0.7 10.0.0.8", "10.0.0.7:80"]
+)
+def test_what_is_no_proxy_is_refused(listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TTS_TRUSTED_PROXIES", listed)
+    with pytest.raises(InvalidSetting, match="TTS_TRUSTED_PROXIES"):
+        Settings.load()
 
 
 @pytest.mark.parametrize("name", ["TTS_MODEL_ALIASES", "TTS_VOICE_ALIASES"])

@@ -13,8 +13,10 @@ from typing import Any
 
 import av
 import httpx2
+import numpy as np
 import openai
 import pytest
+from av.audio.resampler import AudioResampler
 from fastapi.testclient import TestClient
 from pydantic import ValidationError
 from redis import Redis
@@ -22,7 +24,9 @@ from redis import Redis
 from api.app import create_app
 from api.jobs.model_selection import select_model
 from api.jobs.requests import CustomVoice, VoiceClone, VoiceDesign
+from api.speech import streaming
 from api.speech.admission import OPENAI_VOICES, job_request
+from api.speech.encoder import FORMATS_WITH_LENGTH
 from api.speech.requests import SpeechRequest
 from shared.errors import InvalidRequest, ModelNotFound, Unavailable
 from shared.formats import SpeechFormat
@@ -330,6 +334,17 @@ def client_of(url: str, **options: Any) -> openai.OpenAI:
     return openai.OpenAI(api_key="none", base_url=url, **options)
 
 
+def decoded(content: bytes, kind: SpeechFormat) -> Any:
+    """The samples at 24 kHz, of one channel."""
+    if kind is SpeechFormat.PCM:
+        return np.frombuffer(content, "<i2")
+    resampler = AudioResampler("s16", "mono", 24_000)
+    with av.open(io.BytesIO(content)) as file:
+        frames = [each for frame in file.decode(audio=0) for each in resampler.resample(frame)]
+    frames += resampler.resample(None)
+    return np.concatenate([frame.to_ndarray()[0] for frame in frames])
+
+
 def job_ids(redis: Redis) -> list[str]:
     return list(redis.zrange("tts:jobs", 0, -1))
 
@@ -466,6 +481,143 @@ def test_a_request_whose_listener_left_is_another_job_when_it_is_sent_again(
         pump.speak()
         assert client.audio.speech.create(**ASKED, **once).content
     assert len(job_ids(redis)) == 2
+
+
+def told_samples(content: bytes, kind: SpeechFormat) -> int | None:
+    """The length that the header of a file tells; None if it is unknown."""
+    if kind is SpeechFormat.WAV:
+        told = int.from_bytes(content[40:44], "little")
+        return None if told == 2**32 - 1 else told // 2
+    return int.from_bytes(content[18:26], "big") & (2**36 - 1) or None
+
+
+@pytest.mark.parametrize("kind", FORMATS_WITH_LENGTH)
+def test_a_short_text_that_is_spoken_at_once_has_its_length(
+    serve: Serve, pump: Pump, monkeypatch: pytest.MonkeyPatch, kind: SpeechFormat
+) -> None:
+    monkeypatch.setattr(streaming, "WHOLE_WITHIN_S", 20.0)
+    asked, audio = ASKED | {"response_format": kind.value}, len("Hello there.") * 1_920
+    with serve() as url, client_of(url) as client:
+        pump.speak()
+        content = client.audio.speech.create(**asked).content
+        assert told_samples(content, kind) == len(decoded(content, kind)) == audio
+        monkeypatch.setattr(streaming, "MAX_WHOLE_CHARS", len("Hello there.") - 1)
+        pump.speak()
+        long = client.audio.speech.create(**asked).content
+        assert (told_samples(long, kind), len(decoded(long, kind))) == (None, audio)
+        monkeypatch.undo()
+        # Two segments, of which the second is not spoken in time.
+        two = asked | {"input": "One.\n\nTwo."}
+        pump.speak()
+        with client.audio.speech.with_streaming_response.create(**two) as answer:
+            chunks = answer.iter_bytes()
+            begun = next(chunks)
+            pump.speak()
+            late = begun + b"".join(chunks)
+        assert told_samples(late, kind) is None
+        assert len(decoded(late, kind)) == 8 * 1_920 + round(0.6 * 24_000)
+
+
+@pytest.mark.parametrize("kind", FORMATS_WITH_LENGTH)
+def test_silence_has_its_length(api: TestClient, kind: SpeechFormat) -> None:
+    asked = ASKED | {"input": "…", "response_format": kind.value}
+    assert told_samples(api.post("/v1/audio/speech", json=asked).content, kind) == 4_800
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection is kept open after 0.2 s without audio."""
+    for name in ("FIRST_KEEP_ALIVE_S", "KEEP_ALIVE_S"):
+        monkeypatch.setattr(streaming, name, 0.2)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("kind", list(SpeechFormat))
+def test_who_waits_gets_silence_that_is_part_of_the_audio(
+    serve: Serve, pump: Pump, kind: SpeechFormat
+) -> None:
+    asked = ASKED | {"response_format": kind.value}
+    with (
+        serve() as url,
+        client_of(url, timeout=5) as client,
+        client.audio.speech.with_streaming_response.create(**asked) as answer,
+    ):
+        assert answer.headers["content-type"] == kind.media_type
+        assert answer.headers["x-accel-buffering"] == "no"
+        chunks = answer.iter_bytes()
+        content = b"".join(next(chunks) for _ in range(3))
+        pump.speak()
+        content += b"".join(chunks)
+    samples = decoded(content, kind)
+    audio = len("Hello there.") * 1_920
+    silence = len(samples) - audio
+    assert silence >= 3 * 2_400 - 1_200
+    assert abs(samples[: 2 * 2_400].astype(float)).max() < 1e-2 * abs(samples.astype(float)).max()
+    if kind in (SpeechFormat.PCM, SpeechFormat.WAV, SpeechFormat.FLAC):
+        assert silence % 2_400 == 0
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_waits_for_events_gets_comments(serve: Serve, pump: Pump) -> None:
+    asked = ASKED | {"response_format": "pcm", "stream_format": "sse"}
+    with (
+        serve() as url,
+        client_of(url) as client,
+        client.audio.speech.with_streaming_response.create(**asked) as answer,
+    ):
+        lines = answer.iter_lines()
+        assert [next(lines) for _ in range(4)] == [": keep-alive", "", ": keep-alive", ""]
+        pump.speak()
+        events = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
+    audio = b"".join(base64.b64decode(event["audio"]) for event in events[:-1])
+    assert len(audio) == len("Hello there.") * 1_920 * 2
+    assert events[-1]["usage"]["output_tokens"] == len("Hello there.")
+
+
+@pytest.mark.usefixtures("soon")
+def test_what_fails_after_a_keep_alive_is_told(serve: Serve, pump: Pump) -> None:
+    bad = ASKED | {"input": "bad"}
+    with serve() as url, client_of(url) as client:
+        with client.audio.speech.with_streaming_response.create(**bad) as answer:
+            some = answer.iter_bytes()
+            assert next(some)
+            pump.speak()
+            with pytest.raises(httpx2.RemoteProtocolError):
+                list(some)
+        events = bad | {"stream_format": "sse"}
+        with client.audio.speech.with_streaming_response.create(**events) as answer:
+            lines = answer.iter_lines()
+            assert next(lines) == ": keep-alive"
+            pump.speak()
+            assert "event: error" in list(lines)
+
+
+@pytest.mark.usefixtures("soon")
+def test_who_leaves_while_waiting_cancels(serve: Serve, ledger: Ledger, redis: Redis) -> None:
+    with serve() as url, client_of(url) as client:
+        for change in ({}, {"stream_format": "sse"}):
+            with client.audio.speech.with_streaming_response.create(**ASKED | change) as answer:
+                assert next(answer.iter_bytes())
+            wait_until(lambda: ledger.job(job_ids(redis)[-1]).status == Status.CANCELLED)
+    assert len(job_ids(redis)) == 2
+
+
+def test_a_wait_that_is_too_long_is_refused_at_once(
+    api: TestClient, settings: Settings, redis: Redis
+) -> None:
+    for _ in range(13):
+        assert api.post("/v1/jobs", json=VALID_JOB).status_code == 202
+    now_s = int(redis.time()[0])
+    redis.set(f"tts:pace:{now_s // 10}", 1)  # 130 s to the turn of the next one
+    quick = settings.model_copy(update={"speech_wait_s": 100.0})
+    with TestClient(create_app(quick)) as client:
+        refused = client.post("/v1/audio/speech", json=ASKED)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "wait_too_long")
+        assert "TTS_SPEECH_WAIT_S" in refused.json()["error"]["message"]
+        assert int(refused.headers["Retry-After"]) == 30
+        assert client.post("/v1/jobs", json=VALID_JOB).status_code == 202
+        assert client.post("/v1/audio/speech", json=ASKED | {"input": "…"}).status_code == 200
+    assert len(job_ids(redis)) == 14
 
 
 def test_a_clone_is_refused_before_it_is_a_job(serve: Serve) -> None:

@@ -16,8 +16,8 @@ from redis import Redis
 from redis.commands.core import Script
 
 from shared.document import Segment
-from shared.errors import NotAdmitted
-from shared.jobs import ChapterStart, Outline, SegmentResult, SpeechSpec
+from shared.errors import JobNotFound, NotAdmitted, WaitTooLong
+from shared.jobs import ChapterStart, Job, Outline, SegmentResult, SpeechSpec
 from shared.store.batches import Batches, BatchLine
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
@@ -182,6 +182,55 @@ def test_positions_are_exact_among_few_owners_and_near_among_many(
     for number in (0, 100, 299):
         assert ledger.job(f"{number:03}-0").queue_position == number + 1
         assert ledger.job(f"{number:03}-1").queue_position == 300 + number + 1
+
+
+def fill(ledger: Ledger, spec: SpeechSpec, jobs: dict[str, int]) -> None:
+    for owner, count in jobs.items():
+        for number in range(count):
+            ledger.admit(f"{owner}{number}", spec, plain(["one"]), owner=owner)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "before"),
+    [
+        ({}, 0),
+        ({"other": 5}, 1),  # owners take turns
+        ({"a": 3, "b": 4, "c": 1}, 3),
+        ({"own": 4}, 4),
+        ({"other": 9, "own": 2}, 5),
+        ({"own": 2, "zed": 9}, 4),
+    ],
+)
+def test_what_would_begin_too_late_is_not_accepted(
+    ledger: Ledger, spec: SpeechSpec, redis: Redis, jobs: dict[str, int], before: int
+) -> None:
+    fill(ledger, spec, jobs)
+    now_s = int(redis.time()[0])
+    redis.set(f"tts:pace:{now_s // 10 - 2}", 5)  # one in 2 s, in the fastest of the last minute
+    redis.set(f"tts:pace:{now_s // 10 - 3}", 2)
+    within_s = 2 * before
+
+    def admit(name: str, begin_within_s: float) -> Job | str:
+        asked = {"owner": "own", "begin_within_s": begin_within_s}
+        return ledger.admit(name, spec, plain(["one"]), **asked)
+
+    if before:
+        with pytest.raises(WaitTooLong) as refused:
+            admit("late", within_s - 0.5)
+        assert refused.value.retry_after_s == 1
+        with pytest.raises(JobNotFound):
+            ledger.job("late")
+    assert isinstance(admit("zz", within_s + 0.5), Job)
+    assert ledger.job("zz").queue_position == before + 1
+
+
+def test_a_wait_that_is_not_known_is_none(ledger: Ledger, spec: SpeechSpec, redis: Redis) -> None:
+    fill(ledger, spec, {"own": 50})
+    assert ledger.admit("new", spec, plain(["one"]), owner="own", begin_within_s=1) != "new"
+    redis.set(f"tts:pace:{int(redis.time()[0]) // 10}", 1)
+    with pytest.raises(WaitTooLong) as refused:
+        ledger.admit("late", spec, plain(["one"]), owner="own", begin_within_s=1)
+    assert refused.value.retry_after_s == 120
 
 
 def test_jobs_of_a_newer_version_cost_a_claim_little(

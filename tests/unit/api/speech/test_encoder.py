@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import wave
 from collections.abc import Iterator
 
 import av
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from api.speech.encoder import SpeechEncoder
+from api.speech.encoder import FORMATS_WITH_LENGTH, SpeechEncoder, encode_whole
 from shared.audio.wav import Pcm
 from shared.formats import SpeechFormat
 
@@ -74,6 +76,53 @@ def test_each_chunk_goes_out_before_the_next_one_is_there(kind: SpeechFormat) ->
         # A codec keeps back what it looks ahead at; flac's frames are of 0.2 s.
         heard, rate = decoded(content, kind)
         assert len(heard) / rate > number * len(piece) / RATE - 0.25
+
+
+@pytest.mark.parametrize("speed", [1, 0.5, 2])
+@pytest.mark.parametrize("kind", FORMATS_WITH_LENGTH)
+def test_a_whole_file_knows_its_length(kind: SpeechFormat, speed: float) -> None:
+    content = encode_whole(list(pieces(tone(1))), kind, speed)
+    with soundfile.SoundFile(io.BytesIO(content)) as file:
+        known = len(file)
+        samples = file.read(dtype="int16")
+    assert known == len(samples) == pytest.approx(RATE / speed, rel=0.03)
+    if speed == 1:
+        np.testing.assert_array_equal(samples, tone(1))
+    if kind is SpeechFormat.WAV:
+        with wave.open(io.BytesIO(content)) as file:
+            assert file.getnframes() == known
+        assert struct.unpack("<I", content[4:8])[0] == len(content) - 8
+
+
+def test_a_stream_does_not_claim_a_length() -> None:
+    content = sent(tone(0.5), SpeechFormat.WAV)
+    assert content[4:8] == content[40:44] == b"\xff" * 4
+    flac = sent(tone(0.5), SpeechFormat.FLAC)
+    total = int.from_bytes(flac[18:26], "big") & (2**36 - 1)  # of the samples, in STREAMINFO
+    assert total == 0
+    whole = encode_whole([tone(0.5)], SpeechFormat.FLAC)
+    assert int.from_bytes(whole[18:26], "big") & (2**36 - 1) == RATE // 2
+
+
+@pytest.mark.parametrize("speed", [1, 0.5])
+@pytest.mark.parametrize("kind", SpeechFormat)
+def test_silence_gives_bytes_at_once_and_changes_nothing_else(
+    kind: SpeechFormat, speed: float
+) -> None:
+    stream = SpeechEncoder(kind, speed)
+    before = [stream.add_silence() for _ in range(3)]
+    heard = stream.add(tone(0.5))
+    between = stream.add_silence()
+    assert all([*before, between])
+    content = b"".join([*before, heard, between, stream.add(tone(0.5)), stream.close()])
+    samples, rate = decoded(content, kind)
+    assert len(samples) / rate == pytest.approx(0.4 + 1 / speed, abs=SLACK_S[kind] + 0.06)
+    assert abs(samples[: rate // 5].astype(float)).max() < 1e-3 * abs(samples.astype(float)).max()
+    if not SLACK_S[kind] and speed == 1:
+        silence = np.zeros(2_400, np.int16)
+        half = tone(0.5)
+        expected = [silence, silence, silence, half, silence, half]
+        np.testing.assert_array_equal(samples, np.concatenate(expected))
 
 
 @pytest.mark.parametrize("speed", [0.25, 0.8, 2, 4])
