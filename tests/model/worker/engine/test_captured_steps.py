@@ -21,13 +21,13 @@ from worker.engine import runner as runner_module
 from worker.engine.build import choose_parts
 from worker.engine.nn import decoder as decoder_module
 from worker.engine.nn.decoder import Decoder, ForwardContext
-from worker.engine.nn.graphs import Capture
+from worker.engine.nn.graphs import Capture, Captured
 from worker.engine.nn.kv_cache import KVCache
 from worker.engine.parts import plain_parts
 from worker.engine.precision import Precision
 from worker.engine.request import SynthesisRequest
 from worker.engine.runner import MIN_FRAMES, SPECIAL_CODES, TalkerRunner
-from worker.engine.sampler import BatchSampler
+from worker.engine.sampler import BatchSampler, SamplingParams
 from worker.engine.sequence import Sequence
 from worker.model.loading import load_model
 
@@ -154,7 +154,7 @@ def test_a_capture_that_fails_is_logged_once_and_costs_no_request(
     caplog: pytest.LogCaptureFixture,
     good: int,
 ) -> None:
-    def fail(step: Callable[[], tuple[Tensor, ...]]) -> object:
+    def fail(step: Callable[[], tuple[Tensor, ...]]) -> Captured:
         if capture.captures < good:
             return capture(step)
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -162,7 +162,7 @@ def test_a_capture_that_fails_is_logged_once_and_costs_no_request(
     requests = [mixed_request(number) for number in range(5)]
     expected = run(plain, requests, 2, SLOTS)
     caplog.clear()
-    runner = load(fail)  # type: ignore[arg-type]
+    runner = load(fail)
     caplog.clear()
     assert_equal(run(runner, requests, 2, SLOTS), expected)
     (record,) = caplog.records
@@ -185,7 +185,7 @@ def test_another_sampler_is_not_captured(load: Load, plain: TalkerRunner) -> Non
     runner = load(fail)
     made: list[int] = []
 
-    def make(rows: list, device: torch.device) -> BatchSampler:  # type: ignore[type-arg]
+    def make(rows: list[SamplingParams], device: torch.device) -> BatchSampler:
         made.append(len(rows))
         return BatchSampler(rows, device)
 
