@@ -109,7 +109,7 @@ class JobObject(BaseModel):
     )
     chapter_count: int
     warnings: list[WarningObject] = Field(
-        description="What was left out of the text, guessed or mended as it was read."
+        description="What was left out of the text, guessed or mended as it was read, or cut short."
     )
     segments: SegmentCounts
     audio: Audio | None
@@ -151,7 +151,7 @@ class JobObject(BaseModel):
                 for each in job.outline.chapters[:MAX_LISTED_CHAPTERS]
             ],
             chapter_count=len(job.outline.chapters),
-            warnings=[WarningObject(**each._asdict()) for each in job.outline.warnings],
+            warnings=_warnings(job),
             segments=SegmentCounts(
                 total=job.total,
                 completed=job.completed,
@@ -197,6 +197,19 @@ class JobDeleted(BaseModel):
     id: str
     object: Literal["job.deleted"] = "job.deleted"
     deleted: Literal[True] = True
+
+
+def _warnings(job: Job) -> list[WarningObject]:
+    """The warnings of the text, and of segments that reached the longest time of their text."""
+    found = [WarningObject(**each._asdict()) for each in job.outline.warnings]
+    if job.truncated:
+        what = "1 segment was" if job.truncated == 1 else f"{job.truncated:,} segments were"
+        message = (
+            f"{what} cut at the longest time that the text can take; "
+            "the timings say which: `truncated`"
+        )
+        found.append(WarningObject(code="truncated", message=message, where=None))
+    return found
 
 
 def _audio(job: Job) -> Audio:
