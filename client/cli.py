@@ -183,6 +183,7 @@ def _add_voice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it")
     parser.add_argument("--language", help="default: found out from the text")
     parser.add_argument("--instructions", help="how to speak or, without a voice, who speaks")
+    parser.add_argument("--normalise", choices=("off", "numbers"), help="numbers as words")
     parser.add_argument("--seed", type=int, help="the same number gives the same speech")
     parser.add_argument("--priority", choices=PRIORITIES, help="among your own jobs")
     parser.add_argument("--webhook", metavar="URL", help="what to tell when the job has ended")

@@ -18,7 +18,8 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
-    `notes` is skip or read: whether footnotes are spoken.
+    `notes` is skip or read: whether footnotes are spoken. `normalise` is off or numbers: whether
+    numbers are written out as words.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
@@ -37,6 +38,7 @@ class Options(TypedDict, total=False):
     author: str | None
     chapter_files: bool | None
     notes: str | None
+    normalise: str | None
     priority: str | None
     webhook: str | None
 
@@ -44,7 +46,8 @@ class Options(TypedDict, total=False):
 JSON_FIELDS = ("sampling", "metadata")
 COPIED_FIELDS = (
     *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
-    *("response_format", "title", "author", "chapter_files", "notes", "priority", "webhook"),
+    *("response_format", "title", "author", "chapter_files", "notes", "normalise"),
+    *("priority", "webhook"),
 )
 
 
@@ -146,8 +149,8 @@ def _missing_model_message(task: str, name: str | None) -> str:
     return f"no model here does {task} yet: {advice}"
 
 
-def _read(reference: Path | bytes) -> bytes:
-    return reference if isinstance(reference, bytes) else read_file(reference)
+def _read(file: Path | bytes) -> bytes:
+    return file if isinstance(file, bytes) else read_file(file)
 
 
 def read_file(path: Path) -> bytes:

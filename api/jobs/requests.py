@@ -25,6 +25,7 @@ from api.http.bounds import (
 )
 from api.http.fields import lower_case
 from api.text.languages import language_name
+from api.text.numbers import Normalise
 from shared.formats import Format
 from shared.jobs import Priority, Sampling
 from shared.store.webhooks import EventType
@@ -77,6 +78,10 @@ class _Request(BaseModel):
     notes: Notes = Field(
         default=Notes.SKIP,
         description="Whether footnotes and endnotes are left out, or spoken where they stand.",
+    )
+    normalise: Normalise = Field(
+        default=Normalise.OFF,
+        description="`numbers`: they are written out as words before they are spoken.",
     )
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."

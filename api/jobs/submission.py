@@ -18,8 +18,9 @@ from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest
 from api.jobs.splitting import LONG_BYTES
 from api.text.cpu_limit import cpu_limit
+from api.text.numbers import LANGUAGES, Normalise, write_numbers
 from api.text.segmentation import split
-from shared.document import Document, Segment
+from shared.document import Document, DocumentWarning, Segment
 from shared.errors import InvalidRequest, NothingToSpeak, UnsupportedMedia
 from shared.settings import Settings
 
@@ -50,7 +51,7 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
             param="input",
         )
     if request.input_format is InputFormat.TEXT:
-        return Submission(request, documents.prepare(request.input, request.notes))
+        return _submission(request, documents.prepare(request.input, request.notes))
     file = io.BytesIO(request.input.encode("utf-8", "replace"))
     media_type = request.input_format.media_type
     try:
@@ -59,7 +60,27 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
         )
     except (InvalidRequest, UnsupportedMedia) as error:
         raise type(error)(error.message, param="input") from None
-    return Submission(request, read)
+    return _submission(request, read)
+
+
+def _submission(request: JobRequest, document: Document) -> Submission:
+    """A submission, with a warning if the language of its numbers is guessed."""
+    if request.normalise is Normalise.NUMBERS and any(map(str.isdecimal, document.text)):
+        language = _language(request, document)
+        if language not in LANGUAGES:
+            guessed = DocumentWarning(
+                "number_language_guessed",
+                "numbers are written out in the language of the letters beside them, English for "
+                "Latin ones: send `language`",
+            )
+            document = document._replace(warnings=(*document.warnings, guessed))
+    return Submission(request, document)
+
+
+def _language(request: JobRequest, document: Document) -> str:
+    """The language of a request in small letters, else that of its document, else `auto`."""
+    language = request.language.lower()
+    return document.language or language if language == "auto" else language
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -122,7 +143,7 @@ def parse_form(form: FormData, settings: Settings) -> Submission:
             notes=_notes(form),
         )
         request = _validate(_fields(form) | {"input": document.text})
-        return _with_segments(Submission(request, document), settings)
+        return _with_segments(_submission(request, document), settings)
 
 
 def _notes(form: FormData) -> Notes:
@@ -140,9 +161,7 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
     Raises `NothingToSpeak` if there are none, `InvalidRequest` if there are too many, and
     `TooComplex` if it takes too long.
     """
-    language = request.language.lower()
-    if language == "auto":
-        language = document.language or language
+    language = _language(request, document)
     # More than an owner, or the queue, may have open at all could never be admitted.
     most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
     with cpu_limit(settings.max_split_cpu_s):
@@ -153,6 +172,10 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
             chapters=document.chapters,
             most=most,
         )
+        if request.normalise is Normalise.NUMBERS:
+            segments = [
+                segment._replace(text=write_numbers(segment.text, language)) for segment in segments
+            ]
     if not segments:
         raise NothingToSpeak(
             "the input has nothing to speak in it: send a text with letters or digits",

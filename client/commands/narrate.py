@@ -60,6 +60,7 @@ def _options(args: argparse.Namespace, output: Path) -> Options:
         "instructions": args.instructions,
         "reference": args.reference,
         "reference_text": args.reference_text,
+        "normalise": args.normalise,
         "seed": args.seed,
         "response_format": format_of(output),
         "metadata": {OUTPUT_METADATA_KEY: path} if keeps else {},

@@ -177,6 +177,7 @@ def test_only_what_was_asked_for_is_sent(server, narrator):
     narrator.submit("One.", voice="ann", seed=0, sampling={"top_k": 5}, model=None)
     narrator.submit("Two.", reference=b"RIFF", metadata={"a": "b"})
     narrator.submit("Three.", instructions="A low voice.", priority="low", webhook="https://a.b/c")
+    narrator.submit("Four.", voice="ann", normalise="numbers")
     assert server.bodies == [
         {
             "task": "custom_voice",
@@ -198,6 +199,7 @@ def test_only_what_was_asked_for_is_sent(server, narrator):
             "priority": "low",
             "webhook": "https://a.b/c",
         },
+        {"task": "custom_voice", "input": "Four.", "voice": "ann", "normalise": "numbers"},
     ]
 
 

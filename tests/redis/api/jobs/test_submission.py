@@ -301,3 +301,23 @@ def test_a_form_is_closed_whatever_comes_of_it(
     )
     assert answer.status_code == status, answer.text
     assert [file.closed for file in opened] == [True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "codes"),
+    [
+        ({}, "It cost $3.", []),
+        ({"normalise": "numbers", "language": "en"}, "It cost three dollars.", []),
+        ({"normalise": "numbers"}, "It cost three dollars.", ["number_language_guessed"]),
+        ({"normalise": "off"}, "It cost $3.", []),
+    ],
+)
+def test_numbers_are_written_out_if_asked(
+    api: TestClient, redis: Redis, fields: dict[str, str], said: str, codes: list[str]
+) -> None:
+    job = api.post("/v1/jobs", json=VALID_JOB | fields | {"input": "It cost $3."}).json()
+    assert spoken(redis, job["id"]) == [said]
+    assert [warning["code"] for warning in job["warnings"]] == codes
+    job = send(api, "a.txt", b"It cost $3.", **fields).json()
+    assert spoken(redis, job["id"]) == [said]
+    assert [warning["code"] for warning in job["warnings"]] == codes
