@@ -20,6 +20,17 @@ class DocumentWarning(NamedTuple):
     where: str | None = None
 
 
+class Details(NamedTuple):
+    """More metadata of a book: `date` as `1905` or `1905-04-01`, `cover` as a JPEG or PNG."""
+
+    date: str | None = None
+    description: str | None = None
+    cover: bytes | None = None
+
+
+NO_DETAILS = Details()
+
+
 class Document(NamedTuple):
     """A text, its chapters in order, the metadata of its file, and what was mended in it.
 
@@ -33,6 +44,7 @@ class Document(NamedTuple):
     author: str | None = None
     language: str | None = None
     warnings: tuple[DocumentWarning, ...] = ()
+    details: Details = NO_DETAILS
 
 
 class Segment(NamedTuple):

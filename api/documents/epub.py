@@ -9,6 +9,7 @@ from api.documents.archive import Archive
 from api.documents.blocks import paragraphs
 from api.documents.builder import DocumentBuilder
 from api.documents.chapters import choose, skip_contents_pages
+from api.documents.metadata import author_of, details_of
 from api.documents.notes import remove_notes
 from api.documents.reading import Reading
 from api.documents.xhtml import PageReader
@@ -71,4 +72,5 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )
-    return builder.document(name=book.title, author=book.author, language=language)
+    document = builder.document(name=book.title, author=author_of(book), language=language)
+    return document._replace(details=details_of(archive, book, reading))

@@ -11,6 +11,7 @@ import pyromark
 from api.documents import text as plain
 from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder, line
 from api.documents.errors import unreadable
+from api.documents.front_matter import NO_FRONT_MATTER, front_matter_of
 from api.documents.reading import Notes, Reading, warn_of_notes
 from api.text.cpu_limit import check_cpu
 from api.text.note_marks import silence_notes, superscript
@@ -40,9 +41,11 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
     and of images stays. Left out are URLs, blocks of code, HTML, comments, footnotes and YAML at
     the beginning. Chapters are the headings of levels 1 and 2, else those of the highest level;
-    the title is the only heading of level 1.
+    the title is that of the YAML, else the only heading of level 1.
     """
     source = plain.decode(file, reading).replace("\r\n", "\n")
+    front_matter = FRONT_MATTER.match(source)
+    book = front_matter_of(front_matter[0], reading) if front_matter else NO_FRONT_MATTER
     builder = DocumentBuilder(reading.max_chars)
     headings = []
     own_notes = [0]
@@ -60,7 +63,9 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         if level <= deepest:
             builder.mark(name, start)
     titles = [name for level, name, _ in headings if level == 1]
-    return builder.document(name=titles[0] if len(titles) == 1 else None)
+    title = book.title or (titles[0] if len(titles) == 1 else None)
+    document = builder.document(name=title, author=book.author, language=book.language)
+    return document._replace(details=book.details)
 
 
 def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tuple[int, str]]:

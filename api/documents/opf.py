@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import posixpath
+import re
 from collections.abc import Iterator
+from html.entities import name2codepoint
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -30,6 +32,11 @@ UNSPOKEN_SUFFIXES = (".otf", ".ttf", ".woff", ".woff2", ".css", ".jpg", ".jpeg",
 UNSPOKEN_MEDIA = ("image/", "audio/", "video/", "font/", "application/pdf")
 NCX_MEDIA_TYPE = "application/x-dtbncx+xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
+_ENTITY = re.compile(
+    rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?:#\d{1,7};|#x[\da-fA-F]{1,6};|(?:amp|lt|gt|quot|apos);)"
+    rb"|&(?P<name>[A-Za-z][A-Za-z\d]{1,31});|&",
+    re.DOTALL,
+)
 EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 
 
@@ -51,8 +58,9 @@ class Package(NamedTuple):
     contents: tuple[Entry, ...]
     contents_pages: frozenset[str]
     title: str | None
-    author: str | None
     language: str | None
+    base: str  # the name of the package document
+    root: Any  # its root element
 
 
 def read(archive: Archive, reading: Reading) -> Package:
@@ -67,7 +75,7 @@ def read(archive: Archive, reading: Reading) -> Package:
     items = {item.get("id"): item for item in root.iterfind("{*}manifest/{*}item")}
     spine = _spine(archive, base, root, items, reading)
     guide = (
-        archive.find(_join(base, each.get("href", "")))
+        archive.find(join_path(base, each.get("href", "")))
         for each in root.iterfind("{*}guide/{*}reference")
         if each.get("type", "").lower() in ("toc", "other.toc", "contents")
     )
@@ -76,8 +84,9 @@ def read(archive: Archive, reading: Reading) -> Package:
         contents=tuple(_contents(archive, base, items, frozenset(spine))),
         contents_pages=frozenset(filter(None, guide)),
         title=_metadata(root, "title"),
-        author=_metadata(root, "creator"),
         language=_metadata(root, "language"),
+        base=base,
+        root=root,
     )
 
 
@@ -99,7 +108,7 @@ def _find(archive: Archive) -> str:
     if container is None:
         raise unreadable(f"the file has no {CONTAINER} and so is no EPUB: export it again")
     for rootfile in _tree(archive, container).iter("{*}rootfile"):
-        if name := archive.find(_join("", rootfile.get("full-path", ""))):
+        if name := archive.find(join_path("", rootfile.get("full-path", ""))):
             return name
     raise unreadable("the file has no package document (.opf): export the book again")
 
@@ -124,7 +133,7 @@ def _spine(
             _is_nav(item) or item.get("media-type", "").lower().startswith(UNSPOKEN_MEDIA)
         ):
             continue
-        name = archive.find(_join(base, href)) if href else None
+        name = archive.find(join_path(base, href)) if href else None
         if name is None:
             missing.append(href or key or "")
         else:
@@ -157,7 +166,7 @@ def _contents(
     best: list[Entry] = []
     most = 0
     for item, links in navs[:1] + maps[:1]:
-        name = archive.find(_join(base, item.get("href", "")))
+        name = archive.find(join_path(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
         listed = len(spine.intersection(entry.page for entry in entries))
         if listed > most or not best:
@@ -182,7 +191,7 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
     visited = 0
     for label, href in links:
         check_cpu()
-        name, (title, nodes) = archive.find(_join(base, href)), _text(label)
+        name, (title, nodes) = archive.find(join_path(base, href)), text_of(label)
         visited += nodes + len(title)
         if visited > MAX_VISITED:  # nested links
             raise unreadable("the book's contents page is not well made: export the book again")
@@ -191,11 +200,11 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
 
 
 def _metadata(root: Any, name: str) -> str | None:
-    found = (_text(element)[0] for element in islice(root.iter(DC + name), MAX_METADATA_ELEMENTS))
+    found = (text_of(element)[0] for element in islice(root.iter(DC + name), MAX_METADATA_ELEMENTS))
     return next(filter(None, found), None)
 
 
-def _text(element: Any) -> tuple[str, int]:
+def text_of(element: Any) -> tuple[str, int]:
     """The text of the first `MAX_NODES` tags of an element, and their number.
 
     The bound is needed for nested elements: to read each of them whole would take quadratic time.
@@ -218,10 +227,10 @@ def _text(element: Any) -> tuple[str, int]:
 def resolve(archive: Archive, page: str, href: str) -> tuple[str | None, str]:
     """The name of the page that a link on `page` leads to, if there is one, and its anchor."""
     path, _, anchor = href.partition("#")
-    return archive.find(_join(page, path)) if path else page, unquote(anchor)
+    return archive.find(join_path(page, path)) if path else page, unquote(anchor)
 
 
-def _join(base: str, href: str) -> str:
+def join_path(base: str, href: str) -> str:
     """The path in the archive for `href` on the page `base`; it is never used on a disk."""
     path = unquote(href.partition("#")[0]).replace("\\", "/")
     return posixpath.normpath(posixpath.join(posixpath.dirname(base.replace("\\", "/")), path))
@@ -233,9 +242,27 @@ def _tree(archive: Archive, name: str) -> Any:
         recover=True, resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
     )
     try:
-        root = etree.fromstring(archive.read(name, MAX_XML_BYTES), parser)
+        root = etree.fromstring(_known_entities(archive.read(name, MAX_XML_BYTES)), parser)
     except etree.XMLSyntaxError:
         root = None
     if root is None:
         raise unreadable(f"{name!r} in the book is no XML: export the book again")
     return root
+
+
+def _known_entities(content: bytes) -> bytes:
+    """XML with HTML's entities as numbers, and `&amp;` for a bare `&`.
+
+    After one that libxml2 does not know, it drops all others: of `Caf&eacute; &amp; Tea`, the `&`.
+    """
+    if b"\0" in content[:64]:  # UTF-16
+        return content
+
+    def known(match: re.Match[bytes]) -> bytes:
+        name = match["name"]
+        if name is None:
+            return b"&amp;" if match[0] == b"&" else match[0]
+        code = name2codepoint.get(name.decode("ascii"))
+        return b"&#%d;" % code if code else b"&amp;%s;" % name
+
+    return _ENTITY.sub(known, content)
