@@ -133,6 +133,7 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
     _add_output(parser, help="default: FILE with .m4b in place of its ending")
     parser.add_argument("--title", help="default: what the file says")
     parser.add_argument("--author", help="default: what the file says")
+    parser.add_argument("--cover", type=Path, metavar="PICTURE", help="JPEG or PNG")
     parser.add_argument("--notes", choices=("skip", "read"), help="footnotes (default: skip)")
     _add_voice(parser)
 

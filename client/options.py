@@ -18,6 +18,7 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
+    `cover` is a JPEG or PNG, a file or its bytes.
     `notes` is skip or read: whether footnotes are spoken. `normalise` is off or numbers: whether
     numbers are written out as words.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
@@ -36,6 +37,7 @@ class Options(TypedDict, total=False):
     response_format: str | None
     title: str | None
     author: str | None
+    cover: Path | bytes | None
     chapter_files: bool | None
     notes: str | None
     normalise: str | None
@@ -58,6 +60,8 @@ def request_body(text: str, options: Options) -> dict[str, Any]:
     if reference is not None:
         audio = base64.b64encode(_read(reference)).decode("ascii")
         body["reference"] = {"audio": audio, "text": options.get("reference_text")}
+    if (cover := options.get("cover")) is not None:
+        body["cover"] = base64.b64encode(_read(cover)).decode("ascii")
     return body
 
 
@@ -74,6 +78,8 @@ def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
         files["reference"] = ("reference", _read(reference))
         if text := options.get("reference_text"):
             data["reference_text"] = text
+    if (cover := options.get("cover")) is not None:
+        files["cover"] = ("cover", _read(cover))
     return {"data": data, "files": files}
 
 

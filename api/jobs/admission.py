@@ -23,7 +23,7 @@ from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavaila
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, new_job_id
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.storage_paths import job_folder, reference_key
+from shared.storage_paths import cover_key, job_folder, reference_key
 from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency
 from shared.store.webhooks import END_EVENTS, Webhook
@@ -43,13 +43,14 @@ class CheckedJob:
     outline: Outline
     live_workers: int
     source: CloneSource | None = None
+    cover: bytes | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
     @property
     def has_files(self) -> bool:
         """True if its admission writes to the storage."""
-        return self.source is not None
+        return self.source is not None or self.cover is not None
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class JobAdmission:
             outline=_outline(sent, segments),
             live_workers=sum(each.workers for each in served if each.card.id == spec.model),
             source=source,
+            cover=sent.document.details.cover,
             live=sent.live,
             webhook=_webhook(request, self.settings),
         )
@@ -101,12 +103,12 @@ class JobAdmission:
         """
         job_id = new_job_id()
         try:
-            spec, size_bytes = self._with_recording(job, job_id)
+            spec, outline, size_bytes = self._store_files(job, job_id)
             accepted = self.ledger.admit(
                 job_id,
                 spec,
                 job.segments,
-                outline=job.outline,
+                outline=outline,
                 owner=caller.owner,
                 limits=caller.limits(self.settings),
                 idempotency=_idempotency(job.live or job.request, caller, name),
@@ -127,12 +129,20 @@ class JobAdmission:
         self.wake_ups.publish(job.spec.model, len(job.segments))
         return accepted.model_copy(update={"live_workers": job.live_workers})
 
-    def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:
-        """The spec and the size of its recording, stored before a worker can claim the job."""
-        if job.source is None:
-            return job.spec, 0
-        stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))
-        return job.spec.model_copy(update={"reference": stored}), size_bytes
+    def _store_files(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, Outline, int]:
+        """Store a job's recording and cover before a worker can claim it.
+
+        Returns its spec and its outline with them, and the size of both.
+        """
+        spec, outline, size_bytes = job.spec, job.outline, 0
+        if job.source is not None:
+            stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))
+            spec = spec.model_copy(update={"reference": stored})
+        if job.cover is not None:
+            self.storage.put(cover_key(job_id), job.cover)
+            outline = outline.model_copy(update={"cover": cover_key(job_id)})
+            size_bytes += len(job.cover)
+        return spec, outline, size_bytes
 
     def _discard(self, job: CheckedJob, job_id: str) -> None:
         """Remove the files of a job that was not admitted; a file too many does no harm."""
@@ -191,6 +201,9 @@ def _outline(sent: Submission, segments: list[Segment]) -> Outline:
     return Outline(
         title=sent.request.title or book.title,
         author=sent.request.author or book.author,
+        date=book.details.date,
+        description=book.details.description,
+        language=book.language,
         chapters=tuple(ChapterStart(title, first) for first, title in chapters.items()),
         warnings=book.warnings,
     )

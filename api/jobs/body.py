@@ -35,12 +35,14 @@ _FORM_SCHEMA = {
         "file": {**_FILE_SCHEMA, "description": "txt, md or epub"},
         "task": {"type": "string", "enum": list(Task)},
         "reference": _FILE_SCHEMA,
+        "cover": {**_FILE_SCHEMA, "description": "JPEG or PNG"},
         "reference_text": {"type": "string", "maxLength": 2_000},
     },
 }
 _FORM_ENCODING = {
     "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
     "reference": {"contentType": "audio/*"},
+    "cover": {"contentType": "image/jpeg, image/png"},
 }
 BODY = request_body(
     {

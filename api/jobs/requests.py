@@ -87,6 +87,11 @@ class _Request(BaseModel):
         default=None, description="By default what the text says of itself."
     )
     author: Title | None = None
+    cover: str | None = Field(
+        default=None,
+        description="A JPEG or PNG in base64, or a data: URL; by default the book's own.",
+        json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
+    )
     response_format: Annotated[Format, BeforeValidator(lower_case)] = Format.WAV
     chapter_files: bool = Field(
         default=False, description="Whether each chapter is there as a file of its own, too."

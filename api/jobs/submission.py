@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 import json
 from dataclasses import dataclass, replace
@@ -22,9 +23,11 @@ from api.text.numbers import LANGUAGES, Normalise, write_numbers
 from api.text.segmentation import split
 from shared.document import Document, DocumentWarning, Segment
 from shared.errors import InvalidRequest, NothingToSpeak, UnsupportedMedia
+from shared.images import COVER_ADVICE, picture_of
 from shared.settings import Settings
 
 REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+FILE_FIELDS = ("reference", "cover")
 # Fields of a form that hold JSON, since a form knows only texts.
 NESTED_FIELDS = ("metadata", "sampling", "webhook_events_filter")
 
@@ -64,7 +67,7 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
 
 
 def _submission(request: JobRequest, document: Document) -> Submission:
-    """A submission, with a warning if the language of its numbers is guessed."""
+    """A submission with its cover, and a warning if the language of its numbers is guessed."""
     if request.normalise is Normalise.NUMBERS and any(map(str.isdecimal, document.text)):
         language = _language(request, document)
         if language not in LANGUAGES:
@@ -74,7 +77,21 @@ def _submission(request: JobRequest, document: Document) -> Submission:
                 "Latin ones: send `language`",
             )
             document = document._replace(warnings=(*document.warnings, guessed))
+    if request.cover is not None:
+        document = document._replace(details=document.details._replace(cover=_cover(request.cover)))
     return Submission(request, document)
+
+
+def _cover(sent: str) -> bytes:
+    """The picture of a request; raises `InvalidRequest` if it is of no use."""
+    encoded = sent.partition(",")[2] if sent.startswith("data:") else sent
+    try:
+        content = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if picture_of(content) is None:
+        raise InvalidRequest(f"the cover is of no use: {COVER_ADVICE}, in base64", param="cover")
+    return content
 
 
 def _language(request: JobRequest, document: Document) -> str:
@@ -101,7 +118,7 @@ def _fields(form: FormData) -> dict[str, Any]:
 
 def _field(name: str, value: UploadFile | str) -> Any:
     if isinstance(value, UploadFile):
-        if name != "reference":
+        if name not in FILE_FIELDS:
             raise InvalidRequest(f"the field {name[:100]!r} is no file", param=name[:100])
         return base64.b64encode(value.file.read()).decode()
     if name not in NESTED_FIELDS:

@@ -40,6 +40,7 @@ def read(args: argparse.Namespace) -> int:
     check_writable(output)
     options = _options(args, output)
     options |= {"title": args.title, "author": args.author, "notes": args.notes}
+    options |= {"cover": args.cover}
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.file, **narrator.resolve_options(options))
         chapters = f", {job.chapter_count} chapters" if job.chapters else ""
