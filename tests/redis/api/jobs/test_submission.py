@@ -118,7 +118,7 @@ def test_paragraphs_without_words_are_skipped(api: TestClient) -> None:
 
 
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
-    sound = recording(2.0)
+    sound = recording(2.0, silence_s=0.5)
     answer = api.post(
         "/v1/jobs",
         data={"task": "voice_clone", "reference_text": "Said."},
@@ -215,6 +215,7 @@ def test_a_finished_book_has_all_its_parts(
     assert (done["status"], done["audio"]["format"]) == ("completed", "flac")
     sound = api.get(links["content"])
     assert sound.headers["content-type"] == "audio/flac"
+    assert 'filename="Wonder & Land.flac"' in sound.headers["content-disposition"]
     assert sound.content[:4] == b"fLaC"
     assert len(sound.content) == done["audio"]["bytes"]
     told = api.get(links["timings"]).json()
@@ -226,9 +227,10 @@ def test_a_finished_book_has_all_its_parts(
     srt = api.get(links["subtitles"], params={"format": "srt"})
     assert srt.text.startswith("1\n00:00:00,000 --> ")
     assert api.get(links["subtitles"], params={"format": "ass"}).status_code == 400
-    for number in range(3):
+    for number, name in enumerate(("0 Wonder & Land", "1 Down", "2 Up")):
         chapter = api.get(f"{links['self']}/chapters/{number}/content")
         assert chapter.status_code == 200, chapter.text
+        assert f'filename="{name}.flac"' in chapter.headers["content-disposition"]
     assert api.get(f"{links['self']}/chapters/3/content").status_code == 404
     for absurd in ("-1", "9" * 300):
         assert api.get(f"{links['self']}/chapters/{absurd}/content").status_code == 400
