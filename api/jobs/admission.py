@@ -14,7 +14,7 @@ from api.auth.caller import Caller
 from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
-from api.jobs.requests import JobRequest, VoiceClone
+from api.jobs.requests import JobRequest, VoiceClone, VoiceDesign
 from api.jobs.submission import Submission, segments_of
 from api.safe_http.addresses import parse_url
 from shared.broker import WakeUpPublisher
@@ -71,15 +71,19 @@ class JobAdmission:
         segments = sent.segments or segments_of(request, sent.document, self.settings)
         if isinstance(request, VoiceClone):
             source = self.clone_sources.check(request, caller)
+        if spec.seed is None and (sent.live or isinstance(request, VoiceDesign)):
+            # A retry repeats what the listener has heard, and all segments have one voice.
+            spec = spec.model_copy(update={"seed": secrets.randbits(32)})
         if sent.live:
-            # With a fixed seed, a retry repeats what the listener has heard.
-            seed = secrets.randbits(32) if spec.seed is None else spec.seed
-            spec = spec.model_copy(update={"live": True, "seed": seed})
+            spec = spec.model_copy(update={"live": True})
+        outline = _outline(sent, segments)
+        if source is not None and source.warnings:
+            outline = outline.model_copy(update={"warnings": (*outline.warnings, *source.warnings)})
         return CheckedJob(
             sent.request,
             spec,
             segments,
-            outline=_outline(sent, segments),
+            outline=outline,
             live_workers=sum(each.workers for each in served if each.card.id == spec.model),
             source=source,
             cover=sent.document.details.cover,

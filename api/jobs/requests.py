@@ -26,7 +26,7 @@ from api.http.bounds import (
 from api.http.fields import lower_case
 from api.text.languages import language_name
 from api.text.numbers import Normalise
-from shared.formats import Format
+from shared.formats import READABLE_FORMATS, Format
 from shared.jobs import Priority, Sampling
 from shared.store.webhooks import EventType
 
@@ -148,7 +148,7 @@ class Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     audio: str = Field(
-        description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.",
+        description=f"The file ({READABLE_FORMATS}) in base64, or a data: URL.",
         json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
     )
     text: Instructions | None = Field(

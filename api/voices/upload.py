@@ -29,6 +29,7 @@ from shared.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from shared.formats import READABLE_FORMATS
 from shared.storage import Storage
 from shared.store.voices import (
     VOICE_PREFIX,
@@ -94,7 +95,7 @@ class Upload(BaseModel):
         bytes,
         Field(
             alias=FILE_FIELD,
-            description="wav, flac, mp3 or ogg; 10 s is best",
+            description=f"{READABLE_FORMATS}; 10 s is best",
             json_schema_extra=limited_by("TTS_MAX_VOICE_BYTES"),
         ),
     ]
@@ -177,7 +178,7 @@ def check(
         consent=upload.consent,
         digest=hashlib.sha256(recording.wav).hexdigest(),
         duration_s=recording.duration_s,
-        ref_text=upload.ref_text,
+        ref_text=recording.text,
         language=upload.language,
         description=upload.description,
         warnings=recording.warnings,

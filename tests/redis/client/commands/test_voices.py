@@ -50,7 +50,7 @@ def test_a_voice_is_added_listed_and_deleted(
     *presets, last = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in presets] == ["ryan", "vivian"]
     assert "english, A dynamic man" in presets[0]
-    assert last == f"Anna ({voice_id}): english, 4.0 s, tiny-Base"
+    assert last == f"Anna ({voice_id}): english, 4.5 s, tiny-Base"
     assert main(["voices", "add", str(sound), *added[2:], "--url", url]) == 1
     assert "already" in capsys.readouterr().err
     assert main(["voices", "delete", "anna", "--url", url]) == 0
@@ -73,7 +73,7 @@ def test_jobs_are_spoken_with_it_by_name_and_id(url: str, sound: Path) -> None:
     with Narrator(url) as narrator:
         voice = narrator.add_voice(sound, "Anna", consent=CONSENT, text="What is said in it.")
         assert (voice.kind, voice.model) == ("cloned", "tiny-Base")
-        assert voice.duration_s == pytest.approx(4.0, abs=0.1)
+        assert voice.duration_s == pytest.approx(4.5, abs=0.1)
         for name in ("anna", voice.id):
             options = narrator.resolve_options({"voice": name, "task": None})
             assert (options["task"], options["model"]) == ("voice_clone", "tiny-Base")
