@@ -151,9 +151,12 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser("add", help="upload a recording to speak with")
     add.set_defaults(command=add_voice)
-    add.add_argument("file", type=Path, metavar="FILE", help="wav, flac, mp3 or ogg; 10 s is best")
+    add.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="wav, mp3, m4a and others; 10 s is best"
+    )
+    add.add_argument("--job", help="instead of FILE: a finished job, such as a designed voice")
     add.add_argument("--name", required=True, help="how you call the voice")
-    add.add_argument("--consent", required=True, help="how the speaker agreed, or an id of that")
+    add.add_argument("--consent", help="how the speaker agreed, or an id of that")
     add.add_argument("--text", help="what is said in it, for the best likeness")
     add.add_argument("--language", help="which is spoken in it")
     add.add_argument("--description")

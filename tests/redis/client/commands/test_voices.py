@@ -60,13 +60,30 @@ def test_a_voice_is_added_listed_and_deleted(
     assert "cannot read no.wav" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["--name", "--consent"])
-def test_name_and_consent_are_asked_for(missing: str, capsys: pytest.CaptureFixture[str]) -> None:
-    given = {"--name": "Anna", "--consent": CONSENT}
-    del given[missing]
+def test_a_name_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["voices", "add", "a.wav", *(part for pair in given.items() for part in pair)])
-    assert missing in capsys.readouterr().err
+        main(["voices", "add", "a.wav", "--consent", CONSENT])
+    assert "--name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["a.wav"], "--consent"),
+        ([], "--job"),
+        (["a.wav", "--job", "job_1", "--consent", CONSENT], "--job"),
+    ],
+)
+def test_a_recording_with_consent_or_a_job_is_asked_for(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["voices", "add", *given, "--name", "Anna"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_voice_of_a_job_may_be_kept(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["voices", "add", "--job", "job_1", "--name", "Anna", "--url", url]) == 1
+    assert "no job" in capsys.readouterr().err
 
 
 def test_jobs_are_spoken_with_it_by_name_and_id(url: str, sound: Path) -> None:
