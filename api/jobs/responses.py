@@ -103,6 +103,9 @@ class JobObject(BaseModel):
     voice: str | None
     voice_id: str | None = Field(description="Of a voice that was uploaded.")
     language: str
+    seed: int | None = Field(
+        description="Of the sampling: as it was sent, or drawn so that a designed voice is one."
+    )
     title: str | None
     chapters: list[ChapterObject] = Field(
         description=f"The first {MAX_LISTED_CHAPTERS}; the timings of a completed job have all."
@@ -145,6 +148,7 @@ class JobObject(BaseModel):
             voice=reference.voice_name if reference else job.spec.voice,
             voice_id=reference.voice if reference else None,
             language=job.spec.language,
+            seed=job.spec.seed,
             title=job.outline.title,
             chapters=[
                 ChapterObject(**each._asdict())
