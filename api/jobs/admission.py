@@ -31,6 +31,13 @@ from shared.store.workers import ServedModel
 
 # Chapters are read with the job at each poll.
 MAX_CHAPTERS = 2_000
+# The fields of jobs and of speech that the version before lacks: each field that is added.
+NEWER_FIELDS = frozenset(
+    (
+        *("notes", "normalise", "cover"),
+        *("instruct", "temperature", "top_k", "top_p", "repetition_penalty"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,13 @@ def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempo
     key = name_key(name) if name else caller.idempotency_key
     if key is None:
         return None
-    body = hashlib.sha256(request.model_dump_json().encode()).hexdigest()
+    # A request without newer fields keeps the hash that an earlier version gave it.
+    unused = {
+        name
+        for name in NEWER_FIELDS & type(request).model_fields.keys()
+        if getattr(request, name) == type(request).model_fields[name].default
+    }
+    body = hashlib.sha256(request.model_dump_json(exclude=unused).encode()).hexdigest()
     return Idempotency(key, body)
 
 
