@@ -148,6 +148,7 @@ def _add_read(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="title page, copyright, index and the like, too",
     )
+    parser.add_argument("--cover", type=Path, metavar="PICTURE", help="JPEG or PNG")
     parser.add_argument("--notes", choices=("skip", "read"), help="footnotes (default: skip)")
     parser.add_argument(
         "--images", choices=("skip", "alt"), help="descriptions of pictures (default: skip)"
@@ -168,9 +169,12 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND")
     add = commands.add_parser("add", help="upload a recording to speak with")
     add.set_defaults(command=add_voice)
-    add.add_argument("file", type=Path, metavar="FILE", help="wav, flac, mp3 or ogg; 10 s is best")
+    add.add_argument(
+        "file", type=Path, nargs="?", metavar="FILE", help="wav, mp3, m4a and others; 10 s is best"
+    )
+    add.add_argument("--job", help="instead of FILE: a finished job, such as a designed voice")
     add.add_argument("--name", required=True, help="how you call the voice")
-    add.add_argument("--consent", required=True, help="how the speaker agreed, or an id of that")
+    add.add_argument("--consent", help="how the speaker agreed, or an id of that")
     add.add_argument("--text", help="what is said in it, for the best likeness")
     add.add_argument("--language", help="which is spoken in it")
     add.add_argument("--description")
@@ -201,6 +205,7 @@ def _add_voice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference-text", metavar="TEXT", help="what is said in it")
     parser.add_argument("--language", help="default: found out from the text")
     parser.add_argument("--instructions", help="how to speak or, without a voice, who speaks")
+    parser.add_argument("--normalise", choices=("off", "numbers"), help="numbers as words")
     parser.add_argument("--seed", type=int, help="the same number gives the same speech")
     parser.add_argument("--priority", choices=PRIORITIES, help="among your own jobs")
     parser.add_argument("--webhook", metavar="URL", help="what to tell when the job has ended")

@@ -183,31 +183,35 @@ class Narrator:
 
     def add_voice(
         self,
-        recording: Path | str | bytes,
+        recording: Path | str | bytes | None,
         name: str,
         *,
-        consent: str,
+        consent: str | None = None,
+        job: str | None = None,
         text: str | None = None,
         language: str | None = None,
         description: str | None = None,
     ) -> Voice:
-        """Upload a recording as a voice called `name`.
+        """Upload a recording as a voice called `name`, or keep the voice of a finished `job`.
 
         `consent` says how the speaker agreed; `text` is the transcript.
         """
         fields = {
             "name": name,
             "consent": consent,
+            "job": job,
             "ref_text": text,
             "language": language,
             "description": description,
         }
+        sent = {key: value for key, value in fields.items() if value is not None}
+        if recording is None:
+            body = self._connection.json("POST", VOICES_PATH, json=sent)
+            return self._parse(Voice.parse, body)
         content = recording if isinstance(recording, bytes) else read_file(Path(recording))
-        form = {
-            "data": {key: value for key, value in fields.items() if value is not None},
-            "files": {"audio_sample": ("recording", content)},
-        }
-        return self._parse(Voice.parse, self._connection.json("POST", VOICES_PATH, **form))
+        files = {"audio_sample": ("recording", content)}
+        body = self._connection.json("POST", VOICES_PATH, data=sent, files=files)
+        return self._parse(Voice.parse, body)
 
     def delete_voice(self, voice: str) -> None:
         """Delete an uploaded voice, by its id or name."""

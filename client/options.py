@@ -20,9 +20,11 @@ class Options(TypedDict, total=False):
     `task` is custom_voice, voice_design or voice_clone; if absent it follows from the others.
     `voice` is a model's own, or the id or name of an uploaded one. `reference` is a recording to
     clone instead, a file or its bytes; without `reference_text` only the timbre is taken from it.
+    `cover` is a JPEG or PNG, a file or its bytes.
     `notes` is skip or read: whether footnotes are spoken; so is `front_matter`: copyright page,
     index and the like. `images` is skip or alt: whether pictures are described. `chapters` are
-    numbers of sections, such as 3-7,9.
+    numbers of sections, such as 3-7,9. `normalise` is off or numbers: whether numbers are written
+    out as words.
     `priority` is low, normal or high; `webhook` is a URL that gets the events of the job's end.
     """
 
@@ -39,11 +41,13 @@ class Options(TypedDict, total=False):
     response_format: str | None
     title: str | None
     author: str | None
+    cover: Path | bytes | None
     chapter_files: bool | None
     notes: str | None
     images: str | None
     front_matter: str | None
     chapters: str | None
+    normalise: str | None
     priority: str | None
     webhook: str | None
 
@@ -52,7 +56,7 @@ JSON_FIELDS = ("sampling", "metadata")
 READING_FIELDS = ("notes", "images", "front_matter", "chapters")
 COPIED_FIELDS = (
     *("model", "voice", "language", "instructions", "seed", *JSON_FIELDS),
-    *("response_format", "title", "author", "chapter_files", *READING_FIELDS),
+    *("response_format", "title", "author", "chapter_files", "normalise", *READING_FIELDS),
     *("priority", "webhook"),
 )
 
@@ -64,6 +68,8 @@ def request_body(text: str, options: Options) -> dict[str, Any]:
     if reference is not None:
         audio = base64.b64encode(_read(reference)).decode("ascii")
         body["reference"] = {"audio": audio, "text": options.get("reference_text")}
+    if (cover := options.get("cover")) is not None:
+        body["cover"] = base64.b64encode(_read(cover)).decode("ascii")
     return body
 
 
@@ -80,6 +86,8 @@ def request_form(name: str, file: BinaryIO, options: Options) -> dict[str, Any]:
         files["reference"] = ("reference", _read(reference))
         if text := options.get("reference_text"):
             data["reference_text"] = text
+    if (cover := options.get("cover")) is not None:
+        files["cover"] = ("cover", _read(cover))
     return {"data": data, "files": files}
 
 
@@ -169,8 +177,8 @@ def _missing_model_message(task: str, name: str | None) -> str:
     return f"no model here does {task} yet: {advice}"
 
 
-def _read(reference: Path | bytes) -> bytes:
-    return reference if isinstance(reference, bytes) else read_file(reference)
+def _read(file: Path | bytes) -> bytes:
+    return file if isinstance(file, bytes) else read_file(file)
 
 
 def read_file(path: Path) -> bytes:

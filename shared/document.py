@@ -34,11 +34,15 @@ class Section(NamedTuple):
     is_spoken: bool
 
 
-class Picture(NamedTuple):
-    """A picture, such as the cover of a book."""
+class Details(NamedTuple):
+    """More metadata of a book: `date` as `1905` or `1905-04-01`, `cover` as a JPEG or PNG."""
 
-    media_type: str
-    content: bytes
+    date: str | None = None
+    description: str | None = None
+    cover: bytes | None = None
+
+
+NO_DETAILS = Details()
 
 
 class Document(NamedTuple):
@@ -56,7 +60,7 @@ class Document(NamedTuple):
     language: str | None = None
     warnings: tuple[DocumentWarning, ...] = ()
     sections: tuple[Section, ...] = ()
-    cover: Picture | None = None
+    details: Details = NO_DETAILS
 
 
 class Segment(NamedTuple):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+# Of recordings that clients send, for the texts of the API.
+READABLE_FORMATS = "wav, flac, ogg, mp3, m4a, webm, aiff, caf or wma"
+
 
 class Format(StrEnum):
     """A file format, by its name in requests, which is also its file's extension."""

@@ -130,10 +130,17 @@ class ChapterStart(NamedTuple):
 
 
 class Outline(Record):
-    """The metadata of a job's text, the first segments of its chapters, and its warnings."""
+    """The metadata of a job's text, the first segments of its chapters, and its warnings.
+
+    `language` is the name of the text's language, `cover` the storage key of a JPEG or PNG.
+    """
 
     title: str | None = None
     author: str | None = None
+    date: str | None = None
+    description: str | None = None
+    language: str | None = None
+    cover: str | None = None
     chapters: tuple[ChapterStart, ...] = ()
     warnings: tuple[DocumentWarning, ...] = ()
 

@@ -20,6 +20,11 @@ def reference_key(job_id: str) -> str:
     return f"{segments_folder(job_id)}/reference"
 
 
+def cover_key(job_id: str) -> str:
+    """The key of the cover picture of a job's files."""
+    return f"{job_folder(job_id)}/cover"
+
+
 def audio_key(job_id: str, epoch: int, kind: Format) -> str:
     """The key of a job's audio, written by the join of an epoch; its other files lie beside it."""
     return f"{job_folder(job_id)}/{epoch}/audio.{kind}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +14,13 @@ import numpy as np
 from shared.audio.fades import fade_edges, pause_samples
 from shared.audio.wav import decode_wav
 from shared.audio.writers import Tags, open_writer
+from shared.errors import ObjectNotFound
 from shared.formats import Format
 from shared.jobs import Job, Outline, SpokenSegment
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
 from shared.storage_paths import audio_key, chapter_key, timings_key
+from shared.tags import book_tags, chapter_tags
 from shared.timings import ChapterTiming, SegmentTiming, Timings
 
 NO_TAGS = Tags()
@@ -40,22 +43,33 @@ def join_job(
 ) -> JoinedAudio:
     """Store a job's audio, its timings and, if asked for, a file for each chapter.
 
-    `read` returns a segment's WAV. Raises `Unavailable` if something cannot be written.
+    `read` returns a segment's WAV, or the cover. Raises `Unavailable` if a file cannot be written.
     """
     kind = job.spec.response_format
     key = audio_key(job.id, epoch, kind)
     timings = timeline(segments, job.outline)
+    cover = _cover(job, read)
     with temporary_folder() as folder:
         path = folder / f"audio.{kind}"
         if job.spec.chapter_files:
             for number, title, part in _split_chapters(segments, job.outline):
-                join_segments(part, read, path, kind, Tags(title, job.outline.author))
+                tags = chapter_tags(job, number, title, cover)
+                join_segments(part, read, path, kind, tags)
                 storage.put(chapter_key(key, number), path)
-        tags = Tags(job.outline.title, job.outline.author, timings.marks(job.outline.title))
+        tags = book_tags(job, timings, cover)
         samples = join_segments(segments, read, path, kind, tags)
         storage.put(timings_key(key), timings.model_dump_json().encode())
         storage.put(key, path)
         return JoinedAudio(key, samples, path.stat().st_size)
+
+
+def _cover(job: Job, read: Callable[[str], bytes]) -> bytes | None:
+    """The cover of a job whose format has one; a file without it is better than none."""
+    if job.outline.cover is None or job.spec.response_format is Format.WAV:
+        return None
+    with suppress(ObjectNotFound):
+        return read(job.outline.cover)
+    return None
 
 
 def _split_chapters(

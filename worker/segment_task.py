@@ -176,7 +176,7 @@ def _request(held: HeldClaim) -> SynthesisRequest:
         task=spec.task,
         text=claim.text,
         # qwen-tts makes one frame less than it makes tokens.
-        max_frames=tokens - 1 if tokens else frame_bound(claim.text),
+        max_frames=tokens - 1 if tokens else frame_bound(claim.text, spec.language),
         language=spec.language,
         speaker=spec.voice,
         instruct=spec.instructions,

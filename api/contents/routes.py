@@ -13,6 +13,7 @@ from api.contents.requests import BODY, DocumentDep
 from api.http.openapi import REFUSALS
 from api.jobs.responses import WarningObject
 from shared.document import Document
+from shared.images import picture_of
 
 router = APIRouter(prefix="/v1/documents", tags=["jobs"])
 
@@ -49,8 +50,8 @@ class DocumentObject(BaseModel):
     def of(cls, document: Document) -> DocumentObject:
         """The public view of a document."""
         spoken = [each for each in document.sections if each.is_spoken]
-        picture = document.cover
-        encoded = base64.b64encode(picture.content).decode() if picture else ""
+        cover = document.details.cover or b""
+        picture, encoded = picture_of(cover), base64.b64encode(cover).decode()
         return cls(
             title=document.title,
             author=document.author,

@@ -71,10 +71,6 @@ class Archive:
         """
         return path if path in self._members else self._names.get(_key(path))
 
-    def size(self, name: str) -> int:
-        """The bytes that a member has by the archive's directory, which may be wrong."""
-        return self._members[name].file_size
-
     def read(self, name: str, most_bytes: int) -> bytes:
         """The content of a member, of at most `most_bytes`."""
         return b"".join(self.chunks(name, most_bytes))

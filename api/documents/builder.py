@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 from api.documents.errors import too_long
 from api.text.cpu_limit import check_cpu
 from api.text.normalise import collapse_whitespace
@@ -10,6 +13,8 @@ from shared.document import Chapter, Document
 PARAGRAPH_SEPARATOR = "\n\n"
 SOFT_HYPHEN = "\xad"
 MAX_TITLE_CHARS = 200
+MAX_DESCRIPTION_CHARS = 1_000
+_HTML_TAG = re.compile(r"<[^<>]{1,1000}>")
 
 
 def line(text: str) -> str:
@@ -20,6 +25,12 @@ def line(text: str) -> str:
 def title(text: str) -> str:
     """A text as one line of at most `MAX_TITLE_CHARS` characters."""
     return line(text)[:MAX_TITLE_CHARS].rstrip()
+
+
+def description(text: str) -> str | None:
+    """A description as one line without HTML, of at most `MAX_DESCRIPTION_CHARS`."""
+    plain = line(html.unescape(_HTML_TAG.sub(" ", text[: 10 * MAX_DESCRIPTION_CHARS])))
+    return plain[:MAX_DESCRIPTION_CHARS].rstrip() or None
 
 
 class DocumentBuilder:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from api.documents import opf
@@ -12,17 +10,15 @@ from api.documents.archive import Archive
 from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder
 from api.documents.chapters import choose, find_contents_pages
 from api.documents.matter import Kind
+from api.documents.metadata import author_of, details_of
 from api.documents.notes import remove_notes
 from api.documents.parts import Part, divide
 from api.documents.reading import Reading, warn_of_scripts
 from api.documents.sections import section, selected, warn_of_matter
 from api.documents.xhtml import PageReader
-from shared.document import Document, Picture, Section
-from shared.errors import InvalidRequest
+from shared.document import Document, Section
 
 MEDIA_TYPE = "application/epub+zip"
-COVER_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"}
-MAX_COVER_BYTES = 4 * 2**20
 # The models' languages by the two or three letters that dc:language begins with.
 LANGUAGES_BY_CODE = {
     code: name
@@ -73,9 +69,9 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     language = LANGUAGES_BY_CODE.get(
         (book.language or "").strip().lower().replace("_", "-").partition("-")[0]
     )
-    document = builder.document(name=book.title, author=book.author, language=language)
+    document = builder.document(name=book.title, author=author_of(book), language=language)
     warn_of_scripts(document.text, reading)
-    return document._replace(sections=sections, cover=_cover(archive, book.cover))
+    return document._replace(sections=sections, details=details_of(archive, book, reading))
 
 
 def _add(parts: Sequence[Part], builder: DocumentBuilder, reading: Reading) -> tuple[Section, ...]:
@@ -100,13 +96,3 @@ def _add(parts: Sequence[Part], builder: DocumentBuilder, reading: Reading) -> t
             left_out.append(part.title or part.kind.replace("_", " "))
     warn_of_matter(left_out, reading)
     return tuple(sections)
-
-
-def _cover(archive: Archive, name: str | None) -> Picture | None:
-    """The picture of the cover, if there is one that is not far too large."""
-    media_type = COVER_TYPES.get(PurePosixPath(name or "").suffix.lower())
-    if name is None or media_type is None or archive.size(name) > MAX_COVER_BYTES:
-        return None
-    with suppress(InvalidRequest):  # a broken picture is no reason to refuse a book
-        return Picture(media_type, archive.read(name, MAX_COVER_BYTES))
-    return None

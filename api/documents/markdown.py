@@ -13,6 +13,7 @@ from api.documents.builder import PARAGRAPH_SEPARATOR, DocumentBuilder, line
 from api.documents.errors import unreadable
 from api.documents.reading import Images, Notes, Reading, warn_of_notes, warn_of_scripts
 from api.documents.sections import select
+from api.documents.yaml_front_matter import NO_FRONT_MATTER, front_matter_of
 from api.text.cpu_limit import check_cpu
 from api.text.note_marks import silence_notes, superscript
 from api.text.paragraphs import is_pause
@@ -42,9 +43,11 @@ def read(file: BinaryIO, reading: Reading) -> Document:
     Paragraphs, headings, list items and the rows of a table become paragraphs. The text of links
     stays, that of images if the options say so. Left out are URLs, blocks of code, HTML, comments,
     footnotes and YAML at the beginning. Chapters are the headings of levels 1 and 2, else those of
-    the highest level; the title is the only heading of level 1.
+    the highest level; the title is that of the YAML, else the only heading of level 1.
     """
     source = plain.decode(file, reading).replace("\r\n", "\n")
+    front_matter = FRONT_MATTER.match(source)
+    book = front_matter_of(front_matter[0], reading) if front_matter else NO_FRONT_MATTER
     builder = DocumentBuilder(reading.max_chars)
     headings = []
     own_notes = [0]
@@ -64,8 +67,9 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         if level <= deepest:
             builder.mark(name, start)
     titles = [name for level, name, _ in headings if level == 1]
-    document = builder.document(name=titles[0] if len(titles) == 1 else None)
-    return select(document, reading, keep_length=False)
+    title = book.title or (titles[0] if len(titles) == 1 else None)
+    document = builder.document(name=title, author=book.author, language=book.language)
+    return select(document._replace(details=book.details), reading, keep_length=False)
 
 
 def _paragraphs(source: str, reading: Reading, notes: list[int]) -> Iterator[tuple[int, str]]:

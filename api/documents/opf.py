@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import html
 import posixpath
+import re
 from collections.abc import Iterator
+from html.entities import name2codepoint
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote
@@ -32,6 +34,11 @@ UNSPOKEN_SUFFIXES = (".otf", ".ttf", ".woff", ".woff2", ".css", ".jpg", ".jpeg",
 UNSPOKEN_MEDIA = ("image/", "audio/", "video/", "font/", "application/pdf")
 NCX_MEDIA_TYPE = "application/x-dtbncx+xml"
 DC = "{http://purl.org/dc/elements/1.1/}"
+_ENTITY = re.compile(
+    rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|&(?:#\d{1,7};|#x[\da-fA-F]{1,6};|(?:amp|lt|gt|quot|apos);)"
+    rb"|&(?P<name>[A-Za-z][A-Za-z\d]{1,31});|&",
+    re.DOTALL,
+)
 EPUB_TYPE = "{http://www.idpf.org/2007/ops}type"
 
 
@@ -52,18 +59,15 @@ class Mark(NamedTuple):
 
 
 class Package(NamedTuple):
-    """A book; `spine` has the names of its text members, each once, in reading order.
-
-    `cover` is the name of the picture that is its cover.
-    """
+    """A book; `spine` has the names of its text members, each once, in reading order."""
 
     spine: tuple[str, ...]
     contents: tuple[Entry, ...]
     marks: tuple[Mark, ...]
     title: str | None
-    author: str | None
     language: str | None
-    cover: str | None
+    base: str  # the name of the package document
+    root: Any  # its root element
 
 
 def read(archive: Archive, reading: Reading) -> Package:
@@ -82,9 +86,9 @@ def read(archive: Archive, reading: Reading) -> Package:
         contents=tuple(_contents(archive, base, items, frozenset(spine))),
         marks=tuple(_marks(archive, base, root, items)),
         title=_metadata(root, "title"),
-        author=_metadata(root, "creator"),
         language=_metadata(root, "language"),
-        cover=_cover(archive, base, root, items),
+        base=base,
+        root=root,
     )
 
 
@@ -95,7 +99,7 @@ def _marks(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Ite
         for each in root.iterfind("{*}guide/{*}reference")
     ]
     for item in [item for item in items.values() if _is_nav(item)][:1]:
-        if nav := archive.find(_join(base, item.get("href", ""))):
+        if nav := archive.find(join_path(base, item.get("href", ""))):
             links += (
                 (nav, link.get(EPUB_TYPE, ""), link.get("href", ""))
                 for each in _tree(archive, nav).iter("{*}nav")
@@ -103,21 +107,9 @@ def _marks(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Ite
                 for link in each.iter("{*}a")
             )
     for origin, types, href in links[:MAX_MARKS]:
-        kind, name = kind_of_types(types.split()), archive.find(_join(origin, href))
+        kind, name = kind_of_types(types.split()), archive.find(join_path(origin, href))
         if kind and name:
             yield Mark(kind, name, unquote(href.partition("#")[2]))
-
-
-def _cover(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> str | None:
-    """The name of the picture that is the cover: of EPUB 3, else of EPUB 2."""
-    found = [item for item in items.values() if "cover-image" in item.get("properties", "").split()]
-    for meta in root.iterfind("{*}metadata//{*}meta"):
-        if meta.get("name") == "cover" and (item := items.get(meta.get("content"))) is not None:
-            found.append(item)
-    for item in found:
-        if item.get("media-type", "").lower().startswith("image/"):
-            return archive.find(_join(base, item.get("href", "")))
-    return None
 
 
 def _refuse_protection(archive: Archive) -> None:
@@ -138,7 +130,7 @@ def _find(archive: Archive) -> str:
     if container is None:
         raise unreadable(f"the file has no {CONTAINER} and so is no EPUB: export it again")
     for rootfile in _tree(archive, container).iter("{*}rootfile"):
-        if name := archive.find(_join("", rootfile.get("full-path", ""))):
+        if name := archive.find(join_path("", rootfile.get("full-path", ""))):
             return name
     raise unreadable("the file has no package document (.opf): export the book again")
 
@@ -163,7 +155,7 @@ def _spine(
             _is_nav(item) or item.get("media-type", "").lower().startswith(UNSPOKEN_MEDIA)
         ):
             continue
-        name = archive.find(_join(base, href)) if href else None
+        name = archive.find(join_path(base, href)) if href else None
         if name is None:
             missing.append(href or key or "")
         else:
@@ -196,7 +188,7 @@ def _contents(
     best: list[Entry] = []
     most = 0
     for item, links in navs[:1] + maps[:1]:
-        name = archive.find(_join(base, item.get("href", "")))
+        name = archive.find(join_path(base, item.get("href", "")))
         entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
         listed = len(spine.intersection(entry.page for entry in entries))
         if listed > most or not best:
@@ -221,7 +213,7 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
     visited = 0
     for label, href in links:
         check_cpu()
-        name, (title, nodes) = archive.find(_join(base, href)), _text(label)
+        name, (title, nodes) = archive.find(join_path(base, href)), text_of(label)
         visited += nodes + len(title)
         if visited > MAX_VISITED:  # nested links
             raise unreadable("the book's contents page is not well made: export the book again")
@@ -230,11 +222,11 @@ def _entries(archive: Archive, base: str, links: Iterator[tuple[Any, str]]) -> I
 
 
 def _metadata(root: Any, name: str) -> str | None:
-    found = (_text(element)[0] for element in islice(root.iter(DC + name), MAX_METADATA_ELEMENTS))
+    found = (text_of(element)[0] for element in islice(root.iter(DC + name), MAX_METADATA_ELEMENTS))
     return next(filter(None, found), None)
 
 
-def _text(element: Any) -> tuple[str, int]:
+def text_of(element: Any) -> tuple[str, int]:
     """The text of the first `MAX_NODES` tags of an element, and their number.
 
     The bound is needed for nested elements: to read each of them whole would take quadratic time.
@@ -257,10 +249,10 @@ def _text(element: Any) -> tuple[str, int]:
 def resolve(archive: Archive, page: str, href: str) -> tuple[str | None, str]:
     """The name of the page that a link on `page` leads to, if there is one, and its anchor."""
     path, _, anchor = href.partition("#")
-    return archive.find(_join(page, path)) if path else page, unquote(anchor)
+    return archive.find(join_path(page, path)) if path else page, unquote(anchor)
 
 
-def _join(base: str, href: str) -> str:
+def join_path(base: str, href: str) -> str:
     """The path in the archive for `href` on the page `base`; it is never used on a disk."""
     path = unquote(href.partition("#")[0]).replace("\\", "/")
     return posixpath.normpath(posixpath.join(posixpath.dirname(base.replace("\\", "/")), path))
@@ -272,9 +264,27 @@ def _tree(archive: Archive, name: str) -> Any:
         recover=True, resolve_entities=False, load_dtd=False, no_network=True, huge_tree=False
     )
     try:
-        root = etree.fromstring(archive.read(name, MAX_XML_BYTES), parser)
+        root = etree.fromstring(_known_entities(archive.read(name, MAX_XML_BYTES)), parser)
     except etree.XMLSyntaxError:
         root = None
     if root is None:
         raise unreadable(f"{name!r} in the book is no XML: export the book again")
     return root
+
+
+def _known_entities(content: bytes) -> bytes:
+    """XML with HTML's entities as numbers, and `&amp;` for a bare `&`.
+
+    After one that libxml2 does not know, it drops all others: of `Caf&eacute; &amp; Tea`, the `&`.
+    """
+    if b"\0" in content[:64]:  # UTF-16
+        return content
+
+    def known(match: re.Match[bytes]) -> bytes:
+        name = match["name"]
+        if name is None:
+            return b"&amp;" if match[0] == b"&" else match[0]
+        code = name2codepoint.get(name.decode("ascii"))
+        return b"&#%d;" % code if code else b"&amp;%s;" % name
+
+    return _ENTITY.sub(known, content)

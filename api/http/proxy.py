@@ -12,7 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from shared.settings import ROOT_PATH_PATTERN
 
 # The key of a scope with the `Host` that came, if a proxy says that another was asked for.
-SENT_HOST = "tts.sent_host"
+SENT_HOST = "sent_host"
 _ROOT_PATH = re.compile(ROOT_PATH_PATTERN)
 _HOST = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
 

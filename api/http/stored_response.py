@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import NamedTuple
+from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -20,6 +22,9 @@ from shared.storage import Storage, StoredObject, pieces
 # Pauses between the attempts to read a piece of a download that has begun.
 RETRY_PAUSES_S = (0.5, 2.0)
 _log = logging.getLogger(__name__)
+# Control characters, and those that Windows refuses in names.
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f"*/:<>?\\|\ud800-\udfff]')
+MAX_NAME_CHARS = 100
 # Possessive: two runs of spaces side by side would be shared out in every way there is.
 _RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+", re.I)
 
@@ -62,6 +67,22 @@ class StoredResponse(StreamingResponse):
             _log.warning("A download is broken off: %s", error)
 
 
+def attachment(name: str) -> str:
+    """The Content-Disposition of a download under a name, such as `The Lamp: 1.m4b` (RFC 6266).
+
+    Characters that file systems refuse become spaces; a name that is not ASCII is sent in both
+    forms.
+    """
+    stem, dot, suffix = name.rpartition(".")
+    plain = " ".join(_UNSAFE.sub(" ", stem).split()).strip(". ")[:MAX_NAME_CHARS].strip()
+    safe = f"{plain or 'audio'}{dot}{suffix}"
+    simple = unicodedata.normalize("NFKD", safe).encode("ascii", "ignore").decode()
+    if simple == safe:
+        return f'attachment; filename="{safe}"'
+    simple = f"audio{simple}" if simple.startswith(".") else simple
+    return f"attachment; filename=\"{simple}\"; filename*=UTF-8''{quote(safe, safe='')}"
+
+
 async def stored_response(
     request: Request, content: Stored, *, media_type: str, name: str
 ) -> Response:
@@ -83,7 +104,7 @@ async def stored_response(
     start, end = span or (0, size)
     headers |= {
         "Content-Length": str(end - start),
-        "Content-Disposition": f'attachment; filename="{name}"',
+        "Content-Disposition": attachment(name),
     }
     if span:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"

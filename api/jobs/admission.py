@@ -14,7 +14,7 @@ from api.auth.caller import Caller
 from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
-from api.jobs.requests import JobRequest, ReadingFields, VoiceClone
+from api.jobs.requests import JobRequest, VoiceClone, VoiceDesign
 from api.jobs.submission import Submission, segments_of
 from api.safe_http.addresses import parse_url
 from shared.broker import WakeUpPublisher
@@ -23,7 +23,7 @@ from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavaila
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, new_job_id
 from shared.settings import Settings
 from shared.storage import Storage
-from shared.storage_paths import job_folder, reference_key
+from shared.storage_paths import cover_key, job_folder, reference_key
 from shared.store.ledger import Ledger, name_key
 from shared.store.limits import Idempotency
 from shared.store.webhooks import END_EVENTS, Webhook
@@ -31,6 +31,13 @@ from shared.store.workers import ServedModel
 
 # Chapters are read with the job at each poll.
 MAX_CHAPTERS = 2_000
+# The fields of jobs and of speech that the version before lacks: each field that is added.
+NEWER_FIELDS = frozenset(
+    (
+        *("notes", "images", "front_matter", "chapters", "normalise", "cover"),
+        *("instruct", "temperature", "top_k", "top_p", "repetition_penalty"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -43,13 +50,14 @@ class CheckedJob:
     outline: Outline
     live_workers: int
     source: CloneSource | None = None
+    cover: bytes | None = None
     live: BaseModel | None = None
     webhook: Webhook | None = None
 
     @property
     def has_files(self) -> bool:
         """True if its admission writes to the storage."""
-        return self.source is not None
+        return self.source is not None or self.cover is not None
 
 
 @dataclass(frozen=True)
@@ -70,17 +78,22 @@ class JobAdmission:
         segments = sent.segments or segments_of(request, sent.document, self.settings)
         if isinstance(request, VoiceClone):
             source = self.clone_sources.check(request, caller)
+        if spec.seed is None and (sent.live or isinstance(request, VoiceDesign)):
+            # A retry repeats what the listener has heard, and all segments have one voice.
+            spec = spec.model_copy(update={"seed": secrets.randbits(32)})
         if sent.live:
-            # With a fixed seed, a retry repeats what the listener has heard.
-            seed = secrets.randbits(32) if spec.seed is None else spec.seed
-            spec = spec.model_copy(update={"live": True, "seed": seed})
+            spec = spec.model_copy(update={"live": True})
+        outline = _outline(sent, segments)
+        if source is not None and source.warnings:
+            outline = outline.model_copy(update={"warnings": (*outline.warnings, *source.warnings)})
         return CheckedJob(
             sent.request,
             spec,
             segments,
-            outline=_outline(sent, segments),
+            outline=outline,
             live_workers=sum(each.workers for each in served if each.card.id == spec.model),
             source=source,
+            cover=sent.document.details.cover,
             live=sent.live,
             webhook=_webhook(request, self.settings),
         )
@@ -101,12 +114,12 @@ class JobAdmission:
         """
         job_id = new_job_id()
         try:
-            spec, size_bytes = self._with_recording(job, job_id)
+            spec, outline, size_bytes = self._store_files(job, job_id)
             accepted = self.ledger.admit(
                 job_id,
                 spec,
                 job.segments,
-                outline=job.outline,
+                outline=outline,
                 owner=caller.owner,
                 limits=caller.limits(self.settings),
                 idempotency=_idempotency(job.live or job.request, caller, name),
@@ -128,12 +141,20 @@ class JobAdmission:
         self.wake_ups.publish(job.spec.model, len(job.segments))
         return accepted.model_copy(update={"live_workers": job.live_workers})
 
-    def _with_recording(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, int]:
-        """The spec and the size of its recording, stored before a worker can claim the job."""
-        if job.source is None:
-            return job.spec, 0
-        stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))
-        return job.spec.model_copy(update={"reference": stored}), size_bytes
+    def _store_files(self, job: CheckedJob, job_id: str) -> tuple[SpeechSpec, Outline, int]:
+        """Store a job's recording and cover before a worker can claim it.
+
+        Returns its spec and its outline with them, and the size of both.
+        """
+        spec, outline, size_bytes = job.spec, job.outline, 0
+        if job.source is not None:
+            stored, size_bytes = self.clone_sources.store(job.source, reference_key(job_id))
+            spec = spec.model_copy(update={"reference": stored})
+        if job.cover is not None:
+            self.storage.put(cover_key(job_id), job.cover)
+            outline = outline.model_copy(update={"cover": cover_key(job_id)})
+            size_bytes += len(job.cover)
+        return spec, outline, size_bytes
 
     def _discard(self, job: CheckedJob, job_id: str) -> None:
         """Remove the files of a job that was not admitted; a file too many does no harm."""
@@ -170,13 +191,13 @@ def _idempotency(request: BaseModel, caller: Caller, name: str | None) -> Idempo
     key = name_key(name) if name else caller.idempotency_key
     if key is None:
         return None
-    # Without fields that an earlier version did not have, so that a key sent there names its job.
-    added = {
+    # A request without newer fields keeps the hash that an earlier version gave it.
+    unused = {
         name
-        for name, field in ReadingFields.model_fields.items()
-        if getattr(request, name, None) == field.default
+        for name in NEWER_FIELDS & type(request).model_fields.keys()
+        if getattr(request, name) == type(request).model_fields[name].default
     }
-    body = hashlib.sha256(request.model_dump_json(exclude=added).encode()).hexdigest()
+    body = hashlib.sha256(request.model_dump_json(exclude=unused).encode()).hexdigest()
     return Idempotency(key, body)
 
 
@@ -198,6 +219,9 @@ def _outline(sent: Submission, segments: list[Segment]) -> Outline:
     return Outline(
         title=sent.request.title or book.title,
         author=sent.request.author or book.author,
+        date=book.details.date,
+        description=book.details.description,
+        language=book.language,
         chapters=tuple(ChapterStart(title, first) for first, title in chapters.items()),
         warnings=book.warnings,
     )

@@ -60,6 +60,7 @@ _FORM_SCHEMA = {
         "task": {"type": "string", "enum": list(Task)},
         **_form_fields(),
         "reference": {**_FILE_SCHEMA, "description": "The recording to clone."},
+        "cover": {**_FILE_SCHEMA, "description": "A JPEG or PNG; by default the book's own."},
         "reference_text": {
             "type": "string",
             "maxLength": 2_000,
@@ -70,6 +71,7 @@ _FORM_SCHEMA = {
 _FORM_ENCODING = {
     "file": {"contentType": "text/plain, text/markdown, application/epub+zip"},
     "reference": {"contentType": "audio/*"},
+    "cover": {"contentType": "image/jpeg, image/png"},
 }
 BODY = request_body(
     {

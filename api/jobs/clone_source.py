@@ -10,6 +10,7 @@ from api.auth.caller import Caller
 from api.jobs.requests import VoiceClone
 from api.voices import lookup
 from api.voices.reference_audio import ReferenceReader
+from shared.document import DocumentWarning
 from shared.errors import InvalidRequest, ObjectNotFound, VoiceNotFound
 from shared.jobs import StoredReference
 from shared.storage import Storage
@@ -22,6 +23,7 @@ class CloneSource(NamedTuple):
     recording: bytes | None
     text: str | None
     voice: Voice | None = None
+    warnings: tuple[DocumentWarning, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,9 @@ class CloneSources:
             return CloneSource(None, voice.ref_text, voice)
         if request.reference is None:
             raise InvalidRequest("send the voice to clone: reference, or voice", param="reference")
-        recording = self.references.read(request.reference)
-        return CloneSource(recording, request.reference.text)
+        prepared = self.references.read(request.reference)
+        text = request.reference.text if prepared.keeps_text else None
+        return CloneSource(prepared.content, text, warnings=prepared.warnings)
 
     def store(self, source: CloneSource, key: str) -> tuple[StoredReference, int]:
         """Store a job's own copy, so that it is spoken even if the voice is deleted.

@@ -26,7 +26,8 @@ from api.http.bounds import (
 )
 from api.http.fields import lower_case
 from api.text.languages import language_name
-from shared.formats import Format
+from api.text.numbers import Normalise
+from shared.formats import READABLE_FORMATS, Format
 from shared.jobs import Priority, Sampling
 from shared.store.webhooks import EventType
 
@@ -106,10 +107,19 @@ class _Request(ReadingFields):
         description="As listed by `/v1/models`, a code such as `en` or `zh-CN`, or `auto`.",
     )
     input_format: InputFormat = InputFormat.TEXT
+    normalise: Normalise = Field(
+        default=Normalise.OFF,
+        description="`numbers`: they are written out as words before they are spoken.",
+    )
     title: Title | None = Field(
         default=None, description="By default what the text says of itself."
     )
     author: Title | None = None
+    cover: str | None = Field(
+        default=None,
+        description="A JPEG or PNG in base64, or a data: URL; by default the book's own.",
+        json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
+    )
     response_format: Annotated[Format, BeforeValidator(lower_case)] = Format.WAV
     chapter_files: bool = Field(
         default=False, description="Whether each chapter is there as a file of its own, too."
@@ -166,7 +176,7 @@ class Reference(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     audio: str = Field(
-        description="The file (wav, flac, ogg or mp3) in base64, or a data: URL.",
+        description=f"The file ({READABLE_FORMATS}) in base64, or a data: URL.",
         json_schema_extra=limited_by("TTS_MAX_BODY_BYTES"),
     )
     text: Instructions | None = Field(

@@ -103,13 +103,16 @@ class JobObject(BaseModel):
     voice: str | None
     voice_id: str | None = Field(description="Of a voice that was uploaded.")
     language: str
+    seed: int | None = Field(
+        description="Of the sampling: as it was sent, or drawn so that a designed voice is one."
+    )
     title: str | None
     chapters: list[ChapterObject] = Field(
         description=f"The first {MAX_LISTED_CHAPTERS}; the timings of a completed job have all."
     )
     chapter_count: int
     warnings: list[WarningObject] = Field(
-        description="What was left out of the text, guessed or mended as it was read."
+        description="What was left out of the text, guessed or mended as it was read, or cut short."
     )
     segments: SegmentCounts
     audio: Audio | None
@@ -148,13 +151,14 @@ class JobObject(BaseModel):
             voice=reference.voice_name if reference else job.spec.voice,
             voice_id=reference.voice if reference else None,
             language=job.spec.language,
+            seed=job.spec.seed,
             title=job.outline.title,
             chapters=[
                 ChapterObject(**each._asdict())
                 for each in job.outline.chapters[:MAX_LISTED_CHAPTERS]
             ],
             chapter_count=len(job.outline.chapters),
-            warnings=[WarningObject(**each._asdict()) for each in job.outline.warnings],
+            warnings=_warnings(job),
             segments=SegmentCounts(
                 total=job.total,
                 completed=job.completed,
@@ -200,6 +204,19 @@ class JobDeleted(BaseModel):
     id: str
     object: Literal["job.deleted"] = "job.deleted"
     deleted: Literal[True] = True
+
+
+def _warnings(job: Job) -> list[WarningObject]:
+    """The warnings of the text, and of segments that reached the longest time of their text."""
+    found = [WarningObject(**each._asdict()) for each in job.outline.warnings]
+    if job.truncated:
+        what = "1 segment was" if job.truncated == 1 else f"{job.truncated:,} segments were"
+        message = (
+            f"{what} cut at the longest time that the text can take; "
+            "the timings say which: `truncated`"
+        )
+        found.append(WarningObject(code="truncated", message=message, where=None))
+    return found
 
 
 def _audio(job: Job) -> Audio:

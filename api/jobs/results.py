@@ -68,7 +68,8 @@ async def content(
     """
     key = await services.transcoder.ensure_format(job, wanted)
     stored = Stored(key, services.storage, services.storage_threads)
-    return await _send(request, stored, wanted or job.spec.response_format, public_id(job))
+    name = job.outline.title or public_id(job)
+    return await _send(request, stored, wanted or job.spec.response_format, name)
 
 
 @router.head("/chapters/{number}/content", response_class=Response, include_in_schema=False)
@@ -91,7 +92,9 @@ async def chapter(
         raise ObjectNotFound(f"the job has {count} chapters", param="number")
     key = chapter_key(_key(job), number)
     stored = Stored(key, services.storage, services.storage_threads)
-    return await _send(request, stored, job.spec.response_format, f"{public_id(job)}-{number}")
+    title = job.outline.chapters[number - 1].title if number else job.outline.title
+    name = f"{number:0{len(str(count))}} {title or ''}".strip()
+    return await _send(request, stored, job.spec.response_format, name)
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import io
 import json
 from dataclasses import dataclass, replace
@@ -18,12 +19,15 @@ from api.http.bounds import check_json
 from api.jobs.requests import InputFormat, JobRequest, ReadingFields
 from api.jobs.splitting import LONG_BYTES
 from api.text.cpu_limit import cpu_limit
+from api.text.numbers import LANGUAGES, Normalise, write_numbers
 from api.text.segmentation import split
-from shared.document import Document, Segment
+from shared.document import Document, DocumentWarning, Segment
 from shared.errors import InvalidRequest, NothingToSpeak, UnsupportedMedia
+from shared.images import COVER_ADVICE, picture_of
 from shared.settings import Settings
 
 REQUEST_ADAPTER: TypeAdapter[JobRequest] = TypeAdapter(JobRequest)
+FILE_FIELDS = ("reference", "cover")
 # Fields of a form that hold JSON, since a form knows only texts.
 NESTED_FIELDS = ("metadata", "sampling", "webhook_events_filter")
 
@@ -88,7 +92,41 @@ def from_json(request: JobRequest, max_chars: int) -> Submission:
     """Read the text that a request has in itself; raises `InvalidRequest`."""
     options = request.reading_options
     document = read_input(request.input, request.input_format, options, max_chars)
+    return _submission(request, document)
+
+
+def _submission(request: JobRequest, document: Document) -> Submission:
+    """A submission with its cover, and a warning if the language of its numbers is guessed."""
+    if request.normalise is Normalise.NUMBERS and any(map(str.isdecimal, document.text)):
+        language = _language(request, document)
+        if language not in LANGUAGES:
+            guessed = DocumentWarning(
+                "number_language_guessed",
+                "numbers are written out in the language of the letters beside them, English for "
+                "Latin ones: send `language`",
+            )
+            document = document._replace(warnings=(*document.warnings, guessed))
+    if request.cover is not None:
+        document = document._replace(details=document.details._replace(cover=_cover(request.cover)))
     return Submission(request, document)
+
+
+def _cover(sent: str) -> bytes:
+    """The picture of a request; raises `InvalidRequest` if it is of no use."""
+    encoded = sent.partition(",")[2] if sent.startswith("data:") else sent
+    try:
+        content = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        content = b""
+    if picture_of(content) is None:
+        raise InvalidRequest(f"the cover is of no use: {COVER_ADVICE}, in base64", param="cover")
+    return content
+
+
+def _language(request: JobRequest, document: Document) -> str:
+    """The language of a request in small letters, else that of its document, else `auto`."""
+    language = request.language.lower()
+    return document.language or language if language == "auto" else language
 
 
 def _fields(form: FormData) -> dict[str, Any]:
@@ -109,7 +147,7 @@ def _fields(form: FormData) -> dict[str, Any]:
 
 def _field(name: str, value: UploadFile | str) -> Any:
     if isinstance(value, UploadFile):
-        if name != "reference":
+        if name not in FILE_FIELDS:
             raise InvalidRequest(f"the field {name[:100]!r} is no file", param=name[:100])
         return base64.b64encode(value.file.read()).decode()
     if name not in NESTED_FIELDS:
@@ -142,7 +180,7 @@ def parse_form(form: FormData, settings: Settings) -> Submission:
     with cpu_limit(settings.max_split_cpu_s):
         document = read_file(form, settings.max_input_chars)
         request = _validate(_fields(form) | {"input": document.text})
-        return _with_segments(Submission(request, document), settings)
+        return _with_segments(_submission(request, document), settings)
 
 
 def segments_of(request: JobRequest, document: Document, settings: Settings) -> list[Segment]:
@@ -151,9 +189,7 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
     Raises `NothingToSpeak` if there are none, `InvalidRequest` if there are too many, and
     `TooComplex` if it takes too long.
     """
-    language = request.language.lower()
-    if language == "auto":
-        language = document.language or language
+    language = _language(request, document)
     # More than an owner, or the queue, may have open at all could never be admitted.
     most = min(settings.max_segments, settings.max_owner_segments, settings.max_open_segments)
     with cpu_limit(settings.max_split_cpu_s):
@@ -164,6 +200,10 @@ def segments_of(request: JobRequest, document: Document, settings: Settings) -> 
             chapters=document.chapters,
             most=most,
         )
+        if request.normalise is Normalise.NUMBERS:
+            segments = [
+                segment._replace(text=write_numbers(segment.text, language)) for segment in segments
+            ]
     if not segments:
         raise NothingToSpeak(
             "the input has nothing to speak in it: send a text with letters or digits",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Annotated
 
 import av
@@ -11,14 +12,15 @@ from fastapi import Query
 
 from api.http.limited_threads import LimitedThreads
 from shared.audio.wav import Pcm
-from shared.audio.writers import Tags, open_writer
-from shared.errors import AudioDamaged, InvalidRequest, JobNotFound
+from shared.audio.writers import open_writer
+from shared.errors import AudioDamaged, InvalidRequest, JobNotFound, ObjectNotFound
 from shared.formats import Format
 from shared.jobs import Job
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage, temporary_folder
 from shared.storage_paths import job_folder, timings_key, transcoded_key
 from shared.store.ledger import Ledger
+from shared.tags import book_tags
 from shared.timings import Timings
 
 # Longer audio would take minutes here; request it with `response_format` instead.
@@ -79,7 +81,11 @@ class Transcoder:
 
 def _convert(job: Job, kind: Format, source: str, key: str, storage: Storage) -> None:
     timings = Timings.model_validate_json(storage.get(timings_key(source)))
-    tags = Tags(job.outline.title, job.outline.author, timings.marks(job.outline.title))
+    cover = None
+    if job.outline.cover:
+        with suppress(ObjectNotFound):
+            cover = storage.get(job.outline.cover)
+    tags = book_tags(job, timings, cover)
     size = storage.look(source).size_bytes
     content = storage.open_read(source, 0, size) if size else iter(())
     with temporary_folder() as folder:

@@ -201,6 +201,7 @@ def _request(
         "input": asked.input,
         "model": card.id,
         "language": asked.language,
+        "normalise": asked.normalise,
         "seed": asked.seed,
         "sampling": Sampling(
             top_k=asked.top_k,

@@ -34,6 +34,7 @@ from api.http.bounds import (
 from api.http.fields import NUMBER_TEXT_SCHEMA, lower_case, number_from_text
 from api.http.openapi import request_body
 from api.text.languages import language_name
+from api.text.numbers import Normalise
 from shared.errors import InvalidRequest, UnsupportedMedia
 from shared.formats import SpeechFormat
 from shared.jobs import NewTokens, RepetitionPenalty, Temperature, TopK, TopP
@@ -132,6 +133,10 @@ class SpeechRequest(BaseModel):
         default="auto",
         max_length=MAX_LANGUAGE_CHARS,
         description="As listed by `/v1/models`, or a code such as `en` or `zh-CN`.",
+    )
+    normalise: Normalise = Field(
+        default=Normalise.OFF,
+        description="`numbers`: they are written out as words before they are spoken.",
     )
     ref_audio: str | None = Field(
         default=None,

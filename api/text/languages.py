@@ -18,6 +18,7 @@ _CODES = {
     "spanish": "es spa",
 }
 _LANGUAGES = {code: name for name, codes in _CODES.items() for code in codes.split()}
+LANGUAGES = frozenset(_CODES)
 # A code with a script or a region: `en`, `en-US`, `zh_Hans_CN`.
 _TAG = re.compile(r"([a-z]{2,3})(?:[-_][a-z0-9]{2,8}){0,3}", re.I)
 

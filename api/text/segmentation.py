@@ -10,12 +10,16 @@ from api.text.normalise import collapse_whitespace, map_offsets
 from api.text.packing import cuts
 from api.text.paragraphs import sections
 from shared.document import Chapter, Segment
+from shared.durations import extra_letters
 from shared.errors import InvalidRequest
 
 SENTENCE_PAUSE_S = 0.2
 CLAUSE_PAUSE_S = 0.1
 MAX_PAUSE_S = 60
 MAX_TOTAL_PAUSE_S = 24 * 3_600  # a short text must not fill the disk with silence
+# In words, with its numbers, a piece may have 480 letters: 32 s at a usual pace.
+MAX_SPOKEN_LETTERS = 480
+MIN_LIMIT_CHARS = 20
 
 _SPEAKABLE = re.compile(r"[^\W_]")
 _CLOSING_MARKS = "”’»›“«‹\"')]}」』》〉】〕）］｝"
@@ -99,13 +103,36 @@ def _spoken(given: str, language: str, limit: int) -> Iterator[tuple[str, int]]:
     collapsed = collapse_whitespace(given)
     if not _SPEAKABLE.search(collapsed):
         return
-    if len(collapsed) <= limit:
+    if len(collapsed) <= limit and _spoken_share(collapsed, language, limit) >= 1:
         yield collapsed, len(given)
         return
-    places = list(cuts(collapsed, language, limit))
+    places = list(_cuts_by_speech(collapsed, language, limit))
     ends = [*map_offsets(given, collapsed, places[:-1]), len(given)]
     start = 0
     for cut, end in zip(places, ends, strict=True):
         if _SPEAKABLE.search(collapsed, start, cut):
             yield collapsed[start:cut].strip(), end
         start = cut
+
+
+def _cuts_by_speech(text: str, language: str, limit: int) -> Iterator[int]:
+    """Yield the ends of pieces of at most `limit` characters, fewer if they take long to speak.
+
+    Example: 150 characters of a table, 100 of them digits, are 1,250 letters as words: they are cut
+    into pieces of about 57 characters.
+    """
+    start = 0
+    for end in cuts(text, language, limit):
+        piece = text[start:end]
+        share = _spoken_share(piece, language, limit)
+        if share < 1:
+            shorter = max(MIN_LIMIT_CHARS, int(len(piece) * share))
+            yield from (start + cut for cut in cuts(piece, language, shorter))
+        else:
+            yield end
+        start = end
+
+
+def _spoken_share(piece: str, language: str, limit: int) -> float:
+    """The share of a piece that may be one segment, by the letters of its words; 1 or more: all."""
+    return max(limit, MAX_SPOKEN_LETTERS) / (len(piece) + extra_letters(piece, language))

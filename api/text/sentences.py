@@ -57,6 +57,12 @@ _ABBREVIATION = regex.compile(
 _OPENING_MARKS = "“„‘«»‹›\"'([—"
 
 
+def language_of(text: str) -> str:
+    """The likeliest language of a text, by the script of its first letter; English for Latin."""
+    code = _code(text)
+    return next(name for name, each in _CODES.items() if each == code)
+
+
 class SentenceEnds:
     """The ends of sentences in a paragraph of normalised text, its own end included.
 

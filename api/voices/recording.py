@@ -9,7 +9,15 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from api.voices.reference_audio import Samples, Sound, decode
+from api.voices.decoding import Samples
+from api.voices.reference_audio import (
+    END_SILENCE_S,
+    FRAMES_PER_S,
+    Sound,
+    decode,
+    is_loud,
+    levels_of,
+)
 from shared.audio.wav import encode_wav
 from shared.durations import wide_chars
 from shared.errors import InvalidRequest
@@ -17,10 +25,9 @@ from shared.speech_model import SAMPLE_RATE
 from shared.store.voices import VoiceWarning
 
 MIN_S = 1.0
-FRAME_SAMPLES = SAMPLE_RATE // 50
-# Frames of 20 ms that are 45 dB below the loudest are silence; 4 of them are kept at each end.
-SILENCE_DB, KEPT_SILENCE_FRAMES = 45.0, 4
-MIN_LEVEL = 1e-6
+FRAME_SAMPLES = SAMPLE_RATE // FRAMES_PER_S
+KEPT_SILENCE_FRAMES = 4  # at the start
+END_SILENCE_SAMPLES = int(END_SILENCE_S * SAMPLE_RATE)
 FILE_PARAM = "audio_sample"
 
 # Bounds of what needs no warning.
@@ -42,38 +49,44 @@ _Warnings = Iterator[VoiceWarning]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """The WAV that models get (24 kHz, mono, 16 bit), and its quality warnings."""
+    """The WAV that models get (24 kHz, mono, 16 bit), its text, and its quality warnings.
+
+    Without a text if the file was cut, since it would be that of the whole.
+    """
 
     wav: bytes
     duration_s: float
+    text: str | None
     warnings: tuple[VoiceWarning, ...]
 
 
 def normalise_recording(content: bytes, text: str | None, max_s: float) -> Recording:
     """Normalise an uploaded file, whose words are `text`: mono, 24 kHz, silent ends trimmed.
 
-    Raises `InvalidRequest` if it cannot be used.
+    Half a second of silence stays at the end, or is added. Raises `InvalidRequest` if the file
+    cannot be used.
     """
     sound = decode(content, max_s, param=FILE_PARAM)
     samples: Samples = soxr.resample(sound.mono, sound.rate, SAMPLE_RATE)
-    # The level of each 20 ms in dB, 0 being a square wave at full scale.
-    frames = np.pad(samples, (0, -len(samples) % FRAME_SAMPLES)).reshape(-1, FRAME_SAMPLES)
-    level: NDArray[np.float64] = np.sqrt((frames.astype(np.float64) ** 2).mean(axis=1))
-    levels = 20 * np.log10(np.maximum(level, MIN_LEVEL))
-    loud = np.flatnonzero(levels > levels.max() - SILENCE_DB)
+    levels = levels_of(samples, SAMPLE_RATE)
+    loud = np.flatnonzero(is_loud(levels))
     first = max(0, int(loud[0]) - KEPT_SILENCE_FRAMES) * FRAME_SAMPLES
-    trimmed = samples[first : (int(loud[-1]) + 1 + KEPT_SILENCE_FRAMES) * FRAME_SAMPLES]
-    duration_s = len(trimmed) / SAMPLE_RATE
-    if duration_s < MIN_S:
+    speech_end = min(len(samples), (int(loud[-1]) + 1) * FRAME_SAMPLES)
+    end = speech_end + END_SILENCE_SAMPLES
+    trimmed = np.pad(samples[first:end], (0, max(0, end - len(samples))))
+    speech_s = (speech_end - first) / SAMPLE_RATE
+    if speech_s < MIN_S:
         raise InvalidRequest(
-            f"there is {duration_s:.2f} s of sound in the recording; {MIN_S:g} to {max_s:g} s "
+            f"there is {speech_s:.2f} s of sound in the recording; {MIN_S:g} to {max_s:g} s "
             "can be used, 10 s is best",
             param=FILE_PARAM,
         )
-    found = quality_warnings(sound, levels, duration_s, text)
+    told = (_warning(code, message) for code, message in sound.warnings())
+    kept = None if sound.is_cut else text
+    found = (*told, *quality_warnings(sound, levels, speech_s, kept))
     peak = max(1.0, float(np.abs(trimmed).max()))  # float files may exceed full scale
     wav = encode_wav(trimmed / np.float32(peak))
-    return Recording(wav, round(duration_s, 3), tuple(found))
+    return Recording(wav, round(len(trimmed) / SAMPLE_RATE, 3), kept, found)
 
 
 def quality_warnings(
@@ -120,7 +133,7 @@ def _of_format(sound: Sound) -> _Warnings:
     if sound.rate < MIN_WIDE_BAND_RATE:
         said = f"at {sound.rate:,} Hz it has no high tones"
         yield _warning("narrow_band", f"{said}: record at 24,000 Hz or more")
-    if sound.samples.shape[1] > 1:
+    if sound.samples.shape[1] > 1 and not sound.cancels:
         left, right = sound.samples[:, 0], sound.samples[:, 1]
         side, middle = ((left - right) ** 2).sum(), ((left + right) ** 2).sum()
         if side > MAX_SIDE_SHARE * (side + middle):

@@ -15,6 +15,7 @@ from api.http.openapi import BINARY, COMMON, error
 from api.http.proxy import root_path_of
 from api.services import ServicesDep
 from api.voices import lookup
+from api.voices.job_recording import find_source, with_recording
 from api.voices.presets import presets
 from api.voices.responses import VoiceDeleted, VoiceList, VoiceNames, VoiceObject
 from api.voices.upload import OPENAPI_BODY, Uploaded, check, keep, remove_files
@@ -34,7 +35,8 @@ VoiceId = Annotated[
 NO_VOICE_RESPONSES = COMMON | error(404, "No such voice")
 UPLOAD_RESPONSES = (
     COMMON
-    | error(409, "The name is taken, or you have as many voices as may be kept")
+    | error(404, "No such job")
+    | error(409, "The name is taken, the job is not completed, or you have too many voices")
     | error(413, "The recording is too large")
     | error(415, "The body is no form")
 )
@@ -75,9 +77,13 @@ async def create(
 ) -> VoiceObject:
     """Keep a recording as a voice, to be used by its id or name in jobs of `voice_clone`.
 
-    It is mixed to one channel at 24 kHz, and silence at its ends is cut off. `warnings` say what
-    would make the voice better.
+    It is mixed to one channel at 24 kHz, silence at its ends is cut off, but for half a second at
+    the end. `warnings` say what would make the voice better. With `job` in its place, the voice is
+    that of a finished job: design a voice, then clone it.
     """
+    if sent.job is not None:
+        job = await run_in_threadpool(find_source, sent.job, services.ledger, caller)
+        sent = await services.storage_threads.run(with_recording, sent, job, services.storage)
     served = await run_in_threadpool(services.served.models)
     checked, wav = await run_in_threadpool(
         check, sent, caller, served, services.settings.max_reference_s

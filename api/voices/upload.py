@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from api.auth.caller import Caller
 from api.http.bodies import body_errors, media_type_of, unique_form_fields
-from api.http.bounds import limited_by
+from api.http.bounds import check_json, limited_by
 from api.http.openapi import request_body, without_defaults
 from api.services import ServicesDep
 from api.text.languages import language_name
@@ -29,6 +29,7 @@ from shared.errors import (
     Unavailable,
     UnsupportedMedia,
 )
+from shared.formats import READABLE_FORMATS
 from shared.storage import Storage
 from shared.store.voices import (
     VOICE_PREFIX,
@@ -74,7 +75,7 @@ _Language = Annotated[
 
 
 class Upload(BaseModel):
-    """A recording to make a voice of."""
+    """A recording to make a voice of, or a finished job."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -91,19 +92,30 @@ class Upload(BaseModel):
     )
 
     content: Annotated[
-        bytes,
+        bytes | None,
         Field(
             alias=FILE_FIELD,
-            description="wav, flac, mp3 or ogg; 10 s is best",
+            description=f"{READABLE_FORMATS}; 10 s is best",
             json_schema_extra=limited_by("TTS_MAX_VOICE_BYTES"),
         ),
-    ]
+    ] = None
+    job: Annotated[
+        str | None,
+        Field(
+            max_length=128,
+            description="Instead of a recording: a finished job of yours, whose first sentences "
+            "become the recording, such as one of `voice_design`.",
+        ),
+    ] = None
     name: Annotated[_Name, Field(description="Your name for the voice; it must be unique.")]
     consent: Annotated[
-        str,
+        str | None,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=2_000),
-        Field(description="The speaker's consent: a statement, or the id of one."),
-    ]
+        Field(
+            description="The speaker's consent: a statement, or the id of one. Not needed for a "
+            "job whose voice is no person's."
+        ),
+    ] = None
     ref_text: Annotated[
         _Text | None, Field(description="All words spoken in it, for the best likeness.")
     ] = None
@@ -113,12 +125,18 @@ class Upload(BaseModel):
     description: _Text | None = None
 
 
+_JSON_SCHEMA = Upload.model_json_schema() | {"required": ["name", "job"]}
+_JSON_SCHEMA["properties"] = {
+    name: field for name, field in _JSON_SCHEMA["properties"].items() if name != FILE_FIELD
+}
+_JSON_SCHEMA["examples"] = [{"job": "job_0123", "name": "Sailor"}]
 OPENAPI_BODY = request_body(
     {
         "multipart/form-data": {
             "schema": without_defaults(Upload.model_json_schema()),
             "encoding": {FILE_FIELD: {"contentType": "audio/*"}},
-        }
+        },
+        "application/json": {"schema": _JSON_SCHEMA},
     }
 )
 
@@ -126,9 +144,19 @@ OPENAPI_BODY = request_body(
 async def upload(request: Request, services: ServicesDep) -> AsyncIterator[Upload]:
     """Read the form; raises `InvalidRequest`, `TooLarge` or `UnsupportedMedia`."""
     most = services.settings.max_voice_bytes
-    if media_type_of(request) != "multipart/form-data":
+    kind = media_type_of(request)
+    if kind == "application/json":
+        content = await request.body()
+        check_json(content)
+        with body_errors():
+            sent = Upload.model_validate_json(content, strict=True)
+        if sent.job is not None and sent.content is None:
+            yield sent
+            return
+    if kind != "multipart/form-data":
         raise UnsupportedMedia(
-            f"send a form (multipart/form-data) with the file as {FILE_FIELD}", param="Content-Type"
+            f"send a form (multipart/form-data) with the file as {FILE_FIELD}, or JSON with a job",
+            param="Content-Type",
         )
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > most + MAX_FIELD_BYTES:
@@ -150,14 +178,31 @@ def _read(form: FormData, most: int) -> Upload:
             if (value.size or 0) > most:
                 raise _too_large(most)
             fields[name] = value.file.read()
-    if str(fields.get("consent", "")).strip().casefold() in CONSENT_REFUSALS:
+    with body_errors():
+        return _checked(Upload.model_validate(fields))
+
+
+def _checked(upload: Upload) -> Upload:
+    """An upload with a recording and consent, or with a job; raises `InvalidRequest`."""
+    if upload.content is not None and upload.job is not None:
+        raise InvalidRequest(f"send {FILE_FIELD} or job, not both", param="job")
+    if upload.content is None and upload.job is None:
+        raise InvalidRequest(f"send a recording as {FILE_FIELD}, or a job", param=FILE_FIELD)
+    if upload.job is None:
+        require_consent(upload)
+    return upload
+
+
+def require_consent(upload: Upload) -> str:
+    """The consent of an upload; raises `InvalidRequest` if there is none."""
+    if (upload.consent or "").strip().casefold() in CONSENT_REFUSALS:
         raise InvalidRequest(
             "consent is missing: say how the speaker agreed that this voice is cloned, "
             "by a statement or the id of one",
             param="consent",
         )
-    with body_errors():
-        return Upload.model_validate(fields)
+    assert upload.consent is not None
+    return upload.consent
 
 
 def _too_large(most: int) -> TooLarge:
@@ -169,15 +214,17 @@ def check(
 ) -> tuple[Voice, bytes]:
     """The voice that an upload makes, with its WAV; raises `InvalidRequest` or `NameTaken`."""
     _check_fields(upload, served)
+    consent = require_consent(upload)
+    assert upload.content is not None
     recording = normalise_recording(upload.content, upload.ref_text, max_reference_s)
     voice = Voice(
         id=new_voice_id(),
         owner=caller.space,
         name=upload.name,
-        consent=upload.consent,
+        consent=consent,
         digest=hashlib.sha256(recording.wav).hexdigest(),
         duration_s=recording.duration_s,
-        ref_text=upload.ref_text,
+        ref_text=recording.text,
         language=upload.language,
         description=upload.description,
         warnings=recording.warnings,

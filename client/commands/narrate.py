@@ -50,7 +50,7 @@ def read(args: argparse.Namespace) -> int:
     output = args.output or args.files[0].with_suffix(DEFAULT_SUFFIX)
     check_writable(output)
     options: Options = {**_options(args, output), **reading}
-    options |= {"title": args.title, "author": args.author}
+    options |= {"title": args.title, "author": args.author, "cover": args.cover}
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.files, **narrator.resolve_options(options))
         chapters = f", {job.chapter_count} chapters" if job.chapters else ""
@@ -84,6 +84,7 @@ def _options(args: argparse.Namespace, output: Path) -> Options:
         "instructions": args.instructions,
         "reference": args.reference,
         "reference_text": args.reference_text,
+        "normalise": args.normalise,
         "seed": args.seed,
         "response_format": format_of(output),
         "metadata": {OUTPUT_METADATA_KEY: path} if keeps else {},

@@ -20,18 +20,25 @@ def list_voices(args: argparse.Namespace) -> int:
 
 
 def add_voice(args: argparse.Namespace) -> int:
-    """Upload a recording; prints its defects and the voice's id."""
+    """Upload a recording, or keep a job's voice; prints its defects and the voice's id."""
+    if (args.file is None) == (args.job is None):
+        terminal.error("name a recording, or with --job a finished job")
+        return 2
+    if args.file is not None and args.consent is None:
+        terminal.error("say with --consent how the speaker agreed")
+        return 2
     with Narrator(args.url) as narrator:
         voice = narrator.add_voice(
             args.file,
             args.name,
             consent=args.consent,
+            job=args.job,
             text=args.text,
             language=args.language,
             description=args.description,
         )
     for warning in voice.warnings:
-        terminal.note(f"{args.file}: {warning}")
+        terminal.note(f"{args.file or args.job}: {warning}")
     terminal.say(f"{voice.id}: speak with --voice {voice.name!r}")
     return 0
 

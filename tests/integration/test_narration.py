@@ -74,7 +74,7 @@ def test_voice_design_gives_the_samples_of_qwen_tts(
 def test_voice_clone_gives_the_samples_of_qwen_tts(
     narrator: Narrator, direct: Direct, tmp_path: Path, said: str | None
 ) -> None:
-    heard = recording(rate=16_000)
+    heard = recording(rate=16_000, silence_s=0.5)  # without it, half a second is added
     options = {"task": "voice_clone", "voice": None, "reference": heard, "reference_text": said}
     _job, made = speak(narrator, tmp_path / "a.wav", **options)
     expected = directly(

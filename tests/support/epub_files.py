@@ -62,15 +62,31 @@ def make_epub(
     title: str = "A Book",
     author: str = "A. Writer",
     language: str = "en-GB",
+    metadata: str | None = None,
+    manifest: str = "",
+    guide: str = "",
     more: Mapping[str, str | bytes] | None = None,
     without: Sequence[str] = (),
     compression: int = zipfile.ZIP_DEFLATED,
 ) -> bytes:
-    """An EPUB 3 with nav.xhtml, or an EPUB 2 with toc.ncx; `more` members replace those made."""
+    """An EPUB 3 with nav.xhtml, or an EPUB 2 with toc.ncx; `more` members replace those made.
+
+    `metadata` replaces the title, author and language; `manifest` and `guide` are more elements.
+    """
     paths = [page.path or f"text/page{n}.xhtml" for n, page in enumerate(pages, 1)]
     members: dict[str, str | bytes] = {
         "META-INF/container.xml": CONTAINER,
-        "OEBPS/content.opf": _package(pages, paths, version, title, author, language),
+        "OEBPS/content.opf": _package(
+            pages,
+            paths,
+            version,
+            f"<dc:title>{title}</dc:title><dc:creator>{author}</dc:creator>"
+            f"<dc:language>{language}</dc:language>"
+            if metadata is None
+            else metadata,
+            manifest,
+            guide,
+        ),
         "OEBPS/nav.xhtml" if version == 3 else "OEBPS/toc.ncx": (_nav if version == 3 else _ncx)(
             pages, paths
         ),
@@ -90,9 +106,9 @@ def _package(
     pages: Sequence[Page],
     paths: Sequence[str],
     version: int,
-    title: str,
-    author: str,
-    language: str,
+    metadata: str,
+    manifest: str,
+    guide: str,
 ) -> str:
     toc = (
         '<item id="toc" href="nav.xhtml" properties="nav" media-type="application/xhtml+xml"/>'
@@ -106,9 +122,10 @@ def _package(
     spine = "".join(f'<itemref idref="p{n}" {page.spine}/>' for n, page in enumerate(pages))
     return (
         f'<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" version="{version}.0">'
-        f'<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{title}</dc:title>'
-        f"<dc:creator>{author}</dc:creator><dc:language>{language}</dc:language></metadata>"
-        f'<manifest>{toc}{items}</manifest><spine toc="toc">{spine}</spine></package>'
+        '<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"'
+        f' xmlns:opf="http://www.idpf.org/2007/opf">{metadata}</metadata>'
+        f'<manifest>{toc}{items}{manifest}</manifest><spine toc="toc">{spine}</spine>'
+        f"<guide>{guide}</guide></package>"
     )
 
 

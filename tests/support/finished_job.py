@@ -23,6 +23,10 @@ def finish(job_id: str, redis: Redis, settings: Settings) -> None:
         claim = ledger.commit(claim, result) or ledger.claim("tiny-CustomVoice")
     assert claim is not None
     job = ledger.job(job_id)
-    joined = join_job(job, list(ledger.spoken(job)), claim.epoch, storage, lambda _: wav)
+
+    def read(key: str) -> bytes:
+        return storage.get(key) if key == job.outline.cover else wav
+
+    joined = join_job(job, list(ledger.spoken(job)), claim.epoch, storage, read)
     done = SegmentResult(key=joined.key, samples=joined.samples)
     ledger.commit(claim, done, size_bytes=joined.size_bytes)

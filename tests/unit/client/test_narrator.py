@@ -216,8 +216,9 @@ def test_speaking_writes_the_wav_and_returns_the_finished_job(server, narrator, 
 
 def test_only_what_was_asked_for_is_sent(server, narrator):
     narrator.submit("One.", voice="ann", seed=0, sampling={"top_k": 5}, model=None)
-    narrator.submit("Two.", reference=b"RIFF", metadata={"a": "b"})
+    narrator.submit("Two.", reference=b"RIFF", metadata={"a": "b"}, cover=b"PNG")
     narrator.submit("Three.", instructions="A low voice.", priority="low", webhook="https://a.b/c")
+    narrator.submit("Four.", voice="ann", normalise="numbers")
     assert server.bodies == [
         {
             "task": "custom_voice",
@@ -231,6 +232,7 @@ def test_only_what_was_asked_for_is_sent(server, narrator):
             "input": "Two.",
             "metadata": {"a": "b"},
             "reference": {"audio": base64.b64encode(b"RIFF").decode(), "text": None},
+            "cover": base64.b64encode(b"PNG").decode(),
         },
         {
             "task": "voice_design",
@@ -239,6 +241,7 @@ def test_only_what_was_asked_for_is_sent(server, narrator):
             "priority": "low",
             "webhook": "https://a.b/c",
         },
+        {"task": "custom_voice", "input": "Four.", "voice": "ann", "normalise": "numbers"},
     ]
 
 

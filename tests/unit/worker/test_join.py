@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from hypothesis import strategies as st
 from shared.audio import writers
 from shared.audio.fades import FADE_SAMPLES
 from shared.audio.wav import encode_wav
-from shared.errors import Unavailable
+from shared.errors import ObjectNotFound, Unavailable
 from shared.formats import Format
 from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, SpokenSegment, Status
 from shared.speech_model import SAMPLE_RATE, Task
 from shared.storage import Storage
 from shared.storage_paths import chapter_key, timings_key
 from shared.timings import Timings
+from tests.support.pictures import jpeg, png
 from worker.join import join_job, join_segments, timeline
 
 Pcm = np.ndarray
@@ -154,9 +156,15 @@ def test_the_timeline_is_that_of_the_joined_file() -> None:
     assert timeline(segments, Outline()).chapters == ()
 
 
-def job(kind: Format, *, chapter_files: bool = False, outline: Outline) -> Job:
+def job(
+    kind: Format, *, chapter_files: bool = False, outline: Outline, voice: str | None = None
+) -> Job:
     spec = SpeechSpec(
-        task=Task.CUSTOM_VOICE, model="m", response_format=kind, chapter_files=chapter_files
+        task=Task.CUSTOM_VOICE,
+        model="m",
+        voice=voice,
+        response_format=kind,
+        chapter_files=chapter_files,
     )
     return Job(
         id="j",
@@ -189,6 +197,65 @@ def test_an_audiobook_has_chapters_and_says_what_it_is(storage: Storage, tmp_pat
     assert marks == [("A Book", 0), ("The First", 2.5), ("Das Zweite: Ä", 5.0)]
     told = Timings.model_validate_json(storage.get(timings_key(joined.key)))
     assert told.duration_s == 7.5
+
+
+@pytest.mark.parametrize("kind", [Format.M4B, Format.MP3, Format.FLAC, Format.OPUS])
+@pytest.mark.parametrize("cover", [png(), jpeg(), None])
+def test_a_file_says_what_it_is(storage: Storage, kind: Format, cover: bytes | None) -> None:
+    chapters = (ChapterStart("The First & Last", 1), ChapterStart("Das Zweite: Ä", 2))
+    outline = Outline(
+        title="Salt & Iron",
+        author="Ann Other",
+        date="1905",
+        description="Of a lamp.",
+        language="german",
+        cover="cover",
+        chapters=chapters,
+    )
+    book = job(kind, chapter_files=True, outline=outline, voice="ono_anna")
+    segments = [segment(n, 24_000, 0.5) for n in range(3)]
+    wav = encode_wav(hum(24_000))
+
+    def stored(key: str) -> bytes:
+        if key == "cover" and cover is None:
+            raise ObjectNotFound("it is gone")
+        return cover if key == "cover" and cover else wav
+
+    joined = join_job(book, segments, 7, storage, stored)
+    common = {
+        "album": "Salt & Iron",
+        "artist": "Ann Other",
+        "album_artist": "Ann Other",
+        "composer": "Ono Anna",
+        "date": "1905",
+        "genre": "Audiobook",
+        "language": "deu",
+    }
+    tags, marks, picture = read_tags(storage.get(joined.key))
+    assert tags.items() >= ({"title": "Salt & Iron"} | common).items()
+    assert "Of a lamp." in (tags.get("description"), tags.get("comment"))
+    assert marks == [("Salt & Iron", 0), ("The First & Last", 1.5), ("Das Zweite: Ä", 3.0)]
+    assert picture == cover
+    tags, marks, picture = read_tags(storage.get(chapter_key(joined.key, 2)))
+    track = {"track": "2/2"} if kind in (Format.M4B, Format.MP3) else {"track": "2"}
+    assert tags.items() >= ({"title": "Das Zweite: Ä"} | common | track).items()
+    assert (marks, picture) == ([], cover)
+
+
+def read_tags(content: bytes) -> tuple[dict[str, str], list[tuple[str, float]], bytes | None]:
+    """The tags of a file and of its stream, its chapters and its cover."""
+    with av.open(io.BytesIO(content)) as file:
+        tags = file.metadata | file.streams.audio[0].metadata
+        marks = [
+            (each["metadata"]["title"], float(each["start"] * each["time_base"]))
+            for each in file.chapters()
+        ]
+        pictures = [
+            bytes(packet)
+            for packet in (file.demux(file.streams.video) if file.streams.video else ())
+            if packet.size
+        ]
+    return tags, marks, next(iter(pictures), None)
 
 
 def test_each_chapter_is_a_file_of_its_own(storage: Storage) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from tempfile import SpooledTemporaryFile
 from typing import Any
 
+import av
 import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
@@ -19,6 +22,7 @@ from shared.storage_paths import audio_key, chapter_key, reference_key, timings_
 from tests.support.audio_files import recording
 from tests.support.epub_files import Page, make_epub
 from tests.support.finished_job import finish
+from tests.support.pictures import png
 from tests.support.registered_workers import sign_in
 from tests.support.valid_job import VALID_JOB
 
@@ -114,7 +118,7 @@ def test_paragraphs_without_words_are_skipped(api: TestClient) -> None:
 
 
 def test_a_clone_may_bring_its_reference_in_the_form(api: TestClient, settings: Settings) -> None:
-    sound = recording(2.0)
+    sound = recording(2.0, silence_s=0.5)
     answer = api.post(
         "/v1/jobs",
         data={"task": "voice_clone", "reference_text": "Said."},
@@ -200,7 +204,8 @@ def test_a_form_that_is_none_is_refused(api: TestClient) -> None:
 def test_a_finished_book_has_all_its_parts(
     api: TestClient, redis: Redis, settings: Settings
 ) -> None:
-    job = send(api, "b.md", BOOK.encode(), response_format="flac", chapter_files="true").json()
+    asked = {"response_format": "flac", "chapter_files": "true", "title": "Wonder & Land"}
+    job = send(api, "b.md", BOOK.encode(), **asked).json()
     links = job["links"]
     for part in ("content", "timings", "subtitles"):
         early = api.get(links[part])
@@ -210,7 +215,7 @@ def test_a_finished_book_has_all_its_parts(
     assert (done["status"], done["audio"]["format"]) == ("completed", "flac")
     sound = api.get(links["content"])
     assert sound.headers["content-type"] == "audio/flac"
-    assert f'filename="{job["id"]}.flac"' in sound.headers["content-disposition"]
+    assert 'filename="Wonder & Land.flac"' in sound.headers["content-disposition"]
     assert sound.content[:4] == b"fLaC"
     assert len(sound.content) == done["audio"]["bytes"]
     told = api.get(links["timings"]).json()
@@ -222,9 +227,11 @@ def test_a_finished_book_has_all_its_parts(
     srt = api.get(links["subtitles"], params={"format": "srt"})
     assert srt.text.startswith("1\n00:00:00,000 --> ")
     assert api.get(links["subtitles"], params={"format": "ass"}).status_code == 400
-    for number, status in ((0, 200), (1, 200), (2, 200), (3, 404)):
+    for number, name in enumerate(("0 Wonder & Land", "1 Down", "2 Up")):
         chapter = api.get(f"{links['self']}/chapters/{number}/content")
-        assert chapter.status_code == status, chapter.text
+        assert chapter.status_code == 200, chapter.text
+        assert f'filename="{name}.flac"' in chapter.headers["content-disposition"]
+    assert api.get(f"{links['self']}/chapters/3/content").status_code == 404
     for absurd in ("-1", "9" * 300):
         assert api.get(f"{links['self']}/chapters/{absurd}/content").status_code == 400
 
@@ -301,3 +308,55 @@ def test_a_form_is_closed_whatever_comes_of_it(
     )
     assert answer.status_code == status, answer.text
     assert [file.closed for file in opened] == [True]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said", "codes"),
+    [
+        ({}, "It cost $3.", []),
+        ({"normalise": "numbers", "language": "en"}, "It cost three dollars.", []),
+        ({"normalise": "numbers"}, "It cost three dollars.", ["number_language_guessed"]),
+        ({"normalise": "off"}, "It cost $3.", []),
+    ],
+)
+def test_numbers_are_written_out_if_asked(
+    api: TestClient, redis: Redis, fields: dict[str, str], said: str, codes: list[str]
+) -> None:
+    job = api.post("/v1/jobs", json=VALID_JOB | fields | {"input": "It cost $3."}).json()
+    assert spoken(redis, job["id"]) == [said]
+    assert [warning["code"] for warning in job["warnings"]] == codes
+    job = send(api, "a.txt", b"It cost $3.", **fields).json()
+    assert spoken(redis, job["id"]) == [said]
+    assert [warning["code"] for warning in job["warnings"]] == codes
+
+
+def cover_of(api: TestClient, redis: Redis, settings: Settings, job: Any, kind: str) -> bytes:
+    finish(job["id"], redis, settings)
+    answer = api.get(job["links"]["content"], params={"format": kind})
+    with av.open(io.BytesIO(answer.content)) as file:
+        packets = file.demux(file.streams.video) if file.streams.video else ()
+        return b"".join(map(bytes, packets))
+
+
+@pytest.mark.parametrize("kind", ["m4b", "mp3"])
+def test_a_cover_is_in_the_file(
+    api: TestClient, redis: Redis, settings: Settings, kind: str
+) -> None:
+    sent = base64.b64encode(png()).decode()
+    for cover in (sent, f"data:image/png;base64,{sent}"):
+        job = api.post("/v1/jobs", json=VALID_JOB | {"cover": cover, "response_format": kind})
+        assert cover_of(api, redis, settings, job.json(), kind) == png()
+    item = '<item id="c" href="c.png" media-type="image/png" properties="cover-image"/>'
+    page = Page("Down", "<h1>Down</h1><p>She fell.</p>")
+    book = make_epub([page], manifest=item, more={"OEBPS/c.png": png(9, 9)})
+    job = send(api, "b.epub", book).json()  # WAV, and made into another format when asked for
+    assert cover_of(api, redis, settings, job, kind) == png(9, 9)
+    files = {"file": ("b.epub", book), "cover": ("c", png(5, 5))}
+    job = api.post("/v1/jobs", data=FORM | {"response_format": kind}, files=files).json()
+    assert cover_of(api, redis, settings, job, kind) == png(5, 5)
+
+
+@pytest.mark.parametrize("cover", ["", "nonsense", "R0lGODlhAQABAAAAACw="])
+def test_a_cover_that_is_no_picture_is_refused(api: TestClient, cover: str) -> None:
+    answer = api.post("/v1/jobs", json=VALID_JOB | {"cover": cover})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "cover")

@@ -76,7 +76,7 @@ def test_every_format_becomes_every_other(
     answer = get(api, done, kind)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == kind.media_type
-    assert f'{done["id"]}.{kind}"' in answer.headers["content-disposition"]
+    assert f'filename="Alice.{kind}"' in answer.headers["content-disposition"]
     if kind == done["audio"]["format"]:
         assert answer.content == own.content
     assert_alike(samples(answer.content), samples(own.content))

@@ -50,7 +50,7 @@ def test_a_voice_is_added_listed_and_deleted(
     *presets, last = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in presets] == ["ryan", "vivian"]
     assert "english, A dynamic man" in presets[0]
-    assert last == f"Anna ({voice_id}): english, 4.0 s, tiny-Base"
+    assert last == f"Anna ({voice_id}): english, 4.5 s, tiny-Base"
     assert main(["voices", "add", str(sound), *added[2:], "--url", url]) == 1
     assert "already" in capsys.readouterr().err
     assert main(["voices", "delete", "anna", "--url", url]) == 0
@@ -60,20 +60,37 @@ def test_a_voice_is_added_listed_and_deleted(
     assert "cannot read no.wav" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("missing", ["--name", "--consent"])
-def test_name_and_consent_are_asked_for(missing: str, capsys: pytest.CaptureFixture[str]) -> None:
-    given = {"--name": "Anna", "--consent": CONSENT}
-    del given[missing]
+def test_a_name_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["voices", "add", "a.wav", *(part for pair in given.items() for part in pair)])
-    assert missing in capsys.readouterr().err
+        main(["voices", "add", "a.wav", "--consent", CONSENT])
+    assert "--name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["a.wav"], "--consent"),
+        ([], "--job"),
+        (["a.wav", "--job", "job_1", "--consent", CONSENT], "--job"),
+    ],
+)
+def test_a_recording_with_consent_or_a_job_is_asked_for(
+    given: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["voices", "add", *given, "--name", "Anna"]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_the_voice_of_a_job_may_be_kept(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["voices", "add", "--job", "job_1", "--name", "Anna", "--url", url]) == 1
+    assert "no job" in capsys.readouterr().err
 
 
 def test_jobs_are_spoken_with_it_by_name_and_id(url: str, sound: Path) -> None:
     with Narrator(url) as narrator:
         voice = narrator.add_voice(sound, "Anna", consent=CONSENT, text="What is said in it.")
         assert (voice.kind, voice.model) == ("cloned", "tiny-Base")
-        assert voice.duration_s == pytest.approx(4.0, abs=0.1)
+        assert voice.duration_s == pytest.approx(4.5, abs=0.1)
         for name in ("anna", voice.id):
             options = narrator.resolve_options({"voice": name, "task": None})
             assert (options["task"], options["model"]) == ("voice_clone", "tiny-Base")

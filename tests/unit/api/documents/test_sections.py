@@ -2,7 +2,6 @@
 
 import io
 import zipfile
-from typing import Any
 
 import pytest
 
@@ -270,21 +269,3 @@ def test_descriptions_of_pictures_are_read_if_they_are_asked_for(body: str, text
 def test_descriptions_of_pictures_in_markdown(source: str, skipped: str, read: str) -> None:
     assert read_text(source, "a.md").text == skipped
     assert read_text(source, "a.md", images=Images.ALT).text == read
-
-
-@pytest.mark.parametrize(
-    ("metadata", "manifest"),
-    [
-        ("", "<item id='c' href='c.jpg' properties='cover-image' media-type='image/jpeg'/>"),
-        ("<meta name='cover' content='c'/>", "<item id='c' href='c.jpg' media-type='image/jpeg'/>"),
-    ],
-)
-def test_the_cover_of_a_book(metadata: str, manifest: str) -> None:
-    pages = [ONE]
-    package = member(make_epub(pages), "OEBPS/content.opf")
-    package = package.replace("</metadata>", f"{metadata}</metadata>")
-    package = package.replace("</manifest>", f"{manifest}</manifest>")
-    more: dict[str, Any] = {"OEBPS/content.opf": package, "OEBPS/c.jpg": b"\xff\xd8 a picture"}
-    cover = read_book(make_epub(pages, more=more)).cover
-    assert cover == ("image/jpeg", b"\xff\xd8 a picture")
-    assert read_book(make_epub(pages)).cover is None

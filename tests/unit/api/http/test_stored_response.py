@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.testclient import TestClient
 
 from api.http.limited_threads import LimitedThreads
-from api.http.stored_response import Stored, stored_response
+from api.http.stored_response import Stored, attachment, stored_response
 from shared.storage import Storage
 
 CONTENT = bytes(range(100))
@@ -29,6 +29,28 @@ def api(tmp_path: Path) -> TestClient:
         return await stored_response(request, content, media_type="audio/wav", name="a.wav")
 
     return TestClient(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("The Lamp.m4b", 'attachment; filename="The Lamp.m4b"'),
+        ("07 Salt & Iron.mp3", 'attachment; filename="07 Salt & Iron.mp3"'),
+        ('A/B: "C"?\n.wav', 'attachment; filename="A B C.wav"'),
+        ("../...wav", 'attachment; filename="audio.wav"'),
+        (
+            "Café.m4b",
+            "attachment; filename=\"Cafe.m4b\"; filename*=UTF-8''Caf%C3%A9.m4b",
+        ),
+        (
+            "灯.m4b",
+            "attachment; filename=\"audio.m4b\"; filename*=UTF-8''%E7%81%AF.m4b",
+        ),
+        (f"{'a' * 200}.wav", f'attachment; filename="{"a" * 100}.wav"'),
+    ],
+)
+def test_a_download_has_a_name_that_every_system_takes(name: str, header: str) -> None:
+    assert attachment(name) == header
 
 
 @pytest.mark.parametrize(

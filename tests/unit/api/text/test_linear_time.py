@@ -42,7 +42,11 @@ WHOLE = {
     "api.text.sentences._SHORT",
     "shared.settings._ORIGIN",
 }
-SHORT = {"api.text.headings._HEADING", "api.text.headings._NO_TITLE"}
+SHORT = {
+    "api.text.contents_page._PAGE_NUMBER",
+    "api.text.headings._HEADING",
+    "api.text.headings._NO_TITLE",
+}
 Reading = Callable[[str], object]
 
 

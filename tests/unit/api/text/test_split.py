@@ -240,3 +240,17 @@ def test_normalising_cleans_white_space_and_control_characters() -> None:
     assert normalise("  a \r\n b\t c\x00\u200b \r\n\r\n\r\n d ") == "a b c\n\nd"
     assert normalise("soft\u00adhyphen\x0cpage\ud800") == "softhyphen page"
     assert normalise("e\u200b\u0301") == unicodedata.normalize("NFC", "e\u0301")
+
+
+def test_a_row_of_numbers_is_cut_where_it_takes_long_to_speak() -> None:
+    row = ", ".join(f"{n:,}" for n in range(10**9, 10**9 + 16))  # 238 characters
+    segments = split(row, "english", 240)
+    assert [segment.text for segment in segments] == texts(row, 240, "english")
+    assert len(segments) == 6
+    assert all(25 < len(segment.text) < 57 for segment in segments)
+    assert " ".join(segment.text for segment in segments) == row
+
+
+@pytest.mark.parametrize("text", ["It was 1905, and 240 men came.", "x" * 240, "1,234,567,890"])
+def test_a_text_with_few_numbers_is_one_segment(text: str) -> None:
+    assert texts(text, 240, "english") == [text]
