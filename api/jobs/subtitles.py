@@ -24,10 +24,11 @@ _CLOSING = (
     r"[、。，．,.!?！？：；:;…‥」』）》〉】〕］｝”’)\]}»"
     r"ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ%％〜～·・—]"
 )
-# A number, a Latin or a short Katakana word, or a character; with the marks beside it.
+# A number, a Latin or a short Katakana word, or a character; with the marks beside it. At the end,
+# opening marks alone.
 _UNITS = regex.compile(
-    rf"{_OPENING}*+(?:[\p{{Latin}}\p{{N}}]+(?:[.,:'’-][\p{{Latin}}\p{{N}}]+)*|[\p{{Katakana}}ー]{{1,8}}"
-    rf"|{CLUSTER}){_CLOSING}*+\s*"
+    rf"(?:{_OPENING}*+(?:[\p{{Latin}}\p{{N}}]+(?:[.,:'’-][\p{{Latin}}\p{{N}}]+)*|[\p{{Katakana}}ー]{{1,8}}"
+    rf"|{CLUSTER}){_CLOSING}*+|{_OPENING}++)\s*"
 )
 _STOP = regex.compile(r"[、。，．,.!?！？：；:;…‥」』）》〉】—]\s*\Z")
 MID_PHRASE_COST = 1.5

@@ -20,7 +20,7 @@ MIN_ENTRIES = 3
 MIN_PROVEN_SHARE = 0.6  # of the entries under a title
 SEARCHED_CHARS = 200_000  # from the beginning of the text
 MAX_CANDIDATES, MAX_ROW_LINES = 4, 1_000
-_LINE = re.compile(r"[^\n\r\u2029]*[^\s\u200b][^\n\r\u2029]*")
+_LINE = re.compile(r"[^\n\r\u2029]+")
 # Between an entry and the number of its page: leaders, a tab or two spaces.
 _PAGE_NUMBER = re.compile(r"(?:[ .·…_]{2,}|\t)\s*[0-9ivxlc]{1,5}\s*\Z|[ .·…_]{3,}\Z")
 _MARKS = re.compile(r"[\W_]+")
@@ -71,8 +71,9 @@ def contents_pages(text: str) -> list[tuple[int, int]]:
 def _lines(text: str) -> Iterator[_Line]:
     for line in _LINE.finditer(text):
         check_cpu()
-        shown = line[0].replace("\u200b", "").strip()
-        name = ""
+        shown, name = line[0].replace("\u200b", "").strip(), ""
+        if not shown:
+            continue
         if len(shown) <= MAX_ENTRY_CHARS:
             name = _MARKS.sub(" ", _PAGE_NUMBER.sub("", shown)).strip().casefold()
         yield _Line(*line.span(), shown, name)
