@@ -51,7 +51,7 @@ def test_an_entry_for_the_cover_alone_counts_for_nothing() -> None:
         ),
         # As many as it leaves out, under other words than those of their headings.
         (THREE[:2], {0: "Start"}, ["One", "Two"]),
-        (("<p>By Ann.</p>", *THREE), {0: "Cover", 1: "Start"}, ["Cover", "One", "Two", "Three"]),
+        (("<p>By Ann.</p>", *THREE), {0: "Cover", 1: "Start"}, ["One", "Two", "Three"]),
         (THREE[:2], {0: "One"}, ["One"]),
         # An entry for a page without a heading is kept.
         (("<p>For Ann.</p>", *THREE), {0: "Dedication"}, ["Dedication", "One", "Two", "Three"]),

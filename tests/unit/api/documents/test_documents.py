@@ -225,7 +225,7 @@ def test_random_bytes_are_read_or_refused(content: bytes, name: str | None) -> N
 def test_markdown_that_is_left_out_is_told() -> None:
     document = read_markdown("One.\n\n```\ncode\n```\n\n<p>HTML</p>\n\n<!-- a comment -->\n")
     assert [warning.message for warning in document.warnings] == [
-        "1 blocks of code and 1 of HTML are left out"
+        "blocks that are left out: 1 of code, 1 of HTML"
     ]
 
 

@@ -128,7 +128,7 @@ def test_notes_of_a_text_are_left_out(text: str, spoken: str, name: str) -> None
     assert told.startswith(f"It was {spoken}")
     assert not any(word in told for word in ("Or so", "Ibid", "Notes", "See p."))
     assert ("[4] On." in text) == ("[4] On." in told)
-    assert [warning.code for warning in document.warnings] == ["notes_skipped"]
+    assert next(warning.code for warning in document.warnings) == "notes_skipped"
     assert name == "a.md" or len(document.text) == len(text)
 
 
