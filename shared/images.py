@@ -6,9 +6,10 @@ import struct
 from typing import NamedTuple
 
 MAX_COVER_BYTES = 8 * 2**20
-COVER_ADVICE = f"send a JPEG or PNG of at most {MAX_COVER_BYTES // 2**20} MiB"
 MAX_SIDE = 10_000
+COVER_ADVICE = f"send a whole JPEG or PNG of at most {MAX_COVER_BYTES // 2**20} MiB, 10,000 pixels"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_END, _JPEG_END = b"IEND", b"\xff\xd9"
 _JPEG = b"\xff\xd8\xff"
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -27,7 +28,7 @@ class Picture(NamedTuple):
 
 
 def picture_of(content: bytes) -> Picture | None:
-    """The kind of a JPEG or a PNG of usable size; None for all else."""
+    """The kind of a whole JPEG or PNG of usable size; None for all else."""
     if len(content) > MAX_COVER_BYTES:
         return None
     found = None
@@ -35,7 +36,9 @@ def picture_of(content: bytes) -> Picture | None:
         found = Picture("image/png", *struct.unpack(">II", content[16:24]))
     elif content.startswith(_JPEG):
         found = _jpeg(content)
-    if found is None or not 0 < min(found[1:]) <= max(found[1:]) <= MAX_SIDE:
+    # A file that was cut short lacks its end.
+    is_whole = content.rfind(_PNG_END if content.startswith(_PNG) else _JPEG_END) > 0
+    if found is None or not is_whole or not 0 < min(found[1:]) <= max(found[1:]) <= MAX_SIDE:
         return None
     return found
 

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from api.documents import chapter_files, epub, markdown
 from api.documents import text as plain
-from api.documents.errors import unreadable, unsupported
+from api.documents.errors import refuse_foreign, unreadable, unsupported
 from api.documents.reading import DEFAULT_OPTIONS, Reading, ReadingOptions
 from shared.document import Document
 
@@ -24,13 +24,6 @@ READERS = {
     epub.MEDIA_TYPE: epub.read,
     chapter_files.MEDIA_TYPE: chapter_files.read,
 }
-# The starts of other file types, which are often sent under a wrong name and would pass as text.
-FOREIGN_PREFIXES = (
-    (b"%pdf-", "PDF"),
-    (b"{\\rtf", "RTF"),
-    (b"<!doctype html", "HTML"),
-    (b"<html", "HTML"),
-)
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -83,10 +76,7 @@ def _kind(file: BinaryIO, name: str | None, media_type: str | None) -> str:
         return epub.MEDIA_TYPE
     if head.startswith(ZIP_MAGIC) and said not in (epub.MEDIA_TYPE, chapter_files.MEDIA_TYPE):
         raise unsupported("the file is a zip archive, such as a DOCX file, but no EPUB")
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for mark, what in FOREIGN_PREFIXES:
-        if start.startswith(mark):
-            raise unsupported(f"the file is {what}")
+    refuse_foreign(head)
     if said is None:
         raise unsupported(
             f"{(name or media_type or 'a file without a name')[:100]!r} is no such kind"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from api.documents.builder import line
 from api.documents.matter import Kind
-from api.text.headings import is_label, join_title
+from api.text.headings import is_heading_line, is_label, join_title
 from api.text.lines import PARAGRAPH_END, mark_lines
 
 HEADING_TAGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
@@ -82,12 +82,20 @@ class Page:
 def paragraphs(block: Block) -> list[str]:
     """The paragraphs of a block as normalised lines: several if it has line breaks in it.
 
-    Two line breaks end a paragraph. One ends a line, as of verse, and begins a new one unless
-    there is one only, after which a sentence goes on: `so<br/>on`. A heading is one paragraph.
+    A heading is one paragraph.
     """
     text = block.text
-    if LINE_BREAK not in text or block.is_heading:
+    if LINE_BREAK not in text or block.is_heading or is_heading_line(block.line):
         return [block.line] if block.line else []
+    return split_lines(text)
+
+
+def split_lines(text: str) -> list[str]:
+    """The paragraphs of a text with line breaks.
+
+    Two line breaks end a paragraph. One ends a line, as of verse, and begins a new one unless
+    there is one only, after which a sentence goes on: `so<br/>on`.
+    """
     found: list[str] = []
     for part in _LINE_BREAKS.split(text):
         lines = [shown for each in part.split(LINE_BREAK) if (shown := each.strip())]
@@ -115,7 +123,7 @@ def plain_text(block: Block) -> str:
         is_initial = text[-1:].isalpha() and not text[-2:-1].strip()
         if mark == SPAN_BREAK and is_initial and part[:1].isalpha():
             text += part
-        elif block.is_heading and text and part and is_label(text):
+        elif text and part and is_label(text) and (block.is_heading or is_heading_line(text)):
             text = join_title(text, part)
         else:
             text = f"{text} {part}".strip()

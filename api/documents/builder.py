@@ -14,6 +14,7 @@ PARAGRAPH_SEPARATOR = "\n\n"
 SOFT_HYPHEN = "\xad"
 MAX_TITLE_CHARS = 200
 MAX_DESCRIPTION_CHARS = 1_000
+_DATE = re.compile(r"(?<!\d)(?P<year>-?\d{4})(?:-(?P<month>\d\d)(?:-(?P<day>\d\d))?)?(?!\d)")
 _HTML_TAG = re.compile(r"<[^<>]{1,1000}>")
 
 
@@ -25,6 +26,21 @@ def line(text: str) -> str:
 def title(text: str) -> str:
     """A text as one line of at most `MAX_TITLE_CHARS` characters."""
     return line(text)[:MAX_TITLE_CHARS].rstrip()
+
+
+def date_of(text: str) -> str | None:
+    """The date in a text, as `1905`, `1905-04` or `1905-04-01`; None if it has no year.
+
+    Example: `1905-13-45` and `May 1905` are `1905`.
+    """
+    found = _DATE.search(text[:MAX_TITLE_CHARS])
+    if found is None:
+        return None
+    year, month, day = found["year"], found["month"], found["day"]
+    if not month or not 1 <= int(month) <= 12:
+        return year
+    is_day = day and 1 <= int(day) <= 31
+    return f"{year}-{month}-{day}" if is_day else f"{year}-{month}"
 
 
 def description(text: str) -> str | None:

@@ -13,12 +13,13 @@ from api.documents import epub, markdown
 from api.documents import text as plain
 from api.documents.archive import Archive
 from api.documents.builder import PARAGRAPH_SEPARATOR, title
-from api.documents.errors import too_long, unsupported
+from api.documents.errors import refuse_foreign, too_long, unsupported
 from api.documents.opf import CONTAINER
 from api.documents.reading import Reading
 from api.documents.sections import select
 from api.documents.warnings import WarningLog
 from shared.document import Chapter, Document
+from shared.errors import InvalidRequest, TooComplex, UnsupportedMedia
 
 MEDIA_TYPE = "application/zip"
 READERS = {".txt": plain.read, ".md": markdown.read, ".markdown": markdown.read}
@@ -71,12 +72,22 @@ def _documents(
     for name in names:
         log = WarningLog()
         whole = replace(reading.options, chapters=None)
-        content = io.BytesIO(b"".join(archive.chunks(name)))
-        document = READERS[_suffix(name)](content, replace(reading, options=whole, warnings=log))
+        content = b"".join(archive.chunks(name))
+        try:
+            refuse_foreign(content[:512])
+            own = replace(reading, options=whole, warnings=log)
+            document = READERS[_suffix(name)](io.BytesIO(content), own)
+        except (InvalidRequest, UnsupportedMedia) as error:
+            if isinstance(error, TooComplex) or len(content) > reading.max_chars:
+                raise
+            reading.warnings.add("file_left_out", error.message.partition(":")[0], name)
+            continue
         for code, message, where in log.listed():
             reading.warnings.add(code, message, f"{name}: {where}" if where else name)
         if any(map(str.isalnum, document.text)):
             yield name, document
+        else:
+            reading.warnings.add("file_left_out", "the file has nothing to speak in it", name)
 
 
 def _suffix(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from api.documents.blocks import Block, Page
+from api.documents.matter import SKIPPED_KINDS, kind_of_title
 from api.documents.opf import Entry
 from api.documents.reading import Reading
 from api.text.contents_page import CONTENTS_TITLE
@@ -14,6 +16,7 @@ from api.text.headings import MAX_HEADING_CHARS, is_heading_line, is_label, join
 MAX_TEXT_CHARS = 3 * MAX_HEADING_CHARS  # with white space; a longer block is no heading
 MIN_CONTENTS_LINKS = 3
 MIN_LINKED_SHARE = 0.5  # of the letters of a page of contents
+_WORD = re.compile(r"\w+")
 LookUp = Callable[[str, str], tuple[str | None, str]]
 
 
@@ -65,10 +68,11 @@ def headings(page: Page) -> list[Heading]:
     """The headings of a page: heading elements, and paragraphs that look like one.
 
     Headings in a row of which the first is a number or its like are one: `1` and `The Lamp` give
-    `1. The Lamp`.
+    `1. The Lamp`, and `Chapter` and `One` give `Chapter One`.
     """
     found: list[Heading] = []
     is_first, label = True, False  # `label`: the block before is a heading without a title
+    last = -2  # the number of the last heading's block
     for number, block in enumerate(page.blocks):
         if not block.is_spoken:
             continue
@@ -84,17 +88,26 @@ def headings(page: Page) -> list[Heading]:
             continue
         tag = block.tag if block.is_heading else _paragraph_tag(block, title, is_first=is_first)
         is_first = False
-        if tag and label and not is_label(title):
+        whole = f"{found[-1].title} {title}" if found and number == last + 1 else ""
+        if tag and block.is_heading and _is_numbered(found, whole):
+            found[-1] = found[-1]._replace(title=whole)
+            label, last = is_label(whole), number
+        elif tag and label and not is_label(title):
             label = False
             found[-1] = Heading(
                 join_title(found[-1].title, title), found[-1].block, min(tag, found[-1].tag)
             )
         elif tag:
             found.append(Heading(title, number, tag))
-            label = is_label(title)
+            label, last = is_label(title), number
         else:
             label = False
     return found
+
+
+def _is_numbered(found: Sequence[Heading], whole: str) -> bool:
+    """True if the last heading, as `Chapter`, is one by its words only as a part of the `whole`."""
+    return bool(whole) and not is_heading_line(found[-1].title) and is_label(whole)
 
 
 def _paragraph_tag(block: Block, title: str, *, is_first: bool) -> str | None:
@@ -110,9 +123,10 @@ def choose(
 ) -> dict[str, list[Heading]]:
     """The chapters by page: those of the contents, or of the headings of pages that it leaves out.
 
-    The contents are trusted if they list at least as many pages with text as there are others that
-    begin with a heading of such a level. Else, as with a single entry `Start`, headings are the
-    chapters, and an entry counts only for a page without one.
+    The contents are trusted if they list more pages with text, but for a cover and its like, than
+    there are others that begin with a heading of such a level; or as many, mostly under the words
+    of their headings. Else, as with a single entry `Start`, headings are the chapters, and an entry
+    counts only for a page without one.
     """
     ids = {page.name: page.ids for page in pages}
     spoken = {page.name for page in pages if any(block.is_spoken for block in page.blocks)}
@@ -122,10 +136,20 @@ def choose(
             block = ids[entry.page].get(entry.anchor, (0, 0))[0]
             listed.setdefault(entry.page, []).append(Heading(entry.title, block, ""))
     found = {page.name: headings(page) for page in pages}
+    for name, own in listed.items():
+        # Entries whose places are not on the page.
+        if len(own) > 1 and len({heading.block for heading in own}) == 1 < len(found[name]):
+            listed[name] = _chapters(found[name], is_one_page=len(spoken) == 1)
     level = max((found[name][0].tag for name in listed if found[name]), default="h6")
     others = [name for name in spoken - listed.keys() if found[name]]
     alike = sum(found[name][0].tag <= max(level, "h2") for name in others)
-    if listed and len(listed) >= alike:
+    telling = [
+        name
+        for name, own in listed.items()
+        if not all(kind_of_title(heading.title) in SKIPPED_KINDS for heading in own)
+    ]
+    agreed = sum(_agrees(listed[name], found[name]) for name in telling)
+    if listed and (len(telling) > alike or (len(telling) == alike and 2 * agreed >= alike)):
         return listed
     if entries and others:
         told = f"the contents list {len(listed)} of {len(spoken)} pages: headings are the chapters"
@@ -133,6 +157,14 @@ def choose(
     is_one_page = len(spoken) == 1
     of_headings = {name: _chapters(own, is_one_page=is_one_page) for name, own in found.items()}
     return {name: of_headings[name] or listed.get(name, []) for name in found}
+
+
+def _agrees(entries: Sequence[Heading], found: Sequence[Heading]) -> bool:
+    """True if the first entry of a page has words of the page's first heading, or there is none."""
+    if not found:
+        return True
+    said, seen = (set(_WORD.findall(each[0].title.casefold())) for each in (entries, found))
+    return said <= seen or seen <= said
 
 
 def _chapters(found: Sequence[Heading], *, is_one_page: bool) -> list[Heading]:

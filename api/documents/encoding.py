@@ -36,6 +36,22 @@ LATIN_CODECS = ("cp1252", "mac_roman")
 DETECTED_BYTES = 2**17
 MAX_REPLACED_SHARE = 0.1  # of a text's characters; with more of them the encoding is another
 REPLACEMENT = "\ufffd"
+# UTF-8 forms characters of several bytes; in other encodings such rows of bytes are rare.
+MIN_UTF8_RATIO = 2  # of characters beyond ASCII to bytes that are none
+MIN_UTF16_SHARE = 0.95  # of characters in common use
+# The escape sequences of ISO-2022-JP, whose bytes are ASCII.
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
+_COMMON = re.compile(
+    "[\\s -~\xa0-\u02ff\u0370-\u052f\u1e00-\u1fff\u2010-\u2027\u2030-\u203a\u20ac"
+    "\u3000-\u30ff\u4e00-\u9fff\uac00-\ud7a3\uff01-\uff9f]+"
+)
+_COMPATIBILITY_JAMO = re.compile("[\u3130-\u318f]")
+_KANA = re.compile("[\u3041-\u3096]")
+# What one Latin encoding makes of another: `MŸller`, `cafÈ`, `donít`, `book,î`, `g¸te`.
+_ODDITY = re.compile(
+    "(?<=[a-z])[À-ÞŒŠŽŸ]|(?<=[,.!?])[À-ÿŒœŠšŽž]|(?<=[a-z])í(?=(?:s|t|d|m|ll|re|ve)\\b)"
+    "|(?<=[a-z])[§¶ˆ‰¨¸¯¤]|[§¶¤¢€ˆ‰¨¸¯](?=[a-z])|(?<=[A-Za-z])[^\\w\\s!-~’‘´·‐‑–—…](?=[a-z])|(?<![^\\W\\d_])[ÑÐíìîïñ](?![^\\W\\d_])|\ufffd"
+)
 _CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]")
 _NUL = re.compile(rb"\0")
 
@@ -57,6 +73,8 @@ def decode_page(chunks: Iterable[bytes], name: str, reading: Reading) -> Iterato
         declared = DECLARED_ENCODING.search(content[:DECLARED_WITHIN_BYTES])
         label = declared[1].decode("ascii", "replace") if declared else ""
         encoding = codec_of(label)
+        if encoding is None and not label and _is_likely_utf8(content):
+            encoding = "utf-8"
         if encoding is None or encoding.startswith("utf-16"):
             encoding = "cp1252"
             told = "the page says no encoding that is known and is no UTF-8: read as windows-1252"
@@ -77,8 +95,13 @@ def decode_text(content: bytes, reading: Reading) -> str | None:
     """
     encoding = _marked(content) or _named(content, reading)
     if encoding is None:
-        encoding = _likely_utf(content)
-        if encoding is None and (0 in content or _CONTROL.search(content)):
+        if 0 in content or _CONTROL.search(content):
+            encoding = _likely_utf16(content)
+            if encoding is None and 0 in content:
+                return None
+        if encoding is None and _is_likely_utf8(content):
+            encoding = "utf-8"
+        if encoding is None and _CONTROL.search(content):
             return None
         if encoding is None:
             encoding = _detected(content)
@@ -134,38 +157,50 @@ def _marked(content: bytes | bytearray) -> str | None:
     for mark, encoding in ENCODING_MARKS:
         if content.startswith(mark):
             return encoding
-    return None
+    return "iso2022_jp" if _ISO_2022_JP.search(content) else None
 
 
 def _named(content: bytes, reading: Reading) -> str | None:
-    """The codec of the client's `charset`, unless the text is UTF-8 and that is one for Latin."""
+    """The codec of the client's `charset`, or UTF-8 if the text is that instead."""
     if reading.charset is None:
         return None
     codec = codec_of(reading.charset)
     if codec is None:
         told = f"the charset {reading.charset[:40]!r} is unknown and was ignored"
         reading.warnings.add("charset_unknown", told)
-    elif (codec == "utf-8" or codec.startswith(SINGLE_BYTE)) and is_utf8(content):
+    elif is_utf8(content) and (codec.startswith(("utf-8", *SINGLE_BYTE)) or _fails(content, codec)):
         return "utf-8"
     elif codec == "utf-8":
         return None
     return codec
 
 
-def _likely_utf(content: bytes) -> str | None:
-    """UTF-8 if nearly all of the text is, UTF-16 if every other byte of some is zero, else None."""
-    if zeros := [match.start() % 2 for match in _NUL.finditer(content, 0, DETECTED_BYTES)]:
-        odd, size = sum(zeros), min(len(content), DETECTED_BYTES)
-        if max(odd, len(zeros) - odd) < 0.95 * len(zeros) or len(zeros) < size / 50:
-            return None
-        return "utf-16-le" if odd > len(zeros) / 2 else "utf-16-be"
+def _fails(content: bytes, codec: str) -> bool:
+    """True if some bytes are no characters of an encoding."""
+    return any(REPLACEMENT in text for text in _decoded(content, codec))
+
+
+def _likely_utf16(content: bytes) -> str | None:
+    """UTF-16 in the order of bytes that gives more characters in common use, if nearly all are."""
+    sample = content[: DETECTED_BYTES - DETECTED_BYTES % 2]
+    best, most = None, MIN_UTF16_SHARE
+    for codec in ("utf-16-le", "utf-16-be"):
+        check_cpu()
+        text = sample.decode(codec, "replace")
+        common = sum(len(found[0]) for found in _COMMON.finditer(text))
+        if text and common > most * len(text):
+            best, most = codec, common / len(text)
+    return best
+
+
+def _is_likely_utf8(content: bytes) -> bool:
+    """True if the text is UTF-8, perhaps with a few broken bytes."""
     replaced = others = 0
     for text in _decoded(content, "utf-8"):
         check_cpu()
         replaced += text.count(REPLACEMENT)
         others += 0 if text.isascii() else len(text) - len(text.encode("ascii", "ignore"))
-    # Two of a hundred characters beyond ASCII may be broken ones.
-    return "utf-8" if 50 * replaced <= others else None
+    return others - replaced >= MIN_UTF8_RATIO * replaced
 
 
 def _detected(content: bytes) -> str:
@@ -179,16 +214,40 @@ def _detected(content: bytes) -> str:
     found = charset_normalizer.from_bytes(
         sample, cp_isolation=list(DETECTED_CODECS), threshold=0.5
     ).best()
-    if found is None or found.encoding not in DETECTED_CODECS:
-        return "cp1252"
-    if not found.encoding.startswith(LATIN_CODECS):
-        # Cyrillic or East Asian letters within Latin words are Latin ones: `cafй` is `café`.
-        letters = [*filter(str.isalpha, sample.decode(found.encoding, "ignore"))]
-        others = [n for n, letter in enumerate(letters) if not letter.isascii()]
-        within = sum(
-            any(near.isascii() for near in (*letters[n - 1 : n], *letters[n + 1 : n + 2]))
-            for n in others
-        )
-        if 2 * within > len(others):
-            return "cp1252"
+    if found is None or found.encoding not in (*DETECTED_CODECS, *LATIN_CODECS):
+        return _latin(sample)
+    if found.encoding in ("cp949", "gb18030") and _is_euc_jp(sample, found.encoding):
+        return "euc_jp"
+    if found.encoding in LATIN_CODECS:
+        return _latin(sample)
+    # Cyrillic or East Asian letters within Latin words are Latin ones: `cafй` is `café`.
+    letters = [*filter(str.isalpha, sample.decode(found.encoding, "ignore"))]
+    others = [n for n, letter in enumerate(letters) if not letter.isascii()]
+    within = sum(
+        any(near.isascii() for near in (*letters[n - 1 : n], *letters[n + 1 : n + 2]))
+        for n in others
+    )
+    if 2 * within > len(others):
+        return _latin(sample)
     return found.encoding
+
+
+def _latin(sample: bytes) -> str:
+    """The Latin encoding that gives fewer oddities, such as `cafÈ` for `café`."""
+    return min(
+        LATIN_CODECS, key=lambda codec: len(_ODDITY.findall(sample.decode(codec, "replace")))
+    )
+
+
+def _is_euc_jp(sample: bytes, codec: str) -> bool:
+    """True if a text that was taken for Korean or Chinese has kana in EUC-JP.
+
+    They are loose parts of syllables in Korean, and kana in Chinese, too.
+    """
+    signs = {"cp949": _COMPATIBILITY_JAMO, "gb18030": _KANA}[codec]
+    text, other = sample.decode(codec, "replace"), sample.decode("euc_jp", "replace")
+    return (
+        len(signs.findall(text)) > 0.1 * sum(map(str.isalpha, text))
+        and len(_KANA.findall(other)) > 0.1 * sum(map(str.isalpha, other))
+        and other.count(REPLACEMENT) <= text.count(REPLACEMENT) + 1
+    )

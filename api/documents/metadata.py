@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Any
 
 from api.documents.archive import Archive
-from api.documents.builder import description
+from api.documents.builder import date_of, description
 from api.documents.opf import DC, MAX_METADATA_ELEMENTS, MAX_XML_BYTES, Package, join_path, text_of
 from api.documents.reading import Reading
 from shared.document import Details
@@ -21,7 +21,6 @@ OPF = "{http://www.idpf.org/2007/opf}"
 AUTHOR = "aut"
 # Events of `dc:date` in EPUB 2 that are not of the book itself.
 FILE_EVENTS = ("modification", "creation")
-_DATE = re.compile(r"-?\d{4}(?:-\d\d){0,2}")
 # The picture of a page that shows the cover.
 _PICTURE = re.compile(
     rb"""<(?:\w{1,20}:)?im(?:g|age)\b[^<>]{0,500}?\b(?:src|href)\s{0,9}=\s{0,9}["']([^"'<>]{1,500})"""
@@ -57,14 +56,13 @@ def _roles(root: Any, creator: Any) -> list[str]:
 def details_of(archive: Archive, book: Package, reading: Reading) -> Details:
     """The date, the description and the cover of a book."""
     dates = (
-        _DATE.match(text_of(each)[0])
+        date_of(text_of(each)[0])
         for each in islice(book.root.iter(DC + "date"), MAX_METADATA_ELEMENTS)
         if (each.get(OPF + "event") or "").lower() not in FILE_EVENTS
     )
-    date = next(filter(None, dates), None)
     described = next(book.root.iter(DC + "description"), None)
     return Details(
-        date=date and date[0],
+        date=next(filter(None, dates), None),
         description=None if described is None else description(text_of(described)[0]),
         cover=_cover(archive, book, reading),
     )

@@ -55,7 +55,7 @@ def remove_notes(pages: Sequence[Page], look_up: LookUp, reading: Reading) -> No
     class or heading. Exponents become superscripts: `10<sup>6</sup>` → `10⁶`.
     """
     search = _Search(pages, look_up)
-    marks = search.marks()
+    marks = _one_way(search.marks())
     for mark in marks:
         mark.run.text = ""
     skipped = sum(page.skipped_notes for page in pages)
@@ -68,6 +68,16 @@ def remove_notes(pages: Sequence[Page], look_up: LookUp, reading: Reading) -> No
             "note_marks_skipped",
             f"raised numbers without a link that were taken for marks of notes: {unlinked:,}",
         )
+
+
+def _one_way(marks: Sequence[_Mark]) -> list[_Mark]:
+    """The marks whose note has no mark that leads back: numbers of verses and their list do."""
+    ways = {(mark.place, _Place(mark.target.page, mark.target.first)) for mark in marks}
+    return [
+        mark
+        for mark in marks
+        if (_Place(mark.target.page, mark.target.first), mark.place) not in ways
+    ]
 
 
 class _Search:
@@ -193,7 +203,8 @@ def _skip(pages: Sequence[Page], targets: set[_Target]) -> int:
     noted: dict[int, dict[int, int]] = {}
     for target in targets:
         ends = noted.setdefault(target.page, {})
-        ends[target.first] = max(target.last, ends.get(target.first, 0))
+        last = _last(pages[target.page].blocks, target)
+        ends[target.first] = max(last, ends.get(target.first, 0))
     for number, ends in noted.items():
         blocks = pages[number].blocks
         _continue(blocks, ends)
@@ -203,6 +214,21 @@ def _skip(pages: Sequence[Page], targets: set[_Target]) -> int:
         _skip_regions(blocks)
         _skip_headings(blocks)
     return len({(target.page, target.first) for target in targets})
+
+
+def _last(blocks: Sequence[Block], target: _Target) -> int:
+    """The last block of a note: of one that has nothing but its mark, its text is in the next."""
+    last = target.last
+    if (
+        last == target.first
+        and _MARK.fullmatch(blocks[last].text.strip())
+        and last + 1 < len(blocks)
+    ):
+        last += not blocks[last + 1].is_heading
+    if blocks[target.first].tag == "dt":
+        while last + 1 < len(blocks) and blocks[last + 1].tag == "dd":
+            last += 1
+    return last
 
 
 def _continue(blocks: Sequence[Block], ends: dict[int, int]) -> None:
@@ -258,6 +284,8 @@ def _settle_raised(block: Block) -> int:
             elif _RAISED_MARK.fullmatch(text) and before.strip():
                 run.text = ""
                 removed += 1
+            elif text.isdecimal() and not before.strip():  # the number of a verse
+                run.text = f"{run.text} "
             elif _SEPARATORS.fullmatch(text) and _beside_mark(block.runs, number):
                 run.text = ""
         before = (before + run.text)[-40:]

@@ -6,6 +6,7 @@ import html
 import posixpath
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from html.entities import name2codepoint
 from itertools import islice
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from api.documents.errors import unreadable
 from api.documents.matter import Kind, kind_of_types
 from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
+from shared.errors import InvalidRequest
 
 MAX_XML_BYTES = 2 * 2**20
 # Start and end tags that are read of one title or label; and tags plus characters of all labels.
@@ -83,7 +85,7 @@ def read(archive: Archive, reading: Reading) -> Package:
     spine = _spine(archive, base, root, items, reading)
     return Package(
         spine=spine,
-        contents=tuple(_contents(archive, base, items, frozenset(spine))),
+        contents=tuple(_contents(archive, base, items, frozenset(spine), reading)),
         marks=tuple(_marks(archive, base, root, items)),
         title=_metadata(root, "title"),
         language=_metadata(root, "language"),
@@ -100,12 +102,13 @@ def _marks(archive: Archive, base: str, root: Any, items: dict[str, Any]) -> Ite
     ]
     for item in [item for item in items.values() if _is_nav(item)][:1]:
         if nav := archive.find(join_path(base, item.get("href", ""))):
-            links += (
-                (nav, link.get(EPUB_TYPE, ""), link.get("href", ""))
-                for each in _tree(archive, nav).iter("{*}nav")
-                if "landmarks" in each.get(EPUB_TYPE, "").split()
-                for link in each.iter("{*}a")
-            )
+            with suppress(InvalidRequest):  # of a nav that is no XML; `_contents` warns of it
+                links += [
+                    (nav, link.get(EPUB_TYPE, ""), link.get("href", ""))
+                    for each in _tree(archive, nav).iter("{*}nav")
+                    if "landmarks" in each.get(EPUB_TYPE, "").split()
+                    for link in each.iter("{*}a")
+                ]
     for origin, types, href in links[:MAX_MARKS]:
         kind, name = kind_of_types(types.split()), archive.find(join_path(origin, href))
         if kind and name:
@@ -177,11 +180,16 @@ def _is_ncx(item: Any) -> bool:
 
 
 def _contents(
-    archive: Archive, base: str, items: dict[str, Any], spine: frozenset[str]
+    archive: Archive,
+    base: str,
+    items: dict[str, Any],
+    spine: frozenset[str],
+    reading: Reading,
 ) -> list[Entry]:
     """The entries of the contents page of EPUB 3 (nav) or of EPUB 2 (NCX).
 
-    Of two, the one that lists more of the pages counts, and nav if they list as many.
+    Of two, the one that lists more of the pages counts, and nav if they list as many. One that
+    cannot be read gives a warning.
     """
     navs = [(item, _nav_links) for item in items.values() if _is_nav(item)]
     maps = [(item, _ncx_links) for item in items.values() if _is_ncx(item)]
@@ -189,7 +197,12 @@ def _contents(
     most = 0
     for item, links in navs[:1] + maps[:1]:
         name = archive.find(join_path(base, item.get("href", "")))
-        entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
+        try:
+            entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
+        except InvalidRequest:
+            told = "the book's contents page cannot be read: headings may be the chapters"
+            reading.warnings.add("contents_unreadable", told, name)
+            continue
         listed = len(spine.intersection(entry.page for entry in entries))
         if listed > most or not best:
             best, most = entries, listed

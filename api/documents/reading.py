@@ -68,3 +68,10 @@ def warn_of_scripts(text: str, reading: Reading) -> None:
             f"{found.letters:,} letters are in a script that the models do not speak "
             f"({found.script}): they may be left out or spoken wrongly",
         )
+
+
+def warn_of_marks(unlinked: int, reading: Reading) -> None:
+    """Warn of marks that were taken for those of notes, though no note is known."""
+    if unlinked:
+        told = f"numbers that were taken for marks of notes, which are not there: {unlinked:,}"
+        reading.warnings.add("note_marks_skipped", told)

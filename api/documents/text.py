@@ -7,7 +7,14 @@ from typing import BinaryIO
 
 from api.documents.encoding import decode_text
 from api.documents.errors import too_long, unreadable, unsupported
-from api.documents.reading import FrontMatter, Notes, Reading, warn_of_notes, warn_of_scripts
+from api.documents.reading import (
+    FrontMatter,
+    Notes,
+    Reading,
+    warn_of_marks,
+    warn_of_notes,
+    warn_of_scripts,
+)
 from api.documents.sections import select
 from api.text.contents_page import contents_pages
 from api.text.headings import headings
@@ -36,8 +43,9 @@ def prepare(text: str, reading: Reading) -> Document:
         told = f"tags that are not spoken: {tags:,}; entities read as characters: {entities:,}"
         reading.warnings.add("markup_skipped", told)
     if not text.isascii() or "[" in text or "*" in text:
-        text, skipped = silence_notes(text, skip=reading.options.notes is Notes.SKIP)
+        text, skipped, unlinked = silence_notes(text, skip=reading.options.notes is Notes.SKIP)
         warn_of_notes(skipped, reading)
+        warn_of_marks(unlinked, reading)
     text, paragraphs, words = mark_lines(text)
     if paragraphs:
         told = f"ends of lines that were taken for ends of paragraphs: {paragraphs:,}"

@@ -50,6 +50,8 @@ _RAISED_NAME = re.compile(r"(?:[a-z]{1,20}[-_])?sup(?:er|erscript|script)?\d{0,3
 SELF_CLOSED_TAG = re.compile(r"<([^\s<>/!?]+)(\s[^<>]*)?/>")
 CDATA_START, CDATA_END = "<![CDATA[", "]]>"
 _FILE_NAME = re.compile(r"\S{1,200}\.(?:jpe?g|png|gif|svg|webp)", re.IGNORECASE)
+_HIDDEN = re.compile(r"\b(?:display\s{0,9}:\s{0,9}none|visibility\s{0,9}:\s{0,9}hidden)", re.I)
+_FIRST_LETTER = re.compile(r"[“„«‘'\"¿¡]?[^\W\d_]")
 _SPACES = re.compile(r"[ \t\r\n\f\u2028\u2029]+")
 
 
@@ -113,6 +115,9 @@ class PageReader:
             self._refuse()
         is_spoken = not self._unspoken and tag not in UNSPOKEN_TAGS
         if not is_spoken or (attributes and self._is_unspoken(attributes)):
+            if tag == "math" and not self._unspoken:
+                told = "formulas on the page are left out"
+                self._reading.warnings.add("formulas_skipped", told, self._page.name)
             self._unspoken += 1
         elif tag in BLOCK_TAGS:
             self._end_block()
@@ -213,6 +218,8 @@ class PageReader:
         """True if an element is hidden, a note, a mark of a note or a page number."""
         if attributes.get("aria-hidden") == "true" or "hidden" in attributes:
             return True
+        if "style" in attributes and _HIDDEN.search(attributes["style"]):
+            return True
         types = self._unspoken_types.intersection(_types(attributes))
         if not types:
             return False
@@ -253,15 +260,16 @@ def _settle_images(runs: Sequence[Run], *, is_heading: bool, speaks_alt: bool) -
     has_text = False
     for run, following in zip(runs, [*runs[1:], None], strict=True):
         alt = (run.alt or "").strip()
-        is_letter = len(alt) == 1 and alt.isalpha() and not has_text
-        if is_letter and following is not None and following.text[:1].isalpha():
+        is_letter = _FIRST_LETTER.fullmatch(alt) is not None and not has_text
+        if is_letter and following is not None and following.text.strip():
             run.text = alt
         elif speaks_alt and alt and not _FILE_NAME.fullmatch(alt):
             run.text = f" {alt} "
-        has_text = has_text or not (run.text.isspace() or not run.text)
+        has_text = has_text or any(map(str.isalnum, run.text))
     if is_heading and not has_text:
         for run in runs:
-            run.text = f"{run.alt} " if run.alt else run.text
+            is_title = run.alt and not _FILE_NAME.fullmatch(run.alt.strip())
+            run.text = f"{run.alt} " if is_title else run.text
 
 
 class _Element:

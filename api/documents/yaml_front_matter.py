@@ -7,13 +7,18 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from api.documents.builder import description
+from api.documents.builder import date_of, description
 from api.documents.reading import Reading
+from api.text.cpu_limit import check_cpu
 from api.text.languages import LANGUAGES, language_name
 from shared.document import NO_DETAILS, Details
 
 MAX_YAML_CHARS = 16_384
 MAX_AUTHORS = 20
+MAX_DEPTH = 20
+NONE_VALUES = ("~", "null", "Null", "NULL")
+# libyaml's, if PyYAML was built with it: PyYAML's own takes quadratic time over nested lists.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _LINE = re.compile(r"^([A-Za-z]{1,20}):[ \t]*(\S.*)$", re.MULTILINE)
 
 
@@ -37,15 +42,16 @@ def front_matter_of(text: str, reading: Reading) -> YamlFrontMatter:
     """
     text = text.strip().partition("\n")[2].rpartition("\n")[0][:MAX_YAML_CHARS]
     try:
+        _check_depth(text)
         # All values stay as they are written: `title: 1984`, `date: 2020-05-01`.
-        fields = yaml.load(text, yaml.BaseLoader)
-    except (yaml.YAMLError, RecursionError):
+        fields = yaml.load(text, _LOADER)
+    except yaml.YAMLError:
         fields = None
     if not isinstance(fields, dict):
         reading.warnings.add(
             "yaml_guessed", "the YAML at the beginning is not well made: read line by line"
         )
-        fields = {name: value.strip("\"' \t") for name, value in _LINE.findall(text)}
+        fields = {name: value.strip("\"'[] \t") for name, value in _LINE.findall(text)}
     language = language_name(_text(fields, "lang", "language") or "").lower()
     authors = fields.get("author", fields.get("authors", fields.get("creator")))
     listed = authors if isinstance(authors, list) else [authors]
@@ -58,10 +64,23 @@ def front_matter_of(text: str, reading: Reading) -> YamlFrontMatter:
         author=", ".join(filter(None, names)) or None,
         language=language if language in LANGUAGES else None,
         details=Details(
-            date=_text(fields, "date"),
+            date=date_of(_text(fields, "date") or ""),
             description=description(_text(fields, "description", "abstract", "subject") or ""),
         ),
     )
+
+
+def _check_depth(text: str) -> None:
+    """Raise `YAMLError` if the YAML is nested too deeply, before the rest of it is read."""
+    depth = 0
+    for event in yaml.parse(text, _LOADER):
+        check_cpu()
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise yaml.YAMLError("nested too deeply")
 
 
 def _text(fields: dict[Any, Any], *names: str) -> str | None:
@@ -78,4 +97,6 @@ def _text(fields: dict[Any, Any], *names: str) -> str | None:
 
 
 def _plain(value: Any) -> str | None:
-    return value.strip() or None if isinstance(value, str) else None
+    if not isinstance(value, str) or value.strip() in NONE_VALUES:
+        return None
+    return value.strip() or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from api.documents.reading import FrontMatter, Images, Notes, ReadingOptions
@@ -26,13 +28,26 @@ from api.http.bounds import (
 )
 from api.http.fields import lower_case
 from api.text.languages import language_name
+from api.text.normalise import collapse_whitespace
 from api.text.numbers import Normalise
 from shared.formats import READABLE_FORMATS, Format
 from shared.jobs import Priority, Sampling
 from shared.store.webhooks import EventType
 
+
+def _one_line(text: str) -> str:
+    """A text as one line without control characters, which tags of files do not hold."""
+    if line := collapse_whitespace(text):
+        return line
+    raise ValueError("a text that can be shown is wanted")
+
+
 Instructions = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Title = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_one_line),
+]
 Metadata = Annotated[
     dict[
         Annotated[str, StringConstraints(max_length=64)],
@@ -40,6 +55,12 @@ Metadata = Annotated[
     ],
     Field(max_length=MAX_METADATA),
 ]
+
+
+def _checked_selection(chapters: str) -> str:
+    if not re.search(SELECTION_PATTERN, chapters):
+        raise ValueError("write the numbers of sections, such as 3-7,9")
+    return chapters
 
 
 class InputFormat(StrEnum):
@@ -71,7 +92,13 @@ class ReadingFields(BaseModel):
         description="Whether the title page, copyright, index and the like of a book are spoken.",
     )
     chapters: (
-        Annotated[str, StringConstraints(pattern=SELECTION_PATTERN, max_length=200)] | None
+        Annotated[
+            str,
+            StringConstraints(max_length=200),
+            AfterValidator(_checked_selection),
+            WithJsonSchema({"type": "string", "pattern": SELECTION_PATTERN, "maxLength": 200}),
+        ]
+        | None
     ) = Field(
         default=None,
         description="The numbers of the sections that are spoken, as `POST /v1/documents` lists"

@@ -14,28 +14,32 @@ from shared.document import Chapter
 MAX_HEADING_CHARS = 80
 
 # A number, or one word for it; then the end of the line, or a separator and the title.
-_NUMBER = r"(?:\d{1,4}|[IVXLCDM]{1,8}|(?-i:\p{L}{2,15}(?=\W*$|\s*[.:—–-])))"
+_NUMBER = (
+    r"(?:\d{1,4}|[IVXLCDM]{1,8}|(?:twen|thir|for|fif|six|seven|eigh|nine)ty[\s-]\p{L}{3,7}"
+    r"|(?-i:\p{L}{2,15}(?=\W*$|\s*[.:—–-])))"
+)
 _HAN_DIGITS = "〇零一二三四五六七八九十百千万两兩壹贰貳叁參参肆伍陆陸柒捌玖拾佰仟"
 _TITLE = r"(?:\s*[.:—–-].*)?"
 _NUMBERED = rf"(?:the\s+)?{_NUMBER}(?:\s+(?!(?-i:\p{{Ll}})).*|{_TITLE})"
 _HEADING = regex.compile(
     rf"""
     (?!(?-i:\p{{Ll}}))(?:
-      (?:chapter|part|book|kapitel|teil|buch|chapitre|partie|livre|cap[ií]tulo|parte|libro|livro
+      (?:chapter|part|book|volume|canto|stave|kapitel|teil|buch|chapitre|partie|livre|cap[ií]tulo|parte|libro|livro
         |capitolo|глава|часть|книга|act|scene|akt|acte|acto|atto|ato)(?:\s+|\.\s?(?=\d)){_NUMBERED}
     | (?:\d{{1,3}}\.|(?:er|zwei|drit|vier|fünf|sechs|sieb|ach|neun|zehn|elf|letz)\p{{L}}*te[rs])
       \s+(?:kapitel|teil|buch){_TITLE}
     | (?:\d{{1,3}}(?:re|e|ère|ème)|première|deuxième|seconde|troisième|quatrième|dernière)
       \s+partie{_TITLE}
-    | (?P<bracket>[【〔［\[（(「『])?第\s?[\d０-９{_HAN_DIGITS}]{{1,8}}\s?[章回节節卷部篇話话幕編编]
+    | (?:正文\s?)?(?P<bracket>[【〔［\[（(「『])?
+      第\s?[\d０-９{_HAN_DIGITS}]{{1,8}}\s?[章回节節卷部篇話话幕編编]
       (?(bracket)[^】〕］\]）)」』]{{0,30}}[】〕］\]）)」』](?:\s*\S.*)?|(?:[\s:：、.．·—].*)?)
     | 第\s?[\d０-９{_HAN_DIGITS}]{{1,8}}\s?章[^\W\d_]{{1,15}}(?:[\s，、·…—][^\W_]{{1,12}})?[!！?？]?
     | (?:제\s?)?\d{{1,5}}\s?[장회화부편권](?:[\s:.·—-].*)?
     | (?:prologue|epilogue|preface|foreword|introduction|afterword|prolog|epilog|vorwort|nachwort
         |einleitung|prólogo|epílogo|prefacio|prefácio|introducción|introdução|prologo|epilogo
         |prefazione|introduzione|interlude|intermezzo|interlúdio|interludio|intermède|zwischenspiel|épilogue|préface|avant-propos|пролог|эпилог|предисловие|послесловие
-        |введение|序章|終章|终章|楔子|引子|尾声|尾聲|前言|序言|后记|後記|プロローグ|エピローグ|まえがき
-        |あとがき|프롤로그|에필로그|머리말|서문|맺음말|интерлюдия|幕間|幕间|間章|间章|番外|막간|외전)(?:：.*|(?<=\p{{Lo}})\s\S.*|{_TITLE})
+        |введение|番外[\d{_HAN_DIGITS}]{{0,4}}|卷[\d{_HAN_DIGITS}]{{1,4}}|序章|終章|终章|楔子|引子|尾声|尾聲|前言|序言|后记|後記|プロローグ|エピローグ|まえがき
+        |あとがき|프롤로그|에필로그|머리말|서문|맺음말|интерлюдия|幕間|幕间|間章|间章|막간|외전)(?:：.*|(?<=\p{{Lo}})\s\S.*|{_TITLE})
     )""",
     regex.VERBOSE | regex.IGNORECASE,
 )

@@ -26,6 +26,12 @@ _SENTENCE_END = regex.compile(r"[.!?…:;。！？；：)\]”’»›\"」』]\
 _ITEM = regex.compile(r"(?:[-*+•·–—―]\s|\d{1,3}[.)]\s|[—―–]\S)")
 _FIRST_WORD = regex.compile(r"\S{1,80}+")
 _HYPHENATED = regex.compile(r"(\p{L}{2,40})[-\u2010\xad]\Z")
+# `Smith-` `Jones`, `X-` `rays`, `1914-` `1918`: the hyphen belongs there.
+_KEPT_HYPHEN = regex.compile(r"(?:\p{L}{2}|(?<![\p{L}\p{N}-])\p{L}|(?<!-)\p{N})[-\u2010]\Z")
+_WORD_CHAR = regex.compile(r"[\p{L}\p{N}]")
+_AFTER_KEPT = regex.compile(r"\p{Lu}|\p{N}")
+# `pre-` `and post-war`: a word stands for the rest.
+_SUSPENDED = regex.compile(r"(?:and|or|to|und|oder|bis|et|ou|y|o|e|и|или)\b")
 _WORD_START = regex.compile(r"(\p{Ll}{2,40})")
 _WORD = regex.compile(r"\p{L}{2,40}+(?:[-\u2010]\p{L}{2,40}+)?")
 # Parts of compounds that keep their hyphen: `well-` and `known`.
@@ -82,7 +88,14 @@ def mark_lines(text: str) -> tuple[str, int, int]:
             check_cpu()
             begun = _HYPHENATED.search(line.text)
             rest = _WORD_START.match(following.text) if begun else None
-            if begun and rest:
+            is_kept = _AFTER_KEPT.match(following.text) or (
+                rest is None and following.text[0].isalpha()
+            )
+            if _KEPT_HYPHEN.search(line.text) and is_kept:
+                changes.append((line.stop, following.start, SILENT))
+            elif begun and _SUSPENDED.match(following.text):
+                continue
+            elif begun and rest:
                 vocabulary = vocabulary or frozenset(map(str.lower, _WORD.findall(text)))
                 is_one = _is_one_word(begun[1].lower(), rest[1].lower(), vocabulary)
                 changes.append((line.stop - is_one, following.start, SILENT))

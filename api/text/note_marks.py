@@ -28,8 +28,10 @@ def is_exponent(before: str, raised: str) -> bool:
         return False
     if before.endswith(")"):
         return True
-    word = re.search(r"(?<![^\W\d_])[^\W\d_]{1,3}\Z", before[-4:])
-    return word is not None and (len(word[0]) == 1 or word[0].lower() in _UNITS)
+    word = re.search(r"(?:[=+−×·/]\s?)?(?<![^\W\d_])([^\W\d_]{1,3})\Z", before[-5:])
+    return word is not None and (
+        len(word[1]) == 1 or word[1].lower() in _UNITS or word[0] != word[1]  # `E = mc²`
+    )
 
 
 def superscript(number: str) -> str:
@@ -53,8 +55,16 @@ _NORMAL_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 SILENT = "\u200b"  # a character that is not spoken and joins what is beside it
 
 
-def silence_notes(text: str, *, skip: bool) -> tuple[str, int]:
-    """A text of the same length without the marks of notes, and the number of its notes.
+class SilencedNotes(NamedTuple):
+    """A text without notes: the numbers of notes that were skipped, and of marks without a note."""
+
+    text: str
+    skipped: int
+    unlinked: int
+
+
+def silence_notes(text: str, *, skip: bool) -> SilencedNotes:
+    """A text of the same length without the marks of notes.
 
     A note is a paragraph or line that begins with a mark which is in the text too: `[1] See p. 3.`
     With `skip`, notes and the heading over them are silenced as well.
@@ -69,8 +79,11 @@ def silence_notes(text: str, *, skip: bool) -> tuple[str, int]:
         check_cpu()
         name = _name(mark)
         start = mark.start()
-        if mark["raised"] and is_exponent(text[max(0, start - 4) : start], mark[0]):
-            continue
+        if mark["raised"] and is_exponent(text[max(0, start - 5) : start], mark[0]):
+            # After a number, the next mark of notes that are there: `1905³` after `dead²`.
+            is_next = counts[name] == 1 and str(int(name) - 1) in marked and name not in marked
+            if not (is_next and text[start - 1].isdecimal()):
+                continue
         is_loose = mark["sign"] is not None or text[start] == " "
         if is_loose and not (counts[name] == 1 if name.startswith("*") else counts[name]):
             continue
@@ -79,7 +92,8 @@ def silence_notes(text: str, *, skip: bool) -> tuple[str, int]:
     bodies = [note for note in notes if marked.get(note.name, note.start) < note.start]
     if skip:
         spans += [(_title_start(text, note.start), note.end) for note in bodies]
-    return silence(text, spans), len(bodies) if skip else 0
+    unlinked = sum(name not in counts for name in marked)
+    return SilencedNotes(silence(text, spans), len(bodies) if skip else 0, unlinked)
 
 
 class _Note(NamedTuple):

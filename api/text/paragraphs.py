@@ -18,11 +18,11 @@ CHAPTER_PAUSE_S = 1.5
 _PARAGRAPH_GAP = re.compile(rf"(?>{BLANK_LINES.pattern})(?:[\W_]*{BLANK_LINES.pattern})?")
 # Possessive: backtracking in a long run of spaces would take quadratic time.
 # Within a gap: `* * *`, `⁂`, `---`.
-_SCENE_BREAK = re.compile(r"[*＊][ \t\u3000]?[*＊]|[⁂◆◇○●☆★※＊*#~]\s*\Z|[-_=~—―]{3}")
+_SCENE_BREAK = re.compile(r"[*＊•·][ \t\u3000]?[*＊•·]|[⁂◆◇○●☆★※＊*#~]\s*\Z|[-_=~—―]{3}")
 _PAUSE_MARK = re.compile(
     r"\[\s*+pause\s*+(?::?\s*+(?P<mark>\d++(?:[.,]\d++)?|[.,]\d++)\s*+(?P<mark_unit>ms|s)?\s*+)?\]"
-    r"|<break(?:\s{1,8}(?:time\s?=\s?[\"'](?P<break>\d++(?:\.\d++)?|\.\d++)\s?(?P<break_unit>ms|s)?[\"']"
-    r"|strength\s?=\s?[\"'](?P<strength>[a-z-]{1,12})[\"'])){0,4}\s{0,8}/?>(?:</break>)?",
+    r"|<break(?:\s{1,8}(?:time\s?=\s?[\"']?(?P<break>\d++(?:\.\d++)?|\.\d++)\s?(?P<break_unit>ms|s)?[\"']?"
+    r"|strength\s?=\s?[\"']?(?P<strength>[a-z-]{1,12})[\"']?)){0,4}\s{0,8}/?>(?:</break>)?",
     re.IGNORECASE,
 )
 DEFAULT_PAUSE_S = 1.0

@@ -52,7 +52,13 @@ _GOES_ON = regex.compile(
 # Abbreviations that sentencex does not know in every language, without their last full stop.
 _ABBREVIATION = regex.compile(
     r"Dr|Mr|Mrs|Ms|Prof|Hr|Fr|Nr|St|Ste|MM|Mme|Mmes|Mlle|Mlles|Mgr|Sr|Sra|Srta|Dra|Dª|Exa|Exmo|Av"
-    r"|Sig|Dott|cf|pag|pág|ex|vgl|ca|bzw|z\.B|d\.h|u\.a|i\.e|e\.g|p\.ex|т\.е|т\.к|им|св|см|напр|ул"
+    r"|Sig|Dott|approx|cf|pag|pág|ex|vgl|ca|bzw|z\.B|d\.h|u\.a|i\.e|e\.g|p\.ex|т\.е|т\.к|им|св|см|напр|ул"
+)
+# Those that end no sentence before a number: `approx. 40`, `Abb. 3`, `рис. 5`.
+_BEFORE_NUMBER = regex.compile(
+    r"approx|vols?|chs?|chap|figs?|pp|nos?|art|sec|ed|Bd|Abb|Kap|Art|Abs|núm|chap|fig|cap|págs?|гл|стр"
+    r"|рис|табл|ок|circa",
+    regex.IGNORECASE,
 )
 _OPENING_MARKS = "“„‘«»‹›\"'([—"
 
@@ -106,6 +112,8 @@ def _is_abbreviation(paragraph: str, end: int, code: str) -> bool:
     if len(word) == 1 and word.isalpha():
         return word not in "IЯ"
     if code == "de" and len(word) < 3 and word.isdecimal():
+        return True
+    if paragraph[end : end + 1].isdecimal() and _BEFORE_NUMBER.fullmatch(word):
         return True
     return _ABBREVIATION.fullmatch(word) is not None
 

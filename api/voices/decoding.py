@@ -67,7 +67,8 @@ def decode_start(content: bytes, max_s: float) -> Decoded:
             found = _collect(_blocks(file), file.samplerate, max_s, is_plain=True)
     except soundfile.LibsndfileError as error:
         said = error.error_string.rstrip(".")
-    if found is not None and not found.is_damaged:
+    # A file whose header says that it has no samples may have some.
+    if found is not None and len(found.samples) and not found.is_damaged:
         return found
     try:
         other = _with_ffmpeg(content, max_s)

@@ -186,6 +186,8 @@ def _checked(upload: Upload) -> Upload:
     """An upload with a recording and consent, or with a job; raises `InvalidRequest`."""
     if upload.content is not None and upload.job is not None:
         raise InvalidRequest(f"send {FILE_FIELD} or job, not both", param="job")
+    if upload.job is not None and upload.ref_text is not None:
+        raise InvalidRequest("the words of a job are known: leave ref_text out", param="ref_text")
     if upload.content is None and upload.job is None:
         raise InvalidRequest(f"send a recording as {FILE_FIELD}, or a job", param=FILE_FIELD)
     if upload.job is None:

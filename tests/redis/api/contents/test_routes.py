@@ -168,3 +168,18 @@ def test_a_book_of_five_megabytes_is_listed_while_other_requests_go_on(
     assert len(answer.json()["sections"]) == 72
     # However slow the machine is, the others do not wait for it.
     assert sorted(waits)[len(waits) // 2] < answer.elapsed.total_seconds() / 2
+
+
+def test_a_selection_that_is_none_is_explained(api: TestClient) -> None:
+    error = contents(api, chapters="1;2").json()["error"]
+    assert error["message"] == (
+        "chapters: Value error, write the numbers of sections, such as 3-7,9"
+    )
+    assert error["param"] == "chapters"
+
+
+def test_the_title_of_a_request_is_one_line(api: TestClient) -> None:
+    job = api.post("/v1/jobs", json=VALID_JOB | {"title": " The\n\0Lamp "}).json()
+    assert job["title"] == "The Lamp"
+    refused = api.post("/v1/jobs", json=VALID_JOB | {"title": "\0"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "title")

@@ -66,6 +66,7 @@ def test_a_designed_voice_is_kept_from_its_job(
         ({"job": "job_0"}, 404, "job"),
         ({}, 415, "Content-Type"),
         ({"job": "j" * 200}, 400, "job"),
+        ({"job": "job_0", "ref_text": "Hello."}, 400, "ref_text"),
         ({"job": "job_0", "audio_sample": "x"}, 415, "Content-Type"),
     ],
 )

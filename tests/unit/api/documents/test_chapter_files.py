@@ -69,8 +69,16 @@ def test_other_files_are_left_out_and_said() -> None:
     assert document.text == "One.\n\ncafé"
     assert [(each.code, each.where) for each in document.warnings] == [
         ("encoding_guessed", "2.txt"),
+        ("file_left_out", "3.txt"),
         ("file_left_out", "cover.jpg"),
     ]
+
+
+@pytest.mark.parametrize("content", [b"{\\rtf1 x}", b"<?xml version='1.0'?><html>", b"\0\1" * 50])
+def test_a_file_that_is_no_text_is_left_out_and_said(content: bytes) -> None:
+    document = read_files({"1.txt": "One.", "2.txt": content})
+    assert document.text == "One."
+    assert [(each.code, each.where) for each in document.warnings] == [("file_left_out", "2.txt")]
 
 
 def test_chapters_are_chosen_among_the_files() -> None:

@@ -49,6 +49,10 @@ def test_an_entry_for_the_cover_alone_counts_for_nothing() -> None:
             {0: "I", 3: "II"},
             ["I", "II"],
         ),
+        # As many as it leaves out, under other words than those of their headings.
+        (THREE[:2], {0: "Start"}, ["One", "Two"]),
+        (("<p>By Ann.</p>", *THREE), {0: "Cover", 1: "Start"}, ["One", "Two", "Three"]),
+        (THREE[:2], {0: "One"}, ["One"]),
         # An entry for a page without a heading is kept.
         (("<p>For Ann.</p>", *THREE), {0: "Dedication"}, ["Dedication", "One", "Two", "Three"]),
     ],
@@ -75,6 +79,9 @@ def test_of_two_contents_the_one_that_lists_more_counts() -> None:
         ("<div><b>The Lamp</b></div>", "The Lamp"),
         ("<p>第壹章 来客</p>", "第壹章 来客"),
         ("<h1>1</h1><h2>The Lamp</h2>", "1. The Lamp"),
+        ("<h1>Chapter</h1><h1>One</h1><h2>The Lamp</h2>", "Chapter One. The Lamp"),
+        ("<p><b>Chapter One</b><br/>The Lamp</p>", "Chapter One. The Lamp"),
+        ("<p><b>Chapter One<br/>The Lamp</b></p>", "Chapter One. The Lamp"),
         ("<h2>IV.</h2><h3>The Lamp</h3>", "IV. The Lamp"),
         ("<h2>Chapter 7</h2><p/><h2>The Lamp</h2>", "Chapter 7. The Lamp"),
         ("<h1><span>Chapter 1</span><span>The Lamp</span></h1>", "Chapter 1. The Lamp"),
@@ -150,7 +157,9 @@ def test_a_book_that_is_nothing_but_contents_is_read() -> None:
         ("<p><img class='d' src='t.jpg' alt='T'/>he lamp.</p>", "The lamp."),
         ("<p><span><img src='o.jpg' alt='O'/></span>nce more.</p>", "Once more."),
         ("<p> <b><img alt=' É '/></b><i>té</i></p>", "Été"),
-        ("<p><img alt='A'/> lamp.</p>", "lamp."),
+        ("<p><img alt='A'/> lamp.</p>", "A lamp."),
+        ("<p>“<img alt='W'/>hat?”</p>", "“What?”"),
+        ("<p><img alt='“W'/>hat?”</p>", "“What?”"),
         ("<p>The <img alt='x'/>lamp.</p>", "The lamp."),
         ("<p><img alt='Map'/>he lamp.</p>", "he lamp."),
         ("<p><img alt='7'/>he lamp.</p>", "he lamp."),
@@ -159,3 +168,29 @@ def test_a_book_that_is_nothing_but_contents_is_read() -> None:
 )
 def test_the_picture_of_a_first_letter_is_read(body: str, text: str) -> None:
     assert book(body).text == text
+
+
+@pytest.mark.parametrize("content", ["garbage", b"", b"\0\1"])
+def test_a_contents_page_that_is_no_xml_is_left_out(content: str | bytes) -> None:
+    pages = [Page("I", f"<h1>One</h1>{PROSE}"), Page("II", f"<h1>Two</h1>{PROSE}")]
+    document = read_book(make_epub(pages, version=2, more={"OEBPS/toc.ncx": content}))
+    assert titles(document) == ["One", "Two"]
+    assert [warning.code for warning in document.warnings] == ["contents_unreadable"]
+
+
+def test_entries_whose_places_are_missing_count_for_nothing() -> None:
+    entries = "".join(f"<a href='text/page1.xhtml#n{n}'>{n}</a>" for n in range(2))
+    nav = xhtml(f"<nav epub:type='toc'>{entries}</nav>")
+    page = f"<h2>One</h2>{PROSE}<h2>Two</h2>{PROSE}"
+    document = read_book(make_epub([Page(None, page)], more={"OEBPS/nav.xhtml": nav}))
+    assert titles(document) == ["One", "Two"]
+
+
+def test_the_name_of_a_file_is_no_heading() -> None:
+    assert titles(book(f"<h1><img alt='c.jpg'/></h1>{PROSE}", f"<h1>Last</h1>{PROSE}")) == ["Last"]
+
+
+def test_what_is_hidden_is_not_spoken_and_formulas_are_told() -> None:
+    document = book("<p style='display: none'>No.</p><p>If <math><mi>x</mi></math> so.</p>")
+    assert document.text == "If so."
+    assert [warning.code for warning in document.warnings] == ["formulas_skipped"]

@@ -220,3 +220,28 @@ def test_markdown_of_too_many_marks_is_refused(monkeypatch: pytest.MonkeyPatch) 
 def test_random_bytes_are_read_or_refused(content: bytes, name: str | None) -> None:
     with suppress(InvalidRequest, UnsupportedMedia):
         read_text(content, name)
+
+
+def test_markdown_that_is_left_out_is_told() -> None:
+    document = read_markdown("One.\n\n```\ncode\n```\n\n<p>HTML</p>\n\n<!-- a comment -->\n")
+    assert [warning.message for warning in document.warnings] == [
+        "blocks that are left out: 1 of code, 1 of HTML"
+    ]
+
+
+def test_markdown_without_headings_has_those_of_a_plain_text() -> None:
+    assert chapters(read_markdown("Chapter 1\n\nOne.\n\nChapter 2\n\nTwo.")) == [
+        "Chapter 1",
+        "Chapter 2",
+    ]
+
+
+def test_a_heading_of_markdown_in_two_parts() -> None:
+    document = read_markdown("# 1\n\n# The Lamp\n\nLit.\n\n# 2 {#two}\n\n# The Road\n\nLong.")
+    assert [chapter.title for chapter in document.chapters] == ["1. The Lamp", "2. The Road"]
+
+
+def test_verse_in_markdown_has_lines() -> None:
+    assert read_markdown("The sun went down  \nThe moon came up\\\nI drank\n").text == (
+        "The sun went down\n\nThe moon came up\n\nI drank"
+    )

@@ -151,3 +151,32 @@ def test_the_declaration_of_xml_names_the_encoding() -> None:
     source = xhtml("<p>Café</p>").replace("utf-8", "iso-8859-15")
     book = make_epub([Page("P", "")], more={"OEBPS/text/page1.xhtml": source.encode("iso8859-15")})
     assert read_book(book).text == "Café"
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("“Come,” she said — he didn’t.", "cp1252"),
+        ("“Come,” she said — he didn’t.", "mac_roman"),
+        ("Der Müller aß schöne Äpfel.", "mac_roman"),
+        ("Der Müller aß schöne Äpfel.", "cp1252"),
+        ("清晨，山里下着小雨。老人推开门。", "utf-16-le"),
+        ("清晨，山里下着小雨。老人推开门。", "utf-16-be"),
+        ("朝早く、山には小雨が降っていた。老人は戸を開けた。", "euc_jp"),
+        ("朝早く、山には小雨が降っていた。", "iso2022_jp"),
+    ],
+)
+def test_the_encoding_of_a_text_is_told(text: str, codec: str) -> None:
+    assert read(text.encode(codec)).text == text
+
+
+def test_a_text_that_is_cut_within_a_character_stays_utf_8() -> None:
+    document = read("清晨，山里下着小雨。".encode()[:-1])
+    assert document.text == "清晨，山里下着小雨\ufffd"
+    assert [warning.code for warning in document.warnings] == ["bad_bytes"]
+
+
+@pytest.mark.parametrize("charset", ["shift_jis", "utf-16"])
+def test_utf_8_under_the_name_of_an_encoding_that_it_is_not(charset: str) -> None:
+    document = read("朝早く、山には小雨が".encode(), f"text/plain; charset={charset}")
+    assert document.text == "朝早く、山には小雨が"

@@ -12,6 +12,7 @@ from api.documents import read
 from api.documents.opf import MAX_XML_BYTES
 from shared.document import Details, Document
 from shared.errors import InvalidRequest
+from shared.images import picture_of
 from tests.support.epub_files import Page, make_epub, read_book
 from tests.support.pictures import jpeg, png
 
@@ -161,6 +162,7 @@ def markdown(yaml: str) -> Document:
         ("title:\n  - type: main\n    text: The Lamp", "The Lamp", None, None),
         ("draft: true\nlang: tlh", "One", None, None),
         ("title: !!int x\nauthor: !!timestamp Ann", "x", "Ann", None),
+        ("title: ~\nauthor: null", "One", None, None),
     ],
 )
 def test_yaml_before_markdown_is_metadata(
@@ -179,6 +181,7 @@ def test_yaml_before_markdown_is_metadata(
         ("title: 'Salt\nauthor: [x", "Salt"),
         ("title: Salt\na: &a [*a", "Salt"),
         ("title: Salt\na: " + "[" * 9_000, "Salt"),
+        ("title: Salt\na:\n" + "- " * 1_000, "Salt"),
         ("title: Salt\n? [a]\n: b", "Salt"),
     ],
 )
@@ -186,6 +189,44 @@ def test_bad_yaml_is_read_line_by_line(yaml: str, title: str) -> None:
     document = markdown(yaml)
     assert document.title == title
     assert [warning.code for warning in document.warnings] == ["yaml_guessed"]
+
+
+def test_authors_of_bad_yaml_have_no_brackets() -> None:
+    assert markdown("title: Salt: A\nauthor: [Ann, Bo]").author == "Ann, Bo"
+
+
+def test_deep_yaml_takes_little_time() -> None:
+    start = time.thread_time()
+    markdown("title: Salt\na: " + "[" * 9_000)
+    assert time.thread_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("written", "date"),
+    [
+        ("1905-13-45", "1905"),
+        ("May 1905", "1905"),
+        ("yesterday", None),
+        ("2020-05-01T10:00Z", "2020-05-01"),
+        ("1905-04", "1905-04"),
+    ],
+)
+def test_a_date_is_one(written: str, date: str | None) -> None:
+    assert markdown(f"date: {written}").details.date == date
+    assert book(f"<dc:title>T</dc:title><dc:date>{written}</dc:date>").details.date == date
+
+
+@pytest.mark.parametrize("cut", [png()[:40], jpeg()[:-2], png()[:-12]])
+def test_a_picture_that_was_cut_short_is_none(cut: bytes) -> None:
+    assert picture_of(cut) is None
+
+
+@pytest.mark.parametrize(
+    "yaml", ["title: Salt\n\nauthor: Ann", "# a comment\ntitle: Salt", '"title": [Salt, Iron]']
+)
+def test_yaml_of_other_shapes(yaml: str) -> None:
+    document = markdown(yaml)
+    assert (document.title, document.text) == ("Salt", "One\n\nThe lamp was lit.")
 
 
 def test_date_and_description_of_yaml_are_read() -> None:

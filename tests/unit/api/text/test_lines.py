@@ -94,7 +94,11 @@ def test_wrapped_ideographs_are_joined_without_a_space() -> None:
         ("a mer-cat and the mer-\ncat left.", "a mer-cat and the mer-cat left."),
         ("twenty-\none days", "twenty-one days"),
         ("the so\u00adcalled re\u00ad\nmark", "the socalled remark"),
-        ("in 1905-\n1910 it", "in 1905- 1910 it"),
+        ("in 1905-\n1910 it", "in 1905-1910 it"),
+        ("Mr Smith-\nJones", "Mr Smith-Jones"),
+        ("the X-\nrays and e-\nmail", "the X-rays and e-mail"),
+        ("of pre-\nand post-war", "of pre- and post-war"),
+        ("der Haupt-\nund Nebensatz", "der Haupt- und Nebensatz"),
     ],
 )  # fmt: skip
 def test_words_are_joined_over_the_end_of_a_line(text: str, joined: str) -> None:

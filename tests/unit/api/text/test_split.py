@@ -254,3 +254,12 @@ def test_a_row_of_numbers_is_cut_where_it_takes_long_to_speak() -> None:
 @pytest.mark.parametrize("text", ["It was 1905, and 240 men came.", "x" * 240, "1,234,567,890"])
 def test_a_text_with_few_numbers_is_one_segment(text: str) -> None:
     assert texts(text, 240, "english") == [text]
+
+
+@pytest.mark.parametrize("short", ["approx. 40", "vol. 2", "Fig. 3", "Abb. 4"])
+def test_an_abbreviation_before_a_number_ends_no_sentence(short: str) -> None:
+    text = f"It says {short} of them came. So they did."
+    assert [segment.text for segment in split(text, "auto", 40)] == [
+        f"It says {short} of them came.",
+        "So they did.",
+    ]

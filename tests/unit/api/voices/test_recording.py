@@ -192,6 +192,14 @@ def test_a_length_that_a_header_claims_is_not_believed(claimed: int) -> None:
     assert recording.duration_s == pytest.approx(2.33 if claimed == 48_000 else DURATION_S, abs=0.1)
 
 
+def test_a_wav_whose_header_says_that_it_is_empty_is_measured() -> None:
+    content = bytearray(file_of(speechlike(4.0)))
+    place = content.index(b"data") + 4
+    content[place : place + 4] = bytes(4)
+    recording = normalise_recording(bytes(content), SAID, MOST_S)
+    assert recording.duration_s == pytest.approx(DURATION_S, abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("kind", "codec"),
     [
