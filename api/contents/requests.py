@@ -11,7 +11,7 @@ from starlette.datastructures import FormData
 
 from api.http.bodies import body_errors, media_type_of, unique_form_fields
 from api.http.bounds import MAX_FORM_FIELDS, check_json, limited_by
-from api.http.openapi import request_body
+from api.http.openapi import REF_TEMPLATE, form_fields, request_body
 from api.jobs.requests import Input, InputFormat, ReadingFields
 from api.jobs.splitting import LONG_BYTES
 from api.jobs.submission import read_file, read_input
@@ -37,6 +37,7 @@ _FORM_SCHEMA = {
     "type": "object",
     "required": ["file"],
     "description": "A file, and how it is read: the fields of the JSON but `input`.",
+    "examples": [{"notes": "read"}],
     "maxProperties": MAX_FORM_FIELDS + 1,
     "properties": {
         "file": {
@@ -44,13 +45,14 @@ _FORM_SCHEMA = {
             "format": "binary",
             "description": "txt, md, epub, or a zip of the first two",
             **limited_by("TTS_MAX_BODY_BYTES"),
-        }
+        },
+        **form_fields([ReadingFields]),
     },
 }
 _ENCODING = {"file": {"contentType": "text/plain, text/markdown, application/epub+zip"}}
 BODY = request_body(
     {
-        "application/json": {"schema": {"$ref": "#/components/schemas/DocumentRequest"}},
+        "application/json": {"schema": {"$ref": REF_TEMPLATE.format(model="DocumentRequest")}},
         "multipart/form-data": {"schema": _FORM_SCHEMA, "encoding": _ENCODING},
     }
 )

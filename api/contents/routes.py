@@ -74,7 +74,7 @@ class DocumentObject(BaseModel):
         )
 
 
-@router.post("", responses=REFUSALS, openapi_extra=BODY)
+@router.post("", operation_id="list_contents", responses=REFUSALS, openapi_extra=BODY)
 def list_contents(_caller: CanSubmit, document: DocumentDep) -> DocumentObject:
     """Return what a text or a book has in it: its sections, their lengths, and warnings.
 

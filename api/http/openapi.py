@@ -49,6 +49,7 @@ TAGS = [
 ]
 
 
+REF_TEMPLATE = "#/components/schemas/{model}"
 # The contents of answers that are no JSON.
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 TEXT = {"schema": {"type": "string"}}
@@ -127,6 +128,17 @@ def without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def form_fields(models: Iterable[type[BaseModel]]) -> dict[str, Any]:
+    """The schemas of what a form shares with the JSON of some models; nothing is null there."""
+    fields: dict[str, Any] = {}
+    for model in models:
+        schema = without_defaults(model.model_json_schema(ref_template=REF_TEMPLATE))
+        for name, field in schema["properties"].items():
+            types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+            fields.setdefault(name, field | types[0] if types else field)
+    return fields
+
+
 def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The description, made once, with the models of the bodies that routes read.
 
@@ -150,7 +162,7 @@ def describe(app: FastAPI, request_models: Iterable[type[BaseModel]]) -> dict[st
         models: list[type[BaseModel]] = [*request_models, ErrorBody]
         _, described_models = models_json_schema(
             [(model, "validation") for model in models],
-            ref_template="#/components/schemas/{model}",
+            ref_template=REF_TEMPLATE,
         )
         schemas |= {
             name: without_defaults(schema) for name, schema in described_models["$defs"].items()

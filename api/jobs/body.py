@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from api.http.bodies import media_type_of
 from api.http.bounds import MAX_FORM_FIELDS, MAX_FORM_FILES, limited_by
-from api.http.openapi import request_body, without_defaults
+from api.http.openapi import REF_TEMPLATE, form_fields, request_body
 from api.jobs.requests import REQUEST_CLASSES
 from api.jobs.splitting import LONG_BYTES
 from api.jobs.submission import NESTED_FIELDS, Submission, parse_form, parse_json
@@ -21,9 +21,8 @@ from shared.speech_model import Task
 SHORT_BYTES = 4_096
 
 # Both media types of the body: FastAPI can describe one only.
-_REF_TEMPLATE = "#/components/schemas/{model}"
 _REFS = {
-    get_args(kind.model_fields["task"].annotation)[0]: _REF_TEMPLATE.format(model=kind.__name__)
+    get_args(kind.model_fields["task"].annotation)[0]: REF_TEMPLATE.format(model=kind.__name__)
     for kind in REQUEST_CLASSES
 }
 _JSON_SCHEMA = {
@@ -36,16 +35,14 @@ _JSON_ONLY = ("input", "input_format", "task", "reference")
 
 
 def _form_fields() -> dict[str, Any]:
-    """The schemas of what forms share with the JSON, for all tasks; nothing is null there."""
-    fields: dict[str, Any] = {}
-    for kind in REQUEST_CLASSES:
-        schema = without_defaults(kind.model_json_schema(ref_template=_REF_TEMPLATE))
-        for name, field in schema["properties"].items():
-            types = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
-            if name not in (*_JSON_ONLY, *NESTED_FIELDS):
-                fields.setdefault(name, field | types[0] if types else field)
+    """The schemas of what the form shares with the JSON, for all tasks."""
+    shared = {
+        name: field
+        for name, field in form_fields(REQUEST_CLASSES).items()
+        if name not in (*_JSON_ONLY, *NESTED_FIELDS)
+    }
     nested = {"type": "string", **_BODY_LIMIT}
-    return fields | {name: {**nested, "description": f"{name}, as JSON"} for name in NESTED_FIELDS}
+    return shared | {name: {**nested, "description": f"{name}, as JSON"} for name in NESTED_FIELDS}
 
 
 _FILE_SCHEMA = {"type": "string", "format": "binary", **_BODY_LIMIT}
