@@ -39,6 +39,7 @@ REPLACEMENT = "\ufffd"
 # UTF-8 forms characters of several bytes; in other encodings such rows of bytes are rare.
 MIN_UTF8_RATIO = 2  # of characters beyond ASCII to bytes that are none
 MIN_UTF16_SHARE = 0.95  # of characters in common use
+MIN_UTF16_SIGNS = 2  # of different ones
 # The escape sequences of ISO-2022-JP, whose bytes are ASCII.
 _ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
 _COMMON = re.compile(
@@ -168,7 +169,11 @@ def _named(content: bytes, reading: Reading) -> str | None:
     if codec is None:
         told = f"the charset {reading.charset[:40]!r} is unknown and was ignored"
         reading.warnings.add("charset_unknown", told)
-    elif is_utf8(content) and (codec.startswith(("utf-8", *SINGLE_BYTE)) or _fails(content, codec)):
+    elif is_utf8(content) and (
+        codec.startswith(("utf-8", *SINGLE_BYTE))
+        or (codec.startswith("utf-16") and not content.isascii() and 0 not in content)
+        or _fails(content, codec)
+    ):
         return "utf-8"
     elif codec == "utf-8":
         return None
@@ -188,12 +193,13 @@ def _likely_utf16(content: bytes) -> str | None:
         check_cpu()
         text = sample.decode(codec, "replace")
         common = sum(len(found[0]) for found in _COMMON.finditer(text))
-        if text and common > most * len(text):
+        # Bytes that are no text may be few characters again and again.
+        if len(set(text)) > MIN_UTF16_SIGNS and common > most * len(text):
             best, most = codec, common / len(text)
     return best
 
 
-def _is_likely_utf8(content: bytes) -> bool:
+def _is_likely_utf8(content: bytes | bytearray) -> bool:
     """True if the text is UTF-8, perhaps with a few broken bytes."""
     replaced = others = 0
     for text in _decoded(content, "utf-8"):

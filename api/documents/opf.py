@@ -19,7 +19,7 @@ from api.documents.errors import unreadable
 from api.documents.matter import Kind, kind_of_types
 from api.documents.reading import Reading
 from api.text.cpu_limit import check_cpu
-from shared.errors import InvalidRequest
+from shared.errors import InvalidRequest, TooComplex
 
 MAX_XML_BYTES = 2 * 2**20
 # Start and end tags that are read of one title or label; and tags plus characters of all labels.
@@ -199,6 +199,8 @@ def _contents(
         name = archive.find(join_path(base, item.get("href", "")))
         try:
             entries = list(_entries(archive, name, links(_tree(archive, name)))) if name else []
+        except TooComplex:
+            raise
         except InvalidRequest:
             told = "the book's contents page cannot be read: headings may be the chapters"
             reading.warnings.add("contents_unreadable", told, name)

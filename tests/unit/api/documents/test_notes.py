@@ -128,7 +128,10 @@ def test_notes_of_a_text_are_left_out(text: str, spoken: str, name: str) -> None
     assert told.startswith(f"It was {spoken}")
     assert not any(word in told for word in ("Or so", "Ibid", "Notes", "See p."))
     assert ("[4] On." in text) == ("[4] On." in told)
-    assert next(warning.code for warning in document.warnings) == "notes_skipped"
+    # `[3]` has no note; in Markdown `² Ibid.` goes on the line before, as in one note.
+    is_unmatched = "[3]" in text or (name == "a.md" and "² Ibid." in text)
+    codes = ["notes_skipped", *["note_marks_skipped"] * is_unmatched]
+    assert [warning.code for warning in document.warnings] == codes
     assert name == "a.md" or len(document.text) == len(text)
 
 
