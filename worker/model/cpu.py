@@ -14,6 +14,9 @@ _log = logging.getLogger(__name__)
 
 TOPOLOGY_FOLDER = Path("/sys/devices/system/cpu")
 CPU_LIMIT_FILE = Path("/sys/fs/cgroup/cpu.max")
+# What glibc's mallopt (malloc.h) is to set M_ARENA_MAX, M_MMAP_THRESHOLD and M_TRIM_THRESHOLD to:
+# one heap, blocks up to 64 MiB in it, and 256 MiB at its end that stay when they are freed.
+_MALLOC_SETTINGS = {-8: 1, -3: 2**26, -1: 2**28}
 
 
 def set_up_cpu(threads: int | None = None) -> int:
@@ -24,6 +27,7 @@ def set_up_cpu(threads: int | None = None) -> int:
     thread that starts it, so this comes before the engine's start.
     """
     threads = threads or physical_cores()
+    _keep_freed_memory()
     torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
     libraries = (torch.backends.mkl, torch.backends.mkldnn)
     if not all(library.is_available() for library in libraries):
@@ -36,6 +40,18 @@ def set_up_cpu(threads: int | None = None) -> int:
         except RuntimeError:  # allowed once, and before any parallel work
             _log.debug("inter-op threads stay at %d", torch.get_num_interop_threads())
     return threads
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what is freed for what comes next, where it can (glibc).
+
+    Left alone, it returns the 25 MB of a chunk of sound to the system, which gives them back page
+    by page: 5 % of the codec's time.
+    """
+    setting = getattr(ctypes.CDLL(None), "mallopt", None)
+    if setting is not None:
+        for parameter, value in _MALLOC_SETTINGS.items():
+            setting(parameter, value)
 
 
 def give_memory_back() -> None:
