@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from worker.engine.codec.products import Product, Products
+from worker.engine.codec.products import Product, Products, with_room
 from worker.engine.codec.stream import StreamBatch
 from worker.engine.nn.linear import Linear
 
@@ -25,8 +25,10 @@ class CausalConv:
 
     def __call__(self, x: Tensor, batch: StreamBatch, into: Tensor | None = None) -> Tensor:
         """Convolve [rows, time, in] to [rows, time, out], which is added to `into`."""
-        x = self._product.enter(x)
-        return self._product(batch.extend(self, x, self._past) if self._past else x, into)
+        x = self._product.enter(x, self._past)
+        if self._past:
+            batch.fill(self, x, self._past)
+        return self._product(x, into)
 
 
 def causal_conv(
@@ -101,7 +103,9 @@ class ConvNeXt:
 
     def __call__(self, x: Tensor, batch: StreamBatch) -> Tensor:
         """Transform [rows, time, channels]."""
-        mixed = self._depthwise(batch.extend(self, x, self._past))
+        whole = with_room(x, self._past)
+        batch.fill(self, whole, self._past)
+        mixed = self._depthwise(whole)
         normed = F.layer_norm(mixed, x.shape[-1:], *self._norm, self._eps)
         wide = F.gelu(self._widen(normed, batch))
         return torch.addcmul(x, self._gamma, self._narrow(wide, batch))

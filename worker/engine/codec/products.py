@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from worker.engine.codec.window import WindowAttention
 from worker.engine.nn.linear import Linear, convolution_from_weight, linear
 from worker.engine.precision import Precision
 
@@ -14,8 +15,11 @@ from worker.engine.precision import Precision
 class Product(Protocol):
     """A convolution with what comes before it."""
 
-    def enter(self, x: Tensor) -> Tensor:
-        """The product's input of [rows, time, in]: activated, rounded or as it is."""
+    def enter(self, x: Tensor, past: int) -> Tensor:
+        """The product's input of [rows, time, in]: activated, rounded or as it is.
+
+        Before its rows there is room for `past` more, [rows, past + time, …].
+        """
         ...
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
@@ -60,9 +64,18 @@ class Snake:
         beta = module.beta.detach().float().exp() + module.no_div_by_zero
         self.weight = beta.reciprocal().to(precision.dtype)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Activate [..., channels]."""
-        return torch.addcmul(x, (x * self.alpha).sin_().square_(), self.weight)
+    def __call__(self, x: Tensor, past: int = 0) -> Tensor:
+        """Activate [rows, time, channels], with room for `past` rows before."""
+        return with_room(torch.addcmul(x, (x * self.alpha).sin_().square_(), self.weight), past)
+
+
+def with_room(x: Tensor, past: int) -> Tensor:
+    """[rows, time, ...] with room for `past` more before, which is not set: `x` itself for none."""
+    if not past:
+        return x
+    whole = x.new_empty(len(x), past + x.shape[1], *x.shape[2:])
+    whole[:, past:] = x
+    return whole
 
 
 class FloatProducts:
@@ -79,6 +92,10 @@ class FloatProducts:
     def convolution(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> Linear:
         """A convolution with a weight [out, in, taps]; `time` is its output's usual length."""
         return convolution_from_weight(weight, bias, dilation, self.precision, time)
+
+    def window_attention(self, heads: int, size: int, past: int) -> WindowAttention:
+        """Attention to a position and `past` before it, for heads of that size."""
+        return WindowAttention(heads, size, past)
 
     def make(
         self,
@@ -102,9 +119,9 @@ class FloatProduct:
     def __init__(self, multiply: Linear, before: Snake | None, after: Snake | None) -> None:
         self._multiply, self._before, self._after = multiply, before, after
 
-    def enter(self, x: Tensor) -> Tensor:
-        """The activated [rows, time, in]."""
-        return x if self._before is None else self._before(x)
+    def enter(self, x: Tensor, past: int) -> Tensor:
+        """The activated [rows, time, in], with room for `past` rows before."""
+        return with_room(x, past) if self._before is None else self._before(x, past)
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
         """Convolve [rows, past + time, in] to [rows, time, out]; add it to `into`."""

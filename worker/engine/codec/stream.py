@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -42,19 +42,25 @@ class StreamBatch:
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
-        self._ends: list[tuple[object, Tensor]] = []
+        self._ends: list[tuple[object, Iterable[Tensor]]] = []
 
-    def extend(self, layer: object, x: Tensor, size: int) -> Tensor:
-        """Put the `size` last inputs of a layer before its new ones [rows, n, ...].
+    def fill(self, layer: object, whole: Tensor, size: int) -> None:
+        """Put the `size` last inputs of a layer before its new ones: [rows, size + n, ...].
 
-        Returns [rows, size + n, ...]. Before the beginning of a speech there are zeros, which is
-        how the layers are padded.
+        Before the beginning of a speech there are zeros, which is how the layers are padded.
         """
-        nothing = x.new_zeros(size, *x.shape[2:])
-        pasts = [stream.pasts.get(layer, nothing) for stream in self._streams]
-        whole = torch.cat([torch.stack(pasts), x], dim=1)
-        self._ends.append((layer, whole[:, -size:].clone()))
-        return whole
+        nothing = whole.new_zeros(size, *whole.shape[2:])
+        pasts = [nothing if past is None else past for past in self.pasts(layer)]
+        whole[:, :size] = torch.stack(pasts)
+        self.keep(layer, whole[:, -size:].clone())
+
+    def pasts(self, layer: object) -> list[Tensor | None]:
+        """What a layer kept of each stream, if there was a chunk before."""
+        return [stream.pasts.get(layer) for stream in self._streams]
+
+    def keep(self, layer: object, ends: Iterable[Tensor]) -> None:
+        """Note what the next chunk of each stream goes on from in a layer."""
+        self._ends.append((layer, ends))
 
     def positions(self, count: int) -> Tensor:
         """The numbers of each stream's next `count` frames: [rows, count]."""

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.codec.products import FloatProducts, Snake
+from worker.engine.codec.products import FloatProducts, Snake, with_room
+from worker.engine.codec.window import WindowAttention
 from worker.engine.kernels.float_product import CompiledFloatLinear, CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 from worker.engine.kernels.snake import FusedSnake, SingleOutput
+from worker.engine.kernels.window import FusedWindowAttention
 from worker.engine.nn.linear import Linear
 from worker.engine.precision import Precision
 
@@ -20,6 +22,12 @@ class FusedFloatProducts(FloatProducts):
 
     def __init__(self, precision: Precision) -> None:
         super().__init__(precision, FusedSnake)
+
+    def window_attention(self, heads: int, size: int, past: int) -> WindowAttention:
+        """Attention to a position and `past` before it, for heads of that size."""
+        if self.precision is not Precision.FLOAT32:
+            return super().window_attention(heads, size, past)
+        return FusedWindowAttention(heads, size, past)
 
     def convolution(self, weight: Tensor, bias: Tensor, dilation: int, time: int) -> Linear:
         """A convolution with a weight [out, in, taps]; `time` is its output's usual length."""
@@ -74,12 +82,17 @@ class ActivatedInt8Product:
 
     def __init__(self, product: Int8Product, before: Any | None, after: Any | None) -> None:
         self._product = product
-        self._round = FusedSnake(before, Precision.INT8) if before else round_rows
+        self._snake = before and FusedSnake(before, Precision.INT8)
         self._after = after and Snake(after, Precision.FLOAT32)
 
-    def enter(self, x: Tensor) -> Tensor:
-        """The activated [rows, time, in], rounded; what is rounded already stays as it is."""
-        return x if x.dtype is torch.uint8 else self._round(x)
+    def enter(self, x: Tensor, past: int) -> Tensor:
+        """The activated [rows, time, in], rounded, with room for `past` rows before.
+
+        What is rounded already stays as it is.
+        """
+        if x.dtype is torch.uint8:
+            return with_room(x, past)
+        return with_room(round_rows(x), past) if self._snake is None else self._snake(x, past)
 
     def __call__(self, x: Tensor, into: Tensor | None) -> Tensor:
         """Convolve rounded [rows, past + time, in] to [rows, time, out]; add it to `into`."""

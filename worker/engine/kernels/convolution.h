@@ -26,15 +26,22 @@ struct Shape {
     long past() const { return (taps - 1) * step; }
 };
 
+// Stores the first `count` numbers, as store_panel does. A call of its own: it takes an address,
+// for which the compiler would keep all sums in memory.
+[[gnu::noinline]] inline void store_part(const Floats& sum, long count, bool adds, float* to) {
+    for (long i = 0; i < count; i++) to[i] = adds ? to[i] + sum[i] : sum[i];
+}
+
 // Stores `sum` of a panel from output `first` on, or adds it to what is there.
-inline void store_panel(const Shape& shape, long first, const Floats& sum, bool adds, float* to) {
+inline void store_panel(const Shape& shape, long first, Floats sum, bool adds, float* to) {
     const long left = shape.outputs - first;
     if (left < PANEL) {
-        for (long i = 0; i < left; i++) to[i] = adds ? to[i] + sum[i] : sum[i];
+        const Floats part = sum;
+        store_part(part, left, adds, to);
         return;
     }
-    const Floats whole = adds ? sum + load(to) : sum;
-    std::memcpy(to, &whole, sizeof whole);
+    if (adds) sum += load(to);
+    std::memcpy(to, &sum, sizeof sum);
 }
 
 // Calls `multiply(from, until, rows, input row, output row)` for panels `from` to `until`.

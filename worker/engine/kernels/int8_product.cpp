@@ -25,7 +25,13 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
     const long inputs = padded(shape.inputs), row = rounded_row_bytes(shape.inputs);
     const long panel = shape.taps * inputs * PANEL;
     constexpr int GROUPS = (COUNT + GROUP_ROWS - 1) / GROUP_ROWS;
-    Floats found[COUNT][WIDTH] = {};
+    // No loop over these is left to run: they would lie in memory.
+    Floats found[COUNT][WIDTH];
+#pragma GCC unroll 16
+    for (int r = 0; r < COUNT; r++) {
+#pragma GCC unroll 4
+        for (int p = 0; p < WIDTH; p++) found[r][p] = Floats{};
+    }
     for (long tap = 0; tap < shape.taps; tap++, x += shape.step * row) {
         const int8_t* weights = by.weights + first / PANEL * panel + tap * inputs * PANEL;
         Sums sums[GROUPS][WIDTH];
@@ -58,12 +64,15 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
             }
         }
     }
+#pragma GCC unroll 4
     for (int p = 0; p < WIDTH; p++) {
         const long output = first + p * PANEL;
         const Floats scale = load(by.scale + output), bias = load(by.bias + output);
-        for (int r = 0; r < COUNT; r++)
+#pragma GCC unroll 16
+        for (int r = 0; r < COUNT; r++) {
             store_panel(shape, output, found[r][p] * scale + bias, adds,
                         to + r * shape.outputs + output);
+        }
     }
 }
 

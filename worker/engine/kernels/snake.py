@@ -19,7 +19,7 @@ def compile_snake(precision: Precision) -> Callable[..., None]:
     """Compile the activation for the products of a precision; raises `CannotCompile`."""
     read = torch.uint8 if precision is Precision.INT8 else precision.dtype
     library = build("snake", ACTIVATION=precision.dtype, READ=read)
-    return function(library, "snake", *[c_long] * 2, *[c_void_p] * 4)
+    return function(library, "snake", *[c_long] * 4, *[c_void_p] * 4)
 
 
 class SingleOutput:
@@ -53,11 +53,12 @@ class FusedSnake(Snake):
         self._snake = compile_snake(precision)
         self._is_int8 = precision is Precision.INT8
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Activate [..., channels]."""
+    def __call__(self, x: Tensor, past: int = 0) -> Tensor:
+        """Activate [rows, time, channels], with room for `past` rows before."""
         x = x.contiguous()
-        result = new_rounded(x.shape, x) if self._is_int8 else torch.empty_like(x)
-        channels = x.shape[-1]
+        rows, time, channels = x.shape
+        shape = torch.Size((rows, past + time, channels))
+        result = new_rounded(shape, x) if self._is_int8 else x.new_empty(shape)
         tensors = pointers(x, self.alpha, self.weight, result)
-        self._snake(x.numel() // channels, channels, *tensors)
+        self._snake(rows, time, past, channels, *tensors)
         return result

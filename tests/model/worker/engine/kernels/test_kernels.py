@@ -21,11 +21,13 @@ from torch.nn import functional as F
 from shared.speech_model import SamplingOverrides, Task
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.products import Snake
+from worker.engine.codec.window import WindowAttention
 from worker.engine.kernels import compiler
 from worker.engine.kernels.compiler import CannotCompile, build, forget_builds
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
 from worker.engine.kernels.int8_product import SCALE_BYTES
 from worker.engine.kernels.snake import FusedSnake
+from worker.engine.kernels.window import FusedWindowAttention
 from worker.engine.nn.block import RMSNorm
 from worker.engine.nn.decoder import Decoder
 from worker.engine.precision import Precision
@@ -152,6 +154,28 @@ def test_a_snake_is_the_plain_one(precision: Precision) -> None:
     found = FusedSnake(module, precision)(x.to(precision.dtype))
     error = TOLERANCE[precision.dtype] * 3
     torch.testing.assert_close(found.float(), expected, rtol=error, atol=error)
+
+
+def test_attention_over_a_window_is_the_plain_one() -> None:
+    """Beside a stream that begins; cut anyhow, and past the window."""
+    heads, size, past = 2, 24, 5
+    plain = WindowAttention(heads, size, past)
+    fused = FusedWindowAttention(heads, size, past)
+    x = torch.randn(2, 12, 3 * heads * size)
+    cos_sin = torch.randn(2, 1, 12, size), torch.randn(2, 1, 12, size)
+    positions = torch.arange(12).expand(2, -1)
+    expected, _ = plain(x, cos_sin, positions, [None, None])
+    pasts: list[Tensor | None] = [None, None]
+    for start, end in ((0, 1), (1, 4), (4, 12)):
+        part = cos_sin[0][:, :, start:end].contiguous(), cos_sin[1][:, :, start:end].contiguous()
+        own = x[:, start:end].contiguous()
+        found, ends = fused(own, part, positions[:, start:end], pasts)
+        assert_close(found, expected[:, start:end], TOLERANCE[torch.float32])
+        pasts = [*ends]
+    part = cos_sin[0][:, :, :3].contiguous(), cos_sin[1][:, :, :3].contiguous()
+    positions = torch.tensor([[0, 1, 2], [12, 13, 14]])
+    found, _ = fused(x[:, :3].contiguous(), part, positions, [None, pasts[1]])
+    assert_close(found[0], expected[0, :3], TOLERANCE[torch.float32])
 
 
 def test_what_is_not_a_number_is_not_lost(kernels: DecoderKernels, precision: Precision) -> None:
