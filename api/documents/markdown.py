@@ -51,7 +51,10 @@ INLINE_TAGS = frozenset(
     ("Emphasis", "Strong", "Strikethrough", "Link", "Image", "TableCell", "Superscript")
 )
 MAX_LABEL_CHARS = 4  # of a link to a note, such as `1` or `↩`
-_TAG = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+# What is never closed goes on to the end, so that the search takes linear time.
+_TAG = re.compile(
+    r"<!--(?:.*?-->|.*)|<(script|style)\b(?:.*?</\1>|.*)|<[^<>]*>", re.DOTALL | re.IGNORECASE
+)
 NOTE_ANCHOR = re.compile(r"#(?:_?ftn|fn|footnote|endnote|note|cite)(?:ref)?[-_:.]?\w{1,20}\Z")
 
 
