@@ -55,6 +55,7 @@ MAX_LETTERS = {
     Kind.CONTENTS: 50_000,
     Kind.LIST: 50_000,
 }
+MAX_TITLE_CHARS = 120  # of a title that says the kind
 # Values of epub:type, of role after "doc-", and of the guide's type.
 _TYPES = {
     Kind.CHAPTER: "chapter part volume division subchapter bodymatter text",
@@ -136,5 +137,7 @@ def kind_of_types(types: Iterable[str]) -> Kind | None:
 
 def kind_of_title(title: str) -> Kind | None:
     """The kind of a part by its title in ten languages, such as `Index`; None for a chapter."""
+    if len(title) > MAX_TITLE_CHARS:
+        return None
     found = _TITLE.fullmatch(title.strip().rstrip(".:"))
     return Kind(found.lastgroup) if found and found.lastgroup else None

@@ -137,7 +137,7 @@ class _Book:
             title = self.starts.get(start)
             if title is None and block.is_heading:
                 title = block.line
-            kind = kind_of_title(title) if title and len(title) <= 120 else None
+            kind = kind_of_title(title) if title else None
             if kind is None:
                 continue
             end = self._end(start)

@@ -151,7 +151,7 @@ async def upload(request: Request, services: ServicesDep) -> AsyncIterator[Uploa
         with body_errors():
             sent = Upload.model_validate_json(content, strict=True)
         if sent.job is not None and sent.content is None:
-            yield sent
+            yield _checked(sent)
             return
     if kind != "multipart/form-data":
         raise UnsupportedMedia(

@@ -43,6 +43,7 @@ WHOLE = {
     "shared.settings._ORIGIN",
 }
 SHORT = {
+    "api.documents.matter._TITLE",
     "api.text.contents_page._PAGE_NUMBER",
     "api.text.headings._HEADING",
     "api.text.headings._NO_TITLE",
