@@ -167,7 +167,7 @@ def test_a_segment_that_cannot_be_spoken_fails_its_job_with_the_reason(
     with frozen(worker):
         job = narrator.submit(TEXT, task="voice_clone", reference=heard)
         stored = stack.data / "results" / "jobs" / job.id / "segments" / "reference"
-        assert stored.read_bytes() == heard
+        assert soundfile.info(stored).duration == 2.5  # with half a second of silence
         stored.write_bytes(b"rot")
     with pytest.raises(JobFailed, match="LibsndfileError"):
         narrator.wait(job.id)

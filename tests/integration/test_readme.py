@@ -13,13 +13,15 @@ import pytest
 from client import Narrator, cli
 from client.local.stack import Stack
 from client.narrator import DEFAULT_URL
+from client.options import Options
 from tests.support.audio_files import recording
 from tests.support.epub_files import Page, make_epub
 from tests.support.paths import ROOT
 
 README = ROOT / "README.md"
 API = README.parent / "docs" / "api.md"
-JOB = "job_6f0c…"
+JOB, DESIGNED_JOB = "job_6f0c…", "job_18c2…"
+DESIGN: Options = {"task": "voice_design", "instructions": "An old sailor, hoarse and cheerful"}
 # The README speaks with the demo voice; the stack of these tests has a tiny model.
 DEMO_VOICE, TINY_VOICE = '"ada"', '"vivian"'
 
@@ -44,11 +46,13 @@ def test_every_curl_command_works(stack: Stack, narrator: Narrator, files: Path)
     written = README.read_text("utf-8") + API.read_text("utf-8")
     inline = re.findall(r"`(curl http[^`]+)`", written)
     job, ran = JOB, 0
+    designed = narrator.submit("The lamp was lit, and the tide was high.", **DESIGN)
     for command in [*commands("curl"), *(" ".join(each.split()) for each in inline)]:
         asked = command.replace(DEFAULT_URL, stack.url).replace(JOB, job)
-        asked = asked.replace(DEMO_VOICE, TINY_VOICE)
-        if "/content" in asked:
-            narrator.wait(job)
+        asked = asked.replace(DEMO_VOICE, TINY_VOICE).replace(DESIGNED_JOB, designed.id)
+        for needed, said in ((job, "/content"), (designed.id, designed.id)):
+            if said in asked:
+                narrator.wait(needed)
         told = subprocess.run(
             ["bash", "-c", asked.replace("curl ", "curl --fail-with-body ", 1)],
             cwd=files,
