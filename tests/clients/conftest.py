@@ -145,6 +145,10 @@ def start(stack: Stack, tmp_path: Path) -> Iterator[Start]:
 
 
 def newest_jobs(service: httpx.Client, count: int) -> list[dict[str, Any]]:
-    """The jobs that were accepted last, the oldest of them first."""
+    """The jobs that were accepted last, the oldest of them first, once they have ended.
+
+    A listener has heard all audio before its job is completed.
+    """
     listed = service.get("/v1/jobs", params={"limit": count}).json()["data"]
-    return listed[::-1]
+    waits = {"Prefer": "wait=30"}
+    return [service.get(f"/v1/jobs/{job['id']}", headers=waits).json() for job in reversed(listed)]
