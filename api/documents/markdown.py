@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import pyromark
@@ -90,6 +90,17 @@ def read(file: BinaryIO, reading: Reading) -> Document:
         added = builder.add(paragraph)
         if level and added:
             headings.append((level, added, start))
+    _mark_chapters(headings, builder)
+    titles = [name for level, name, _ in headings if level == 1]
+    title = book.title or (titles[0] if len(titles) == 1 else None)
+    document = builder.document(name=title, author=book.author, language=book.language)
+    if not headings:  # those of a plain text
+        document = document._replace(chapters=headings_of(document.text))
+    return select(document._replace(details=book.details), reading, keep_length=False)
+
+
+def _mark_chapters(headings: Sequence[tuple[int, str, int]], builder: DocumentBuilder) -> None:
+    """Mark the chapters of headings, each with its level and start: `1`, `The Lamp` are one."""
     deepest = max(2, min((level for level, _, _ in headings), default=0))
     label, begun, after = "", 0, -1  # a heading such as `1`, its start, and the start after it
     for level, name, start in headings:
@@ -100,12 +111,6 @@ def read(file: BinaryIO, reading: Reading) -> Document:
             builder.mark(name, start)
             label, begun = name, start
             after = start + len(name) + len(PARAGRAPH_SEPARATOR) if is_label(name) else -1
-    titles = [name for level, name, _ in headings if level == 1]
-    title = book.title or (titles[0] if len(titles) == 1 else None)
-    document = builder.document(name=title, author=book.author, language=book.language)
-    if not headings:  # those of a plain text
-        document = document._replace(chapters=headings_of(document.text))
-    return select(document._replace(details=book.details), reading, keep_length=False)
 
 
 def _paragraphs(source: str, reading: Reading, left_out: Counter[str]) -> Iterator[tuple[int, str]]:
