@@ -1,4 +1,4 @@
-"""What can be sent, and what is said of what cannot be."""
+"""Sending from the page, and the messages about what cannot be sent."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def grows(read: Reading, made: Callable[[int], str], chars: int, slow_s: float) 
 
 
 def units(pattern: str) -> Iterator[str]:
-    """What may be written again and again to make a pattern slow: its marks and words, in pairs."""
+    """Units that may make a pattern slow if repeated: its marks and words, in pairs."""
     named = sorted({char for char in pattern if not char.isalnum() and not char.isspace()})
     words = re.findall(r"[a-z]{4,}", pattern)[:3]
     yield from named + KINDS + words
