@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm voice lint-tools check format lock clean
+.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm manifests voice lint-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -109,6 +109,11 @@ lock: $(READY) ## write the images' lock files anew, after a change of dependenc
 	$(LOCK) $(UPGRADE) --extra worker --output-file requirements/worker.lock
 
 VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
+
+OVERLAY ?= cpu
+
+manifests: $(READY) ## show what deploy/k8s gives to Kubernetes (OVERLAY=cpu, gpu, keda, managed)
+	@$(BIN)/kubectl kustomize deploy/k8s/overlays/$(OVERLAY)
 
 voice: $(READY) ## train the demo voice anew, in about four hours on two cores (VOICE=FOLDER: where its state is kept)
 	@command -v flite >/dev/null && test -d /usr/share/games/fortunes || \
