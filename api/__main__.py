@@ -36,12 +36,13 @@ def main() -> None:
     options = parser.parse_args()
     try:
         settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
         check_address(options.host, settings)
         # Checked here, so that one process reports a problem, not each.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
     except QueueError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(logs.fatal(error))
     server.run(
         "api.__main__:serve",
         factory=True,
@@ -55,7 +56,7 @@ def main() -> None:
 def serve() -> FastAPI:
     """The application of one process."""
     settings = Settings.load()
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     # What is loaded by now stays. Searching it for garbage delayed every hundredth request.
     gc.collect()

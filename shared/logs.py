@@ -1,32 +1,108 @@
-"""One log format for every process, on standard error."""
+"""The log of every process, on standard error: text to read, or a JSON object for each line."""
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any
+
+from shared.log_context import context_values
 
 _OWN_PACKAGES = ("api", "shared", "worker")
+# Values of the context that text lines have, too, in this order; JSON has all.
+_TEXT_CONTEXT = ("job", "segment", "request", "worker", "trace_id")
+_log = logging.getLogger(__name__)
 
 
-def configure(level: str) -> None:
-    """Log the project's own modules at `level`, libraries from warnings on."""
+def configure(level: str, form: str = "text") -> None:
+    """Log the project's own modules at `level`, libraries from warnings on; `form` text or json."""
     written = logging.StreamHandler()
-    written.setFormatter(OneLine("%(asctime)s %(levelname)s %(message)s"))
+    written.setFormatter(JsonLine() if form == "json" else OneLine())
     # Unused in the format, and costly for each request.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level="WARNING", handlers=[written], force=True)
+    logging.captureWarnings(True)
+    if form == "json":
+        sys.excepthook = _log_uncaught
+        threading.excepthook = lambda args: _log_uncaught(
+            args.exc_type, args.exc_value, args.exc_traceback
+        )
     for name in _OWN_PACKAGES:
         logging.getLogger(name).setLevel(level.upper())
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None
+) -> None:
+    """Log an error that nothing caught: Python's own lines would be no JSON."""
+    caught = (kind, error or kind(), traceback)
+    _log.critical("An error that was not expected: %s", kind.__name__, exc_info=caught)
+
+
+def fatal(error: Exception) -> str:
+    """The last line of a process that cannot start, for `sys.exit`, in the form of its log."""
+    handlers = logging.getLogger().handlers
+    if not any(isinstance(each.formatter, JsonLine) for each in handlers):
+        return f"error: {error}"
+    record = logging.LogRecord(__name__, logging.CRITICAL, "", 0, "%s", (error,), None)
+    return JsonLine().format(record)
 
 
 class OneLine(logging.Formatter):
     """Writes a message as one line: control characters, which a client may have sent, are escaped.
 
-    Only a traceback has lines of its own.
+    The values of the context that the message does not name itself come after it. Only a traceback
+    has lines of its own.
     """
+
+    def __init__(self, style: str = "%(asctime)s %(levelname)s %(message)s") -> None:
+        super().__init__(style)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        line = super().formatMessage(record)
+        values = context_values()
+        named = [
+            f" {name}={values[name]}"
+            for name in _TEXT_CONTEXT
+            if name in values and f"{name}=" not in record.message
+        ]
+        line = "".join([super().formatMessage(record), *named])
         if line.isprintable():
             return line
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+class JsonLine(logging.Formatter):
+    """Writes a record as one JSON object: time (RFC 3339, UTC), level, logger, message and context.
+
+    JSON escapes control characters, and here all that is not ASCII. The `fields` of a record, as
+    the log of requests has them, are members, too; a traceback is the member `exception`.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **context_values(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack"] = record.stack_info
+        return json.dumps(line)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    """The members that the logging call gave as `extra={"fields": …}`."""
+    fields: Mapping[str, Any] = getattr(record, "fields", {})
+    return fields

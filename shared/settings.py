@@ -24,6 +24,8 @@ from shared.store.redis_address import RedisAddress
 SECRET_MARKS = ("@", "?", "#")
 
 ENV_PREFIX = "TTS_"
+# Settings that the version before lacks, so that they were never named without the prefix.
+NEW_SETTINGS = frozenset({"log_format", "tracing"})
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
 
@@ -64,6 +66,9 @@ class Settings(BaseSettings):
     # Accept a Redis that may evict keys.
     allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    # `auto`: if an OTLP endpoint is named in the environment.
+    tracing: Literal["auto"] | bool = "auto"
 
     # Worker
     # One model, or several with commas between them: see `models`.
@@ -279,7 +284,7 @@ def _old_settings(fields: Iterable[str]) -> dict[str, str]:
     variables = {name.lower(): value for name, value in os.environ.items() if value}
     old = {}
     for field in fields:
-        if field not in variables:
+        if field not in variables or field in NEW_SETTINGS:
             continue
         if f"{ENV_PREFIX}{field}".lower() in variables:
             _warn(f"{field.upper()} is not read, since {ENV_PREFIX}{field.upper()} is set")

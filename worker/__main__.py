@@ -26,8 +26,8 @@ def main() -> None:
     try:
         settings = read_settings()
     except QueueError as error:
-        sys.exit(f"error: {error}")
-    logs.configure(settings.log_level)
+        sys.exit(logs.fatal(error))
+    logs.configure(settings.log_level, settings.log_format)
     try:
         limits = StorageLimits.of_worker(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
@@ -36,7 +36,7 @@ def main() -> None:
 
         code = serve(settings)
     except QueueError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(logs.fatal(error))
     # Everything is closed; a normal exit would spend two seconds on freeing the model.
     logging.shutdown()
     os._exit(code)

@@ -16,6 +16,7 @@ from redis import Redis
 
 from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app
 from shared.fitness import HealthChecks
+from shared.log_context import set_process_context
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage, StorageLimits
@@ -48,6 +49,7 @@ def serve(settings: Settings) -> int:
     pool = make_pool(settings, VoicePromptStore(voices, storage))
     cards = pool.load_each()
     name = worker_name()
+    set_process_context(worker=name)
     ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
     wake_ups = WakeUpPublisher(app)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, MutableMapping
 from typing import Any
+
+from shared.log_context import add_to_context, task_values
 
 _log = logging.getLogger(__name__)
 _PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, " and =
@@ -21,36 +21,22 @@ _REFUSED = (401, 403)
 # The client went away before there was an answer: the status that nginx logs.
 CLIENT_GONE = 499
 _HEALTH = ("/health", "/healthz", "/readyz")
-_notes: ContextVar[dict[str, str] | None] = ContextVar("notes", default=None)
-
-
-@contextmanager
-def request_log(request_id: str) -> Iterator[dict[str, str]]:
-    """Collect the values of one request's line."""
-    notes = {"request": request_id}
-    token = _notes.set(notes)
-    try:
-        yield notes
-    finally:
-        _notes.reset(token)
 
 
 def add_to_log(**values: str) -> None:
-    """Add values to the line of the current request; outside a request, do nothing."""
-    notes = _notes.get()
-    if notes is not None:
-        notes |= values
+    """Add values to all lines of the current request; outside a request, do nothing."""
+    add_to_context(**values)
 
 
 def noted_owner() -> str | None:
     """The owner of the current request's key, once it was read; None without one."""
-    notes = _notes.get() or {}
+    notes = task_values()
     return notes.get("owner") if "key" in notes else None
 
 
 def request_id() -> str:
     """The id of the current request; empty outside of one."""
-    return (_notes.get() or {}).get("request", "")
+    return task_values().get("request", "")
 
 
 def log_action(action: str, **values: str) -> None:
@@ -58,16 +44,15 @@ def log_action(action: str, **values: str) -> None:
 
     It is logged whatever TTS_LOG_REQUESTS says.
     """
-    notes: dict[str, str] = _notes.get() or {}
-    by: dict[str, str] = {
-        name: notes[name] for name in ("owner", "key", "request") if name in notes
-    }
-    _log.info("%s", _line({"action": action, **values, **by}))
+    notes = task_values()
+    by = {name: notes[name] for name in ("owner", "key", "request") if name in notes}
+    said = {"action": action, **values, **by}
+    _log.info("%s", _line(said), extra={"fields": said})
 
 
 def log_request(
     scope: MutableMapping[str, Any],
-    notes: dict[str, str],
+    notes: Mapping[str, str],
     status: int,
     seconds: float,
     *,
@@ -82,14 +67,18 @@ def log_request(
         "ms": f"{1_000 * seconds:.1f}",
         **notes,
     }
+    fields: dict[str, Any] = {**said, "status": status, "ms": round(1_000 * seconds, 1)}
     if status in _REFUSED:
         client = scope.get("client")
-        _log.warning("%s", _line({**said, "client": client[0] if client else "-"}))
+        said["client"] = fields["client"] = client[0] if client else "-"
+        _log.warning("%s", _line(said), extra={"fields": fields})
         return
     level = logging.DEBUG if route in _HEALTH else logging.INFO
     if is_wanted and _log.isEnabledFor(level):
         # `_log.log` would look for the place in the code that logs the line, which takes time.
-        _log.handle(logging.LogRecord(_log.name, level, __file__, 0, _line(said), None, None))
+        record = logging.LogRecord(_log.name, level, __file__, 0, _line(said), None, None)
+        record.fields = fields
+        _log.handle(record)
 
 
 def _line(values: dict[str, str]) -> str:

@@ -17,6 +17,7 @@ from api.http import access_log, errors
 from api.http.body_budget import BodyBudget
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
 from shared.errors import BodiesFull
+from shared.log_context import log_context
 
 _log = logging.getLogger(__name__)
 # The time of a body: 30 s, and 1 s for each 4 kB, which is slower than any real link.
@@ -61,7 +62,7 @@ class RequestId:
                 message = {**message, "headers": headers}
             await send(message)
 
-        with access_log.request_log(request_id) as notes:
+        with log_context(request=request_id) as notes:
             try:
                 await self._app(scope, receive, send_with_headers)
             finally:

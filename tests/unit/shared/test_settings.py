@@ -16,6 +16,8 @@ OTHERS: dict[str, str | float] = {
     "redis_url": "redis://h/0",
     "storage_url": "file:///s",
     "log_level": "debug",
+    "log_format": "json",
+    "tracing": True,
     "model": "tiny",
     "model_memory": 2.5,
     "compile": True,

@@ -17,12 +17,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from api.app import create_app
-from api.http.access_log import add_to_log, request_log
+from api.http.access_log import add_to_log
 from api.jobs.splitting import LONG_BYTES, Splitter
 from api.text.cpu_limit import check_cpu, cpu_limit
 from api.text.segmentation import split
 from client.local.redis_server import RedisServer
 from shared.errors import SplitterBusy, TooComplex
+from shared.log_context import log_context
 from shared.models import ModelCard
 from shared.settings import Settings
 from tests.support.epub_files import Page, make_epub
@@ -157,7 +158,7 @@ def test_a_made_up_token_makes_no_other_client() -> None:
 
 def test_a_client_with_a_key_is_its_owner_whatever_its_address() -> None:
     async def of(owner: str, key: str, asked: Request, work: Callable[[], object]) -> None:
-        with request_log("1"):
+        with log_context(request="1"):
             add_to_log(owner=owner, key=key)
             await splitter.run(asked, LONG, work)
 
