@@ -15,11 +15,11 @@ from typing import Any
 from celery import Celery
 from kombu.exceptions import KombuError
 from kombu.transport import redis
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import RedisError
 
 from shared.background import BackgroundThread
 from shared.store import keys
+from shared.store.connection_classes import connection
 from shared.store.redis_address import RedisAddress
 
 SYNTHESISE_TASK = "worker.synthesise"
@@ -41,12 +41,13 @@ class Channel(redis.Channel):
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
         client: Any = self.connection.client
         address: RedisAddress = client.transport_options["address"]
+        options = connection(address)
         # kombu derives a class from this one for each channel.
-        self.connection_class = connection_class(address)
+        self.connection_class = options.pop("connection_class")
         params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[misc]  # not in the stubs
         left_out = TCP_ONLY_PARAMS if address.is_socket else ()
         kept = {name: value for name, value in params.items() if name not in left_out}
-        return kept | address.options()
+        return kept | options
 
 
 class Transport(redis.Transport):
@@ -59,13 +60,6 @@ class Transport(redis.Transport):
     connection_errors = (*redis.Transport.connection_errors, RedisError)
 
 
-def connection_class(address: RedisAddress) -> type[Any]:
-    """The redis-py connection for an address."""
-    if address.is_socket:
-        return UnixDomainSocketConnection
-    return SSLConnection if address.is_tls else Connection
-
-
 def queue_name(model: str) -> str:
     """The queue that workers of a model consume; `lua/reconcile.lua` uses the same name."""
     return keys.messages(model)
@@ -74,7 +68,7 @@ def queue_name(model: str) -> str:
 def make_celery_app(redis_url: str) -> Celery:
     """A Celery application on Redis, for a publisher and a worker alike."""
     address = RedisAddress.parse(redis_url)
-    app = Celery("qwen-tts-queue", broker=str(address))
+    app = Celery("qwen-tts-queue", broker=address.broker_url)
     app.conf.update(
         broker_transport=f"{__name__}:{Transport.__name__}",
         task_acks_late=True,

@@ -4,81 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
 from redis import BlockingConnectionPool, Redis
-from redis import asyncio as aio
 from redis.asyncio import BlockingConnectionPool as AsyncPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.backoff import NoBackoff
-from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import (
-    ClusterDownError,
-    ConnectionError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import ConnectionError, RedisError, ResponseError
 from redis.retry import Retry
 
 from shared.errors import Unavailable
+from shared.store.connection_classes import async_connection, connection
 from shared.store.redis_address import RedisAddress
 
 # At most 16 connections. A caller waits 0.25 s for a free one, so that a Redis outage fails fast.
 MAX_CONNECTIONS, POOL_WAIT_S = 16, 0.25
 # Each listener holds a connection while it waits; more than 256 listeners take turns.
 MAX_LISTENER_CONNECTIONS = 256
-# Answers of a server that is no primary any more; MASTERDOWN is a ClusterDownError, too.
-DEMOTION_ERRORS = (ReadOnlyError, ClusterDownError)
-
-
-class _LeavesReplicas:
-    """A connection that is opened anew after an answer of a server that is no primary any more.
-
-    Its name may lead to the new primary by now, while the connection still leads to the old one.
-    """
-
-    def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
-        except DEMOTION_ERRORS:
-            self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
-            raise
-
-
-class _Tcp(_LeavesReplicas, Connection):
-    pass
-
-
-class _Tls(_LeavesReplicas, SSLConnection):
-    pass
-
-
-class _Socket(_LeavesReplicas, UnixDomainSocketConnection):
-    pass
-
-
-class _AsyncLeavesReplicas:
-    """`_LeavesReplicas` for asyncio."""
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return await super().read_response(*args, **kwargs)  # type: ignore[misc]  # of its sibling
-        except DEMOTION_ERRORS:
-            self.mark_for_reconnect()  # type: ignore[attr-defined]  # of its sibling
-            raise
-
-
-class _AsyncTcp(_AsyncLeavesReplicas, aio.Connection):
-    pass
-
-
-class _AsyncTls(_AsyncLeavesReplicas, aio.SSLConnection):
-    pass
-
-
-class _AsyncSocket(_AsyncLeavesReplicas, aio.UnixDomainSocketConnection):
-    pass
 
 
 def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
@@ -89,7 +31,7 @@ def connect(url: str, *, answers_within_s: float = 5.0) -> Redis:
     """
     address = RedisAddress.parse(url)
     pool = BlockingConnectionPool(  # type: ignore[no-untyped-call]  # as redis-py has it
-        **_options(address, tcp=_Tcp, tls=_Tls, socket=_Socket),
+        **connection(address),
         max_connections=MAX_CONNECTIONS,
         timeout=POOL_WAIT_S,
         decode_responses=True,
@@ -119,23 +61,13 @@ def connect_briefly(redis: Redis, answers_within_s: float) -> Redis:
 def connect_listeners(url: str) -> AsyncRedis:
     """Open connections for listeners, which wait for entries of streams; sends nothing yet."""
     pool = AsyncPool(
-        **_options(RedisAddress.parse(url), tcp=_AsyncTcp, tls=_AsyncTls, socket=_AsyncSocket),
+        **async_connection(RedisAddress.parse(url)),
         max_connections=MAX_LISTENER_CONNECTIONS,
         timeout=2,
         socket_timeout=5,
         socket_connect_timeout=2,
     )
     return AsyncRedis.from_pool(pool)
-
-
-def _options(
-    address: RedisAddress, *, tcp: type[Any], tls: type[Any], socket: type[Any]
-) -> dict[str, Any]:
-    """The arguments of a pool of connections, of one of three classes."""
-    if address.is_socket:
-        return {"connection_class": socket, **address.options()}
-    kind = tls if address.is_tls else tcp
-    return {"connection_class": kind, "socket_keepalive": True, **address.options()}
 
 
 def server_time_s(redis: Redis) -> float:

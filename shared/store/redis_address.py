@@ -1,4 +1,7 @@
-"""The Redis server that TTS_REDIS_URL names: read once, for every library that connects to it."""
+"""The Redis that TTS_REDIS_URL names: read once, for every library that connects to it.
+
+It is one server, or the primary of a service that Sentinels watch (`shared.store.primary`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,10 @@ from typing import Any, Self
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 URL_SCHEMES = ("redis", "rediss", "unix")
+SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+SENTINEL_PORT = 26379
+SENTINEL_FORM = "redis+sentinel://HOST:26379,HOST:26379/SERVICE/0"
+SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 # ssl_cert_reqs of redis-py, and of Celery's documentation.
 CERT_REQS = ("required", "optional", "none")
 TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -32,6 +39,11 @@ class RedisAddress:
     password: str | None = field(default=None, repr=False)
     # As redis-py names them: `ssl_ca_certs` and so on.
     tls: dict[str, Any] = field(default_factory=dict, repr=False)
+    # Hosts and ports; with them, `host` and `port` say nothing: the Sentinels name the primary.
+    sentinels: tuple[tuple[str, int], ...] = ()
+    service: str = ""
+    sentinel_username: str | None = field(default=None, repr=False)
+    sentinel_password: str | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -40,7 +52,10 @@ class RedisAddress:
         parts = urlsplit(url)
         options = _options(parts, scheme)
         in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
-        server = _server(parts, scheme)
+        if scheme in SENTINEL_SCHEMES:
+            server, in_path = _service(parts, options, in_path)
+        else:
+            server = _server(parts, scheme)
         database = options.get("db") or in_path or "0"
         if not (database.isascii() and database.isdigit()):
             raise ValueError(f"its database is a number: redis://host:6379/0; {ENCODING_HINT}")
@@ -56,7 +71,7 @@ class RedisAddress:
     @property
     def is_tls(self) -> bool:
         """True if the server is spoken to through TLS."""
-        return self.scheme == "rediss"
+        return self.scheme.startswith("rediss")
 
     @property
     def is_socket(self) -> bool:
@@ -66,7 +81,17 @@ class RedisAddress:
     @property
     def fingerprint(self) -> int:
         """A number that differs for another account or TLS, and reveals nothing of this one."""
-        return hash((self.username, self.password, *sorted(self.tls.items())))
+        of_sentinels = (self.sentinels, self.sentinel_username, self.sentinel_password)
+        return hash((self.username, self.password, of_sentinels, *sorted(self.tls.items())))
+
+    @property
+    def broker_url(self) -> str:
+        """The name for Celery's logs: kombu reads a + or several hosts in a URL its own way."""
+        return (
+            f"{self.scheme.partition('+')[0]}://{self.service}/{self.db}"
+            if (self.sentinels)
+            else str(self)
+        )
 
     def options(self) -> dict[str, Any]:
         """The arguments of a redis-py connection to it, sync or async."""
@@ -75,21 +100,32 @@ class RedisAddress:
             return {"path": self.path, **account}
         return {"host": self.host, "port": self.port, **account, **self.tls}
 
+    def sentinel_options(self) -> dict[str, Any]:
+        """The arguments of a redis-py client of one of the Sentinels, but for host and port."""
+        account = {"username": self.sentinel_username, "password": self.sentinel_password}
+        return {**account, **({"ssl": True, **self.tls} if self.is_tls else {})}
+
     def __str__(self) -> str:
         if self.is_socket:
             return f"unix://{self.path}?db={self.db}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}/{self.db}"
+        if self.sentinels:
+            hosts = ",".join(host_and_port(*each) for each in self.sentinels)
+            return f"{self.scheme}://{hosts}/{self.service}/{self.db}"
+        return f"{self.scheme}://{host_and_port(self.host, self.port)}/{self.db}"
+
+
+def host_and_port(host: str, port: int) -> str:
+    """A server as a URL names it: `h:6379`, `[::1]:6379`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _scheme(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
+    if scheme in SENTINEL_SCHEMES and rest:
+        return scheme
     if "sentinel" in scheme:
-        raise ValueError(
-            "Sentinel is not spoken: give the address of a proxy or a service name that follows "
-            "the primary (docs/redis.md)"
-        )
+        raise ValueError(f"Sentinels are named so: {SENTINEL_FORM} (docs/redis.md)")
     if "cluster" in scheme:
         raise ValueError("Redis Cluster is not supported: give one primary (docs/redis.md)")
     if not separator or scheme not in URL_SCHEMES or not rest:
@@ -97,6 +133,25 @@ def _scheme(url: str) -> str:
     if ";" in rest or "," in rest.partition("?")[0].rpartition("@")[2]:
         raise ValueError(f"it names one server, not several; {ENCODING_HINT}, ; is %3B")
     return scheme
+
+
+def _service(parts: SplitResult, options: dict[str, str], path: str) -> tuple[dict[str, Any], str]:
+    """The Sentinels, their service and their account; and the database in the path."""
+    service, _, database = path.partition("/")
+    if not service:
+        raise ValueError(f"it names no service of the Sentinels: {SENTINEL_FORM}")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    sentinels = tuple(_sentinel(host) for host in hosts)
+    account = {name: options.get(name) for name in SENTINEL_OPTIONS}
+    return {"sentinels": sentinels, "service": service, **account}, database
+
+
+def _sentinel(host: str) -> tuple[str, int]:
+    if not host.strip() or ";" in host:
+        raise ValueError(f"it lists Sentinels with commas between them: {SENTINEL_FORM}")
+    found = _server(urlsplit(f"redis://{host.strip()}"), "redis")
+    has_port = urlsplit(f"redis://{host.strip()}").port is not None
+    return found["host"], found["port"] if has_port else SENTINEL_PORT
 
 
 def _server(parts: SplitResult, scheme: str) -> dict[str, Any]:
@@ -119,10 +174,11 @@ def _options(parts: SplitResult, scheme: str) -> dict[str, str]:
     if parts.fragment:
         raise ValueError(f"it has a # in it; {ENCODING_HINT}")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = options.keys() - set(URL_OPTIONS)
-    if unknown:
-        raise ValueError(f"its options are {', '.join(URL_OPTIONS)}; {ENCODING_HINT}")
-    if scheme != "rediss" and (given := sorted(options.keys() & set(TLS_OPTIONS))):
+    known = (*URL_OPTIONS, *(SENTINEL_OPTIONS if scheme in SENTINEL_SCHEMES else ()))
+    if options.keys() - set(known):
+        raise ValueError(f"its options are {', '.join(known)}; {ENCODING_HINT}")
+    is_tls = scheme.startswith("rediss")
+    if not is_tls and (given := sorted(options.keys() & set(TLS_OPTIONS))):
         raise ValueError(f"{given[0]} is an option of rediss:// only")
     return options
 

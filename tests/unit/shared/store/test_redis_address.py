@@ -48,9 +48,14 @@ def test_an_address_is_understood_and_shown_without_its_password(
 
 
 REFUSED = {
-    "sentinel://:hunter2@h:26379": "Sentinel",
-    "redis+sentinel://:hunter2@h:26379/mymaster": "Sentinel",
-    "rediss+sentinel://h/0": "Sentinel",
+    "sentinel://:hunter2@h:26379": "Sentinels are named so: redis.sentinel://HOST",
+    "redis+sentinel://:hunter2@h:26379": "no service of the Sentinels",
+    "redis+sentinel://:hunter2@h,/mymaster": "with commas",
+    "redis+sentinel://:hunter2@a;b/mymaster": "with commas",
+    "redis+sentinel://:hunter2@h:port/mymaster": "its port is no number",
+    "redis+sentinel://:hunter2@h/mymaster/zero": "its database is a number",
+    "redis+sentinel://:hunter2@h/mymaster?ssl_cert_reqs=none": "of rediss:// only",
+    "redis://:hunter2@h?sentinel_password=hunter2": "its options are",
     "redis+cluster://:hunter2@h": "Cluster",
     "redis-cluster://h": "Cluster",
     "redis://:hunter2@a,b": "one server",
@@ -75,6 +80,32 @@ REFUSED = {
     "unix://:hunter2@run/r.sock": "three slashes",
     "unix://:hunter2@/": "three slashes",
 }
+
+
+@pytest.mark.parametrize(
+    ("url", "sentinels", "shown"),
+    [
+        ("redis+sentinel://h/s", (("h", 26379),), "redis+sentinel://h:26379/s/0"),
+        (
+            "redis+sentinel://u:hunter2@a,b:7,[::1]:8/s/3?sentinel_password=hunter2",
+            (("a", 26379), ("b", 7), ("::1", 8)),
+            "redis+sentinel://a:26379,b:7,[::1]:8/s/3",
+        ),
+        (
+            "rediss+sentinel://:hunter2@a/s?db=2&ssl_cert_reqs=none",
+            (("a", 26379),),
+            "rediss+sentinel://a:26379/s/2",
+        ),
+    ],
+)
+def test_sentinels_are_understood(
+    url: str, sentinels: tuple[tuple[str, int], ...], shown: str
+) -> None:
+    address = RedisAddress.parse(url)
+    assert (address.sentinels, str(address), address.service) == (sentinels, shown, "s")
+    assert address.sentinel_options().get("ssl", False) is address.is_tls
+    assert SECRET not in repr(address) + address.broker_url
+    assert Settings(redis_url=url).redis_url == url
 
 
 @pytest.mark.parametrize("url", REFUSED)
@@ -104,6 +135,6 @@ def test_every_process_refuses_it_with_one_sentence(command: str, tmp_path: Path
     )
     said = ran.stdout + ran.stderr
     assert ran.returncode == 1
-    assert "Sentinel is not spoken" in said
+    assert "Sentinels are named so" in said
     assert SECRET not in said
     assert len(said.splitlines()) == 1
