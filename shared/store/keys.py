@@ -29,6 +29,8 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:open_bytes               | hash   | owner: the bytes of their recordings              | steps           |                           |
 | tts:used:{day}:{owner}       | hash   | chars, samples: used of the day's quota           | steps           | 2 days                    |
 | tts:queues                   | hash   | model: segments that wait                         | fair queue      |                           |
+| tts:queues_by_priority       | hash   | high or low, and model: segments that wait        | fair queue      |                           |
+| tts:waiting_since:{model}    | zset   | job of which something waits by its last turn     | fair queue      |                           |
 | tts:turns:{model}            | zset   | owner by its cost so far                          | fair queue      |                           |
 | tts:turns:{model}:{owner}    | zset   | job by its cost so far                            | fair queue      |                           |
 | tts:clock                    | hash   | key of turns: cost at which a newcomer starts     | fair queue      |                           |
@@ -39,6 +41,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:answered:{question}      | string | the segment that answered a claim                 | claim           | 20 s                      |
 | tts:leases                   | zset   | claimed segment by when its lease ends            | steps           |                           |
 | tts:reconciled_at            | string | when a worker last reconciled                     | reconcile       |                           |
+| tts:counts                   | hash   | event, detail, model: how often it happened       | steps           | for good                  |
 | tts:pace:{slot}[:samples]    | number | segments, or samples, committed in a slot of 10 s | commit          | 70 s                      |
 | tts:batch:{batch}            | hash   | the batch's record and how its jobs ended         | batch steps     | ttl after its end         |
 | tts:batch:{batch}:lines      | list   | a line's custom id and its job's id (JSON)        | batch steps     | with its batch            |
@@ -86,7 +89,8 @@ ADMITTING, ADMITTING_SEGMENTS = "tts:admitting", "tts:admitting_segments"
 DELETING, FORGOTTEN, DEADLINES = "tts:deleting", "tts:forgotten", "tts:deadlines"
 OPEN_JOBS, OPEN_CHARS = "tts:open_jobs", "tts:open_chars"
 OPEN_SEGMENTS, OPEN_BYTES = "tts:open_segments", "tts:open_bytes"
-QUEUES, CLOCK, LEASES = "tts:queues", "tts:clock", "tts:leases"
+QUEUES, QUEUES_BY_PRIORITY = "tts:queues", "tts:queues_by_priority"
+CLOCK, LEASES, COUNTS = "tts:clock", "tts:leases", "tts:counts"
 RECONCILED_AT = "tts:reconciled_at"
 VOICE_FOLDERS, RECEIVERS = "tts:voice_folders", "tts:webhooks"
 MODELS, MODELS_SEEN = "tts:models", "tts:models:seen"
@@ -98,6 +102,7 @@ idempotency, listeners = Family("tts:idempotency:{}:{}"), Family("tts:listeners:
 owner_jobs, usage = Family("tts:jobs:{}"), Family("tts:used:{}:{}")
 turns, owner_turns = Family("tts:turns:{}"), Family("tts:turns:{}:{}")
 waiting, suspects = Family("tts:waiting:{}"), Family("tts:suspects:{}")
+waiting_since = Family("tts:waiting_since:{}")
 reservation, alone = Family("tts:reservation:{}"), Family("tts:alone:{}")
 answered, pace = Family("tts:answered:{}"), Family("tts:pace:{}{}")
 batch, batch_lines = Family("tts:batch:{}"), Family("tts:batch:{}:lines")

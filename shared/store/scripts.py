@@ -21,6 +21,7 @@ PARTS_OF_STEPS = {
     "admit_part": ("common", "fair_queue", "admission"),
     "read_job": ("common", "fair_queue", "position"),
     "queue": ("common", "fair_queue"),
+    "oldest": ("common",),
     "agree": ("common",),
     "model_forget": ("common",),
 }

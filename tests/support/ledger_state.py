@@ -74,9 +74,10 @@ class LedgerState:
         }
         return jobs | {f"tts:segment:{name}": status for name, status in self.segments.items()}
 
-    def check(self) -> None:
+    def check(self, *, is_upgraded: bool = False) -> None:
+        """`is_upgraded` is true of a ledger of which an older version has written a part."""
         self.every_open_segment_is_in_one_index()
-        self.whoever_waits_has_a_turn()
+        self.whoever_waits_has_a_turn(is_upgraded)
         self.what_counts_is_right()
         self.every_event_is_in_its_queue()
 
@@ -94,8 +95,16 @@ class LedgerState:
         counted += Counter[str]()
         queues = self.hash("tts:queues")
         assert {model: int(n) for model, n in queues.items()} == dict(counted)
+        urgent = Counter(
+            f"{job['priority']} {job['model']}"
+            for segment in waiting
+            if job_of(segment) not in self.admitting
+            and (job := jobs[job_of(segment)])["priority"] != "normal"
+        )
+        by_priority = self.hash("tts:queues_by_priority")
+        assert {name: int(n) for name, n in by_priority.items()} == dict(urgent)
 
-    def whoever_waits_has_a_turn(self) -> None:
+    def whoever_waits_has_a_turn(self, is_upgraded: bool) -> None:
         jobs = self.jobs
         waiting = [name for name in self.named("tts:waiting:") if name not in self.admitting]
         turns = self.named("tts:turns:")
@@ -104,6 +113,10 @@ class LedgerState:
             assert name in turns[f"{model}:{owner}"]
             assert owner in turns[model]
         assert sum(len(found) for key, found in turns.items() if ":" in key) == len(waiting)
+        since = self.named("tts:waiting_since:")
+        noted = Counter(name for found in since.values() for name in found)
+        assert noted <= Counter(waiting) if is_upgraded else noted == Counter(waiting)
+        assert all(jobs[name]["model"] == model for model, found in since.items() for name in found)
         clocks = {key.removeprefix("tts:turns:") for key in self.hash("tts:clock")}
         assert clocks <= set(turns)
 

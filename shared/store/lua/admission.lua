@@ -3,16 +3,17 @@
 -- Open a job whose segments are all there: from here on it will end, one way or another.
 local function open_job(id)
   local job = job_key(id)
-  local model, owner, total, cancel_at =
-    unpack(redis.call('HMGET', job, 'model', 'owner', 'total', 'cancel_at'))
+  local model, owner, total, cancel_at, priority =
+    unpack(redis.call('HMGET', job, 'model', 'owner', 'total', 'cancel_at', 'priority'))
   transition(job, 'queued')
   redis.call('ZREM', ADMITTING, id)
   add_counter(ADMITTING_SEGMENTS, model, -total)
   redis.call('ZADD', JOBS, now(), id)
   redis.call('ZADD', owner_jobs_key(owner), now(), id)
   if cancel_at then redis.call('ZADD', DEADLINES, cancel_at, id) end
-  add_counter(QUEUES, model, total)
+  count_waiting(model, priority, total)
   join_queue(id, model, owner)
+  count_event('jobs_accepted', priority or 'normal', model)
 end
 
 -- Write the segments in ARGV from `first` on, each its text, its range and its expected frames, as those

@@ -8,7 +8,14 @@ local job = job_key(id)
 if not holds_lease(segment, epoch) then
   -- Perhaps this very step was done before, and its answer was lost with the connection.
   local before, result = unpack(redis.call('HMGET', key, 'epoch', 'key'))
-  if before ~= epoch or result ~= object then return false end
+  if before ~= epoch or result ~= object then
+    -- Each refused epoch counts once; a segment that was deleted is not made again to note it.
+    if before and redis.call('HGET', key, 'refused') ~= epoch then
+      redis.call('HSET', key, 'refused', epoch)
+      count_event('commits_refused', is_open(id) and 'superseded' or 'ended', redis.call('HGET', job, 'model'))
+    end
+    return false
+  end
   local join = id .. ':join'
   return holder(join) == worker and segment ~= join and claim_payload(join) or {}
 end
@@ -24,7 +31,10 @@ end
 record_throughput('', 1)
 record_throughput(':samples', samples)
 redis.call('HINCRBY', job, 'truncated', truncated)
-local owner = redis.call('HGET', job, 'owner')
+local owner, model = unpack(redis.call('HMGET', job, 'owner', 'model'))
+count_event('segments_completed', '-', model)
+count_event('samples', '-', model, samples)
+if truncated == '1' then count_event('segments_truncated', '-', model) end
 if is_counted(id) then
   add_counter(OPEN_SEGMENTS, owner, -1)
 else

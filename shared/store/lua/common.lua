@@ -35,6 +35,12 @@ local function add_counter(key, field, by)
   if redis.call('HINCRBY', key, field, by) == 0 then redis.call('HDEL', key, field) end
 end
 
+-- Counts something that happened, for the metrics (`shared/store/queue_figures.py` reads them). Called
+-- after a change that a step which is sent twice makes once.
+local function count_event(event, detail, model, by)
+  redis.call('HINCRBY', COUNTS, table.concat({ event, detail, model or '-' }, ' '), by or 1)
+end
+
 -- True until a job has ended. When it ends its segments are not touched, for there may be 100,000 of
 -- them: none of an ended job waits, and no claim on one holds.
 local function is_open(id)

@@ -9,6 +9,18 @@ local function join_turns(key, member)
   redis.call('ZADD', key, 'NX', redis.call('HGET', CLOCK, key) or 0, member)
 end
 
+-- Counts segments of a job that begin to wait, or wait no longer: those of its model and, unless it is the
+-- normal one, of its priority. A worker of a version before this one counts no priorities: they begin
+-- anew once nothing waits for the model.
+local function count_waiting(model, priority, by)
+  if redis.call('HINCRBY', QUEUES, model, by) == 0 then
+    redis.call('HDEL', QUEUES, model)
+    redis.call('HDEL', QUEUES_BY_PRIORITY, 'high ' .. model, 'low ' .. model)
+  elseif priority and priority ~= 'normal' then
+    add_counter(QUEUES_BY_PRIORITY, priority .. ' ' .. model, by)
+  end
+end
+
 local function leave_turns(key, member)
   redis.call('ZREM', key, member)
   if redis.call('EXISTS', key) == 0 then redis.call('HDEL', CLOCK, key) end
@@ -42,19 +54,24 @@ end
 local function join_queue(id, model, owner)
   join_turns(owner_turns_key(model, owner), id)
   join_turns(turns_key(model), owner)
+  redis.call('ZADD', waiting_since_key(model), 'NX', now(), id)
 end
 
 local function leave_queue(id, model, owner)
-  if redis.call('EXISTS', waiting_key(id)) == 0 then leave_turns(owner_turns_key(model, owner), id) end
+  if redis.call('EXISTS', waiting_key(id)) == 0 then
+    leave_turns(owner_turns_key(model, owner), id)
+    redis.call('ZREM', waiting_since_key(model), id)
+  end
   if redis.call('EXISTS', owner_turns_key(model, owner)) == 0 then leave_turns(turns_key(model), owner) end
 end
 
--- Index a segment as waiting; `place` is its number in its job.
-local function enqueue(segment, place, suspect)
+-- Index a segment as waiting again, for a reason that the metrics have; `place` is its number in its job.
+local function enqueue(segment, place, suspect, reason)
   local id = job_of(segment)
-  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+  local model, owner, priority = unpack(redis.call('HMGET', job_key(id), 'model', 'owner', 'priority'))
   redis.call('ZREM', LEASES, segment)
-  add_counter(QUEUES, model, 1)
+  count_event('segments_requeued', reason, model)
+  count_waiting(model, priority, 1)
   if suspect then
     redis.call('ZADD', suspects_key(model), now(), segment)
     return
@@ -66,12 +83,12 @@ end
 -- Take a segment out of every index.
 local function dequeue(segment)
   local id = job_of(segment)
-  local model, owner = unpack(redis.call('HMGET', job_key(id), 'model', 'owner'))
+  local model, owner, priority = unpack(redis.call('HMGET', job_key(id), 'model', 'owner', 'priority'))
   redis.call('ZREM', LEASES, segment)
   local found = redis.call('ZREM', waiting_key(id), segment)
     + redis.call('ZREM', suspects_key(model), segment)
   if found == 0 then return end
-  add_counter(QUEUES, model, -1)
+  count_waiting(model, priority, -1)
   leave_queue(id, model, owner)
 end
 
@@ -81,9 +98,9 @@ local function create_segment(segment, place, text, range, frames)
     'place', place, 'text', text, 'range', range, 'frames', frames)
 end
 
-local function enqueue_again(segment, max_attempts)
+local function enqueue_again(segment, max_attempts, reason)
   transition(segment_key(segment), 'queued')
-  enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts))
+  enqueue(segment, number(segment_key(segment), 'place'), is_suspect(segment, max_attempts), reason)
 end
 
 local function is_busy(worker)
@@ -127,7 +144,7 @@ end
 local function clear_queue(id, model, owner)
   local waiting = redis.call('ZCARD', waiting_key(id))
   redis.call('UNLINK', waiting_key(id))
-  if waiting > 0 then add_counter(QUEUES, model, -waiting) end
+  if waiting > 0 then count_waiting(model, redis.call('HGET', job_key(id), 'priority'), -waiting) end
   leave_queue(id, model, owner)
 end
 

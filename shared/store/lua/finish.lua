@@ -7,7 +7,7 @@ local function drop_segments(id, model, owner)
   -- Few: a suspect has lost all its workers but the last.
   for _, suspect in ipairs(redis.call('ZRANGE', suspects_key(model), 0, -1)) do
     if job_of(suspect) == id and redis.call('ZREM', suspects_key(model), suspect) == 1 then
-      add_counter(QUEUES, model, -1)
+      count_waiting(model, redis.call('HGET', job_key(id), 'priority'), -1)
     end
   end
 end
@@ -47,6 +47,7 @@ local function end_job(id, status)
   close_account(id)
   settle_audio(id)
   if status ~= 'completed' then drop_segments(id, model, owner) end
+  count_event('jobs_ended', status, model)
   count_in_batch(job, status)
   notify(id, status)
   return true
@@ -67,6 +68,7 @@ local function fail_segment(segment, code, message)
   redis.call('HINCRBY', job_key(id), 'failed', 1)
   if end_job(id, 'failed') then
     redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)
+    count_event('jobs_failed', code, redis.call('HGET', job_key(id), 'model'))
   end
 end
 
@@ -76,11 +78,13 @@ local function take_back(segment, max_attempts)
     redis.call('ZREM', LEASES, segment)
     return
   end
-  if number(segment_key(segment), 'attempts') < max_attempts then
-    enqueue_again(segment, max_attempts)
+  local attempts, reason = unpack(redis.call('HMGET', segment_key(segment), 'attempts', 'reason'))
+  local why = reason and 'failed' or 'lost'
+  if tonumber(attempts or 0) < max_attempts then
+    enqueue_again(segment, max_attempts, why)
     return
   end
-  local reason = redis.call('HGET', segment_key(segment), 'reason')
+  count_event('segments_given_up', why, redis.call('HGET', job_key(job_of(segment)), 'model'))
   if reason then
     fail_segment(segment, 'synthesis_failed', reason)
   else

@@ -21,7 +21,8 @@ local function lease(segment, worker, lease_s)
   transition(key, 'in_progress')
   redis.call('HSET', key, 'worker', worker)
   redis.call('HDEL', key, 'reason')
-  redis.call('HINCRBY', key, 'attempts', 1)
+  local attempt = redis.call('HINCRBY', key, 'attempts', 1)
+  if attempt > 1 then count_event('segments_retried', '-', redis.call('HGET', job, 'model')) end
   next_epoch(key)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
   if transition(job, 'in_progress') then

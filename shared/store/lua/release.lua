@@ -5,5 +5,5 @@ local segment, epoch, max_attempts = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not holds_lease(segment, epoch) then return 0 end
 redis.call('HINCRBY', segment_key(segment), 'attempts', -1)
 settle_turn(segment, 0)
-enqueue_again(segment, max_attempts)
+enqueue_again(segment, max_attempts, 'released')
 return 1

@@ -10,5 +10,5 @@ if now() - number(job, 'unreadable_since') > tonumber(within_s) then
   return 1
 end
 redis.call('HINCRBY', segment_key(segment), 'attempts', -1)
-enqueue_again(segment, tonumber(max_attempts))
+enqueue_again(segment, tonumber(max_attempts), 'unreadable')
 return 1

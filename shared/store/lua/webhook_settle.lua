@@ -18,15 +18,25 @@ local function keep(reason, kept_s, most)
   end
 end
 
+-- An attempt counts once, however often this step is sent.
+local function count_attempt(what)
+  if redis.call('HGET', event_key(event), 'settled') == attempt then return end
+  redis.call('HSET', event_key(event), 'settled', attempt)
+  count_event('webhook_attempts', what)
+end
+
 local receiver, newest = unpack(redis.call('HMGET', event_key(event), 'receiver', 'attempt'))
 if not receiver then return end
 if outcome == 'done' then
+  count_attempt('delivered')
   redis.call('DEL', event_key(event))
   redis.call('ZREM', events_key(receiver), event)
 elseif outcome == 'failed' and newest == attempt then
+  count_attempt('given_up')
   keep(unpack(ARGV, 4))
   redis.call('ZREM', events_key(receiver), event)
 elseif outcome == 'again' and newest == attempt then
+  count_attempt('failed')
   redis.call('ZADD', events_key(receiver), now() + ARGV[4], event)
 else
   return

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from redis import Redis
 
 from shared.errors import QueueError, QuotaExceeded, StaleClaim
-from shared.jobs import TERMINAL, TRANSITIONS, Claim, SegmentResult, SpeechSpec, Status
+from shared.jobs import TERMINAL, TRANSITIONS, Claim, Priority, SegmentResult, SpeechSpec, Status
 from shared.store.ledger import Ledger
 from shared.store.limits import Limits
 from shared.store.webhooks import Events, EventType, Webhook
@@ -71,11 +71,22 @@ class LedgerMachine(RuleBasedStateMachine):
         model=st.sampled_from(MODELS),
         owner=st.sampled_from(OWNERS),
         texts=st.lists(st.text("xy", min_size=1, max_size=9), min_size=1, max_size=4),
+        priority=st.sampled_from(Priority),
     )
-    def admit(self, model: str, owner: str, texts: list[str]) -> None:
+    def admit(
+        self, model: str, owner: str, texts: list[str], priority: Priority = Priority.NORMAL
+    ) -> None:
         name, spec = f"j{self.accepted}", self.spec.model_copy(update={"model": model})
         try:
-            self.ledger.admit(name, spec, plain(texts), owner=owner, limits=LIMITS, webhook=HOOK)
+            self.ledger.admit(
+                name,
+                spec,
+                plain(texts),
+                owner=owner,
+                limits=LIMITS,
+                webhook=HOOK,
+                priority=priority,
+            )
         except QuotaExceeded:
             return
         self.jobs[name] = len(texts)

@@ -259,7 +259,8 @@ def test_reconciling_takes_short_steps_and_goes_on(
     assert ledger.reconcile() == [(MODEL, len(book))]
     assert redis.zcard("tts:leases") == redis.zcard("tts:deadlines") == 0
     assert counted.steps >= 8
-    assert counted.most <= 2 * MOST
+    # 50 leases that ran out, and 50 jobs past their deadline.
+    assert counted.most <= 3_000
 
 
 def test_a_batch_of_many_lines_takes_short_steps(redis: Redis, counted: Counted) -> None:

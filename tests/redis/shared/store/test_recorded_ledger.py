@@ -94,7 +94,7 @@ def test_a_batch_and_a_voice_go_on(api: TestClient, facts: dict[str, str], redis
     assert again.json()["id"] == facts["idempotent"]
     for name in ("leased", "queued", "idempotent"):
         ended(api, facts[name])
-    LedgerState.read(redis).check()
+    LedgerState.read(redis).check(is_upgraded=True)
 
 
 def test_a_clone_has_its_recording(facts: dict[str, str], redis: Redis, storage: Storage) -> None:
