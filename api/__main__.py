@@ -40,7 +40,11 @@ def main() -> None:
         check_address(options.host, settings)
         # Checked here, so that one process reports a problem, not each.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
-        check_at_start(settings, Storage.open(settings.storage_url, limits))
+        storage = Storage.open(settings.storage_url, limits)
+        check_at_start(settings, storage)
+        for ledger in settings.further_ledgers.values():
+            own = settings.model_copy(update={"redis_url": ledger.redis_url})
+            check_at_start(own, storage)
     except QueueError as error:
         sys.exit(logs.fatal(error))
     server.run(

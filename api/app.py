@@ -25,6 +25,7 @@ from api.http.proxy import ProxyHeaders, first_part
 from api.jobs import events, listing, results
 from api.jobs import routes as jobs
 from api.jobs.requests import REQUEST_CLASSES
+from api.ledgers import LedgerChoice, Ledgers
 from api.operations import health, models
 from api.safe_http.client import SafeClient
 from api.services import Services
@@ -53,29 +54,25 @@ REQUEST_MODELS = (*REQUEST_CLASSES, DocumentRequest, SpeechRequest)
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; its connections open at their first use and close when it stops."""
     settings = settings or Settings.load()
-    services = Services(settings)
+    ledgers = Ledgers(settings)
     client = SafeClient(allow_private=settings.webhook_targets == "any")
-    sender = WebhookSender(
-        client,
-        services.ledger,
-        services.webhook_secrets,
-        settings.result_ttl_s,
-        settings.root_path,
-    )
-    deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
-    services.threads.append(deliverer)
+    deliverers = [_deliverer(services, client) for services in ledgers]
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        services.fitness.start()
-        await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_TIMEOUT_S)
+        for services in ledgers:
+            services.fitness.start()
+        for services in ledgers:
+            await run_in_threadpool(services.fitness.wait, FIRST_CHECKS_TIMEOUT_S)
         if settings.webhook_targets != "off":
-            deliverer.start()
+            for deliverer in deliverers:
+                deliverer.start()
         try:
             yield
         finally:
-            await run_in_threadpool(deliverer.close)
-            await services.close()
+            for deliverer in deliverers:
+                await run_in_threadpool(deliverer.close)
+            await ledgers.close()
 
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
     app = FastAPIOffline(
@@ -88,17 +85,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         openapi_tags=TAGS,
         lifespan=lifespan,
     )
-    app.state.services = services
+    app.state.ledgers, app.state.services = ledgers, ledgers.first
     errors.install(app)
     for module in ROUTE_MODULES:
         app.include_router(module.router)
     app.include_router(voices.list_router)
     app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
+    if settings.further_ledgers:
+        app.add_middleware(LedgerChoice, ledgers=ledgers)
     app.add_middleware(HeadAsGet)
     budget = BodyBudget(settings.max_bodies_bytes, settings.max_body_bytes)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, budget=budget)
     if settings.auth == "auto":
-        app.add_middleware(LoopbackOnly, keys=services.keys)
+        app.add_middleware(LoopbackOnly, keys=ledgers.first.keys)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
@@ -113,3 +112,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ProxyHeaders, trusted=settings.trusted_proxies, root_path=settings.root_path, own=own
     )
     return app
+
+
+def _deliverer(services: Services, client: SafeClient) -> Deliverer:
+    """The thread that delivers the webhooks of a ledger; `/readyz` reports its problems."""
+    sender = WebhookSender(
+        client,
+        services.ledger,
+        services.webhook_secrets,
+        services.settings.result_ttl_s,
+        services.settings.root_path,
+    )
+    deliverer = Deliverer(Events(services.redis, lease_s=LEASE_S), sender.deliver)
+    services.threads.append(deliverer)
+    return deliverer

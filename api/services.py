@@ -1,10 +1,14 @@
-"""The services of one API process, for its routes: connections, limits, admissions and settings."""
+"""The services of one API process, for its routes: connections, limits, admissions and settings.
+
+A process has one `Services` for each ledger (`api.ledgers`), and all share one `Process`.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from redis import Redis
 from starlette.concurrency import run_in_threadpool
 
 from api.batches.submit import BatchAdmission
@@ -35,26 +39,56 @@ from shared.store.voices import Voices
 from shared.store.webhook_secrets import WebhookSecrets
 from shared.store.workers import CachedModels, WorkerRegistry
 
+# The key of a request's scope that has the services of its ledger, if there are several.
+SERVICES = "tts.services"
+REDIS_TIMEOUT_S = 2.0
+# Seconds for which a process that serves several ledgers goes on with the keys that it read last.
+KEYS_OUTAGE_S = 3_600.0
 
-class Services:
-    """The connections, limits and admissions of one process, opened once.
 
-    Redis is not asked anything yet.
+def _connect(settings: Settings) -> Redis:
+    return connect(settings.redis_url, answers_within_s=REDIS_TIMEOUT_S)
+
+
+class Process:
+    """The parts of one process that all of its ledgers share: storage, keys, threads and limits.
+
+    `settings` are those of the first ledger, which has the keys.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.redis = connect(settings.redis_url, answers_within_s=2.0)
-        self.listeners = connect_listeners(settings.redis_url)
-        self.wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
         limits = StorageLimits.of_api(settings.storage_timeout_s)
         self.storage = Storage.open(settings.storage_url, limits)
         self.storage_threads = LimitedThreads.for_storage()
+        # The owners of other ledgers go on while the Redis of the keys is away.
+        outage_s = KEYS_OUTAGE_S if settings.further_ledgers else 0.0
+        self.redis = _connect(settings)
+        self.keys = ApiKeys(self.redis, KeyMark(self.storage), outage_s=outage_s)
+        self.listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
+        self.rate_limit = RateLimit(settings.max_requests_per_s)
+        self.splitter = Splitter(settings.split_threads, settings.max_waiting_splits)
+        self.aliases = Aliases.of(settings)
+
+
+class Services:
+    """The connections to one ledger, what serves its owners, and the parts of `process`.
+
+    The ledger is that of `settings.redis_url`. Redis is not asked anything yet.
+    """
+
+    def __init__(self, settings: Settings, process: Process | None = None) -> None:
+        process = process or Process(settings)
+        self.settings = settings
+        is_first = settings.redis_url == process.settings.redis_url
+        self.redis = process.redis if is_first else _connect(settings)
+        self.listeners = connect_listeners(settings.redis_url)
+        self.wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
+        self.storage, self.storage_threads = process.storage, process.storage_threads
         self.fitness = HealthChecks(settings, self.storage, redis_every_s=10, storage_every_s=30)
         # Those whose problems `/readyz` reports.
         self.threads = [self.wake_ups.thread, *(check.thread for check in self.fitness.checks)]
         # What is in Redis.
-        self.keys = ApiKeys(self.redis, KeyMark(self.storage))
         self.ledger = Ledger(
             self.redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts
         )
@@ -65,14 +99,13 @@ class Services:
         self.voices = Voices(self.redis)
         self.webhook_secrets = WebhookSecrets(self.redis)
         self.failed_webhooks = FailedWebhooks(self.redis)
-        # Limits of this process.
-        self.listener_limit = ListenerLimit(settings.max_listeners, settings.max_owner_listeners)
-        self.rate_limit = RateLimit(settings.max_requests_per_s)
-        self.splitter = Splitter(settings.split_threads, settings.max_waiting_splits)
+        # Keys and limits of this process.
+        self.keys, self.aliases = process.keys, process.aliases
+        self.listener_limit, self.rate_limit = process.listener_limit, process.rate_limit
+        self.splitter = process.splitter
         # What serves jobs and speech.
         self.feeds = JobFeeds(self.ledger)
         self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
-        self.aliases = Aliases.of(settings)
         clone_sources = CloneSources(self.voices, ReferenceReader(settings), self.storage)
         self.job_admission = JobAdmission(
             settings, self.ledger, self.storage, self.wake_ups, clone_sources, self.aliases
@@ -100,11 +133,11 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    """The services of the running application, for what every request depends on.
+    """The services of a request's ledger, for what every request depends on.
 
     Such a dependency calls this: one more dependency of FastAPI would double its cost.
     """
-    return cast(Services, request.app.state.services)
+    return cast(Services, request.scope.get(SERVICES) or request.app.state.services)
 
 
 async def _services(request: Request) -> Services:

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.errors import InvalidSetting
+from shared.ledgers import FurtherLedger, read_ledgers
 from shared.models import DEFAULT_MODEL
 from shared.store.redis_address import RedisAddress
 
@@ -25,7 +26,7 @@ SECRET_MARKS = ("@", "?", "#")
 
 ENV_PREFIX = "TTS_"
 # Settings that the version before lacks, so that they were never named without the prefix.
-NEW_SETTINGS = frozenset({"log_format", "tracing"})
+NEW_SETTINGS = frozenset({"ledgers", "log_format", "tracing"})
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
 
@@ -56,6 +57,8 @@ class Settings(BaseSettings):
     )
 
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    # A JSON object: see `further_ledgers`.
+    ledgers: str = Field(default="", repr=False)
     storage_url: str = Field(
         default_factory=lambda: (Path.cwd() / "data" / "results").as_uri(),
         pattern="^(file:///|(s3|gs|az|https?)://.)",
@@ -142,6 +145,11 @@ class Settings(BaseSettings):
         return _split_list(self.cors_origins.lower())
 
     @property
+    def further_ledgers(self) -> dict[str, FurtherLedger]:
+        """The ledgers beside that of `redis_url`, by their names."""
+        return read_ledgers(self.ledgers)
+
+    @property
     def model_alias_table(self) -> dict[str, str]:
         """The model that each other name stands for."""
         return _read_aliases(self.model_aliases)
@@ -156,6 +164,12 @@ class Settings(BaseSettings):
     def _aliases_can_be_read(cls, aliases: str) -> str:
         _read_aliases(aliases)
         return aliases
+
+    @field_validator("ledgers")
+    @classmethod
+    def _ledgers_can_be_read(cls, ledgers: str) -> str:
+        read_ledgers(ledgers)
+        return ledgers
 
     @field_validator("cors_origins")
     @classmethod
@@ -242,7 +256,8 @@ class Settings(BaseSettings):
             name = field.upper() if is_old else f"{ENV_PREFIX}{field.upper()}"
             said = first["msg"].removeprefix("Value error, ")
             value = str(first["input"])
-            is_secret = name.endswith("URL") and any(mark in value for mark in SECRET_MARKS)
+            has_url = name.endswith(("URL", "LEDGERS"))
+            is_secret = has_url and any(mark in value for mark in SECRET_MARKS)
             shown = name if is_secret else f"{name}={first['input']!r}"
             raise InvalidSetting(f"{shown}: {said}", param=name) from None
 

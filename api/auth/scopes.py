@@ -13,6 +13,7 @@ from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from api.auth.caller import Caller
+from api.auth.token import token_of
 from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.http.proxy import SENT_HOST
@@ -57,7 +58,7 @@ class RequireScope(HTTPBearer):
             _refuse_foreign_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
             return Caller(PUBLIC)
-        key = _key(_token(request), table)
+        key = _key(token_of(request), table)
         add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
         if self._scope not in key.scopes:
@@ -75,7 +76,7 @@ class RequireReadUnlessPublic(RequireScope):
             return await super().__call__(request)
         except Unauthenticated:
             services = services_of(request)
-            if not services.settings.public_lists or _token(request):
+            if not services.settings.public_lists or token_of(request):
                 raise
             services.rate_limit.take(ANONYMOUS)
             return None
@@ -117,13 +118,6 @@ def _listener(authenticated: Any) -> Any:
 READ_LISTENER = _listener(READER)
 SUBMIT_LISTENER = _listener(SUBMITTER)
 SUBMITTER_LISTENER = _listener(IDEMPOTENT_SUBMITTER)
-
-
-def _token(request: Request) -> str:
-    """The key that a request has in `Authorization` or `X-API-Key`; empty without one."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return bearer or request.headers.get("x-api-key", "").strip()
 
 
 def _key(token: str, table: KeyTable) -> ApiKey:

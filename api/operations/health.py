@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import cast
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api.http import errors
 from api.http.openapi import Answers
+from api.ledgers import Ledgers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
-from api.services import ServicesDep
 from shared.background import BackgroundThread
 from shared.errors import Unavailable
 from shared.fitness import HealthChecks
@@ -32,17 +33,24 @@ async def alive() -> Health:
 @router.get(
     "/readyz", operation_id="get_readiness", response_model=None, responses=READINESS_RESPONSES
 )
-async def ready(services: ServicesDep) -> JSONResponse:
+async def ready(request: Request) -> JSONResponse:
     """Return whether jobs are accepted: Redis and the storage can be written to and read.
 
     With or without workers, they are. `checks` names each thing that is needed; it is looked at in
-    the background, a second ago at most if this is asked often.
+    the background, a second ago at most if this is asked often. Of several ledgers, one that works
+    is enough: the owners of the others get 503.
     """
-    checks = _checks(services.fitness, services.threads)
+    ledgers = cast(Ledgers, request.app.state.ledgers)
+    checks = _checks(ledgers.first.fitness, ledgers.first.threads)
+    is_ready = all(check.ok for check in checks.values())
+    for name, services in ledgers.further.items():
+        found = _checks(services.fitness, services.threads)
+        is_ready |= all(check.ok for check in found.values())
+        checks |= {f"{check}.{name}": each for check, each in found.items()}
     problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
-    if not problems:
-        body = Readiness(workers=services.fitness.workers, checks=checks)
-        return JSONResponse(body.model_dump())
+    if is_ready:
+        workers = sum(services.fitness.workers for services in ledgers)
+        return JSONResponse(Readiness(workers=workers, checks=checks).model_dump())
     error = errors.body_of(Unavailable("; ".join(problems)))
     status = HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(

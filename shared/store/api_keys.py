@@ -115,10 +115,11 @@ class ApiKeys:
 
     An object that has seen a key, or the mark that one was made, requires keys from then on: a
     Redis that loses its data opens nothing. If Redis has no keys and the storage cannot be read,
-    `look` raises `Unavailable`, since nothing then says that the service is open.
+    `look` raises `Unavailable`, since nothing then says that the service is open. For `outage_s`
+    seconds of a Redis that is away, `look` returns the keys that were read last.
     """
 
-    def __init__(self, redis: Redis, mark: KeyMark | None = None) -> None:
+    def __init__(self, redis: Redis, mark: KeyMark | None = None, *, outage_s: float = 0.0) -> None:
         self._redis = redis
         self._mark = mark
         self._seen = False  # a key, or the mark
@@ -129,6 +130,8 @@ class ApiKeys:
         self._table = KeyTable({})
         self._version: str | None = None
         self._looked_s = -MAX_TABLE_AGE_S
+        self._outage_s = outage_s
+        self._away_since_s: float | None = None
         self._looking: Future[KeyTable] | None = None
 
     def create(
@@ -198,7 +201,7 @@ class ApiKeys:
 
     def _look_for_all(self, found: Future[KeyTable]) -> None:
         try:
-            self._table = self._changed()
+            self._table = self._changed_or_last()
             self._looked_s = time.monotonic()
         except Unavailable as error:
             found.set_exception(error)
@@ -207,6 +210,20 @@ class ApiKeys:
         finally:
             found.cancel()  # after any other error; does nothing if it has a result
             self._looking = None
+
+    def _changed_or_last(self) -> KeyTable:
+        """The table; during an outage that is not too long the last one, if it has keys."""
+        try:
+            table, self._away_since_s = self._changed(), None
+        except Unavailable:
+            now_s = time.monotonic()
+            if self._away_since_s is None:
+                self._away_since_s = now_s
+            is_over = now_s - self._away_since_s >= self._outage_s
+            if is_over or not self._table.keys:
+                raise
+            return self._table
+        return table
 
     def _changed(self) -> KeyTable:
         with redis_errors():

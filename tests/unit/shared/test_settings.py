@@ -28,6 +28,7 @@ OTHERS: dict[str, str | float] = {
     "hosts": "a b",
     "model_aliases": '{"kokoro": "tts-1"}',
     "voice_aliases": '{"*": "ryan"}',
+    "ledgers": '{"b": {"redis_url": "redis://b:6379/0", "owners": ["acme"]}}',
     "cors_origins": "https://a.example",
     "root_path": "/tts",
     "trusted_proxies": "10.0.0.7",
