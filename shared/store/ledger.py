@@ -36,6 +36,7 @@ from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import older_than, redis_errors
 from shared.store.limits import UNLIMITED, Limits
+from shared.store.pauses import paused_models
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import Steps
 from shared.store.workers import MAX_PRESENCE_S, count_workers
@@ -211,10 +212,14 @@ class Ledger:
             return self._redis.llen(queue_name(model))
 
     def waiting(self, models: Sequence[str]) -> dict[str, int]:
-        """The number of segments and joins that wait for each of these models."""
+        """The number of segments and joins that wait for each model; 0 for a paused one."""
         with redis_errors():
             counts = cast("list[str | None]", self._redis.hmget(keys.QUEUES, list(models)))
-        return {model: int(count or 0) for model, count in zip(models, counts, strict=True)}
+        paused = paused_models(self._redis)
+        return {
+            model: 0 if model in paused else int(count or 0)
+            for model, count in zip(models, counts, strict=True)
+        }
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
@@ -271,9 +276,15 @@ class Ledger:
                     pipe.hmget(keys.job(job_id), "completed", "status", "model")
                 rows = pipe.execute()
             workers = count_workers(self._redis, {model for *_, model in rows if model})
+            paused = paused_models(self._redis)
             for completed, status, model in rows:
-                waits = status not in TERMINAL and workers.get(model) == 0
-                yield progress_mark(completed or 0, status, waits=waits) if status else None
+                is_open = status not in TERMINAL
+                waits, is_paused = is_open and workers.get(model) == 0, is_open and model in paused
+                yield (
+                    progress_mark(completed or 0, status, waits=waits, paused=is_paused)
+                    if status
+                    else None
+                )
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""

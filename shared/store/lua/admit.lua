@@ -58,6 +58,7 @@ if tonumber(used[2] or 0) + job.reserved > limits.day_samples then
   return { job.reserved > limits.day_samples and 'too_long' or 'day_audio_s', 0, time }
 end
 if job.begin_within_s then
+  if redis.call('HEXISTS', PAUSED, job.model) == 1 then return { 'too_late', 60, time } end
   local late_s = (expected_wait_s(job.model, owner) or 0) - job.begin_within_s
   if late_s > 0 then return { 'too_late', math.ceil(math.min(120, late_s)), time } end
 end

@@ -42,7 +42,8 @@ local function end_job(id, status)
   local model, owner = unpack(redis.call('HMGET', job, 'model', 'owner'))
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
-  redis.call('ZADD', LEFTOVERS, now(), id)
+  -- The segments of a failed job are kept as long as the job: an operator may have it spoken on.
+  if status ~= 'failed' then redis.call('ZADD', LEFTOVERS, now(), id) end
   redis.call('ZREM', DEADLINES, id)
   close_account(id)
   settle_audio(id)
@@ -67,7 +68,8 @@ local function fail_segment(segment, code, message)
   if not transition(segment_key(segment), 'failed') then return end
   redis.call('HINCRBY', job_key(id), 'failed', 1)
   if end_job(id, 'failed') then
-    redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)
+    redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message,
+      'failed_segment', segment)
     count_event('jobs_failed', code, redis.call('HGET', job_key(id), 'model'))
   end
 end
