@@ -7,12 +7,16 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.http import server
 from api.http.loopback import is_loopback
+from api.operations.metrics import SHARED_FOLDER
 from shared import logs
 from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
@@ -47,14 +51,15 @@ def main() -> None:
             check_at_start(own, storage)
     except QueueError as error:
         sys.exit(logs.fatal(error))
-    server.run(
-        "api.__main__:serve",
-        factory=True,
-        host=options.host,
-        port=options.port,
-        workers=options.workers,
-        log_config=None,
-    )
+    with count_together(options.workers):
+        server.run(
+            "api.__main__:serve",
+            factory=True,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            log_config=None,
+        )
 
 
 def serve() -> FastAPI:
@@ -67,6 +72,17 @@ def serve() -> FastAPI:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     return app
+
+
+@contextmanager
+def count_together(processes: int) -> Iterator[None]:
+    """Have several processes count in files of one folder, since a scrape reaches one of them."""
+    if processes == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        yield
 
 
 def check_address(host: str, settings: Settings) -> None:

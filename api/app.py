@@ -26,7 +26,7 @@ from api.jobs import events, listing, results
 from api.jobs import routes as jobs
 from api.jobs.requests import REQUEST_CLASSES
 from api.ledgers import LedgerChoice, Ledgers
-from api.operations import health, models
+from api.operations import health, metrics, models
 from api.safe_http.client import SafeClient
 from api.services import Services
 from api.speech import preview
@@ -45,7 +45,7 @@ FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
     *(jobs, contents, listing, events, results, batches, webhooks),
-    *(speech, voices, preview, models, health, web),
+    *(speech, voices, preview, models, health, metrics, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
 REQUEST_MODELS = (*REQUEST_CLASSES, DocumentRequest, SpeechRequest)

@@ -11,6 +11,7 @@ from redis import Redis
 
 from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
+from shared.metrics import redis_step
 from shared.store import keys
 from shared.store.connection import redis_errors
 
@@ -45,7 +46,7 @@ class Steps:
 
         Raises `Unavailable` if Redis does not answer, or refuses.
         """
-        with redis_errors():
+        with redis_step(name), redis_errors():
             return self._registered(name)(args=list(args), client=client)
 
 
