@@ -91,7 +91,10 @@ class Services:
         self.threads = [self.wake_ups.thread, *(check.thread for check in self.fitness.checks)]
         # What is in Redis.
         self.ledger = Ledger(
-            self.redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts
+            self.redis,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            replicas=settings.redis_replicas,
         )
         self.job_list = JobList(self.redis)
         self.batches = Batches(self.redis)

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     )
     # Seconds that the API waits for a silent storage; a worker waits five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    # A job is accepted once so many of Redis's replicas have it, too.
+    redis_replicas: int = Field(default=0, ge=0, le=10)
     # Accept a Redis that may evict keys.
     allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"

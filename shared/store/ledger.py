@@ -54,19 +54,26 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """Jobs and segments in Redis; safe to share between threads.
 
-    `worker` is the id of the claiming process. Every method raises `Unavailable` while Redis is
+    `worker` is the id of the claiming process; `replicas` is how many of Redis's have a job before
+    it counts as accepted. Every method raises `Unavailable` while Redis is
     away.
     """
 
     def __init__(
-        self, redis: Redis, *, lease_s: float, max_attempts: int, worker: str = ""
+        self,
+        redis: Redis,
+        *,
+        lease_s: float,
+        max_attempts: int,
+        worker: str = "",
+        replicas: int = 0,
     ) -> None:
         self._redis = redis
         self._lease_s = lease_s
         self.max_attempts = max_attempts
         self._worker = worker
         self._steps = Steps(redis)
-        self._admission = Admission(redis)
+        self._admission = Admission(redis, replicas)
 
     def close(self) -> None:
         """Close the connections that are the ledger's own."""
