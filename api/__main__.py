@@ -17,7 +17,7 @@ from api.app import create_app
 from api.http import server
 from api.http.loopback import is_loopback
 from api.operations.metrics import SHARED_FOLDER
-from shared import logs
+from shared import logs, tracing
 from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
@@ -27,6 +27,7 @@ from shared.store.connection import connect
 
 # New objects between two collections: a request makes some hundreds, and nearly all go with it.
 GC_THRESHOLD = 20_000
+SERVICE = "qwen-tts-api"  # in traces
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)
+        tracing.configure(SERVICE, settings.tracing)
         check_address(options.host, settings)
         # Checked here, so that one process reports a problem, not each.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
@@ -66,6 +68,7 @@ def serve() -> FastAPI:
     """The application of one process."""
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
+    tracing.configure(SERVICE, settings.tracing)
     app = create_app(settings)
     # What is loaded by now stays. Searching it for garbage delayed every hundredth request.
     gc.collect()

@@ -149,11 +149,21 @@ class Outline(Record):
 NO_OUTLINE = Outline()
 
 
+class Origin(Record):
+    """The request that a job came from: its id, and its span as `traceparent` (W3C) if traced."""
+
+    request: str | None = None
+    traceparent: str | None = None
+
+
+NO_ORIGIN = Origin()
+
+
 class Claim(Record):
     """A worker's hold on one segment, or on a job's join, until its lease runs out.
 
     `epoch`, a time in milliseconds, is the fence: only the newest one can commit. `text` is empty
-    for a join.
+    for a join. The job is of `owner`, and was accepted at `accepted_at`, by Redis's clock.
     """
 
     segment_id: str
@@ -161,6 +171,9 @@ class Claim(Record):
     attempt: int
     text: str
     spec: SpeechSpec
+    owner: str = PUBLIC
+    accepted_at: float = 0.0
+    origin: Origin = NO_ORIGIN
 
     @property
     def job_id(self) -> str:

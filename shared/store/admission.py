@@ -18,7 +18,18 @@ from redis.exceptions import ResponseError
 from shared.document import Segment
 from shared.durations import SAMPLES_PER_FRAME, expected_frames
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
-from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
+from shared.jobs import (
+    ADMITTING,
+    JOB_VERSION,
+    NO_ORIGIN,
+    WEIGHTS,
+    Job,
+    Origin,
+    Outline,
+    Priority,
+    SpeechSpec,
+    Status,
+)
 from shared.speech_model import SAMPLE_RATE
 from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors, server_time_s
@@ -57,6 +68,7 @@ class NewJob(NamedTuple):
     begin_within_s: float | None = None
     webhook: Webhook | None = None
     size_bytes: int = 0
+    origin: Origin = NO_ORIGIN
 
 
 class AdmissionOptions(TypedDict, total=False):
@@ -70,6 +82,7 @@ class AdmissionOptions(TypedDict, total=False):
     begin_within_s: float | None
     webhook: Webhook | None
     size_bytes: int
+    origin: Origin
 
 
 class Admission:
@@ -291,6 +304,7 @@ def _fields(job: NewJob, segments: Sequence[Segment], rows: list[Row]) -> dict[s
         "cancel_after_s": job.cancel_after_s,
         "begin_within_s": job.begin_within_s,
         "webhook": job.webhook and job.webhook.model_dump_json(),
+        **job.origin.model_dump(),
     }
     return {
         "id": job.id,

@@ -12,6 +12,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 |------------------------------|--------|---------------------------------------------------|-----------------|---------------------------|
 | tts:job:{job}                | hash   | the job's record: status, owner, spec, counts …   | steps           | until deleted             |
 | tts:segment:{segment}        | hash   | status, epoch, attempts, worker, text, result …   | steps           | until deleted             |
+| tts:history:{job}            | list   | what happened to the job, each entry as JSON      | steps           | with its job, or 400 days |
 | tts:idempotency:{owner}:{}   | hash   | the job that has the idempotency key, a digest    | admit           | with its job              |
 | tts:listeners:{job}          | number | clients that listen to the job                    | listener steps  | 6 h after the last one    |
 | tts:jobs                     | zset   | admitted job by when it opened                    | steps           |                           |
@@ -103,6 +104,7 @@ API_KEYS, API_KEYS_VERSION, API_KEYS_OPEN = "tts:keys", "tts:keys:version", "tts
 LEDGER, STORAGE_ID, PROBE = "tts:ledger", "tts:storage_id", "tts:probe"
 
 job, segment = Family("tts:job:{}"), Family("tts:segment:{}")
+history = Family("tts:history:{}")
 idempotency, listeners = Family("tts:idempotency:{}:{}"), Family("tts:listeners:{}")
 owner_jobs, usage = Family("tts:jobs:{}"), Family("tts:used:{}:{}")
 turns, owner_turns = Family("tts:turns:{}"), Family("tts:turns:{}:{}")

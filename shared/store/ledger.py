@@ -24,6 +24,7 @@ from shared.jobs import (
     TERMINAL,
     Claim,
     Job,
+    Origin,
     Outline,
     SegmentResult,
     SegmentState,
@@ -35,6 +36,7 @@ from shared.jobs import (
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import older_than, redis_errors
+from shared.store.history import History, read_history
 from shared.store.limits import UNLIMITED, Limits
 from shared.store.pauses import paused_models
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
@@ -110,7 +112,7 @@ class Ledger:
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
         if not reply:
             return None
-        segment, epoch, attempt, text, spec = reply
+        segment, epoch, attempt, text, spec, owner, accepted_at, request, traceparent = reply
         try:
             read = SpeechSpec.model_validate_json(spec)
         except ValidationError:
@@ -118,7 +120,16 @@ class Ledger:
             _log.warning("Handed %s back: another version has written its job", segment)
             self._steps.run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
             return None
-        return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
+        return Claim(
+            segment_id=segment,
+            epoch=epoch,
+            attempt=attempt,
+            text=text,
+            spec=read,
+            owner=owner,
+            accepted_at=accepted_at,
+            origin=Origin(request=request, traceparent=traceparent),
+        )
 
     def renew(self, claims: Iterable[Claim]) -> list[Claim]:
         """Extend the leases of these claims; returns those that no longer hold."""
@@ -152,9 +163,9 @@ class Ledger:
         """End the segment and its job as failed; raises `StaleClaim` if another took over."""
         self._fenced("fail", claim, code, message)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, reason: str = "") -> None:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
-        self._fenced("release", claim, self.max_attempts)
+        self._fenced("release", claim, self.max_attempts, reason)
 
     def record_failure(self, claim: Claim, reason: str) -> None:
         """Say what went wrong in this attempt, which ends when its lease does.
@@ -258,8 +269,10 @@ class Ledger:
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""
-        with redis_errors():
-            self._redis.zrem(keys.FORGOTTEN, job_id)
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.unlink(keys.history(job_id))  # left by a process of a version without histories
+            pipe.zrem(keys.FORGOTTEN, job_id)
+            pipe.execute()
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
@@ -274,6 +287,10 @@ class Ledger:
         if found is None:
             raise _unknown(job_id)
         return read_job(json.loads(found))
+
+    def history(self, job_id: str, first: int = 0) -> History:
+        """The history of a job from entry number `first` on; empty if there is no such job."""
+        return read_history(self._redis, job_id, first)
 
     def marks(self, job_ids: Sequence[str]) -> Iterator[str | None]:
         """The `Job.mark` of each of these jobs in order, None where there is no job."""

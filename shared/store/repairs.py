@@ -85,7 +85,8 @@ class Repairs:
             epoch, worker = cast(
                 "list[str | None]", self._redis.hmget(keys.segment(segment), "epoch", "worker")
             )
-        if epoch is None or not self._steps.run("release", segment, epoch, self._max_attempts):
+        args = (segment, epoch or "", self._max_attempts, "an operator had it requeued")
+        if epoch is None or not self._steps.run("release", *args):
             raise NotRunning(f"no worker holds the segment {segment!r} now", param="segment")
         return worker or ""
 

@@ -15,11 +15,13 @@ from shared.metrics import redis_step
 from shared.store import keys
 from shared.store.connection import redis_errors
 
-COMMON_PARTS = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
+COMMON_PARTS = (
+    *("common", "history", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion"),
+)
 # These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
-    "admit": ("common", "fair_queue", "position", "admission"),
-    "admit_part": ("common", "fair_queue", "admission"),
+    "admit": ("common", "history", "fair_queue", "position", "admission"),
+    "admit_part": ("common", "history", "fair_queue", "admission"),
     "read_job": ("common", "fair_queue", "position"),
     "queue": ("common", "fair_queue"),
     "oldest": ("common",),

@@ -15,6 +15,7 @@ if is_open(id) then
     count_waiting(model, priority, waiting)
   end
   redis.call('HSET', job_key(id), 'priority', priority, 'weight', weight)
+  if before ~= priority then record_history(id, 'prioritised', { c = priority }) end
   redis.call('ZADD', turns, 'XX', 'LT', redis.call('HGET', CLOCK, turns) or 0, id)
 end
 return status

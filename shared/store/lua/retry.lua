@@ -77,5 +77,6 @@ drop_segments(id, model, owner) -- what a worker of version 1 may have put back
 count_waiting(model, priority, redis.call('ZCARD', staged))
 redis.call('RENAME', staged, waiting_key(id))
 redis.call('PERSIST', waiting_key(id))
+record_history(id, 'retried', { c = which, n = redis.call('ZCARD', waiting_key(id)) }, true)
 join_queue(id, model, owner)
 return { 'retried' }

@@ -34,6 +34,7 @@ from shared.jobs import (
     job_of,
 )
 from shared.storage import Storage
+from shared.store import keys
 from shared.store.ledger import Ledger
 from shared.store.limits import Limits
 from shared.store.pauses import Pauses
@@ -67,6 +68,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.accepted = self.reports = 0
         self.newest: dict[str, int] = {}
         self.committed: Counter[str] = Counter()
+        self.claimed: Counter[str] = Counter()
         self.statuses: dict[str, Status] = {}
         self.events = Events(redis, lease_s=1_000)
         self.told: Counter[str] = Counter()
@@ -119,6 +121,7 @@ class LedgerMachine(RuleBasedStateMachine):
             return multiple()
         assert claim.epoch > self.newest.get(claim.segment_id, 0)
         self.newest[claim.segment_id] = claim.epoch
+        self.claimed[claim.segment_id] += 1
         return worker, claim
 
     def _reports(self, claim: Claim, report: Callable[[], object]) -> bool:
@@ -329,6 +332,23 @@ class LedgerMachine(RuleBasedStateMachine):
             # A step may pass through several statuses, but never comes out of an end.
             assert before is None or before == after or TRANSITIONS[before], (key, before)
         self.statuses = state.statuses
+
+    @invariant()
+    def a_history_tells_each_claim_and_each_end_once(self) -> None:
+        state, claimed = LedgerState.read(self.redis), Counter[str]()
+        histories = self.redis.keys(keys.history("*"))
+        assert set(histories) == set(map(keys.history, state.jobs))
+        for name, job in state.jobs.items():
+            told = [entry for _, entry in self.ledger.history(name).entries]
+            claimed += Counter(f"{name}:{one.segment}" for one in told if one.event == "claimed")
+            ends = [one.event for one in told if one.event in TERMINAL]
+            retried = [one for one in told if one.event == "retried"]
+            assert len(retried) == int(job.get("retries", 0))
+            is_end = job["status"] in TERMINAL
+            assert ends == ["failed"] * len(retried) + [job["status"]] * is_end
+            assert [one.event for one in told[:2]] == ["accepted", "queued"]
+        mine = {s: n for s, n in self.claimed.items() if s.rsplit(":", 1)[0] in state.jobs}
+        assert claimed == Counter(mine)
 
     @invariant()
     def a_segment_is_committed_once(self) -> None:
