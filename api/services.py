@@ -22,7 +22,6 @@ from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
 from api.jobs.transcode import Transcoder
 from api.jobs.waiter import JobWaiter
-from api.operations.queue_monitor import QueueMonitor
 from api.speech.admission import SpeechAdmission
 from api.speech.live_audio import LiveAudio
 from api.voices.reference_audio import ReferenceReader
@@ -41,7 +40,7 @@ from shared.store.webhook_secrets import WebhookSecrets
 from shared.store.workers import CachedModels, WorkerRegistry
 
 # The key of a request's scope that has the services of its ledger, if there are several.
-SERVICES = "tts.services"
+SERVICES = "ledger_services"
 REDIS_TIMEOUT_S = 2.0
 # Seconds for which a process that serves several ledgers goes on with the keys that it read last.
 KEYS_OUTAGE_S = 3_600.0
@@ -91,10 +90,7 @@ class Services:
         self.threads = [self.wake_ups.thread, *(check.thread for check in self.fitness.checks)]
         # What is in Redis.
         self.ledger = Ledger(
-            self.redis,
-            lease_s=settings.lease_s,
-            max_attempts=settings.max_attempts,
-            replicas=settings.redis_replicas,
+            self.redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts
         )
         self.job_list = JobList(self.redis)
         self.batches = Batches(self.redis)
@@ -107,7 +103,6 @@ class Services:
         self.keys, self.aliases = process.keys, process.aliases
         self.listener_limit, self.rate_limit = process.listener_limit, process.rate_limit
         self.splitter = process.splitter
-        self.queue_monitor = QueueMonitor(self.redis)
         # What serves jobs and speech.
         self.feeds = JobFeeds(self.ledger)
         self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
@@ -132,7 +127,6 @@ class Services:
         """Close every connection."""
         await self.listeners.aclose()
         await run_in_threadpool(self.fitness.stop)
-        self.queue_monitor.close()
         self.wake_ups.close()
         self.ledger.close()
         self.redis.close()

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from shared import tracing
 from shared.log_context import context_values
 
 _OWN_PACKAGES = ("api", "shared", "worker")
@@ -66,7 +65,7 @@ class OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        values = _context()
+        values = context_values()
         named = [
             f" {name}={values[name]}"
             for name in _TEXT_CONTEXT
@@ -93,7 +92,7 @@ class JsonLine(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **_context(),
+            **context_values(),
             **_fields(record),
         }
         if record.exc_info:
@@ -101,14 +100,6 @@ class JsonLine(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line)
-
-
-def _context() -> dict[str, str]:
-    """The context of a line, with the id of the current trace if there is one."""
-    values = context_values()
-    if trace_id := tracing.trace_id():
-        values["trace_id"] = trace_id
-    return values
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

@@ -72,7 +72,6 @@ class Links(BaseModel):
     self: str
     content: str
     events: str
-    history: str
     timings: str
     subtitles: str
 

@@ -10,13 +10,12 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
-from pydantic import field_validator
 from redis import Redis
 
 from shared.errors import KeyNotFound, Unavailable
@@ -44,11 +43,6 @@ class Scope(StrEnum):
     READ = "read"
     SPEAK = "speak"
     VOICES = "voices"
-    METRICS = "metrics"
-
-
-# The scopes of a key that was made without any: not those of operators.
-DEFAULT_SCOPES = (Scope.READ, Scope.SPEAK, Scope.VOICES)
 
 
 class Quota(Record):
@@ -66,15 +60,10 @@ class ApiKey(Record):
     name: str
     owner: str
     digest: str
-    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    scopes: tuple[Scope, ...] = tuple(Scope)
     quota: Quota = Quota()
     created_at: float
     revoked_at: float | None = None
-
-    @field_validator("scopes", mode="before")
-    @classmethod
-    def _leave_out_scopes_of_newer_versions(cls, scopes: Sequence[str]) -> list[str]:
-        return [scope for scope in scopes if scope in tuple(Scope)]
 
 
 @dataclass(frozen=True)
@@ -150,7 +139,7 @@ class ApiKeys:
         name: str,
         *,
         owner: str | None = None,
-        scopes: tuple[Scope, ...] = DEFAULT_SCOPES,
+        scopes: tuple[Scope, ...] = tuple(Scope),
         quota: Quota | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; returns it and its token, which is shown once.

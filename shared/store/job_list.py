@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -13,11 +14,11 @@ from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, TERMINAL, Job
 from shared.store import keys
 from shared.store.connection import redis_errors
-from shared.store.pauses import paused_models
 from shared.store.rows import read_job
+from shared.store.scripts import Steps
 from shared.store.workers import count_workers
 
-# Jobs that are read at a time, and at the most for one page.
+# Jobs that are read at a time at the most, and for one page.
 PAGE_SIZE, MAX_JOBS_READ = 200, 10_000
 TIME_DIGITS = 16
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class JobList:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._steps = Steps(redis)
 
     def page(
         self,
@@ -52,11 +54,13 @@ class JobList:
         """
         key = keys.JOBS if owner is None else keys.owner_jobs(owner)
         kept: list[Job] = []
+        # A job takes 0.1 ms to read: no more than the page needs, if all of them are kept.
+        size = min(limit, PAGE_SIZE)
         for _ in range(MAX_JOBS_READ // PAGE_SIZE):
             # Found anew each time: jobs come and go while we read.
             start = self._rank_after(key, after, newest_first)
             with redis_errors():
-                found = self._redis.zrange(key, start, start + PAGE_SIZE - 1, desc=newest_first)
+                found = self._redis.zrange(key, start, start + size - 1, desc=newest_first)
             ids = cast(list[str], found)
             for index, job in enumerate(self._read(ids)):
                 if job is not None and keep(job):
@@ -66,38 +70,29 @@ class JobList:
                         has_more = start + index + 1 < self._redis.zcard(key)
                     return JobPage(self._with_workers(kept), ids[index], has_more)
             after = ids[-1] if ids else after
-            if len(ids) < PAGE_SIZE:
+            if len(ids) < size:
                 return JobPage(self._with_workers(kept), after, False)
+            size = PAGE_SIZE
         return JobPage(self._with_workers(kept), after, True)
 
     def _with_workers(self, jobs: list[Job]) -> list[Job]:
-        """The jobs, those that have not ended with the live workers of their models, and pauses."""
-        opened = {job.spec.model for job in jobs if job.status not in TERMINAL}
-        workers, paused = count_workers(self._redis, opened), paused_models(self._redis)
+        """The jobs, those that have not ended with the number of live workers of their models."""
+        workers = count_workers(
+            self._redis, (job.spec.model for job in jobs if job.status not in TERMINAL)
+        )
         return [
-            job.model_copy(
-                update={
-                    "live_workers": workers.get(job.spec.model),
-                    "paused": job.status not in TERMINAL and job.spec.model in paused,
-                }
-            )
-            for job in jobs
+            job.model_copy(update={"live_workers": workers.get(job.spec.model)}) for job in jobs
         ]
 
     def _read(self, ids: list[str]) -> list[Job | None]:
         """The jobs of these ids; None for one that is deleted meanwhile, or cannot be read."""
-        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for job_id in ids:
-                pipe.hgetall(keys.job(job_id))
-            (seconds, micros), *rows = pipe.execute()
-        seen: dict[str, Any] = {"seen_at": seconds + micros / 1e6}
         jobs: list[Job | None] = []
-        for row in rows:
+        for row in self._steps.run("read_jobs", *ids) if ids else []:
+            fields: dict[str, Any] = json.loads(row) if row else {}
             try:
-                jobs.append(read_job(row | seen) if row else None)
+                jobs.append(read_job(fields) if fields else None)
             except ValidationError:
-                _log.warning("Passed over a job of another version: %s", row.get("id"))
+                _log.warning("Passed over a job of another version: %s", fields["id"])
                 jobs.append(None)
         return jobs
 

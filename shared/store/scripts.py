@@ -11,25 +11,23 @@ from redis import Redis
 
 from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
-from shared.metrics import redis_step
 from shared.store import keys
 from shared.store.connection import redis_errors
 
-COMMON_PARTS = (
-    *("common", "history", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion"),
-)
+COMMON_PARTS = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
 # These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
-    "admit": ("common", "history", "fair_queue", "position", "admission"),
-    "admit_part": ("common", "history", "fair_queue", "admission"),
+    "admit": ("common", "fair_queue", "position", "admission"),
+    "admit_part": ("common", "fair_queue", "admission"),
     "read_job": ("common", "fair_queue", "position"),
+    "read_jobs": ("common",),
     "queue": ("common", "fair_queue"),
     "oldest": ("common",),
     "agree": ("common",),
     "model_forget": ("common",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
-READING_STEPS = ("read_job", "queue")
+READING_STEPS = ("read_job", "read_jobs", "queue")
 # A Redis that is full refuses these; all others may go on, since they free memory in the end.
 INTAKE_STEPS = (
     *("admit", "admit_part", "voice_begin", "voice_create"),
@@ -48,7 +46,7 @@ class Steps:
 
         Raises `Unavailable` if Redis does not answer, or refuses.
         """
-        with redis_step(name), redis_errors():
+        with redis_errors():
             return self._registered(name)(args=list(args), client=client)
 
 
