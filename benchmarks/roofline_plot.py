@@ -7,42 +7,13 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
 
+from benchmarks.line_plot import Axis, Point
 from benchmarks.roofline import ALLOWED_TYPES, GIGA, Peaks, peak_operations
 
 WIDTH, HEIGHT = 860, 520
 LEFT, RIGHT, TOP, BOTTOM = 70, 190, 50, 60
 COLOURS = {"float32": "#4c78a8", "bfloat16": "#e08a1e", "int8": "#2f8f5b"}
-# Decades beyond the outermost points and roofs.
-MARGIN = 0.15
 SYSTEMS = {"ours": "ours", "uncompiled": "not compiled", "baseline": "qwen-tts"}
-
-Point = tuple[float, float]
-
-
-class Axis:
-    """A logarithmic axis from one pixel to another, with its decades."""
-
-    def __init__(self, values: Sequence[float], first: float, last: float) -> None:
-        self._low, self._high = math.log10(min(values)) - MARGIN, math.log10(max(values)) + MARGIN
-        self._first, self._last = first, last
-
-    def __call__(self, value: float) -> float:
-        """The pixel of a value."""
-        part = (math.log10(value) - self._low) / (self._high - self._low)
-        return self._first + part * (self._last - self._first)
-
-    @property
-    def ends(self) -> Point:
-        """The least value and the most."""
-        return 10**self._low, 10**self._high
-
-    def ticks(self) -> Iterator[float]:
-        """Powers of ten, and twice and five times them."""
-        for power in range(math.floor(self._low), math.ceil(self._high) + 1):
-            for factor in (1, 2, 5):
-                value = factor * 10.0**power
-                if self.ends[0] <= value <= self.ends[1]:
-                    yield value
 
 
 def plot_roofline(rows: Sequence[dict[str, Any]], peaks: Peaks, processor: str) -> str:

@@ -3,8 +3,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from benchmarks.line_plot import Axis
 from benchmarks.roofline import Peak
-from benchmarks.roofline_plot import Axis, plot_roofline
+from benchmarks.roofline_plot import plot_roofline
 
 SVG = "{http://www.w3.org/2000/svg}"
 PEAKS = {
