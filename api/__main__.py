@@ -7,13 +7,17 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from fastapi import FastAPI
 
 from api.app import create_app
 from api.http import server
 from api.http.loopback import is_loopback
-from shared import logs
+from api.operations.metrics import SHARED_FOLDER
+from shared import logs, tracing
 from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
@@ -23,6 +27,7 @@ from shared.store.connection import connect
 
 # New objects between two collections: a request makes some hundreds, and nearly all go with it.
 GC_THRESHOLD = 20_000
+SERVICE = "qwen-tts-api"  # in traces
 
 
 def main() -> None:
@@ -37,6 +42,7 @@ def main() -> None:
     try:
         settings = Settings.load()
         logs.configure(settings.log_level, settings.log_format)
+        tracing.configure(SERVICE, settings.tracing)
         check_address(options.host, settings)
         # Checked here, so that one process reports a problem, not each.
         limits = StorageLimits.of_api(settings.storage_timeout_s)
@@ -47,26 +53,39 @@ def main() -> None:
             check_at_start(own, storage)
     except QueueError as error:
         sys.exit(logs.fatal(error))
-    server.run(
-        "api.__main__:serve",
-        factory=True,
-        host=options.host,
-        port=options.port,
-        workers=options.workers,
-        log_config=None,
-    )
+    with count_together(options.workers):
+        server.run(
+            "api.__main__:serve",
+            factory=True,
+            host=options.host,
+            port=options.port,
+            workers=options.workers,
+            log_config=None,
+        )
 
 
 def serve() -> FastAPI:
     """The application of one process."""
     settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
+    tracing.configure(SERVICE, settings.tracing)
     app = create_app(settings)
     # What is loaded by now stays. Searching it for garbage delayed every hundredth request.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     return app
+
+
+@contextmanager
+def count_together(processes: int) -> Iterator[None]:
+    """Have several processes count in files of one folder, since a scrape reaches one of them."""
+    if processes == 1:
+        yield
+        return
+    with TemporaryDirectory(prefix="metrics-") as folder:
+        os.environ[SHARED_FOLDER] = folder
+        yield
 
 
 def check_address(host: str, settings: Settings) -> None:

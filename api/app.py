@@ -22,11 +22,12 @@ from api.http.loopback import LoopbackOnly
 from api.http.middleware import BodyLimit, ErrorBoundary, RequestId
 from api.http.openapi import DESCRIPTION, SUMMARY, TAGS, describe
 from api.http.proxy import ProxyHeaders, first_part
-from api.jobs import events, listing, results
+from api.http.tracing import RequestSpans
+from api.jobs import events, history, listing, results
 from api.jobs import routes as jobs
 from api.jobs.requests import REQUEST_CLASSES
 from api.ledgers import LedgerChoice, Ledgers
-from api.operations import health, models
+from api.operations import health, metrics, models
 from api.safe_http.client import SafeClient
 from api.services import Services
 from api.speech import preview
@@ -36,6 +37,7 @@ from api.voices import routes as voices
 from api.webhooks import routes as webhooks
 from api.webhooks.deliverer import LEASE_S, Deliverer
 from api.webhooks.delivery import WebhookSender
+from shared import tracing
 from shared.errors import InvalidSetting
 from shared.settings import Settings
 from shared.store.webhooks import Events
@@ -44,8 +46,8 @@ from shared.store.webhooks import Events
 FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
-    *(jobs, contents, listing, events, results, batches, webhooks),
-    *(speech, voices, preview, models, health, web),
+    *(jobs, contents, listing, events, history, results, batches, webhooks),
+    *(speech, voices, preview, models, health, metrics, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.
 REQUEST_MODELS = (*REQUEST_CLASSES, DocumentRequest, SpeechRequest)
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             for deliverer in deliverers:
                 await run_in_threadpool(deliverer.close)
             await ledgers.close()
+            await run_in_threadpool(tracing.shutdown)
 
     # Its documentation page loads nothing from elsewhere, as FastAPI's own does.
     app = FastAPIOffline(
@@ -101,6 +104,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(ErrorBoundary)
     app.add_middleware(Cors, origins=settings.allowed_origins)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
+    if tracing.is_on():
+        app.add_middleware(RequestSpans)  # outside: the log of requests names the trace
     routes = [*app.routes, *(route for each in ROUTE_MODULES for route in each.router.routes)]
     own = frozenset(first_part(getattr(route, "path", "")) for route in routes) - {""}
     if first_part(settings.root_path) in own:

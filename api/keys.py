@@ -14,7 +14,7 @@ from shared.errors import Misconfigured, QueueError
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, has_storage, without_password
-from shared.store.api_keys import MARK_KEY, ApiKey, ApiKeys, KeyMark, Quota, Scope
+from shared.store.api_keys import DEFAULT_SCOPES, MARK_KEY, ApiKey, ApiKeys, KeyMark, Quota, Scope
 from shared.store.connection import connect
 
 EPILOG = """The keys are those of TTS_REDIS_URL, with a mark in TTS_STORAGE_URL (set both as for
@@ -61,7 +61,8 @@ def _parser() -> argparse.ArgumentParser:
         "--scope",
         action="append",
         choices=[scope.value for scope in Scope],
-        help="read jobs and audio, speak, or change voices; may be repeated (default: all)",
+        help="read jobs and audio, speak, change voices, or read metrics; may be repeated"
+        " (default: the first three)",
     )
     for quota in ("open-jobs", "chars-per-day", "audio-s-per-day"):
         create.add_argument(f"--{quota}", type=count, metavar="N", help="quota (default: none)")
@@ -89,7 +90,7 @@ def _create(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
         audio_s_per_day=options.audio_s_per_day,
     )
     is_first = not keys.all()
-    scopes = tuple(Scope(scope) for scope in options.scope or Scope)
+    scopes = tuple(Scope(scope) for scope in options.scope or DEFAULT_SCOPES)
     _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
     if is_first:
         sys.stderr.write(FIRST_KEY_MESSAGE.format(place=options.place) + "\n")

@@ -22,6 +22,7 @@ from api.jobs.feeds import JobFeeds
 from api.jobs.splitting import Splitter
 from api.jobs.transcode import Transcoder
 from api.jobs.waiter import JobWaiter
+from api.operations.queue_monitor import QueueMonitor
 from api.speech.admission import SpeechAdmission
 from api.speech.live_audio import LiveAudio
 from api.voices.reference_audio import ReferenceReader
@@ -90,7 +91,10 @@ class Services:
         self.threads = [self.wake_ups.thread, *(check.thread for check in self.fitness.checks)]
         # What is in Redis.
         self.ledger = Ledger(
-            self.redis, lease_s=settings.lease_s, max_attempts=settings.max_attempts
+            self.redis,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            replicas=settings.redis_replicas,
         )
         self.job_list = JobList(self.redis)
         self.batches = Batches(self.redis)
@@ -103,6 +107,7 @@ class Services:
         self.keys, self.aliases = process.keys, process.aliases
         self.listener_limit, self.rate_limit = process.listener_limit, process.rate_limit
         self.splitter = process.splitter
+        self.queue_monitor = QueueMonitor(self.redis)
         # What serves jobs and speech.
         self.feeds = JobFeeds(self.ledger)
         self.job_waiter = JobWaiter(self.ledger, self.feeds, self.listener_limit)
@@ -127,6 +132,7 @@ class Services:
         """Close every connection."""
         await self.listeners.aclose()
         await run_in_threadpool(self.fitness.stop)
+        self.queue_monitor.close()
         self.wake_ups.close()
         self.ledger.close()
         self.redis.close()

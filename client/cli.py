@@ -13,6 +13,7 @@ from typing import Any
 from client import terminal
 from client.commands.batch import batch
 from client.commands.keys import run_server_command
+from client.commands.logs import logs
 from client.commands.narrate import read, resume, say
 from client.commands.status import cancel, status
 from client.commands.up import up
@@ -75,6 +76,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
         ("say", _add_say, "narrate a text"),
         ("batch", _add_batch, "narrate many texts, from a file of JSON lines"),
         ("status", _add_status, "show how a job or batch is getting on"),
+        ("logs", _add_logs, "show what happened to a job, and when"),
         ("resume", _add_resume, "go on with a job or batch that was left at the server"),
         ("cancel", partial(_add_job_command, cancel), "cancel a job or batch"),
         ("voices", _add_voices, "list voices, upload one of your own, delete it"),
@@ -236,6 +238,12 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 def _add_status(parser: argparse.ArgumentParser) -> None:
     _add_job_command(status, parser)
     parser.add_argument("--json", action="store_true", help="print the server's own answer")
+
+
+def _add_logs(parser: argparse.ArgumentParser) -> None:
+    _add_job_command(logs, parser)
+    parser.add_argument("-f", "--follow", action="store_true", help="until the job has ended")
+    parser.add_argument("--json", action="store_true", help="print the server's own entries")
 
 
 def _add_job_command(

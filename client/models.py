@@ -80,6 +80,52 @@ class TextWarning:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """An entry of a job's history: its event, when it was in Unix seconds, and what is known.
+
+    `segment` is a number or `join`; `raw` is the server's own answer.
+    """
+
+    number: int
+    at: float
+    event: str
+    raw: Mapping[str, Any] = field(repr=False)
+    segment: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+    code: str | None = None
+    reason: str | None = None
+    request: str | None = None
+    webhook: str | None = None
+    count: int | None = None
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read an entry. Raises KeyError or TypeError if it is none."""
+        known = ("segment", "attempt", "worker", "code", "reason", "request", "webhook", "count")
+        said = {name: body.get(name) for name in known}
+        return cls(int(body["number"]), float(body["at"]), str(body["event"]), body, **said)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Entries of a job's history, and the number with which the next ones are asked for.
+
+    A job that is not `recorded` was accepted by a version that kept no histories.
+    """
+
+    recorded: bool
+    next: int
+    entries: tuple[HistoryEntry, ...]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Read a part of a history. Raises KeyError or TypeError if it is none."""
+        entries = tuple(map(HistoryEntry.parse, body["data"]))
+        return cls(bool(body["recorded"]), int(body["next"]), entries)
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """A section of a document, by the number that `chapters` takes; `spoken` by default."""
 

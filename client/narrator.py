@@ -13,7 +13,7 @@ from urllib.parse import quote
 from client.errors import JobFailed, NarrateError
 from client.files import format_of, write_atomically
 from client.http import Connection
-from client.models import Batch, BatchResult, Contents, Job, Model, Voice
+from client.models import Batch, BatchResult, Contents, History, Job, Model, Voice
 from client.options import (
     READING_FIELDS,
     Options,
@@ -124,6 +124,11 @@ class Narrator:
     def job(self, job_id: str) -> Job:
         """The job as it stands."""
         return self._parse(Job.parse, self._connection.json("GET", _path(job_id)))
+
+    def history(self, job_id: str, after: int = 0) -> History:
+        """What happened to the job, from entry number `after` on."""
+        path = f"{_path(job_id)}/history?after={after}"
+        return self._parse(History.parse, self._connection.json("GET", path))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, unless it has ended; returns the job."""

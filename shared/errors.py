@@ -289,3 +289,27 @@ class InvalidSetting(QueueError):
     """Raised when a setting is unknown or out of range; names it and says what is allowed."""
 
     code = "invalid_setting"
+
+
+class NotRetriable(Conflict):
+    """Raised when a job is to be retried that has not failed, or whose files are gone."""
+
+    code = "not_retriable"
+
+
+class JobEnded(Conflict):
+    """Raised when a job that has ended is to be changed."""
+
+    code = "job_ended"
+
+
+class NotRunning(Conflict):
+    """Raised when a segment is to be taken from its worker that no worker holds."""
+
+    code = "not_running"
+
+
+class WorkerNotFound(NotFound):
+    """Raised when there is no live worker of that id, or one that cannot be told anything."""
+
+    code = "worker_not_found"

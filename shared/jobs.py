@@ -35,7 +35,8 @@ TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 ADMITTING = "admitting"
 
 # The one table of legal changes, for jobs and segments alike; the Lua scripts get it from here.
-# in_progress → queued: a worker handed a segment back, or its lease ran out.
+# in_progress → queued: a worker handed a segment back, or its lease ran out. An operator's retry of
+# a failed job is not in it (`retry.lua`): for everything else, a failed job has ended.
 TRANSITIONS: dict[str, frozenset[Status]] = {
     ADMITTING: frozenset({Status.QUEUED}),
     Status.QUEUED: frozenset({Status.IN_PROGRESS, Status.FAILED, Status.CANCELLED}),
@@ -148,11 +149,21 @@ class Outline(Record):
 NO_OUTLINE = Outline()
 
 
+class Origin(Record):
+    """The request that a job came from: its id, and its span as `traceparent` (W3C) if traced."""
+
+    request: str | None = None
+    traceparent: str | None = None
+
+
+NO_ORIGIN = Origin()
+
+
 class Claim(Record):
     """A worker's hold on one segment, or on a job's join, until its lease runs out.
 
     `epoch`, a time in milliseconds, is the fence: only the newest one can commit. `text` is empty
-    for a join.
+    for a join. The job is of `owner`, and was accepted at `accepted_at`, by Redis's clock.
     """
 
     segment_id: str
@@ -160,6 +171,9 @@ class Claim(Record):
     attempt: int
     text: str
     spec: SpeechSpec
+    owner: str = PUBLIC
+    accepted_at: float = 0.0
+    origin: Origin = NO_ORIGIN
 
     @property
     def job_id(self) -> str:
@@ -214,7 +228,9 @@ class Job(Record):
 
     `name` is the client's own id for it, if any. A job that is not `is_understood` was written by a
     newer version: some of its fields are not here, and its files are for that version.
-    `live_workers` serve its model now; None where that was not looked at.
+    `live_workers` serve its model now; None where that was not looked at. `paused` is true while an
+    operator has paused its model, `retries` counts an operator's, and `failed_segment` is the id of
+    the one that failed it.
     """
 
     id: str
@@ -243,6 +259,9 @@ class Job(Record):
     queue_position: int | None = None
     queue_eta_s: float | None = None
     live_workers: int | None = None
+    paused: bool = False
+    retries: int = 0
+    failed_segment: str | None = None
     is_understood: bool = True
 
     @property
@@ -254,7 +273,8 @@ class Job(Record):
     @property
     def mark(self) -> str:
         """The job's progress as a word, which changes when listeners get a new state."""
-        return progress_mark(self.completed, self.status, waits=self.waiting_for_model is not None)
+        waits = self.waiting_for_model is not None
+        return progress_mark(self.completed, self.status, waits=waits, paused=self.paused)
 
     @property
     def waiting_for_model(self) -> str | None:
@@ -280,9 +300,12 @@ class Job(Record):
         return (self.seen_at - self.started_at) * (self.total - self.completed) / self.completed
 
 
-def progress_mark(completed: object, status: str, *, waits: bool) -> str:
-    """The mark of a job with `completed` segments done; `waits` if no worker serves its model."""
-    return f"{completed}-{status}" + ("-waiting" if waits else "")
+def progress_mark(completed: object, status: str, *, waits: bool, paused: bool) -> str:
+    """The mark of a job with `completed` segments done.
+
+    `waits` is true if no worker serves its model, `paused` if its model is paused.
+    """
+    return f"{completed}-{status}" + ("-waiting" if waits else "") + ("-paused" if paused else "")
 
 
 JOIN_SUFFIX = ":join"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
+from shared import tracing
 from shared.log_context import context_values
 
 _OWN_PACKAGES = ("api", "shared", "worker")
@@ -65,7 +66,7 @@ class OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of a record."""
-        values = context_values()
+        values = _context()
         named = [
             f" {name}={values[name]}"
             for name in _TEXT_CONTEXT
@@ -92,7 +93,7 @@ class JsonLine(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **context_values(),
+            **_context(),
             **_fields(record),
         }
         if record.exc_info:
@@ -100,6 +101,14 @@ class JsonLine(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line)
+
+
+def _context() -> dict[str, str]:
+    """The context of a line, with the id of the current trace if there is one."""
+    values = context_values()
+    if trace_id := tracing.trace_id():
+        values["trace_id"] = trace_id
+    return values
 
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:

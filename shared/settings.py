@@ -26,7 +26,9 @@ SECRET_MARKS = ("@", "?", "#")
 
 ENV_PREFIX = "TTS_"
 # Settings that the version before lacks, so that they were never named without the prefix.
-NEW_SETTINGS = frozenset({"ledgers", "log_format", "tracing"})
+NEW_SETTINGS = frozenset(
+    {"ledgers", "log_format", "metrics", "metrics_host", "metrics_port", "tracing"}
+)
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")
 
@@ -66,6 +68,8 @@ class Settings(BaseSettings):
     )
     # Seconds that the API waits for a silent storage; a worker waits five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
+    # A job is accepted once so many of Redis's replicas have it, too.
+    redis_replicas: int = Field(default=0, ge=0, le=10)
     # Accept a Redis that may evict keys.
     allow_eviction: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -84,6 +88,9 @@ class Settings(BaseSettings):
     threads: int | None = Field(default=None, ge=1, le=1024)
     slots: int = Field(default=16, ge=1, le=256)
     drain_s: float = Field(default=30.0, ge=0)
+    # Where a worker serves its metrics; port 0: nowhere.
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65_535)
 
     # API
     auth: Literal["auto", "required", "open"] = "auto"
@@ -95,6 +102,8 @@ class Settings(BaseSettings):
     # Addresses and networks with commas between them, or `*`: the proxies whose headers are read.
     trusted_proxies: str = "127.0.0.1,::1"
     log_requests: bool = True
+    # `key`: as any other request; `open`: `/metrics` asks for no key.
+    metrics: Literal["key", "open"] = "key"
     # Models and the models' own voices are listed without a key, too.
     public_lists: bool = False
     # JSON objects: see `model_alias_table` and `voice_alias_table`.

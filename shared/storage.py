@@ -18,6 +18,7 @@ from obstore.exceptions import AlreadyExistsError, NotSupportedError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from shared.errors import Misconfigured, ObjectNotFound, Unavailable
+from shared.metrics import storage_operation
 from shared.storage_errors import storage_errors
 
 if TYPE_CHECKING:
@@ -117,17 +118,17 @@ class Storage:
             # A long write has a long timeout: a short read first fails fast if storage is silent.
             self.marker()
             store = self._writes
-        with storage_errors(key, writes=True):
+        with storage_operation("put"), storage_errors(key, writes=True):
             store.put(key, content)
 
     def get(self, key: str) -> bytes:
         """The object's bytes; raises `ObjectNotFound`."""
-        with self._reading(key):
+        with storage_operation("get"), self._reading(key):
             return bytes(self._reads.get(key).bytes())
 
     def look(self, key: str) -> StoredObject:
         """The size and tag of the object under `key`; raises `ObjectNotFound`."""
-        with self._reading(key):
+        with storage_operation("head"), self._reading(key):
             found = self._reads.head(key)
         etag = found["e_tag"] or f"{found['size']}-{found['last_modified'].timestamp()}"
         return StoredObject(found["size"], etag)
@@ -144,7 +145,7 @@ class Storage:
         """The object's bytes from `start` to before `end`; raises `ObjectNotFound`."""
         if start >= end:
             return b""
-        with self._reading(key):
+        with storage_operation("get_range"), self._reading(key):
             return bytes(self._reads.get_range(key, start=start, end=end))
 
     def open_read(self, key: str, start: int, end: int) -> Iterator[bytes]:
@@ -158,7 +159,7 @@ class Storage:
     def delete_folder(self, folder: str) -> None:
         """Delete every object under `folder`, if there is any."""
         self._require_mount()
-        with storage_errors(folder, writes=True):
+        with storage_operation("delete"), storage_errors(folder, writes=True):
             if self._folder is not None:
                 # Also removes the remains of interrupted writes, which no listing shows.
                 shutil.rmtree(self._folder / folder, onerror=_pass_over_missing)
@@ -169,7 +170,7 @@ class Storage:
     def marker(self) -> str | None:
         """The storage's id; None if it has none."""
         try:
-            with storage_errors(MARKER_KEY):
+            with storage_operation("get"), storage_errors(MARKER_KEY):
                 return bytes(self._reads.get(MARKER_KEY).bytes()).decode("ascii", "replace").strip()
         except ObjectNotFound:
             return None

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from shared import logs
+from shared import logs, tracing
 from shared.errors import QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
@@ -29,6 +29,7 @@ def main() -> None:
         sys.exit(logs.fatal(error))
     logs.configure(settings.log_level, settings.log_format)
     try:
+        tracing.configure("qwen-tts-worker", settings.tracing)
         limits = StorageLimits.of_worker(settings.storage_timeout_s)
         check_at_start(settings, Storage.open(settings.storage_url, limits))
         # Imported late: torch takes seconds, and --help and a wrong option must answer at once.
@@ -38,6 +39,7 @@ def main() -> None:
     except QueueError as error:
         sys.exit(logs.fatal(error))
     # Everything is closed; a normal exit would spend two seconds on freeing the model.
+    tracing.shutdown()
     logging.shutdown()
     os._exit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -12,10 +13,12 @@ from threading import Semaphore
 
 import soundfile
 
+from shared import tracing
 from shared.audio.wav import encode_wav
 from shared.durations import frame_bound
 from shared.errors import ObjectNotFound, StaleClaim, StorageRefused, Unavailable
 from shared.jobs import Claim, SegmentResult, SpeechSpec, StoredReference
+from shared.log_context import log_context
 from shared.storage import Storage
 from shared.storage_paths import segments_folder
 from shared.store.ledger import Ledger
@@ -67,17 +70,25 @@ class SegmentTask:
     def _claim(self) -> Claim | None:
         if self.is_stopping():
             return None
+        begun_s = time.time()
         try:
-            return self.ledger.claim(self.model)
+            claim = self.ledger.claim(self.model)
         except Unavailable as error:
             _log.warning("Left what waits to be announced again: %s", error)
             return None
+        if claim is not None:
+            _trace_claim(claim, begun_s)
+        return claim
 
     def _attempt(self, claim: Claim, engine: EngineHold, permit: ExitStack) -> Claim | None:
         """Make one attempt and settle its outcome; returns the claim on the join if that is next.
 
         Never raises: the worker must outlive any segment.
         """
+        with log_context(**_log_values(claim)), _claim_span(claim):
+            return self._settled_attempt(claim, engine, permit)
+
+    def _settled_attempt(self, claim: Claim, engine: EngineHold, permit: ExitStack) -> Claim | None:
         try:
             with self.heartbeat.hold_lease(claim) as revoked:
                 held = HeldClaim(claim, revoked, ledger=self.ledger, storage=self.storage)
@@ -125,16 +136,19 @@ class SegmentTask:
         _log.warning("Handing %s back: %s", claim.segment_id, reason)
         # Without Redis, the lease runs out and the segment is found by `reconcile`.
         with suppress(StaleClaim, Unavailable):
-            self.ledger.release(claim)
+            self.ledger.release(claim, str(reason))
 
     def _run_segment(self, held: HeldClaim, engine: EngineHold, permit: ExitStack) -> Claim | None:
         """Synthesise, store and commit a segment; returns the claim on the join if that is next."""
         claim = held.claim
-        speech = self._synthesise(held, engine)
+        with tracing.span("synthesise"):
+            speech = self._synthesise(held, engine)
         permit.close()  # another segment is synthesised while this one is stored
         key = f"{segments_folder(claim.job_id)}/{claim.index}-{claim.epoch}.wav"
-        held.put(key, encode_wav(speech.samples))
-        join = held.commit(_result(key, speech))
+        with tracing.span("store"):
+            held.put(key, encode_wav(speech.samples))
+        with tracing.span("commit"):
+            join = held.commit(_result(key, speech))
         _log_speech(claim, speech)
         return join
 
@@ -164,7 +178,8 @@ class SegmentTask:
 
         joined = held.retry(join_job, job, segments, held.claim.epoch, self.storage, read)
         result = SegmentResult(key=joined.key, samples=joined.samples)
-        held.commit(result, size_bytes=joined.size_bytes)
+        with tracing.span("commit"):
+            held.commit(result, size_bytes=joined.size_bytes)
         _log.info("Completed job=%s segments=%d audio=%.2fs", job.id, job.total, job.audio_s)
 
 
@@ -218,6 +233,39 @@ def _result(key: str, speech: Speech) -> SegmentResult:
         truncated=speech.finish_reason == "length",
         batch_size=speech.timings.batch_size,
     )
+
+
+def _log_values(claim: Claim) -> dict[str, str]:
+    """The context of all lines about a claim."""
+    known = {"owner": claim.owner, "model": claim.spec.model, "request": claim.origin.request}
+    values = {"job": claim.job_id, "segment": _place(claim), **known}
+    return {name: value for name, value in values.items() if value}
+
+
+def _claim_span(claim: Claim) -> AbstractContextManager[object]:
+    """The span of an attempt, beneath that of the request which the job came from."""
+    return tracing.span(
+        "join" if claim.is_join else "segment",
+        parent=claim.origin.traceparent,
+        kind="consumer",
+        tts__job=claim.job_id,
+        tts__segment=_place(claim),
+        tts__attempt=claim.attempt,
+        tts__model=claim.spec.model,
+    )
+
+
+def _trace_claim(claim: Claim, begun_s: float) -> None:
+    """Record the wait in the queue, by Redis's clock, and the claim, by this machine's."""
+    parent = claim.origin.traceparent
+    if parent and claim.attempt == 1:
+        tracing.record("queue wait", claim.accepted_at, claim.epoch / 1_000, parent=parent)
+    if parent:
+        tracing.record("claim", begun_s, time.time(), parent=parent)
+
+
+def _place(claim: Claim) -> str:
+    return "join" if claim.is_join else str(claim.index)
 
 
 def _log_dropped(claim: Claim) -> None:

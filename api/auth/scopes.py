@@ -82,6 +82,16 @@ class RequireReadUnlessPublic(RequireScope):
             return None
 
 
+class RequireMetricsScope(RequireScope):
+    """Lets every request read the metrics, if `TTS_METRICS` is `open`."""
+
+    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+        """The caller; None if no key is asked for."""
+        if services_of(request).settings.metrics == "open":
+            return None
+        return await super().__call__(request)
+
+
 class RequireScopeIdempotent(RequireScope):
     """Reads the `Idempotency-Key`, too."""
 
@@ -97,6 +107,7 @@ SUBMITTER = Depends(RequireScope(Scope.SPEAK))
 IDEMPOTENT_SUBMITTER = Depends(RequireScopeIdempotent(Scope.SPEAK))
 CanRead = Annotated[Caller, READER]
 CanList = Annotated[Caller | None, Depends(RequireReadUnlessPublic(Scope.READ))]
+CanReadMetrics = Annotated[Caller | None, Depends(RequireMetricsScope(Scope.METRICS))]
 CanSubmit = Annotated[Caller, SUBMITTER]
 CanEditVoices = Annotated[Caller, Depends(RequireScope(Scope.VOICES))]
 Submitter = Annotated[Caller, IDEMPOTENT_SUBMITTER]

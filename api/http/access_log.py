@@ -20,7 +20,7 @@ _PLAIN_LINE = re.compile(r"[ !#-~]+")
 _REFUSED = (401, 403)
 # The client went away before there was an answer: the status that nginx logs.
 CLIENT_GONE = 499
-_HEALTH = ("/health", "/healthz", "/readyz")
+HEALTH_PATHS = ("/health", "/healthz", "/readyz")
 
 
 def add_to_log(**values: str) -> None:
@@ -73,7 +73,7 @@ def log_request(
         said["client"] = fields["client"] = client[0] if client else "-"
         _log.warning("%s", _line(said), extra={"fields": fields})
         return
-    level = logging.DEBUG if route in _HEALTH else logging.INFO
+    level = logging.DEBUG if route in HEALTH_PATHS else logging.INFO
     if is_wanted and _log.isEnabledFor(level):
         # `_log.log` would look for the place in the code that logs the line, which takes time.
         record = logging.LogRecord(_log.name, level, __file__, 0, _line(said), None, None)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.http import access_log, errors
 from api.http.body_budget import BodyBudget
 from api.http.bounds import MAX_HEAD_BYTES, MAX_HEADERS
+from api.http.request_metrics import observe_request
 from shared.errors import BodiesFull
 from shared.log_context import log_context
 
@@ -69,6 +70,7 @@ class RequestId:
                 took_s = time.perf_counter() - begun_s
                 wanted = self._log_requests
                 access_log.log_request(scope, notes, status, took_s, is_wanted=wanted)
+                observe_request(scope, status, took_s)
 
 
 class ErrorBoundary:

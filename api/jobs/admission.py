@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from api.auth.caller import Caller
+from api.http.access_log import request_id
 from api.jobs.aliases import Aliases
 from api.jobs.clone_source import CloneSource, CloneSources
 from api.jobs.model_selection import select_model
 from api.jobs.requests import JobRequest, VoiceClone, VoiceDesign
 from api.jobs.submission import Submission, segments_of
 from api.safe_http.addresses import parse_url
+from shared import tracing
 from shared.broker import WakeUpPublisher
 from shared.document import Segment
 from shared.errors import Busy, InvalidRequest, KeyReused, NotAdmitted, Unavailable
-from shared.jobs import ChapterStart, Job, Outline, SpeechSpec, new_job_id
+from shared.jobs import ChapterStart, Job, Origin, Outline, SpeechSpec, new_job_id
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_paths import cover_key, job_folder, reference_key
@@ -113,24 +115,27 @@ class JobAdmission:
         cannot be queued now, and `InvalidRequest` if its voice was deleted in between.
         """
         job_id = new_job_id()
+        origin = Origin(request=request_id() or None, traceparent=tracing.traceparent())
         try:
-            spec, outline, size_bytes = self._store_files(job, job_id)
-            accepted = self.ledger.admit(
-                job_id,
-                spec,
-                job.segments,
-                outline=outline,
-                owner=caller.owner,
-                limits=caller.limits(self.settings),
-                idempotency=_idempotency(job.live or job.request, caller, name),
-                batch=batch,
-                name=name,
-                priority=job.request.priority,
-                cancel_after_s=cancel_after_s,
-                begin_within_s=self.settings.speech_wait_s if job.spec.live else None,
-                webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
-                size_bytes=size_bytes,
-            )
+            with tracing.span("admit", tts__job=job_id, tts__segments=len(job.segments)):
+                spec, outline, size_bytes = self._store_files(job, job_id)
+                accepted = self.ledger.admit(
+                    job_id,
+                    spec,
+                    job.segments,
+                    outline=outline,
+                    owner=caller.owner,
+                    limits=caller.limits(self.settings),
+                    idempotency=_idempotency(job.live or job.request, caller, name),
+                    batch=batch,
+                    name=name,
+                    priority=job.request.priority,
+                    cancel_after_s=cancel_after_s,
+                    begin_within_s=self.settings.speech_wait_s if job.spec.live else None,
+                    webhook=job.webhook and job.webhook.model_copy(update={"signer": caller.space}),
+                    size_bytes=size_bytes,
+                    origin=origin,
+                )
         except (Busy, KeyReused, InvalidRequest, NotAdmitted):
             self._discard(job, job_id)
             raise

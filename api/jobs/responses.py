@@ -72,6 +72,7 @@ class Links(BaseModel):
     self: str
     content: str
     events: str
+    history: str
     timings: str
     subtitles: str
 

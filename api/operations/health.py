@@ -41,10 +41,10 @@ async def ready(request: Request) -> JSONResponse:
     is enough: the owners of the others get 503.
     """
     ledgers = cast(Ledgers, request.app.state.ledgers)
-    checks = _checks(ledgers.first.fitness, ledgers.first.threads)
+    checks = checks_of(ledgers.first.fitness, ledgers.first.threads)
     is_ready = all(check.ok for check in checks.values())
     for name, services in ledgers.further.items():
-        found = _checks(services.fitness, services.threads)
+        found = checks_of(services.fitness, services.threads)
         is_ready |= all(check.ok for check in found.values())
         checks |= {f"{check}.{name}": each for check, each in found.items()}
     problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
@@ -60,7 +60,8 @@ async def ready(request: Request) -> JSONResponse:
     )
 
 
-def _checks(fitness: HealthChecks, threads: list[BackgroundThread]) -> dict[str, CheckObject]:
+def checks_of(fitness: HealthChecks, threads: list[BackgroundThread]) -> dict[str, CheckObject]:
+    """The outcome of each check, of all threads together too, without waiting."""
     found = {check.name: check.finding() for check in fitness.checks}
     checks = {
         name: CheckObject(

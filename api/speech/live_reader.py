@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
 import numpy as np
+from prometheus_client import Histogram
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +19,7 @@ from api.http.limited_threads import LimitedThreads
 from shared.audio.fades import EMPTY_PCM, StreamingFade, pause_samples
 from shared.audio.wav import Pcm, decode_wav
 from shared.errors import JobNotReady, SynthesisFailed, Unavailable
-from shared.jobs import Job, SegmentState, Status, segment_id
+from shared.jobs import TERMINAL, Job, SegmentState, Status, segment_id
 from shared.speech_model import SAMPLE_RATE
 from shared.storage import Storage
 from shared.store import keys
@@ -28,6 +30,12 @@ from shared.store.live_audio import LiveChunk
 POLL_S = 1.0
 # Entries of 0.3 s per read: the others stay in Redis, not in this process's memory.
 MAX_ENTRIES_PER_READ = 16
+FIRST_SOUND_SECONDS = Histogram(
+    "tts_first_sound_seconds",
+    "Time from the admission of speech at once to the first samples of it here",
+    ["model"],
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
+)
 T = TypeVar("T")
 _Entry = tuple[bytes, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
@@ -56,7 +64,12 @@ class LivePcmReader:
         Raises `SynthesisFailed`, `JobNotReady` if the job is cancelled, and `JobNotFound`. Retries
         while Redis or the storage is away.
         """
+        begun_s = time.perf_counter()
         async for pcm in self._all():
+            if self.sent == 0 and len(pcm) and self.job.status not in TERMINAL:
+                FIRST_SOUND_SECONDS.labels(self.job.spec.model).observe(
+                    time.perf_counter() - begun_s
+                )
             for first in range(0, len(pcm), SAMPLE_RATE):
                 piece = pcm[first : first + SAMPLE_RATE]
                 self.sent += len(piece)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from http import HTTPStatus
 
 from anyio.to_thread import run_sync
@@ -14,8 +14,10 @@ from pydantic import ValidationError
 
 from api.webhooks.delivery import ATTEMPT_TIMEOUT_S
 from api.webhooks.retries import RETRIES_S, Reply, next_after_s
+from shared import tracing
 from shared.background import BackgroundThread
 from shared.errors import FetchFailed, InvalidRequest, Unavailable
+from shared.log_context import log_context
 from shared.store.webhooks import Event, Events
 
 POLL_S = 0.5
@@ -102,7 +104,8 @@ class Deliverer(BackgroundThread):
     async def _attend(self, event: Event) -> None:
         """Deliver an event and record the outcome; an error here must not end other deliveries."""
         try:
-            await self._attempt(event)
+            with _context(event), _span(event):
+                await self._attempt(event)
         except Unavailable as error:
             _log.warning("Webhook %s is tried again when its lease is over: %s", event.id, error)
         except Exception:  # noqa: BLE001 - a task that fails would cancel its whole group
@@ -121,7 +124,7 @@ class Deliverer(BackgroundThread):
             await self._retry(event, "an error on our side")
         else:
             if 200 <= reply.status < 300 or reply.status == HTTPStatus.GONE:
-                await run_sync(self._events.done, event)
+                await run_sync(self._events.done, event, str(reply.status))
                 _log.info("%s: %d, done", _label(event), reply.status)
             else:
                 await self._retry(event, str(reply.status), reply)
@@ -132,8 +135,24 @@ class Deliverer(BackgroundThread):
             await run_sync(self._events.give_up, event, reason)
             _log.warning("%s: %s, given up; it can be sent again", _label(event), reason)
         else:
-            await run_sync(self._events.again, event, after_s)
+            await run_sync(self._events.again, event, after_s, reason)
             _log.info("%s: %s, again in %.0f s", _label(event), reason, after_s)
+
+
+def _context(event: Event) -> AbstractContextManager[object]:
+    """The context of all lines about an event."""
+    return log_context(job=event.job, **({"request": event.request} if event.request else {}))
+
+
+def _span(event: Event) -> AbstractContextManager[object]:
+    return tracing.span(
+        "webhook",
+        parent=event.traceparent or None,
+        kind="client",
+        tts__job=event.job,
+        tts__event=event.type,
+        tts__attempt=event.attempt,
+    )
 
 
 def _label(event: Event) -> str:

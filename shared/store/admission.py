@@ -18,11 +18,23 @@ from redis.exceptions import ResponseError
 from shared.document import Segment
 from shared.durations import SAMPLES_PER_FRAME, expected_frames
 from shared.errors import NotAdmitted, Unavailable, Unconfirmed
-from shared.jobs import ADMITTING, JOB_VERSION, WEIGHTS, Job, Outline, Priority, SpeechSpec, Status
+from shared.jobs import (
+    ADMITTING,
+    JOB_VERSION,
+    NO_ORIGIN,
+    WEIGHTS,
+    Job,
+    Origin,
+    Outline,
+    Priority,
+    SpeechSpec,
+    Status,
+)
 from shared.speech_model import SAMPLE_RATE
 from shared.store import keys
 from shared.store.connection import connect_briefly, redis_errors, server_time_s
 from shared.store.limits import MIN_SEGMENT_CHARS, Idempotency, Limits, refusal
+from shared.store.redis_state import PROBE_TTL_S
 from shared.store.rows import write_range
 from shared.store.scripts import Steps
 from shared.store.webhooks import Webhook
@@ -32,6 +44,9 @@ SEGMENTS_PER_STEP = 100
 # Seconds after which a step is not begun any more: its caller gives up soon after.
 STEP_START_TIMEOUT_S = 1.8
 LOOK_TIMEOUT_S = 0.5
+# Seconds that an accepted job has to reach the replicas that TTS_REDIS_REPLICAS asks for.
+REPLICAS_TIMEOUT_S = 1.0
+UNCONFIRMED = "should the job have been accepted all the same, its id is {}"
 SAME_REQUEST_TIMEOUT_S, SAME_REQUEST_POLL_INTERVAL_S = 1.5, 0.05
 # Fields of a job that Redis decides, in the order in which `lua/admit.lua` returns them.
 TIME_FIELDS = ("created_at", "cancel_at")
@@ -53,6 +68,7 @@ class NewJob(NamedTuple):
     begin_within_s: float | None = None
     webhook: Webhook | None = None
     size_bytes: int = 0
+    origin: Origin = NO_ORIGIN
 
 
 class AdmissionOptions(TypedDict, total=False):
@@ -66,13 +82,15 @@ class AdmissionOptions(TypedDict, total=False):
     begin_within_s: float | None
     webhook: Webhook | None
     size_bytes: int
+    origin: Origin
 
 
 class Admission:
     """The steps in Redis that admit a job."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, replicas: int = 0) -> None:
         self._redis = redis
+        self._replicas = replicas
         self._steps = Steps(redis)
         self._brief = connect_briefly(redis, LOOK_TIMEOUT_S)
         self._clock = _RedisClock()
@@ -85,8 +103,30 @@ class Admission:
         """Accept a job of these segments; returns it, or the id of the same request before.
 
         Raises `Overloaded`, `QuotaExceeded`, `WaitTooLong` or `KeyReused`; `NotAdmitted` if
-        certainly nothing was accepted; and `Unconfirmed` if Redis is away and that is unknown.
+        certainly nothing was accepted; and `Unconfirmed` if Redis is away and that is unknown, or
+        too few of its replicas have the job.
         """
+        admitted = self._admit(job, segments)
+        if self._replicas:
+            self._wait_for_replicas(admitted if isinstance(admitted, str) else admitted.id)
+        return admitted
+
+    def _wait_for_replicas(self, job_id: str) -> None:
+        """Return once the replicas have an admitted job; raises `Unconfirmed`."""
+        try:
+            # On one connection, so to one server: that which has the job is asked for its replicas.
+            with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+                pipe.hexists(keys.job(job_id), "status")
+                pipe.set(keys.PROBE, job_id, ex=PROBE_TTL_S)  # WAIT is for writes of a connection
+                pipe.wait(self._replicas, int(REPLICAS_TIMEOUT_S * 1_000))
+                is_there, _, replicas = pipe.execute()
+        except Unavailable as error:
+            raise Unconfirmed(f"{error.message}; {UNCONFIRMED.format(job_id)}", job_id) from error
+        if not is_there or replicas < self._replicas:
+            said = f"{replicas} of {self._replicas} replicas of Redis have the job"
+            raise Unconfirmed(f"{said}; {UNCONFIRMED.format(job_id)}", job_id)
+
+    def _admit(self, job: NewJob, segments: Sequence[Segment]) -> Job | str:
         rows = [
             Row(segment.text, write_range(segment), expected_frames(segment.text))
             for segment in segments
@@ -174,8 +214,7 @@ class Admission:
             if status == ADMITTING:
                 status = self._abandon(job_id)
         except Unavailable:
-            said = f"should the job have been accepted all the same, its id is {job_id}"
-            raise Unconfirmed(f"{error.message}; {said}", job_id) from error
+            raise Unconfirmed(f"{error.message}; {UNCONFIRMED.format(job_id)}", job_id) from error
         if status is None:
             raise NotAdmitted(f"{error.message}; nothing was accepted") from error
         return times
@@ -265,6 +304,7 @@ def _fields(job: NewJob, segments: Sequence[Segment], rows: list[Row]) -> dict[s
         "cancel_after_s": job.cancel_after_s,
         "begin_within_s": job.begin_within_s,
         "webhook": job.webhook and job.webhook.model_dump_json(),
+        **job.origin.model_dump(),
     }
     return {
         "id": job.id,

@@ -10,12 +10,13 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import cast
 
+from pydantic import field_validator
 from redis import Redis
 
 from shared.errors import KeyNotFound, Unavailable
@@ -43,6 +44,11 @@ class Scope(StrEnum):
     READ = "read"
     SPEAK = "speak"
     VOICES = "voices"
+    METRICS = "metrics"
+
+
+# The scopes of a key that was made without any: not those of operators.
+DEFAULT_SCOPES = (Scope.READ, Scope.SPEAK, Scope.VOICES)
 
 
 class Quota(Record):
@@ -60,10 +66,15 @@ class ApiKey(Record):
     name: str
     owner: str
     digest: str
-    scopes: tuple[Scope, ...] = tuple(Scope)
+    scopes: tuple[Scope, ...] = DEFAULT_SCOPES
     quota: Quota = Quota()
     created_at: float
     revoked_at: float | None = None
+
+    @field_validator("scopes", mode="before")
+    @classmethod
+    def _leave_out_scopes_of_newer_versions(cls, scopes: Sequence[str]) -> list[str]:
+        return [scope for scope in scopes if scope in tuple(Scope)]
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class ApiKeys:
         name: str,
         *,
         owner: str | None = None,
-        scopes: tuple[Scope, ...] = tuple(Scope),
+        scopes: tuple[Scope, ...] = DEFAULT_SCOPES,
         quota: Quota | None = None,
     ) -> tuple[ApiKey, str]:
         """Make a key; returns it and its token, which is shown once.

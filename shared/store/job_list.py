@@ -14,6 +14,7 @@ from shared.errors import JobNotFound
 from shared.jobs import ID_PREFIX, TERMINAL, Job
 from shared.store import keys
 from shared.store.connection import redis_errors
+from shared.store.pauses import paused_models
 from shared.store.rows import read_job
 from shared.store.scripts import Steps
 from shared.store.workers import count_workers
@@ -76,12 +77,17 @@ class JobList:
         return JobPage(self._with_workers(kept), after, True)
 
     def _with_workers(self, jobs: list[Job]) -> list[Job]:
-        """The jobs, those that have not ended with the number of live workers of their models."""
-        workers = count_workers(
-            self._redis, (job.spec.model for job in jobs if job.status not in TERMINAL)
-        )
+        """The jobs, those that have not ended with the live workers of their models, and pauses."""
+        opened = {job.spec.model for job in jobs if job.status not in TERMINAL}
+        workers, paused = count_workers(self._redis, opened), paused_models(self._redis)
         return [
-            job.model_copy(update={"live_workers": workers.get(job.spec.model)}) for job in jobs
+            job.model_copy(
+                update={
+                    "live_workers": workers.get(job.spec.model),
+                    "paused": job.status not in TERMINAL and job.spec.model in paused,
+                }
+            )
+            for job in jobs
         ]
 
     def _read(self, ids: list[str]) -> list[Job | None]:

@@ -12,6 +12,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 |------------------------------|--------|---------------------------------------------------|-----------------|---------------------------|
 | tts:job:{job}                | hash   | the job's record: status, owner, spec, counts …   | steps           | until deleted             |
 | tts:segment:{segment}        | hash   | status, epoch, attempts, worker, text, result …   | steps           | until deleted             |
+| tts:history:{job}            | list   | what happened to the job, each entry as JSON      | steps           | with its job, or 400 days |
 | tts:idempotency:{owner}:{}   | hash   | the job that has the idempotency key, a digest    | admit           | with its job              |
 | tts:listeners:{job}          | number | clients that listen to the job                    | listener steps  | 6 h after the last one    |
 | tts:jobs                     | zset   | admitted job by when it opened                    | steps           |                           |
@@ -40,6 +41,8 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:alone:{worker}           | string | the suspect that it speaks, or is to speak next   | claim           | 1 day, or 10 s            |
 | tts:answered:{question}      | string | the segment that answered a claim                 | claim           | 20 s                      |
 | tts:leases                   | zset   | claimed segment by when its lease ends            | steps           |                           |
+| tts:paused                   | hash   | model of which nothing is claimed: since when     | pause           | until resumed             |
+| tts:retrying:{job}           | zset   | segment of a failed job to be spoken again        | retry           | 1 h, or into the queue    |
 | tts:reconciled_at            | string | when a worker last reconciled                     | reconcile       |                           |
 | tts:counts                   | hash   | event, detail, model: how often it happened       | steps           | for good                  |
 | tts:pace:{slot}[:samples]    | number | segments, or samples, committed in a slot of 10 s | commit          | 70 s                      |
@@ -57,6 +60,9 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:models                   | hash   | model: its card (JSON)                            | workers         | until forgotten           |
 | tts:models:seen              | zset   | model by when a worker last signed in             | workers         | until forgotten           |
 | tts:workers:{model}          | zset   | worker by when its presence ends                  | workers         |                           |
+| tts:worker:{worker}          | string | what the worker is and does (JSON)                | workers         | 20 s                      |
+| tts:draining:{worker}        | string | since when the worker claims nothing              | drain           | 10 min after the worker   |
+| tts:audit                    | stream | an operator's action, by whom, its outcome        | API             | the newest 10,000         |
 | tts:keys                     | hash   | API key's id: its record (JSON), revoked or not   | keys command    | for good                  |
 | tts:keys:version             | string | random: another one after each change of the keys | keys command    | for good                  |
 | tts:keys:open                | string | random: a process found that no key was ever made | API             | until a key is made       |
@@ -91,13 +97,14 @@ OPEN_JOBS, OPEN_CHARS = "tts:open_jobs", "tts:open_chars"
 OPEN_SEGMENTS, OPEN_BYTES = "tts:open_segments", "tts:open_bytes"
 QUEUES, QUEUES_BY_PRIORITY = "tts:queues", "tts:queues_by_priority"
 CLOCK, LEASES, COUNTS = "tts:clock", "tts:leases", "tts:counts"
-RECONCILED_AT = "tts:reconciled_at"
+RECONCILED_AT, PAUSED, AUDIT = "tts:reconciled_at", "tts:paused", "tts:audit"
 VOICE_FOLDERS, RECEIVERS = "tts:voice_folders", "tts:webhooks"
 MODELS, MODELS_SEEN = "tts:models", "tts:models:seen"
 API_KEYS, API_KEYS_VERSION, API_KEYS_OPEN = "tts:keys", "tts:keys:version", "tts:keys:open"
 LEDGER, STORAGE_ID, PROBE = "tts:ledger", "tts:storage_id", "tts:probe"
 
 job, segment = Family("tts:job:{}"), Family("tts:segment:{}")
+history = Family("tts:history:{}")
 idempotency, listeners = Family("tts:idempotency:{}:{}"), Family("tts:listeners:{}")
 owner_jobs, usage = Family("tts:jobs:{}"), Family("tts:used:{}:{}")
 turns, owner_turns = Family("tts:turns:{}"), Family("tts:turns:{}:{}")
@@ -110,6 +117,8 @@ voice, owner_voices = Family("tts:voice:{}"), Family("tts:voices:{}")
 events, event = Family("tts:webhooks:{}"), Family("tts:webhook:{}")
 busy, failed_events = Family("tts:webhook_busy:{}"), Family("tts:webhooks_failed:{}")
 webhook_secrets = Family("tts:webhook_secrets:{}")
+retrying, draining = Family("tts:retrying:{}"), Family("tts:draining:{}")
+worker = Family("tts:worker:{}")
 workers, live_audio = Family("tts:workers:{}"), Family("tts:live:{}")
 messages = Family("tts.{}")
 

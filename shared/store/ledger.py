@@ -24,6 +24,7 @@ from shared.jobs import (
     TERMINAL,
     Claim,
     Job,
+    Origin,
     Outline,
     SegmentResult,
     SegmentState,
@@ -35,7 +36,9 @@ from shared.jobs import (
 from shared.store import keys
 from shared.store.admission import Admission, AdmissionOptions, NewJob
 from shared.store.connection import older_than, redis_errors
+from shared.store.history import History, read_history
 from shared.store.limits import UNLIMITED, Limits
+from shared.store.pauses import paused_models
 from shared.store.rows import SPOKEN_FIELDS, read_job, read_spoken
 from shared.store.scripts import Steps
 from shared.store.workers import MAX_PRESENCE_S, count_workers
@@ -53,19 +56,26 @@ _log = logging.getLogger(__name__)
 class Ledger:
     """Jobs and segments in Redis; safe to share between threads.
 
-    `worker` is the id of the claiming process. Every method raises `Unavailable` while Redis is
+    `worker` is the id of the claiming process; `replicas` is how many of Redis's have a job before
+    it counts as accepted. Every method raises `Unavailable` while Redis is
     away.
     """
 
     def __init__(
-        self, redis: Redis, *, lease_s: float, max_attempts: int, worker: str = ""
+        self,
+        redis: Redis,
+        *,
+        lease_s: float,
+        max_attempts: int,
+        worker: str = "",
+        replicas: int = 0,
     ) -> None:
         self._redis = redis
         self._lease_s = lease_s
         self.max_attempts = max_attempts
         self._worker = worker
         self._steps = Steps(redis)
-        self._admission = Admission(redis)
+        self._admission = Admission(redis, replicas)
 
     def close(self) -> None:
         """Close the connections that are the ledger's own."""
@@ -102,7 +112,7 @@ class Ledger:
     def _claimed(self, reply: list[Any] | None) -> Claim | None:
         if not reply:
             return None
-        segment, epoch, attempt, text, spec = reply
+        segment, epoch, attempt, text, spec, owner, accepted_at, request, traceparent = reply
         try:
             read = SpeechSpec.model_validate_json(spec)
         except ValidationError:
@@ -110,7 +120,16 @@ class Ledger:
             _log.warning("Handed %s back: another version has written its job", segment)
             self._steps.run("unreadable", segment, epoch, self.max_attempts, UNREADABLE_TTL_S)
             return None
-        return Claim(segment_id=segment, epoch=epoch, attempt=attempt, text=text, spec=read)
+        return Claim(
+            segment_id=segment,
+            epoch=epoch,
+            attempt=attempt,
+            text=text,
+            spec=read,
+            owner=owner,
+            accepted_at=accepted_at,
+            origin=Origin(request=request, traceparent=traceparent),
+        )
 
     def renew(self, claims: Iterable[Claim]) -> list[Claim]:
         """Extend the leases of these claims; returns those that no longer hold."""
@@ -144,9 +163,9 @@ class Ledger:
         """End the segment and its job as failed; raises `StaleClaim` if another took over."""
         self._fenced("fail", claim, code, message)
 
-    def release(self, claim: Claim) -> None:
+    def release(self, claim: Claim, reason: str = "") -> None:
         """Hand a segment back untouched; raises `StaleClaim` if another took over."""
-        self._fenced("release", claim, self.max_attempts)
+        self._fenced("release", claim, self.max_attempts, reason)
 
     def record_failure(self, claim: Claim, reason: str) -> None:
         """Say what went wrong in this attempt, which ends when its lease does.
@@ -211,10 +230,14 @@ class Ledger:
             return self._redis.llen(queue_name(model))
 
     def waiting(self, models: Sequence[str]) -> dict[str, int]:
-        """The number of segments and joins that wait for each of these models."""
+        """The number of segments and joins that wait for each model; 0 for a paused one."""
         with redis_errors():
             counts = cast("list[str | None]", self._redis.hmget(keys.QUEUES, list(models)))
-        return {model: int(count or 0) for model, count in zip(models, counts, strict=True)}
+        paused = paused_models(self._redis)
+        return {
+            model: 0 if model in paused else int(count or 0)
+            for model, count in zip(models, counts, strict=True)
+        }
 
     def expired(self, ttl_s: float, *, limit: int = 100) -> list[str]:
         """Jobs that ended more than `ttl_s` seconds ago, the oldest first."""
@@ -246,8 +269,10 @@ class Ledger:
 
     def files_deleted(self, job_id: str) -> None:
         """Note that nothing is left of a forgotten job."""
-        with redis_errors():
-            self._redis.zrem(keys.FORGOTTEN, job_id)
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.unlink(keys.history(job_id))  # left by a process of a version without histories
+            pipe.zrem(keys.FORGOTTEN, job_id)
+            pipe.execute()
 
     def job(self, job_id: str) -> Job:
         """The job as it stands; raises `JobNotFound`."""
@@ -263,6 +288,10 @@ class Ledger:
             raise _unknown(job_id)
         return read_job(json.loads(found))
 
+    def history(self, job_id: str, first: int = 0) -> History:
+        """The history of a job from entry number `first` on; empty if there is no such job."""
+        return read_history(self._redis, job_id, first)
+
     def marks(self, job_ids: Sequence[str]) -> Iterator[str | None]:
         """The `Job.mark` of each of these jobs in order, None where there is no job."""
         for first in range(0, len(job_ids), PAGE_SIZE):
@@ -271,9 +300,15 @@ class Ledger:
                     pipe.hmget(keys.job(job_id), "completed", "status", "model")
                 rows = pipe.execute()
             workers = count_workers(self._redis, {model for *_, model in rows if model})
+            paused = paused_models(self._redis)
             for completed, status, model in rows:
-                waits = status not in TERMINAL and workers.get(model) == 0
-                yield progress_mark(completed or 0, status, waits=waits) if status else None
+                is_open = status not in TERMINAL
+                waits, is_paused = is_open and workers.get(model) == 0, is_open and model in paused
+                yield (
+                    progress_mark(completed or 0, status, waits=waits, paused=is_paused)
+                    if status
+                    else None
+                )
 
     def named(self, owner: str, name: str) -> str | None:
         """The id of the job to which an owner has given a name."""

@@ -11,14 +11,17 @@ from redis import Redis
 
 from shared.durations import MIN_FRAMES, SAMPLES_PER_FRAME
 from shared.jobs import TRANSITIONS
+from shared.metrics import redis_step
 from shared.store import keys
 from shared.store.connection import redis_errors
 
-COMMON_PARTS = ("common", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion")
+COMMON_PARTS = (
+    *("common", "history", "webhooks", "fair_queue", "leases", "batches", "finish", "deletion"),
+)
 # These run most often: a part that they do not need would cost time in each run.
 PARTS_OF_STEPS = {
-    "admit": ("common", "fair_queue", "position", "admission"),
-    "admit_part": ("common", "fair_queue", "admission"),
+    "admit": ("common", "history", "fair_queue", "position", "admission"),
+    "admit_part": ("common", "history", "fair_queue", "admission"),
     "read_job": ("common", "fair_queue", "position"),
     "read_jobs": ("common",),
     "queue": ("common", "fair_queue"),
@@ -46,7 +49,7 @@ class Steps:
 
         Raises `Unavailable` if Redis does not answer, or refuses.
         """
-        with redis_errors():
+        with redis_step(name), redis_errors():
             return self._registered(name)(args=list(args), client=client)
 
 

@@ -49,7 +49,8 @@ class Event(Record):
     """A change of a job, to be delivered; `at` is when it happened, by Redis's clock.
 
     `attempt` counts from 1, and the id is the same in each. Clients know the job by `public_id`.
-    `before` are the attempts after which it was given up, if it was then sent again.
+    `before` are the attempts after which it was given up, if it was then sent again. The job came
+    from `request`, whose span is `traceparent`, if they are known.
     """
 
     id: str
@@ -62,6 +63,8 @@ class Event(Record):
     at: float
     attempt: int
     before: int = 0
+    request: str = ""
+    traceparent: str = ""
 
     @property
     def status(self) -> Status:
@@ -91,21 +94,21 @@ class Events:
             # A process of the version that wrote it can read it, if one is left.
             if int(fields["attempt"]) >= MAX_UNREAD_ATTEMPTS:
                 _log.warning("Dropped a webhook of another version: %s", fields["id"])
-                self._forget(fields["id"], fields["attempt"])
+                self._forget(fields["id"], fields["attempt"], "dropped: of another version")
             raise
 
-    def done(self, event: Event) -> None:
-        """Forget an event: it was delivered, or never will be."""
-        self._forget(event.id, event.attempt)
+    def done(self, event: Event, answer: str = "") -> None:
+        """Forget an event: its receiver has given this answer, and wants no more of it."""
+        self._forget(event.id, event.attempt, answer)
 
-    def _forget(self, event_id: str, attempt: int | str) -> None:
-        self._steps.run("webhook_settle", event_id, attempt, "done")
+    def _forget(self, event_id: str, attempt: int | str, answer: str) -> None:
+        self._steps.run("webhook_settle", event_id, attempt, "done", answer)
 
     def give_up(self, event: Event, reason: str) -> None:
         """Keep an event that could not be delivered, unless another attempt is under way."""
         kept = (FAILED_EVENT_TTL_S, MAX_FAILED_EVENTS)
         self._steps.run("webhook_settle", event.id, event.attempt, "failed", reason, *kept)
 
-    def again(self, event: Event, after_s: float) -> None:
+    def again(self, event: Event, after_s: float, reason: str = "") -> None:
         """Have an event tried again, unless that has begun already."""
-        self._steps.run("webhook_settle", event.id, event.attempt, "again", after_s)
+        self._steps.run("webhook_settle", event.id, event.attempt, "again", reason, after_s)

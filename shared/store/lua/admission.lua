@@ -14,6 +14,7 @@ local function open_job(id)
   count_waiting(model, priority, total)
   join_queue(id, model, owner)
   count_event('jobs_accepted', priority or 'normal', model)
+  record_history(id, 'queued')
 end
 
 -- Write the segments in ARGV from `first` on, each its text, its range and its expected frames, as those

@@ -58,6 +58,7 @@ if tonumber(used[2] or 0) + job.reserved > limits.day_samples then
   return { job.reserved > limits.day_samples and 'too_long' or 'day_audio_s', 0, time }
 end
 if job.begin_within_s then
+  if redis.call('HEXISTS', PAUSED, job.model) == 1 then return { 'too_late', 60, time } end
   local late_s = (expected_wait_s(job.model, owner) or 0) - job.begin_within_s
   if late_s > 0 then return { 'too_late', math.ceil(math.min(120, late_s)), time } end
 end
@@ -65,7 +66,8 @@ end
 local record = { id = id, status = 'admitting', owner = owner, model = job.model, spec = ARGV[2],
   outline = ARGV[3], chars = job.chars, bytes = job.bytes, reserved = job.reserved, created_at = now(),
   total = total, priority = job.priority, weight = job.weight, batch = job.batch, name = job.name,
-  webhook = job.webhook, version = job.version, idempotency = same or nil }
+  webhook = job.webhook, version = job.version, idempotency = same or nil, request = job.request,
+  traceparent = job.traceparent }
 if job.cancel_after_s then record.cancel_at = now() + job.cancel_after_s end
 if same then redis.call('HSET', same, 'job', id, 'fingerprint', job.fingerprint) end
 local fields = {}
@@ -73,6 +75,7 @@ for field, value in pairs(record) do
   fields[#fields + 1], fields[#fields + 2] = field, value
 end
 redis.call('HSET', job_key(id), unpack(fields))
+begin_history(id, { n = total, q = job.request })
 add_usage(owner, 'chars', job.chars)
 add_usage(owner, 'samples', job.reserved)
 add_counter(OPEN_JOBS, owner, 1)

@@ -1,11 +1,14 @@
 -- ARGV: model, worker, lease in seconds, question, newest version of jobs that the worker can read.
 -- After it: the worker holds the segment that is returned, under a new epoch. False: nothing waits that
--- this worker may have. A question that is repeated gets the segment of its first answer.
+-- this worker may have, the model is paused, or the worker is drained. A question that is repeated gets the segment of its first answer.
 local model, worker, lease_s, question, version = unpack(ARGV)
 version = tonumber(version)
 local answered = answered_key(question)
 local before = redis.call('GET', answered)
 if before then return holder(before) == worker and claim_payload(before) end
+if redis.call('HEXISTS', PAUSED, model) == 1 or redis.call('EXISTS', draining_key(worker)) == 1 then
+  return false
+end
 
 local function lease_and_remember(segment)
   redis.call('SET', answered, segment, 'EX', 20)

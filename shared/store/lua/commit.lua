@@ -25,6 +25,7 @@ transition(key, 'completed')
 redis.call('HSET', key, 'key', object, 'samples', samples, 'truncated', truncated)
 if is_join(segment) then
   redis.call('HSET', job, 'result_key', object, 'result_bytes', bytes, 'samples', samples)
+  record_history(id, 'joined', { w = worker }, true)
   end_job(id, 'completed')
   return {}
 end
@@ -34,7 +35,10 @@ redis.call('HINCRBY', job, 'truncated', truncated)
 local owner, model = unpack(redis.call('HMGET', job, 'owner', 'model'))
 count_event('segments_completed', '-', model)
 count_event('samples', '-', model, samples)
-if truncated == '1' then count_event('segments_truncated', '-', model) end
+if truncated == '1' then
+  count_event('segments_truncated', '-', model)
+  record_attempt(segment, 'truncated')
+end
 if is_counted(id) then
   add_counter(OPEN_SEGMENTS, owner, -1)
 else

@@ -9,7 +9,7 @@ local function forget_job(id)
   redis.call('ZADD', DELETING, total, id)
   redis.call('ZADD', FORGOTTEN, now(), id)
   clear_queue(id, model, owner)
-  redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id))
+  redis.call('UNLINK', job, segment_key(id .. ':join'), listeners_key(id), retrying_key(id), history_key(id))
   if same and redis.call('HGET', same, 'job') == id then redis.call('DEL', same) end
   redis.call('ZREM', JOBS, id)
   redis.call('ZREM', owner_jobs_key(owner), id)

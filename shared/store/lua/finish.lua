@@ -36,19 +36,22 @@ local function settle_audio(id)
   settle_use(owner, 'samples', (samples or 0) - reserved, at)
 end
 
-local function end_job(id, status)
+-- `detail`: why, as fields of its entry in the history.
+local function end_job(id, status, detail)
   local job = job_key(id)
   if not transition(job, status) then return false end
   local model, owner = unpack(redis.call('HMGET', job, 'model', 'owner'))
   redis.call('HSET', job, 'completed_at', now())
   redis.call('ZADD', ENDED, now(), id)
-  redis.call('ZADD', LEFTOVERS, now(), id)
+  -- The segments of a failed job are kept as long as the job: an operator may have it spoken on.
+  if status ~= 'failed' then redis.call('ZADD', LEFTOVERS, now(), id) end
   redis.call('ZREM', DEADLINES, id)
   close_account(id)
   settle_audio(id)
   if status ~= 'completed' then drop_segments(id, model, owner) end
   count_event('jobs_ended', status, model)
   count_in_batch(job, status)
+  record_history(id, status, detail, true)
   notify(id, status)
   return true
 end
@@ -56,9 +59,9 @@ end
 -- The deadline of a job has passed: cancel it, unless it has ended.
 local function end_overdue(id)
   redis.call('ZREM', DEADLINES, id)
-  if not end_job(id, 'cancelled') then return end
-  redis.call('HSET', job_key(id), 'error_code', 'deadline_passed',
-    'error_message', 'it had not ended within the time that Cancel-After gave it')
+  local code, message = 'deadline_passed', 'it had not ended within the time that Cancel-After gave it'
+  if not end_job(id, 'cancelled', { c = code, r = message }) then return end
+  redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)
 end
 
 local function fail_segment(segment, code, message)
@@ -66,8 +69,9 @@ local function fail_segment(segment, code, message)
   dequeue(segment)
   if not transition(segment_key(segment), 'failed') then return end
   redis.call('HINCRBY', job_key(id), 'failed', 1)
-  if end_job(id, 'failed') then
-    redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message)
+  if end_job(id, 'failed', { s = place_of(segment), c = code, r = message }) then
+    redis.call('HSET', job_key(id), 'error_code', code, 'error_message', message,
+      'failed_segment', segment)
     count_event('jobs_failed', code, redis.call('HGET', job_key(id), 'model'))
   end
 end
@@ -78,9 +82,12 @@ local function take_back(segment, max_attempts)
     redis.call('ZREM', LEASES, segment)
     return
   end
-  local attempts, reason = unpack(redis.call('HMGET', segment_key(segment), 'attempts', 'reason'))
+  local attempts, reason, worker =
+    unpack(redis.call('HMGET', segment_key(segment), 'attempts', 'reason', 'worker'))
   local why = reason and 'failed' or 'lost'
+  if not reason then record_attempt(segment, 'lost', nil, attempts, worker) end
   if tonumber(attempts or 0) < max_attempts then
+    if reason then record_attempt(segment, 'requeued', nil, attempts, worker) end
     enqueue_again(segment, max_attempts, why)
     return
   end

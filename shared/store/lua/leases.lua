@@ -4,7 +4,8 @@
 local function claim_payload(segment)
   local key = segment_key(segment)
   local epoch, attempts, text = unpack(redis.call('HMGET', key, 'epoch', 'attempts', 'text'))
-  return { segment, epoch, attempts, text, redis.call('HGET', job_key(job_of(segment)), 'spec') }
+  local job = redis.call('HMGET', job_key(job_of(segment)), 'spec', 'owner', 'created_at', 'request', 'traceparent')
+  return { segment, epoch, attempts, text, unpack(job) }
 end
 
 -- The next epoch of a segment: the time in milliseconds, and later than its last one. A counter would
@@ -23,6 +24,7 @@ local function lease(segment, worker, lease_s)
   redis.call('HDEL', key, 'reason')
   local attempt = redis.call('HINCRBY', key, 'attempts', 1)
   if attempt > 1 then count_event('segments_retried', '-', redis.call('HGET', job, 'model')) end
+  record_claim(segment, attempt)
   next_epoch(key)
   redis.call('ZADD', LEASES, now() + lease_s, segment)
   if transition(job, 'in_progress') then

@@ -8,6 +8,7 @@ local workers, waiting = redis.call('ZCOUNT', presence, now(), now() + lasts_s),
 if workers == 0 and waiting == 0 then
   redis.call('HDEL', MODELS, model)
   redis.call('ZREM', MODELS_SEEN, model)
+  redis.call('HDEL', PAUSED, model)
   redis.call('DEL', presence)
 end
 return { 1, workers, waiting }

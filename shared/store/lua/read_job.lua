@@ -1,6 +1,6 @@
 -- ARGV: job id, how long a worker's presence lasts at the most.
 -- Changes nothing. Returns the job's fields as JSON, which is faster to read than a list, with the time.
--- One that has not ended also has the number of live workers of its model.
+-- One that has not ended also has the number of live workers of its model, and if that is paused.
 -- A job that waits for its first segment also has its place in the queue, and the seconds to its end at
 -- the present pace.
 local id = ARGV[1]
@@ -11,6 +11,7 @@ if job.status == 'admitting' then return end
 local model, owner = job.model, job.owner
 if is_open(id) then
   job.live_workers = redis.call('ZCOUNT', workers_key(model), now(), now() + tonumber(ARGV[2]))
+  job.paused = redis.call('HEXISTS', PAUSED, model) == 1
 end
 local turn = redis.call('ZRANK', owner_turns_key(model, owner), id)
 if not turn or tonumber(job.completed or 0) > 0 then return cjson.encode(job) end

@@ -53,6 +53,8 @@ for _, key in ipairs({ MODELS, QUEUES }) do
 end
 for model in pairs(models) do
   local queue, waiting = messages_key(model), number(QUEUES, model)
+  -- Messages of a paused model would be taken, and sent again, all the time.
+  if redis.call('HEXISTS', PAUSED, model) == 1 then waiting = 0 end
   local more = waiting - redis.call('LLEN', queue)
   if more > 0 then
     missing[#missing + 1] = model

@@ -4,7 +4,7 @@
 local segment, epoch, max_attempts, within_s = unpack(ARGV)
 if not holds_lease(segment, epoch) then return 0 end
 local job = job_key(job_of(segment))
-redis.call('HSETNX', job, 'unreadable_since', now())
+if redis.call('HSETNX', job, 'unreadable_since', now()) == 1 then record_attempt(segment, 'unreadable') end
 if now() - number(job, 'unreadable_since') > tonumber(within_s) then
   fail_segment(segment, 'unreadable_job', 'no worker of a version that can read this job has come')
   return 1

@@ -15,17 +15,19 @@ local function queue_event(event, receiver)
   end
 end
 
--- A job is in each status once, so an event's id follows from the two: a step that is done again, by
--- a Redis that came back without its last second, makes no second event of it.
+-- Between two retries a job is in each status once, so an event's id follows from them: a step that is
+-- done again, by a Redis that came back without its last second, makes no second event of it.
 local function notify(id, status)
-  local written, owner, created_at, name =
-    unpack(redis.call('HMGET', job_key(id), 'webhook', 'owner', 'created_at', 'name'))
+  local written, owner, created_at, name, retries, request, traceparent = unpack(redis.call('HMGET', job_key(id),
+    'webhook', 'owner', 'created_at', 'name', 'retries', 'request', 'traceparent'))
   if not written then return end
   local webhook, kind = cjson.decode(written), 'job.' .. status
   if not wants(webhook, kind) then return end
-  local event = 'evt_' .. redis.sha1hex(id .. ' ' .. created_at .. ' ' .. kind)
+  local again = retries and ' ' .. retries or ''
+  local event = 'evt_' .. redis.sha1hex(id .. ' ' .. created_at .. ' ' .. kind .. again)
   local receiver = owner .. ' ' .. webhook.receiver
   redis.call('HSET', event_key(event), 'id', event, 'type', kind, 'job', id, 'public_id', name or id,
-    'url', webhook.url, 'receiver', receiver, 'signer', webhook.signer, 'at', now(), 'attempt', 0)
+    'url', webhook.url, 'receiver', receiver, 'signer', webhook.signer, 'at', now(), 'attempt', 0,
+    'request', request or '', 'traceparent', traceparent or '')
   queue_event(event, receiver)
 end

@@ -26,6 +26,8 @@ OTHERS: dict[str, str | float] = {
     "threads": 2,
     "auth": "open",
     "hosts": "a b",
+    "metrics": "open",
+    "metrics_host": "::1",
     "model_aliases": '{"kokoro": "tts-1"}',
     "voice_aliases": '{"*": "ryan"}',
     "ledgers": '{"b": {"redis_url": "redis://b:6379/0", "owners": ["acme"]}}',

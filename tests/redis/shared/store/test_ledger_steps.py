@@ -18,10 +18,12 @@ from redis.commands.core import Script
 from shared.document import Segment
 from shared.errors import JobNotFound, NotAdmitted, WaitTooLong
 from shared.jobs import ChapterStart, Job, Outline, SegmentResult, SpeechSpec
+from shared.storage import Storage
 from shared.store.batches import Batches, BatchLine
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.queue_stats import QueueState
+from shared.store.repairs import Repairs
 from shared.store.scripts import load
 from tests.support.plain_segments import plain
 
@@ -134,6 +136,20 @@ def test_admitting_a_long_job_takes_short_steps(
 ) -> None:
     ledger.admit("book", spec, plain(["one"] * LONG))
     assert counted.steps >= LONG / 500
+    assert counted.most <= MOST
+
+
+@pytest.mark.usefixtures("book")
+def test_retrying_a_long_job_takes_short_steps(
+    ledger: Ledger, counted: Counted, redis: Redis, storage: Storage
+) -> None:
+    for _ in range(200):
+        commit(ledger)
+    fail(ledger)
+    storage.put("k", b"")
+    counted.steps = 0
+    Repairs(redis, max_attempts=3).retry(ledger.job("book"), storage, whole=True)
+    assert counted.steps > LONG / 100
     assert counted.most <= MOST
 
 

@@ -97,6 +97,12 @@ def test_a_batch_and_a_voice_go_on(api: TestClient, facts: dict[str, str], redis
     LedgerState.read(redis).check(is_upgraded=True)
 
 
+def test_its_jobs_have_no_history_and_say_so(api: TestClient, facts: dict[str, str]) -> None:
+    ended(api, facts["queued"])
+    told = api.get(f"/v1/jobs/{facts['queued']}/history").json()
+    assert (told["recorded"], told["data"]) == (False, [])
+
+
 def test_a_clone_has_its_recording(facts: dict[str, str], redis: Redis, storage: Storage) -> None:
     claim = Ledger(redis, lease_s=10, max_attempts=3).claim("b")
     assert claim is not None

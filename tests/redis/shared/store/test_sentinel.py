@@ -10,11 +10,16 @@ import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
+from shared.document import Segment
+from shared.errors import Unconfirmed
+from shared.jobs import Job, SpeechSpec
 from shared.store.connection import connect
+from shared.store.ledger import Ledger
+from shared.store.limits import Idempotency
 from shared.store.primary import PrimaryFinder, PrimaryNotFound
 from shared.store.redis_address import RedisAddress
 from tests.redis.shared.store.test_redis_tls import PARTIES, by_redis_py
-from tests.support.processes import wait_until
+from tests.support.processes import frozen, wait_until
 from tests.support.sentinel import SentinelCluster
 
 
@@ -45,6 +50,21 @@ def is_writable(redis: Redis) -> bool:
     with suppress(ResponseError):
         return bool(redis.set("a", "2"))
     return False
+
+
+def test_an_accepted_job_waits_for_replicas(cluster: SentinelCluster, spec: SpeechSpec) -> None:
+    once, segments = Idempotency("once", "body"), [Segment("Hello.", 0, 6)]
+    wait_until(lambda: len(cluster.synchronised()) == 2, 30)
+    with connect(cluster.url) as redis:
+        ledger = Ledger(redis, lease_s=10, max_attempts=3, replicas=2)
+        assert isinstance(ledger.admit("j1", spec, segments), Job)
+        replica = cluster.synchronised()[0].child
+        assert replica is not None
+        with frozen(replica), pytest.raises(Unconfirmed, match=r"1 of 2 replicas.*its id is j2"):
+            ledger.admit("j2", spec, segments, idempotency=once)
+        # The same request again finds the job, and waits for the replicas, too.
+        assert ledger.admit("j3", spec, segments, idempotency=once) == "j2"
+        ledger.close()
 
 
 def test_a_sentinel_that_is_away_is_passed_over(cluster: SentinelCluster) -> None:
