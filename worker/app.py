@@ -29,6 +29,7 @@ from worker.cleaner import Cleaner
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import worker_name
 from worker.live_publisher import LivePublisher
+from worker.metrics import READY, serve_metrics
 from worker.model.engines import make_pool
 from worker.model.pool import ModelPool
 from worker.model.switcher import ModelSwitcher
@@ -39,7 +40,12 @@ from worker.shutdown import GracefulShutdown, StopSignals
 
 
 def serve(settings: Settings) -> int:
-    """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`."""
+    """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`.
+
+    Raises `Misconfigured` if its metrics cannot be served.
+    """
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_host, settings.metrics_port)
     limits = StorageLimits.of_worker(settings.storage_timeout_s)
     storage = Storage.open(settings.storage_url, limits)
     fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
@@ -79,6 +85,7 @@ def serve(settings: Settings) -> int:
     cleaner.start()
     if not pool.fits_whole:
         switcher.start()
+    READY.set(1)
     try:
         return consume(app, queues.names, shutdown, threads=queues.max_calls)
     finally:

@@ -17,6 +17,7 @@ from shared.jobs import Claim
 from shared.models import ModelCard
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
+from worker.metrics import HEARTBEATS_MISSED, LEASES_LOST
 
 HEARTBEAT_INTERVAL_S = 1.0
 STALL_LIMIT_S = 15.0
@@ -97,6 +98,7 @@ class Heartbeat(BackgroundThread):
                 self._beat()
             except Unavailable as error:
                 _log.warning("Heartbeat missed: %s", error)
+                HEARTBEATS_MISSED.inc()
                 self._watchdog.reset_idle_clock()
                 self._watchdog.note_beat()
             except Exception:
@@ -117,6 +119,7 @@ class Heartbeat(BackgroundThread):
         if self._watchdog.is_engine_moving:
             for claim in self._ledger.renew(claim for claim, _revoked in held.values()):
                 held[claim.segment_id, claim.epoch][1].set()
+                LEASES_LOST.inc()
         self._watchdog.note_beat()  # the leases are renewed, even if reconciling fails
         for model, missing in self._ledger.reconcile():
             self._wake_ups.publish(model, missing)

@@ -27,6 +27,7 @@ from worker.engine.request import Reference, Speech, SynthesisRequest
 from worker.heartbeat import Heartbeat
 from worker.join import join_job
 from worker.live_publisher import LivePublisher
+from worker.metrics import observe_speech
 from worker.model.pool import EngineHold
 from worker.retry import HeldClaim
 
@@ -150,6 +151,7 @@ class SegmentTask:
         with tracing.span("commit"):
             join = held.commit(_result(key, speech))
         _log_speech(claim, speech)
+        observe_speech(self.model, speech)
         return join
 
     def _synthesise(self, held: HeldClaim, engine: EngineHold) -> Speech:

@@ -43,6 +43,12 @@ def worker_command(models: Sequence[str], model_memory: float | None = None) -> 
     return [sys.executable, "-m", "worker", *options]
 
 
+def _metrics_port(number: int) -> dict[str, str]:
+    """The setting of worker `number` from 0: TTS_METRICS_PORT is that of the first one."""
+    first = os.environ.get("TTS_METRICS_PORT", "")
+    return {"TTS_METRICS_PORT": str(int(first) + number)} if first.isdigit() and int(first) else {}
+
+
 class Stack:
     """Redis, one API and `workers` workers for each model, as children of this process.
 
@@ -131,14 +137,16 @@ class Stack:
             for number in range(1, self.workers + 1):
                 name = f"worker {number} of {served}" if self.workers > 1 else f"worker of {served}"
                 log = f"worker-{'+'.join(Path(model).name for model in models)}-{number}"
-                start = partial(self._child, name, log, worker_command(models, self.model_memory))
+                command = worker_command(models, self.model_memory)
+                metrics = _metrics_port(len(self._restarting_workers))
+                start = partial(self._child, name, log, command, **metrics)
                 self._restarting_workers.append(RestartingProcess(start))
 
     def _models_of_workers(self) -> list[list[str]]:
         """The models of each kind of worker."""
         return [[each] for each in self.models] if self.model_memory is None else [self.models]
 
-    def _child(self, name: str, log: str, command: list[str]) -> Child:
+    def _child(self, name: str, log: str, command: list[str], **more: str) -> Child:
         env = {
             **self._thread_settings(),
             **os.environ,
@@ -147,6 +155,7 @@ class Stack:
             "TTS_STORAGE_URL": (self.data / RESULTS_FOLDER).as_uri(),
             # Else `python -m api` would import a folder `api` of the working directory.
             "PYTHONSAFEPATH": "1",
+            **more,
         }
         path = self.logs / f"{log}.log" if self._logs_to_files else None
         return Child(name, command, env=env, log=path)

@@ -17,6 +17,7 @@ from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat, Watchdog
 from worker.live_publisher import LivePublisher
+from worker.metrics import EngineMetrics
 from worker.model.pool import EngineHold
 from worker.segment_task import SegmentTask
 
@@ -37,7 +38,13 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     redis, name, stopping = connect(settings.redis_url), f"stub of {card.id}", threading.Event()
     ledger = Ledger(redis, lease_s=10, max_attempts=3, worker=name)
     wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
-    engine = Engine(StubRunner(), StubCodec(), slots=4, max_waiting=8)
+    engine = Engine(
+        StubRunner(),
+        StubCodec(),
+        slots=4,
+        max_waiting=8,
+        observer=EngineMetrics(card.id, 4),
+    )
     heartbeat = Heartbeat(
         worker=name,
         cards=[card],

@@ -14,6 +14,7 @@ from worker.engine.engine import Engine
 from worker.engine.kernels.compiler import CannotCompile
 from worker.engine.kernels.int8_product import missing_instructions
 from worker.engine.nn.graphs import CudaCapture
+from worker.engine.observer import Observer
 from worker.engine.parts import Parts, fastest_parts, plain_parts
 from worker.engine.precision import Precision
 from worker.engine.qwen import Qwen3TTSModel
@@ -32,6 +33,7 @@ def build_engine(
     max_waiting: int,
     prompts: PromptStore | None = None,
     thread: ComputeThread | None = None,
+    observer: Observer | None = None,
 ) -> Engine:
     """Build the engine of a model, whose weights are laid out anew; the old ones are freed.
 
@@ -39,7 +41,9 @@ def build_engine(
     `thread` is that of engines which take turns.
     """
     runner, codec = run_in_temporary_thread(lambda: _take_weights(model, slots, parts, prompts))
-    return Engine(runner, codec, slots=slots, max_waiting=max_waiting, thread=thread)
+    return Engine(
+        runner, codec, slots=slots, max_waiting=max_waiting, thread=thread, observer=observer
+    )
 
 
 def choose_parts(

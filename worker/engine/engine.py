@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from worker.engine.compute_thread import ComputeThread
+from worker.engine.observer import Observer
 from worker.engine.request import Speech, SynthesisRequest
 from worker.engine.scheduler import Scheduler
 from worker.engine.sequence import Sequence
@@ -50,7 +51,8 @@ class Engine:
     Up to `slots` requests run at once, and are admitted between two steps. At most `max_waiting`
     wait. Chunks of frames are decoded on the same thread between two steps: two threads that both
     want all cores take twice as long as one that does the work of both. Engines that share a
-    `thread` take turns on it; only it calls `work` and `abort`.
+    `thread` take turns on it; only it calls `work` and `abort`. The `observer` is told of
+    each step.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Engine:
         slots: int,
         max_waiting: int,
         thread: ComputeThread | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._runner = runner
+        self._observer = observer or Observer()
         self._thread = thread or ComputeThread()
         self._scheduler = Scheduler(
             slots=slots, max_waiting=max_waiting, changed=self._thread.changed
@@ -137,12 +141,16 @@ class Engine:
         alone = not self._scheduler.running
         while sequence := self._scheduler.next_admission():
             self._moves()
+            begun_s = time.monotonic()
             try:
                 if not sequence.is_admitted:
                     self._runner.admit(sequence)
                     sequence.is_admitted = True
-                if self._runner.prefill():
+                is_read = self._runner.prefill()
+                sequence.prefill_s += time.monotonic() - begun_s
+                if is_read:
                     self._scheduler.begin()
+                    self._observer.prefilled(sequence.prefill_s)
             except Exception as error:  # noqa: BLE001 - a bad request fails alone
                 self._scheduler.refuse()
                 sequence.future.set_exception(error)
@@ -151,6 +159,7 @@ class Engine:
                     return
 
     def _step(self) -> None:
+        rows, begun_s = len(self._scheduler.running), time.monotonic()
         try:
             ended = self._runner.step()
         except Exception as error:  # noqa: BLE001 - the loop must outlive any step
@@ -162,5 +171,7 @@ class Engine:
         for row in ended:
             self._runner.remove(row)
             self._vocoder.add(self._scheduler.end(row), last=True)
+        took_s = time.monotonic() - begun_s
+        self._observer.stepped(rows, took_s, left=len(self._scheduler.running))
         for sequence in self._scheduler.running:
             self._vocoder.add(sequence)

@@ -61,11 +61,15 @@ class SynthesisRequest:
 
 @dataclass(frozen=True)
 class Timings:
-    """A request's time in seconds, and the most requests that shared a step with it."""
+    """A request's time in seconds, and the most requests that shared a step with it.
+
+    `first_audio_s` is the time to its first samples, None if it has none.
+    """
 
     waiting_s: float
     running_s: float
     batch_size: int
+    first_audio_s: float | None = None
 
 
 FinishReason = Literal["stop", "length"]

@@ -24,9 +24,10 @@ from worker.engine.request import (
 class Sequence:
     """A request, the future that its caller holds, and its frames and samples so far.
 
-    The engine sets `is_admitted` once the runner has built the prompt. The scheduler writes
-    `admitted_s`, when it got its row (monotonic, as `submitted_s`), and `batch_size`, the most
-    requests that shared a step with it, itself included. The runner writes `reference_codes`
+    The engine sets `is_admitted` once the runner has built the prompt, and adds the seconds that
+    reading it takes to `prefill_s`. `first_audio_s` counts from the submission. The scheduler
+    writes `admitted_s`, when it got its row (monotonic, as `submitted_s`), and `batch_size`, the
+    most requests that shared a step with it, itself included. The runner writes `reference_codes`
     [frames, 16], `frames` of 16 codes each and `finish_reason`. The vocoder writes `samples`;
     `queued_frames` have been given to its queue, `decoded_frames` of them have left it.
     """
@@ -36,6 +37,8 @@ class Sequence:
     submitted_s: float = field(default_factory=time.monotonic)
     is_admitted: bool = False
     admitted_s: float = 0.0
+    prefill_s: float = 0.0
+    first_audio_s: float | None = None
     batch_size: int = 1
     reference_codes: Codes | None = None
     frames: list[list[int]] = field(default_factory=list)
@@ -63,6 +66,8 @@ class Sequence:
 
     def add_samples(self, samples: Samples) -> None:
         """Keep the next samples and give them to `on_frames`, whose error fails the request."""
+        if self.first_audio_s is None:
+            self.first_audio_s = time.monotonic() - self.submitted_s
         self.samples.append(samples)
         try:
             if self.request.on_frames is not None:
@@ -83,6 +88,7 @@ class Sequence:
             waiting_s=self.admitted_s - self.submitted_s,
             running_s=time.monotonic() - self.admitted_s,
             batch_size=self.batch_size,
+            first_audio_s=self.first_audio_s,
         )
         self.future.set_result(Speech(samples, self.codes, self.finish_reason, timings))
 

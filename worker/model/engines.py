@@ -16,6 +16,7 @@ from worker.engine.kernels.compiler import keep_libraries_in
 from worker.engine.precision import Precision
 from worker.engine.speedup import int8_speedup
 from worker.engine.threads import run_in_temporary_thread
+from worker.metrics import EngineMetrics
 from worker.model import catalogue
 from worker.model.cpu import give_memory_back, set_up_cpu
 from worker.model.loading import ModelUnavailable, find_checkpoint, load_model
@@ -87,6 +88,7 @@ def start_engine(
         max_waiting=2 * settings.slots,
         prompts=prompts,
         thread=thread,
+        observer=EngineMetrics(card.id, settings.slots),
     )
     give_memory_back()
     return card.model_copy(update={"compute": compute}), engine
