@@ -60,6 +60,7 @@ def main() -> None:
             host=options.host,
             port=options.port,
             workers=options.workers,
+            drain_s=settings.api_drain_s,
             log_config=None,
         )
 

@@ -17,6 +17,7 @@ from api.contents.requests import DocumentRequest
 from api.http import errors
 from api.http.body_budget import BodyBudget
 from api.http.cors import Cors
+from api.http.draining import DRAIN, ClosingConnections
 from api.http.head import HeadAsGet
 from api.http.loopback import LoopbackOnly
 from api.http.middleware import BodyLimit, ErrorBoundary, RequestId
@@ -103,6 +104,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(LoopbackOnly, keys=ledgers.first.keys)
     app.add_middleware(ErrorBoundary)
     app.add_middleware(Cors, origins=settings.allowed_origins)
+    app.add_middleware(ClosingConnections, drain=DRAIN)
     app.add_middleware(RequestId, log_requests=settings.log_requests)
     if tracing.is_on():
         app.add_middleware(RequestSpans)  # outside: the log of requests names the trace

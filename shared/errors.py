@@ -158,6 +158,12 @@ class ModelInUse(Conflict):
     code = "model_in_use"
 
 
+class OtherWeights(Conflict):
+    """Raised when a worker's weights are not those that a model's name stands for now."""
+
+    code = "other_weights"
+
+
 class SynthesisFailed(QueueError):
     """Raised to the listeners of a job that has failed; `code` is the job's own."""
 

@@ -64,3 +64,5 @@ class ModelCard(Record):
     languages: tuple[str, ...]
     instructions: bool
     compute: Compute | None = None
+    # `worker.model.fingerprint`; "": a worker of a version before, which does not say.
+    weights: str = ""

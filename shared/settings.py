@@ -93,6 +93,8 @@ class Settings(BaseSettings):
     metrics_port: int = Field(default=0, ge=0, le=65_535)
 
     # API
+    # Seconds that an API process serves on after SIGTERM, while a proxy turns to another one.
+    api_drain_s: float = Field(default=0.0, ge=0, le=600)
     auth: Literal["auto", "required", "open"] = "auto"
     hosts: str = ""
     # Origins with commas between them, or `*`: see `allowed_origins`.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import time
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +17,7 @@ from celery.signals import setup_logging, worker_shutting_down
 from redis import Redis
 
 from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app
+from shared.errors import Unavailable
 from shared.fitness import HealthChecks
 from shared.log_context import set_process_context
 from shared.models import ModelCard
@@ -38,6 +41,8 @@ from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
 from worker.shutdown import GracefulShutdown, StopSignals
 
+_log = logging.getLogger(__name__)
+
 
 def serve(settings: Settings) -> int:
     """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`.
@@ -59,6 +64,7 @@ def serve(settings: Settings) -> int:
     ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
     wake_ups = WakeUpPublisher(app)
+    claim_names(redis, ledger, name, cards, settings.lease_s)
     heartbeat = make_heartbeat(settings, name, cards, pool, wake_ups)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
@@ -98,6 +104,25 @@ def serve(settings: Settings) -> int:
         live.close()
         wake_ups.close()
         shutdown.end()
+
+
+def claim_names(
+    redis: Redis, ledger: Ledger, worker: str, cards: Sequence[ModelCard], lease_s: float
+) -> None:
+    """Have the models' names stand for these weights; raises `OtherWeights`.
+
+    While Redis is away this waits: nothing could be spoken anyway.
+    """
+    registry = WorkerRegistry(redis)
+    while True:
+        try:
+            ledger.reconcile()  # leases that have run out are segments that wait
+            for card in cards:
+                registry.claim_name(worker, card, lease_s)
+            return
+        except Unavailable as error:
+            _log.warning("Not ready yet: %s", error)
+            time.sleep(1)
 
 
 def make_heartbeat(

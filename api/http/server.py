@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from api.http.bounds import MAX_HEAD_BYTES
+from api.http.draining import DRAIN
 from api.http.header_timeout import HeaderTimeoutProtocol
 
 # An event stream would otherwise stay open until its job ends.
@@ -21,10 +22,13 @@ SHUTDOWN_TIMEOUT_S = 5
 STARTUP_FAILURE = 3  # uvicorn's exit code of a process whose application did not start
 
 
-def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None:
+def run(
+    app: str, *, host: str, port: int, workers: int, drain_s: float = 0.0, **options: Any
+) -> None:
     """Serve an application until SIGTERM, SIGHUP or Ctrl-C, in `workers` processes.
 
-    Exits with 1 if the address cannot be listened on or the application does not start.
+    A single process serves on for `drain_s` seconds after SIGTERM. Exits with 1 if the address
+    cannot be listened on or the application does not start.
     """
     options |= {"http": HeaderTimeoutProtocol, "timeout_graceful_shutdown": SHUTDOWN_TIMEOUT_S}
     options["proxy_headers"] = False  # `ProxyHeaders` reads them
@@ -41,7 +45,7 @@ def run(app: str, *, host: str, port: int, workers: int, **options: Any) -> None
     elif workers > 1:
         started = Processes(config, [config.bind_socket()]).serve()
     else:
-        started = Server(config).serve_until_told()
+        started = Server(config, drain_s).serve_until_told()
     if not started:
         sys.exit(1)
 
@@ -64,6 +68,10 @@ class Server(uvicorn.Server):
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     _was_told = False
 
+    def __init__(self, config: uvicorn.Config, drain_s: float = 0.0) -> None:
+        super().__init__(config)
+        self._drain_s = drain_s
+
     def serve_until_told(self) -> bool:
         """Serve until a signal; False if it never began to."""
         try:
@@ -83,9 +91,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, action)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note that a signal came."""
-        self._was_told = True
-        super().handle_exit(sig, frame)
+        """Stop, after the first SIGTERM once the process has drained."""
+        is_first, self._was_told = not self._was_told, True
+        if sig == signal.SIGTERM and is_first and self._drain_s and self.started:
+            DRAIN.begin(self._drain_s)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """True if it is time to stop; uvicorn asks every 0.1 s."""
+        return DRAIN.is_over or await super().on_tick(counter)
 
 
 class Processes(Multiprocess):

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from api.http import errors
+from api.http.draining import DRAIN
 from api.http.openapi import Answers
 from api.ledgers import Ledgers
 from api.operations.responses import CheckObject, Health, NotReady, Readiness
@@ -16,6 +17,7 @@ from shared.background import BackgroundThread
 from shared.errors import Unavailable
 from shared.fitness import HealthChecks
 
+STOPPING = "it is about to stop: send requests to another process"
 router = APIRouter(tags=["health"])
 READINESS_RESPONSES: Answers = {
     200: {"model": Readiness, "description": "Jobs are accepted"},
@@ -47,6 +49,8 @@ async def ready(request: Request) -> JSONResponse:
         found = checks_of(services.fitness, services.threads)
         is_ready |= all(check.ok for check in found.values())
         checks |= {f"{check}.{name}": each for check, each in found.items()}
+    if DRAIN.has_begun:
+        is_ready, checks = False, checks | {"process": CheckObject(ok=False, problem=STOPPING)}
     problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
     if is_ready:
         workers = sum(services.fitness.workers for services in ledgers)

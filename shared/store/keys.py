@@ -59,6 +59,7 @@ Times are Unix seconds by Redis's clock. A key without a lifetime goes with its 
 | tts:webhook_secrets:{signer} | zset   | secret by when it is used no more                 | webhook_secrets |                           |
 | tts:models                   | hash   | model: its card (JSON)                            | workers         | until forgotten           |
 | tts:models:seen              | zset   | model by when a worker last signed in             | workers         | until forgotten           |
+| tts:weights                  | hash   | model: the fingerprint of its weights             | weights         | until forgotten           |
 | tts:workers:{model}          | zset   | worker by when its presence ends                  | workers         |                           |
 | tts:worker:{worker}          | string | what the worker is and does (JSON)                | workers         | 20 s                      |
 | tts:draining:{worker}        | string | since when the worker claims nothing              | drain           | 10 min after the worker   |
@@ -99,7 +100,7 @@ QUEUES, QUEUES_BY_PRIORITY = "tts:queues", "tts:queues_by_priority"
 CLOCK, LEASES, COUNTS = "tts:clock", "tts:leases", "tts:counts"
 RECONCILED_AT, PAUSED, AUDIT = "tts:reconciled_at", "tts:paused", "tts:audit"
 VOICE_FOLDERS, RECEIVERS = "tts:voice_folders", "tts:webhooks"
-MODELS, MODELS_SEEN = "tts:models", "tts:models:seen"
+MODELS, MODELS_SEEN, WEIGHTS = "tts:models", "tts:models:seen", "tts:weights"
 API_KEYS, API_KEYS_VERSION, API_KEYS_OPEN = "tts:keys", "tts:keys:version", "tts:keys:open"
 LEDGER, STORAGE_ID, PROBE = "tts:ledger", "tts:storage_id", "tts:probe"
 

@@ -28,6 +28,7 @@ PARTS_OF_STEPS = {
     "oldest": ("common",),
     "agree": ("common",),
     "model_forget": ("common",),
+    "weights": ("common",),
 }
 # A Redis that is full, read-only or cannot write its disk still answers these.
 READING_STEPS = ("read_job", "read_jobs", "queue")

@@ -11,7 +11,7 @@ from typing import cast
 from pydantic import ValidationError
 from redis import Redis
 
-from shared.errors import ModelInUse, ModelNotFound
+from shared.errors import ModelInUse, ModelNotFound, OtherWeights
 from shared.models import ModelCard
 from shared.store import keys
 from shared.store.connection import redis_errors, server_time_s
@@ -71,6 +71,24 @@ class WorkerRegistry:
             # Cards of workers of an older version, which does not note the time: it begins now.
             if new := set(names) - set(noted):
                 self._redis.zadd(keys.MODELS_SEEN, dict.fromkeys(new, now), nx=True)
+
+    def claim_name(self, worker: str, card: ModelCard, lease_s: float) -> None:
+        """Have a model's name stand for the weights of `worker`; raises `OtherWeights`.
+
+        It is refused while another worker may speak segments of other weights, or some wait: a job
+        would begin with one voice and end with another. `worker` is signed in by the same step, so
+        that no other weights come in between.
+        """
+        held, workers, waiting = self._steps.run(
+            *("weights", card.id, card.weights, worker, keys.workers(card.id)),
+            *(PRESENCE_TTL_S, lease_s),
+        )
+        if held != card.weights:
+            raise OtherWeights(
+                f"{card.id} has other weights: here {card.weights}, in the {workers} workers that "
+                f"serve it and the {waiting} segments that wait {held}; give this model another "
+                "name (another folder), or stop those workers once nothing waits"
+            )
 
     def sign_out(self, worker: str, *cards: ModelCard) -> None:
         """Say that `worker` has stopped serving these models."""

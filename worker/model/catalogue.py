@@ -42,8 +42,8 @@ def cache_folder() -> Path:
     return Path(root) / "qwen-tts-queue" / version("qwen-tts-queue") / "checkpoints"
 
 
-def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
-    """The card of a loaded model, under the id that `name` is served as."""
+def card_of(name: str, model: Qwen3TTSModel, weights: str = "") -> ModelCard:
+    """The card of a loaded model of these weights, under the id that `name` is served as."""
     config = model.model
     task = _TASKS_BY_KIND[config.tts_model_type]
     # qwen-tts drops the instructions of the 0.6B custom voice model without a word; the demo voice
@@ -57,4 +57,5 @@ def card_of(name: str, model: Qwen3TTSModel) -> ModelCard:
         voices=tuple(sorted(model.get_supported_speakers() or ())),
         languages=tuple(model.get_supported_languages() or ("auto",)),
         instructions=task != Task.VOICE_CLONE and not ignores_instructions,
+        weights=weights,
     )

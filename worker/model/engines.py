@@ -19,6 +19,7 @@ from worker.engine.threads import run_in_temporary_thread
 from worker.metrics import EngineMetrics
 from worker.model import catalogue
 from worker.model.cpu import give_memory_back, set_up_cpu
+from worker.model.fingerprint import fingerprint
 from worker.model.loading import ModelUnavailable, find_checkpoint, load_model
 from worker.model.pool import LoadedModel, ModelPool
 from worker.model.size import GIB, in_gib, weight_bytes
@@ -45,11 +46,15 @@ def make_pool(settings: Settings, prompts: PromptStore) -> ModelPool:
             sizes[model] = weight_bytes(folder, _precision(settings))
             _log.info("The weights of %s take %s", model, in_gib(sizes[model]))
 
-    thread = ComputeThread()
+    thread, weights = ComputeThread(), dict[str, str]()
 
     def load(model: str) -> LoadedModel:
         one = settings.model_copy(update={"model": names[model]})
-        return LoadedModel(*start_engine(one, prompts, thread))
+        card, engine = start_engine(one, prompts, thread)
+        if weights.setdefault(model, card.weights) != card.weights:
+            engine.close()
+            raise ModelUnavailable(f"the files of {model} have changed: start this worker anew")
+        return LoadedModel(card, engine)
 
     return ModelPool(sizes, load, budget_bytes=None if budget_gib is None else budget_gib * GIB)
 
@@ -63,7 +68,7 @@ def start_engine(
     model = run_in_temporary_thread(
         lambda: load_model(source, device=settings.device, threads=settings.threads),
     )
-    card = catalogue.card_of(settings.model, model)
+    card = catalogue.card_of(settings.model, model, fingerprint(find_checkpoint(source)))
     folder = catalogue.cache_folder().parent
     keep_libraries_in(folder / "kernels")
     answers = _tuning_file(folder / "tuning.json")

@@ -9,6 +9,7 @@ if workers == 0 and waiting == 0 then
   redis.call('HDEL', MODELS, model)
   redis.call('ZREM', MODELS_SEEN, model)
   redis.call('HDEL', PAUSED, model)
+  redis.call('HDEL', WEIGHTS, model)
   redis.call('DEL', presence)
 end
 return { 1, workers, waiting }
