@@ -18,6 +18,7 @@ from client.local.ports import free_port
 from client.local.process import Child, RestartingProcess, stop
 from client.local.redis_server import RedisServer, answers_ping
 from client.local.stack import api_command
+from shared.models import model_id
 from shared.store.connection import connect
 
 MODEL = "tiny-CustomVoice"
@@ -36,10 +37,12 @@ class Service:
         spared: int = 0,
         appendfsync: str = "everysec",
         fakes_time: bool = False,
+        models: tuple[str, ...] = ("tiny",),
         **settings: str,
     ) -> None:
         self.folder, self._appendfsync = folder, appendfsync
         self._count, self._spared = workers, spared
+        self.models = models  # of the workers, in turn
         self.faults, self.logs = folder / "faults", folder / "logs"
         self.results = folder / "results"
         for made in (self.faults, self.logs, self.results, folder / "redis"):
@@ -118,11 +121,16 @@ class Service:
         wait_for(lambda: answers_ping(self.redis_port), 30)
 
     def start_api(self) -> None:
-        command = api_command("127.0.0.1", self.api_port)
-        self.api = Child("the API", command, env=self.env, log=self.logs / "api.log")
+        self.api = self.launch_api(self.api_port, "api.log")
+
+    def launch_api(self, port: int, log: str) -> Child:
+        """A process of the API on a port, which may take a moment to answer."""
+        command = api_command("127.0.0.1", port)
+        return Child("the API", command, env=self.env, log=self.logs / log)
 
     def _start_worker(self, index: int) -> Child:
-        command = [sys.executable, str(WORKER), "--model", "tiny"]
+        model = self.models[index % len(self.models)]
+        command = [sys.executable, str(WORKER), "--model", model]
         name = f"worker-{self.workers_started()}"
         env = self.env | {"WORKER": str(index)}
         return Child(name, command, env=env, log=self.logs / f"{name}.log")
@@ -146,7 +154,8 @@ class Service:
 
     def wait_for_workers(self, within_s: float = 120) -> None:
         def all_there() -> bool:
-            found = self.redis.zrange(f"tts:workers:{MODEL}", 0, -1)
+            served = (f"tts:workers:{model_id(model)}" for model in self.models)
+            found = [worker for key in served for worker in self.redis.zrange(key, 0, -1)]
             return {child.pid for child in self.workers} <= set(map(pid_of, found))
 
         wait_for(all_there, within_s)
