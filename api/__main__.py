@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,7 @@ from shared import logs, tracing
 from shared.errors import InvalidSetting, QueueError
 from shared.fitness import check_at_start
 from shared.settings import Settings
+from shared.start_line import start_line
 from shared.storage import Storage, StorageLimits
 from shared.store.api_keys import ApiKeys, KeyMark
 from shared.store.connection import connect
@@ -28,6 +30,7 @@ from shared.store.connection import connect
 # New objects between two collections: a request makes some hundreds, and nearly all go with it.
 GC_THRESHOLD = 20_000
 SERVICE = "qwen-tts-api"  # in traces
+_log = logging.getLogger("api.main")  # not `__main__`, whose level is that of libraries
 
 
 def main() -> None:
@@ -53,6 +56,9 @@ def main() -> None:
             check_at_start(own, storage)
     except QueueError as error:
         sys.exit(logs.fatal(error))
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    many = f" in {options.workers} processes" if options.workers > 1 else ""
+    _log.info(start_line(settings, f"API on http://{shown}:{options.port}{many}"))
     with count_together(options.workers):
         server.run(
             "api.__main__:serve",

@@ -70,6 +70,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if settings.webhook_targets != "off":
             for deliverer in deliverers:
                 deliverer.start()
+        health.log_readiness(ledgers)
         try:
             yield
         finally:

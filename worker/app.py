@@ -13,7 +13,7 @@ from typing import Any
 
 from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
-from celery.signals import setup_logging, worker_shutting_down
+from celery.signals import setup_logging, worker_ready, worker_shutting_down
 from redis import Redis
 
 from shared.broker import SYNTHESISE_TASK, WakeUpPublisher, make_celery_app
@@ -22,6 +22,7 @@ from shared.fitness import HealthChecks
 from shared.log_context import set_process_context
 from shared.models import ModelCard
 from shared.settings import Settings
+from shared.start_line import start_line
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
@@ -33,6 +34,7 @@ from worker.heartbeat import Heartbeat, Watchdog
 from worker.identity import worker_name
 from worker.live_publisher import LivePublisher
 from worker.metrics import READY, serve_metrics
+from worker.model.cpu import physical_cores
 from worker.model.engines import make_pool
 from worker.model.pool import ModelPool
 from worker.model.switcher import ModelSwitcher
@@ -49,6 +51,9 @@ def serve(settings: Settings) -> int:
 
     Raises `Misconfigured` if its metrics cannot be served.
     """
+    name = worker_name()
+    set_process_context(worker=name)
+    _log.info(start_line(settings, f"worker {name} for {', '.join(settings.models)}"))
     if settings.metrics_port:
         serve_metrics(settings.metrics_host, settings.metrics_port)
     limits = StorageLimits.of_worker(settings.storage_timeout_s)
@@ -59,8 +64,8 @@ def serve(settings: Settings) -> int:
     # First, so that a worker with a model that cannot be loaded never takes a message.
     pool = make_pool(settings, VoicePromptStore(voices, storage))
     cards = pool.load_each()
-    name = worker_name()
-    set_process_context(worker=name)
+    for card in cards:
+        _log.info(model_line(card, settings))
     ledger = make_ledger(settings, redis, name)
     app = make_celery_app(settings.redis_url)
     wake_ups = WakeUpPublisher(app)
@@ -125,6 +130,15 @@ def claim_names(
             time.sleep(1)
 
 
+def model_line(card: ModelCard, settings: Settings) -> str:
+    """The line of a loaded model: its task, and how it is computed."""
+    how = card.compute
+    compute = f"{how.precision} by {how.language_model} and {how.codec}, " if how else ""
+    threads = settings.threads or physical_cores()
+    on = f"on {threads} threads of the CPU" if settings.device == "cpu" else "on CUDA"
+    return f"{card.id}: {card.task}, {compute}{on}, {settings.slots} slots"
+
+
 def make_heartbeat(
     settings: Settings,
     name: str,
@@ -184,7 +198,11 @@ def consume(app: Celery, queues: Sequence[str], shutdown: GracefulShutdown, *, t
     def begin_shutdown(**_: object) -> None:
         shutdown.begin()
 
+    def log_ready(**_: object) -> None:
+        _log.info("Ready: takes segments from %s", ", ".join(queues))
+
     worker_shutting_down.connect(begin_shutdown)
+    worker_ready.connect(log_ready)
     app.conf.broker_transport = "worker.celery_transport:Transport"
     app.amqp.Connection = Connection
     StopSignals.add_to(app)

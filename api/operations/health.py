@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from http import HTTPStatus
 from typing import cast
 
@@ -18,6 +19,7 @@ from shared.errors import Unavailable
 from shared.fitness import HealthChecks
 
 STOPPING = "it is about to stop: send requests to another process"
+_log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])
 READINESS_RESPONSES: Answers = {
     200: {"model": Readiness, "description": "Jobs are accepted"},
@@ -43,15 +45,10 @@ async def ready(request: Request) -> JSONResponse:
     is enough: the owners of the others get 503.
     """
     ledgers = cast(Ledgers, request.app.state.ledgers)
-    checks = checks_of(ledgers.first.fitness, ledgers.first.threads)
-    is_ready = all(check.ok for check in checks.values())
-    for name, services in ledgers.further.items():
-        found = checks_of(services.fitness, services.threads)
-        is_ready |= all(check.ok for check in found.values())
-        checks |= {f"{check}.{name}": each for check, each in found.items()}
+    is_ready, checks = readiness_of(ledgers)
     if DRAIN.has_begun:
         is_ready, checks = False, checks | {"process": CheckObject(ok=False, problem=STOPPING)}
-    problems = [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
+    problems = problems_of(checks)
     if is_ready:
         workers = sum(services.fitness.workers for services in ledgers)
         return JSONResponse(Readiness(workers=workers, checks=checks).model_dump())
@@ -62,6 +59,33 @@ async def ready(request: Request) -> JSONResponse:
         status,
         headers=errors.HEADERS[Unavailable],
     )
+
+
+def log_readiness(ledgers: Ledgers) -> None:
+    """Log that jobs are accepted, or what they wait for; a check that is well again is logged."""
+    is_ready, checks = readiness_of(ledgers)
+    problems = problems_of(checks)
+    if is_ready:
+        workers = sum(services.fitness.workers for services in ledgers)
+        _log.info("Ready: jobs are accepted; %d workers live", workers)
+    if problems:
+        _log.warning("Not ready%s: %s", " in all" if is_ready else "", "; ".join(problems))
+
+
+def readiness_of(ledgers: Ledgers) -> tuple[bool, dict[str, CheckObject]]:
+    """True if one ledger at least works, and the checks of all."""
+    checks = checks_of(ledgers.first.fitness, ledgers.first.threads)
+    is_ready = all(check.ok for check in checks.values())
+    for name, services in ledgers.further.items():
+        found = checks_of(services.fitness, services.threads)
+        is_ready |= all(check.ok for check in found.values())
+        checks |= {f"{check}.{name}": each for check, each in found.items()}
+    return is_ready, checks
+
+
+def problems_of(checks: dict[str, CheckObject]) -> list[str]:
+    """A sentence for each check that has failed."""
+    return [f"{name}: {check.problem}" for name, check in checks.items() if not check.ok]
 
 
 def checks_of(fitness: HealthChecks, threads: list[BackgroundThread]) -> dict[str, CheckObject]:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
 from client import Narrator
 from client.local.stack import Stack
+from tests.support.otlp_collector import Collector, collecting
 from tests.support.service_stack import cache_folder, stack
 from worker.engine.qwen import Qwen3TTSModel
 from worker.model import catalogue
 from worker.model.loading import load_model
 
 __all__ = ["cache_folder", "stack"]  # fixtures
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collector(cache_folder: Path) -> Iterator[Collector]:
+    """What the processes send their traces to; they log as JSON, as containers do."""
+    assert cache_folder
+    with collecting() as collector, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
+        patch.setenv("TTS_LOG_FORMAT", "json")
+        yield collector
 
 
 @pytest.fixture
