@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -107,3 +108,24 @@ def test_a_traceback_is_one_member() -> None:
     said = as_json(each)["exception"]
     assert re.search(r"Traceback .*\n.*test_logs.*\n", said)
     assert said.endswith(f"ValueError: {EVIL}")
+
+
+def test_warnings_errors_of_threads_and_a_refused_start_are_json_too() -> None:
+    code = """if True:
+        import sys, threading, warnings
+        from shared import logs
+        logs.configure("info", "json")
+        warnings.warn("old")
+        thread = threading.Thread(target=lambda: 1 / 0)
+        thread.start()
+        thread.join()
+        sys.exit(logs.fatal(ValueError("TTS_X: no")))
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    warned, failed, refused = map(json.loads, ran.stderr.splitlines())
+    assert (warned["level"], warned["logger"]) == ("warning", "py.warnings")
+    assert "old" in warned["message"]
+    assert failed["level"] == "critical"
+    assert failed["exception"].endswith("ZeroDivisionError: division by zero")
+    assert (refused["level"], refused["message"]) == ("critical", "TTS_X: no")
+    assert ran.returncode == 1
