@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm manifests voice lint-tools check format lock clean
+.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm manifests voice lint-tools monitoring-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -31,7 +31,7 @@ demo: $(READY) ## narrate a page end to end and write demo.wav (MODEL=0.6B-Custo
 # Most of them wait for processes: two at a time; the one that is done takes from the other.
 TEST_PROCESSES ?= 2
 
-test: check ## static checks and all tests (TEST_PROCESSES=1: one at a time)
+test: check monitoring-tools ## static checks and all tests (TEST_PROCESSES=1: one at a time)
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist worksteal
 
 browser: ## install the browser that the tests of the page use
@@ -86,6 +86,10 @@ lint-tools: # luacheck, for the steps in Lua
 # Its package has a program for Linux on x86-64 only.
 BIOME := test ! -x $(BIN)/biome && echo "biome is not run: it has no package for this machine" || $(BIN)/biome
 CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h tests/model/worker/engine/kernels/*.cpp
+
+monitoring-tools: # promtool, for the tests of the alerts
+	@command -v promtool >/dev/null || ! command -v apt-get >/dev/null || \
+	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends prometheus; }
 
 check: $(READY) lint-tools ## style, types and import rules
 	$(BIN)/ruff check .

@@ -27,7 +27,10 @@ SECRET_MARKS = ("@", "?", "#")
 ENV_PREFIX = "TTS_"
 # Settings that the version before lacks, so that they were never named without the prefix.
 NEW_SETTINGS = frozenset(
-    {"ledgers", "log_format", "metrics", "metrics_host", "metrics_port", "tracing"}
+    {
+        *("api_drain_s", "ledgers", "log_format", "metrics", "metrics_host", "metrics_port"),
+        *("redis_replicas", "tracing"),
+    }
 )
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.
 _OF_KUBERNETES = re.compile(r"(_SERVICE_HOST|_SERVICE_PORT.*|_PORT(_\d+_(TCP|UDP).*)?)$")

@@ -27,8 +27,9 @@ from tests.support.paths import ROOT
 from tests.support.processes import wait_until
 
 DOCKERFILES = ("Dockerfile.api", "Dockerfile.worker")
-SERVICES = {"redis", "qwen-tts-api", "worker"}
-PINNED = r"[a-z]+:\d+\.\d+\.\d+-[a-z-]+@sha256:[0-9a-f]{64}"
+MONITORING = {"prometheus", "grafana"}
+SERVICES = {"redis", "qwen-tts-api", "worker"} | MONITORING
+PINNED = r"[a-z/]+:v?\d+\.\d+\.\d+(-[a-z-]+)?@sha256:[0-9a-f]{64}"
 # Of the environment, what Python and the libraries read.
 LIBRARIES = {"TMPDIR", "HF_TOKEN"} | set(
     re.findall(r"`(AWS_[A-Z_]+)`", (ROOT / "docs" / "storage.md").read_text())
@@ -125,6 +126,9 @@ def test_the_compose_services_are_what_the_readme_says(compose: dict[str, Any]) 
     assert services["qwen-tts-api"]["container_name"] == "qwen-tts-api"
     # A fixed name or a host port would stop `--scale worker=N`.
     assert not {"container_name", "ports"} & set(services["worker"])
+    for service in MONITORING:
+        assert services[service]["profiles"] == ["monitoring"]
+        assert all(port.startswith("127.0.0.1:") for port in services[service]["ports"])
     for service in ("qwen-tts-api", "worker"):
         build = services[service]["build"]
         assert (ROOT / build["dockerfile"]).is_file()
