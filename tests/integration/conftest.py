@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,23 +10,35 @@ import torch
 from client import Narrator
 from client.local.stack import Stack
 from tests.support.otlp_collector import Collector, collecting
-from tests.support.service_stack import cache_folder, stack
+from tests.support.service_stack import MODELS, cache_folder
 from worker.engine.qwen import Qwen3TTSModel
 from worker.model import catalogue
 from worker.model.loading import load_model
 
-__all__ = ["cache_folder", "stack"]  # fixtures
+__all__ = ["cache_folder"]  # a fixture
 
 
-@pytest.fixture(scope="session", autouse=True)
-def collector(cache_folder: Path) -> Iterator[Collector]:
-    """What the processes send their traces to; they log as JSON, as containers do."""
-    assert cache_folder
-    with collecting() as collector, pytest.MonkeyPatch.context() as patch:
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+    """It sends traces to the collector, and logs as JSON, as containers do."""
+    stack = Stack(MODELS, data=tmp_path_factory.mktemp("stack"), port=0, logs_to_files=True)
+    # For the start only: processes of other tests of this session log text.
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
         patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "200")
         patch.setenv("TTS_LOG_FORMAT", "json")
-        yield collector
+        stack.start()
+    try:
+        stack.wait_ready(120)
+        yield stack
+    finally:
+        stack.stop()
 
 
 @pytest.fixture
