@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -58,6 +59,30 @@ def test_what_is_written_is_read(storage: Storage, tmp_path: Path) -> None:
     storage.delete_folder("a")
     with pytest.raises(ObjectNotFound):
         storage.look("a/small")
+
+
+@pytest.mark.usefixtures("s3_env")
+def test_two_deployments_in_one_bucket_do_not_see_each_other() -> None:
+    names = [f"deployment-{uuid.uuid4().hex}" for _ in range(2)]
+    one, other = (Storage.open(f"s3://{BUCKET}/{name}", SHORT) for name in names)
+    one.put("jobs/j/audio.wav", b"one")
+    other.put("jobs/j/audio.wav", b"other")
+    one.delete_folder("jobs")
+    assert other.get("jobs/j/audio.wav") == b"other"
+    with pytest.raises(ObjectNotFound):
+        one.get("jobs/j/audio.wav")
+
+
+def test_a_folder_on_another_file_system_works(tmp_path: Path) -> None:
+    """As an NFS mount is: nothing is renamed from one file system to another."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system: /dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        storage = Storage.open(Path(folder).as_uri())
+        (tmp_path / "big").write_bytes(BIG)
+        storage.put("a/file", tmp_path / "big")
+        assert storage.get("a/file") == BIG
 
 
 def test_of_many_that_delete_a_folder_each_leaves_nothing(tmp_path: Path) -> None:
