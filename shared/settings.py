@@ -28,8 +28,14 @@ ENV_PREFIX = "TTS_"
 # Settings that the version before lacks, so that they were never named without the prefix.
 NEW_SETTINGS = frozenset(
     {
-        *("api_drain_s", "ledgers", "log_format", "metrics", "metrics_host", "metrics_port"),
-        *("redis_replicas", "tracing"),
+        "api_drain_s",
+        "ledgers",
+        "log_format",
+        "metrics",
+        "metrics_host",
+        "metrics_port",
+        "redis_replicas",
+        "tracing",
     }
 )
 # Kubernetes sets these for a service called `tts` or `tts-…`: TTS_PORT, TTS_API_SERVICE_HOST.

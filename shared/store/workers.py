@@ -140,7 +140,8 @@ class WorkerRegistry:
     def _look(self) -> tuple[float, list[ServedModel]]:
         with redis_errors():
             now = server_time_s(self._redis)
-            pipe = self._redis.pipeline()
+            # A full Redis refuses even to read in a transaction.
+            pipe = self._redis.pipeline(transaction=False)
             pipe.hgetall(keys.MODELS)
             pipe.zrange(keys.MODELS_SEEN, 0, -1, withscores=True)
             cards, scores = pipe.execute()
