@@ -36,6 +36,7 @@ LOOKS = 3
 WHOLE = {
     "api.keys.OWNER_PATTERN",
     "api.http.middleware._SAFE_ID",
+    "api.documents.xhtml._FILE_NAME",
     "api.safe_http.addresses._NAME",
     "api.http.stored_response._RANGE",
     "api.http.headers._DURATION",
