@@ -69,13 +69,25 @@ def test_several_processes_serve_and_stop(redis_server: RedisServer, tmp_path: P
         try:
             wait_until(lambda: listeners(port) == 2, 60)
             assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+            # Each scrape may reach either process, and counts the requests of both.
+            assert [counted(port, "/metrics") for _ in range(6)] == [0, 1, 2, 3, 4, 5]
+            assert counted(port, "/healthz") == 1
             again = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
         finally:
             api.send_signal(signal.SIGTERM)
         _, said = api.communicate(timeout=30)
-    assert (api.returncode, said) == (0, "")
+    assert api.returncode == 0
+    assert [line for line in said.splitlines() if " INFO " not in line] == []
     assert again.returncode == 1
     assert again.stderr.startswith(f"error: 127.0.0.1:{port} cannot be listened on")
+
+
+def counted(port: int, route: str) -> float:
+    """How many requests of a route a scrape has."""
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    series = f'tts_http_request_seconds_count{{method="GET",route="{route}",status="2xx"}} '
+    rows = (row for row in text.splitlines() if row.startswith(series))
+    return float(next(rows, "0").rpartition(" ")[2])
 
 
 def listeners(port: int) -> int:
