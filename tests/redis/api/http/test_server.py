@@ -79,7 +79,7 @@ def test_several_processes_serve_and_stop(redis_server: RedisServer, tmp_path: P
     assert api.returncode == 0
     assert [line for line in said.splitlines() if " INFO " not in line] == []
     assert again.returncode == 1
-    assert again.stderr.startswith(f"error: 127.0.0.1:{port} cannot be listened on")
+    assert f"\nerror: 127.0.0.1:{port} cannot be listened on" in again.stderr
 
 
 def counted(port: int, route: str) -> float:
