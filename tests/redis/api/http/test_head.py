@@ -39,8 +39,10 @@ def test_each_get_has_a_head_with_the_same_headers(api: TestClient, path: str) -
     got, asked = api.get(url), api.head(url)
     assert asked.content == b""
     assert asked.status_code == got.status_code
-    assert {name: value for name, value in asked.headers.items() if name not in VARYING} == {
-        name: value for name, value in got.headers.items() if name not in VARYING
+    # Each scrape counts the requests before it, so that it is longer.
+    varying = VARYING | ({"content-length"} if path == "/metrics" else set())
+    assert {name: value for name, value in asked.headers.items() if name not in varying} == {
+        name: value for name, value in got.headers.items() if name not in varying
     }
     assert asked.headers["x-request-id"]
 

@@ -64,7 +64,8 @@ def test_every_link_has_the_prefix(
     job = accepted.json()
     url = f"{root}/jobs/{job['id']}"
     assert accepted.headers["location"] == job["links"]["self"] == url
-    links = {name: f"{url}/{name}" for name in ("content", "events", "timings", "subtitles")}
+    names = ("content", "events", "history", "timings", "subtitles")
+    links = {name: f"{url}/{name}" for name in names}
     assert job["links"] == {"self": url, **links}
     finish(job["id"], redis, settings)
     batch = behind.post(f"{api}/batches", content=LINE, headers=JSONL)
