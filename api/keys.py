@@ -61,9 +61,10 @@ def _parser() -> argparse.ArgumentParser:
         "--scope",
         action="append",
         choices=[scope.value for scope in Scope],
-        help="read jobs and audio, speak, change voices, or read metrics; may be repeated"
-        " (default: the first three)",
+        help="read jobs and audio, speak, change voices, read metrics, or admin: operate the"
+        " service; may be repeated (default: the first three)",
     )
+    create.add_argument("--scopes", type=scopes, metavar="A,B", help="the same, in one list")
     for quota in ("open-jobs", "chars-per-day", "audio-s-per-day"):
         create.add_argument(f"--{quota}", type=count, metavar="N", help="quota (default: none)")
     commands.add_parser("list", help="list all keys").set_defaults(does=_list)
@@ -90,8 +91,9 @@ def _create(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
         audio_s_per_day=options.audio_s_per_day,
     )
     is_first = not keys.all()
-    scopes = tuple(Scope(scope) for scope in options.scope or DEFAULT_SCOPES)
-    _, token = keys.create(options.name, owner=options.owner, scopes=scopes, quota=quota)
+    named = [*map(Scope, options.scope or ()), *(options.scopes or ())]
+    chosen = tuple(dict.fromkeys(named)) or DEFAULT_SCOPES
+    _, token = keys.create(options.name, owner=options.owner, scopes=chosen, quota=quota)
     if is_first:
         sys.stderr.write(FIRST_KEY_MESSAGE.format(place=options.place) + "\n")
     return [token]
@@ -110,7 +112,7 @@ def _row(key: ApiKey) -> tuple[str, ...]:
         key.id,
         key.name,
         key.owner,
-        ",".join(key.scopes),
+        ",".join(key.all_scopes),
         quota or "none",
         local_minute(key.created_at),
         "revoked" if key.revoked_at else "",
@@ -124,12 +126,17 @@ def _revoke(keys: ApiKeys, options: argparse.Namespace) -> list[str]:
     return [f"{key.id} ({key.name}) opens nothing any more"]
 
 
-# argparse puts the names of these three into its error messages.
+# argparse puts the names of these four into its error messages.
 def name(text: str) -> str:
     """A name to be shown; argparse reports the ValueError."""
     if not text.strip() or len(text) > 64 or not text.isprintable():
         raise ValueError
     return text.strip()
+
+
+def scopes(text: str) -> tuple[Scope, ...]:
+    """Scopes with commas between them; argparse reports the ValueError."""
+    return tuple(Scope(each.strip()) for each in text.split(","))
 
 
 def owner(text: str) -> str:

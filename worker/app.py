@@ -26,6 +26,7 @@ from shared.start_line import start_line
 from shared.storage import Storage, StorageLimits
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
+from shared.store.live_workers import LiveWorkers
 from shared.store.voices import Voices
 from shared.store.workers import WorkerRegistry
 from worker.celery_transport import IS_OPEN_OPTION, Connection
@@ -39,6 +40,7 @@ from worker.model.engines import make_pool
 from worker.model.pool import ModelPool
 from worker.model.switcher import ModelSwitcher
 from worker.model_queues import ModelQueues
+from worker.presence import Presence, describe
 from worker.prompt_store import VoicePromptStore
 from worker.segment_task import SegmentTask
 from worker.shutdown import GracefulShutdown, StopSignals
@@ -70,7 +72,12 @@ def serve(settings: Settings) -> int:
     app = make_celery_app(settings.redis_url)
     wake_ups = WakeUpPublisher(app)
     claim_names(redis, ledger, name, cards, settings.lease_s)
-    heartbeat = make_heartbeat(settings, name, cards, pool, wake_ups)
+    presence = Presence(
+        describe(name, settings, cards),
+        LiveWorkers(connect(settings.redis_url)),
+        loaded=lambda: pool.loaded,
+    )
+    heartbeat = make_heartbeat(settings, name, cards, pool, wake_ups, presence)
     live = LivePublisher(connect(settings.redis_url))
     shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
     tasks = {
@@ -87,7 +94,8 @@ def serve(settings: Settings) -> int:
         for card in cards
     }
     # More than the engine's slots: the others store, or wait for a permit to claim.
-    queues = ModelQueues(tasks, pool, max_calls=settings.slots + max(4, settings.slots // 4))
+    max_calls = settings.slots + max(4, settings.slots // 4)
+    queues = ModelQueues(tasks, pool, max_calls, is_drained=lambda: presence.is_drained)
     add_task(app, queues)
     switcher = ModelSwitcher(pool, ledger, lambda: shutdown.has_begun)
     cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
@@ -145,6 +153,7 @@ def make_heartbeat(
     cards: Sequence[ModelCard],
     pool: ModelPool,
     wake_ups: WakeUpPublisher,
+    presence: Presence,
 ) -> Heartbeat:
     """The heartbeat of a worker, with its own connections: the task threads cannot use them up."""
     redis = connect(settings.redis_url)
@@ -158,9 +167,10 @@ def make_heartbeat(
         is_alive=lambda: pool.is_alive,
         watchdog=Watchdog(
             stalled_s=lambda: pool.stalled_s,
-            # Those of a model that is not loaded wait until it is.
-            messages=lambda: sum(map(ledger.messages, pool.loaded)),
+            # Those of a model that is not loaded wait until it is, and a drained worker takes none.
+            messages=lambda: 0 if presence.is_drained else sum(map(ledger.messages, pool.loaded)),
         ),
+        presence=presence,
     )
 
 
@@ -178,9 +188,8 @@ def add_task(app: Celery, queues: ModelQueues) -> None:
         queues.work(task.request.delivery_info["routing_key"])
 
     app.task(name=SYNTHESISE_TASK, bind=True)(synthesise)
-    if len(queues.names) > 1:
-        options = {**app.conf.broker_transport_options, IS_OPEN_OPTION: queues.is_open}
-        app.conf.broker_transport_options = options
+    options = {**app.conf.broker_transport_options, IS_OPEN_OPTION: queues.is_open}
+    app.conf.broker_transport_options = options
 
 
 def consume(app: Celery, queues: Sequence[str], shutdown: GracefulShutdown, *, threads: int) -> int:

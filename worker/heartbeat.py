@@ -18,6 +18,7 @@ from shared.models import ModelCard
 from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from worker.metrics import HEARTBEATS_MISSED, LEASES_LOST
+from worker.presence import Presence
 
 HEARTBEAT_INTERVAL_S = 1.0
 STALL_LIMIT_S = 15.0
@@ -45,8 +46,10 @@ class Heartbeat(BackgroundThread):
         wake_ups: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
+        presence: Presence | None = None,
     ) -> None:
         self._worker = worker
+        self._presence = presence
         self._cards = cards
         self._ledger = ledger
         self._registry = registry
@@ -62,6 +65,11 @@ class Heartbeat(BackgroundThread):
     def note_message(self) -> None:
         """Note that a message was taken."""
         self._watchdog.reset_idle_clock()
+
+    def note_speech(self, audio_s: float) -> None:
+        """Note that a segment of `audio_s` seconds was committed."""
+        if self._presence is not None:
+            self._presence.note_speech(audio_s)
 
     @contextmanager
     def hold_lease(self, claim: Claim) -> Iterator[threading.Event]:
@@ -108,11 +116,15 @@ class Heartbeat(BackgroundThread):
                 break
         try:
             self._registry.sign_out(self._worker, *self._cards)
+            if self._presence is not None:
+                self._presence.withdraw()
         except Unavailable as error:
             _log.warning("Could not sign out: %s", error)
 
     def _beat(self) -> None:
         self._registry.sign_in(self._worker, *self._cards)
+        if self._presence is not None:
+            self._presence.announce()
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from shared.broker import queue_name
 from worker.model.pool import ModelPool
@@ -14,15 +14,23 @@ from worker.segment_task import SegmentTask
 class ModelQueues:
     """The queue of each model, whose messages are the calls of that model's task.
 
-    A queue is open while its model is loaded and fewer than `max_calls` of its messages are being
-    worked on: a model whose queue is full takes no thread that another model needs.
+    Of several, a queue is open while its model is loaded and fewer than `max_calls` of its messages
+    are being worked on: a model whose queue is full takes no thread that another model needs. None
+    is open while the worker is drained: it would take the messages of other workers.
     """
 
-    def __init__(self, tasks: Mapping[str, SegmentTask], pool: ModelPool, max_calls: int) -> None:
+    def __init__(
+        self,
+        tasks: Mapping[str, SegmentTask],
+        pool: ModelPool,
+        max_calls: int,
+        is_drained: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._tasks = {queue_name(model): task for model, task in tasks.items()}
         self._models = {queue_name(model): model for model in tasks}
         self._pool = pool
         self._max_calls = max_calls
+        self._is_drained = is_drained
         self._calls: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -38,6 +46,10 @@ class ModelQueues:
 
     def is_open(self, queue: str) -> bool:
         """True if the queue is to be consumed now."""
+        if self._is_drained():
+            return False
+        if len(self._tasks) == 1:
+            return True
         return self._calls[queue] < self._max_calls and self._pool.is_loaded(self._models[queue])
 
     def work(self, queue: str) -> None:

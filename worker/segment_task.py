@@ -150,6 +150,7 @@ class SegmentTask:
             held.put(key, encode_wav(speech.samples))
         with tracing.span("commit"):
             join = held.commit(_result(key, speech))
+        self.heartbeat.note_speech(speech.audio_s)
         _log_speech(claim, speech)
         observe_speech(self.model, speech)
         return join

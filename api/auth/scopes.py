@@ -61,8 +61,8 @@ class RequireScope(HTTPBearer):
         key = _key(token_of(request), table)
         add_to_log(owner=key.owner, key=key.id)
         services.rate_limit.take(key.owner)
-        if self._scope not in key.scopes:
-            has = ", ".join(key.scopes)
+        if self._scope not in key.all_scopes:
+            has = ", ".join(key.all_scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
         return Caller(key.owner, key)
 

@@ -45,6 +45,7 @@ TAGS = [
     {"name": "batches", "description": "Many jobs at once, in the shape of OpenAI's Batch API."},
     {"name": "voices", "description": "Voices to speak with: the models' own, and yours to clone."},
     {"name": "models", "description": "What is served, and how busy it is."},
+    {"name": "admin", "description": "Operate the service, with a key of the scope `admin`."},
     {"name": "health", "description": "For the operators of the service."},
 ]
 

@@ -93,6 +93,9 @@ class JobObject(BaseModel):
         " spoken until one starts, such as `python -m worker --model ID`. A worker that serves"
         " several models counts for all of them, loaded or not."
     )
+    paused: bool = Field(
+        description="True while an operator has paused the model of the job: it waits."
+    )
     created_at: int
     completed_at: int | None
     expires_at: int | None = None
@@ -139,6 +142,7 @@ class JobObject(BaseModel):
             queue_position=job.queue_position if job.status == Status.QUEUED else None,
             eta_s=None if job.eta_s is None else round(job.eta_s, 1),
             waiting_for_model=job.waiting_for_model,
+            paused=job.paused,
             created_at=int(job.created_at),
             completed_at=int(job.completed_at) if job.completed_at else None,
             cancel_at=int(job.cancel_at) if job.cancel_at else None,

@@ -45,6 +45,7 @@ class Scope(StrEnum):
     SPEAK = "speak"
     VOICES = "voices"
     METRICS = "metrics"
+    ADMIN = "admin"
 
 
 # The scopes of a key that was made without any: not those of operators.
@@ -60,13 +61,18 @@ class Quota(Record):
 
 
 class ApiKey(Record):
-    """A key as it is kept. Records belong to its `owner`, by default to the key alone."""
+    """A key as it is kept. Records belong to its `owner`, by default to the key alone.
+
+    `admin` is a scope, but a field of its own: a process of a version before it, which would refuse
+    all keys for an unknown scope, passes it over.
+    """
 
     id: str
     name: str
     owner: str
     digest: str
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
+    admin: bool = False
     quota: Quota = Quota()
     created_at: float
     revoked_at: float | None = None
@@ -75,6 +81,11 @@ class ApiKey(Record):
     @classmethod
     def _leave_out_scopes_of_newer_versions(cls, scopes: Sequence[str]) -> list[str]:
         return [scope for scope in scopes if scope in tuple(Scope)]
+
+    @property
+    def all_scopes(self) -> tuple[Scope, ...]:
+        """The scopes, with `admin` if it is one of them."""
+        return (*self.scopes, Scope.ADMIN) if self.admin else self.scopes
 
 
 @dataclass(frozen=True)
@@ -165,7 +176,8 @@ class ApiKeys:
             name=name,
             owner=owner or f"key_{key_id}",
             digest=_digest(secret),
-            scopes=scopes,
+            scopes=tuple(scope for scope in scopes if scope != Scope.ADMIN),
+            admin=Scope.ADMIN in scopes,
             quota=quota or Quota(),
             created_at=time.time(),
         )

@@ -49,6 +49,14 @@ class FailedWebhooks:
                 f"no webhook {event_id[:100]!r} that was given up", param="event_id"
             )
 
+    def signer_of(self, event_id: str) -> str:
+        """The signer of an event; raises `WebhookNotFound`."""
+        with redis_errors():
+            signer = cast("str | None", self._redis.hget(keys.event(event_id), "signer"))
+        if signer is None:
+            raise WebhookNotFound(f"no webhook {event_id[:100]!r}", param="event_id")
+        return signer
+
 
 def _read(row: dict[str, str]) -> FailedEvent | None:
     if not row:

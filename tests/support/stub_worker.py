@@ -12,6 +12,7 @@ from shared.settings import Settings
 from shared.storage import Storage
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
+from shared.store.live_workers import LiveWorkers
 from shared.store.workers import WorkerRegistry
 from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
@@ -19,6 +20,7 @@ from worker.heartbeat import Heartbeat, Watchdog
 from worker.live_publisher import LivePublisher
 from worker.metrics import EngineMetrics
 from worker.model.pool import EngineHold
+from worker.presence import Presence, describe
 from worker.segment_task import SegmentTask
 
 LOOK_S = 0.02
@@ -45,7 +47,11 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         max_waiting=8,
         observer=EngineMetrics(card.id, 4),
     )
+    presence = Presence(
+        describe(name, settings, [card]), LiveWorkers(redis), loaded=lambda: [card.id]
+    )
     heartbeat = Heartbeat(
+        presence=presence,
         worker=name,
         cards=[card],
         ledger=ledger,

@@ -1,0 +1,1 @@
+"""An operator's view of the service, and what an operator does to it."""

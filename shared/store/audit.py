@@ -1,0 +1,52 @@
+"""The audit: what operators did, by which key, and how it ended; the newest are kept."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from redis import Redis
+
+from shared.records import Record
+from shared.store import keys
+from shared.store.connection import redis_errors
+
+MAX_ENTRIES = 10_000
+
+
+class AuditEntry(Record):
+    """An operator's action; `at` is in Unix seconds by Redis's clock.
+
+    `key` is the id of the API key, empty on a server without keys. `outcome` is `done`, or the code
+    of the error.
+    """
+
+    id: str
+    at: float
+    key: str
+    owner: str
+    action: str
+    target: str
+    outcome: str
+    request: str = ""
+
+
+class Audit:
+    """The stream in Redis; every method raises `Unavailable` while it is away."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def add(self, **fields: str) -> None:
+        """Note an action: the fields of `AuditEntry` but its id and time."""
+        with redis_errors():
+            self._redis.xadd(keys.AUDIT, cast(Any, fields), maxlen=MAX_ENTRIES, approximate=True)
+
+    def newest(self, limit: int, *, before: str | None = None) -> list[AuditEntry]:
+        """The newest entries, the newest first; those older than the entry `before`, if given."""
+        with redis_errors():
+            newest = f"({before}" if before else "+"
+            found = cast(Any, self._redis.xrevrange(keys.AUDIT, max=newest, count=limit))
+        return [
+            AuditEntry.model_validate({"id": entry, "at": int(entry.split("-")[0]) / 1e3, **fields})
+            for entry, fields in found
+        ]

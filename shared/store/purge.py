@@ -1,0 +1,51 @@
+"""The jobs that wait for a model, and their cancelling."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple, cast
+
+from redis import Redis
+
+from shared.errors import JobNotFound
+from shared.jobs import Status
+from shared.store import keys
+from shared.store.connection import redis_errors
+from shared.store.ledger import Ledger
+
+
+class Purged(NamedTuple):
+    """How many jobs a purge has cancelled, and how many are left for the next one."""
+
+    cancelled: int
+    left: int
+
+
+def purge(redis: Redis, ledger: Ledger, model: str, *, limit: int) -> Purged:
+    """Cancel up to `limit` jobs of a model of which nothing was begun; those begun go on.
+
+    Each is cancelled in a step of its own, so its webhook and its batch are told. Raises
+    `Unavailable`.
+    """
+    waiting = _not_begun(redis, model)
+    cancelled = 0
+    for job_id in waiting[:limit]:
+        with suppress(JobNotFound):
+            cancelled += ledger.cancel(job_id)
+    return Purged(cancelled, max(0, len(waiting) - limit))
+
+
+def _not_begun(redis: Redis, model: str) -> list[str]:
+    """The ids of the jobs in a model's queue that have the status `queued`."""
+    with redis_errors():
+        owners = cast(list[str], redis.zrange(keys.turns(model), 0, -1))
+        pipe = redis.pipeline(transaction=False)
+        for owner in owners:
+            pipe.zrange(keys.owner_turns(model, owner), 0, -1)
+        jobs = [job_id for found in pipe.execute() for job_id in found]
+        for job_id in jobs:
+            pipe.hget(keys.job(job_id), "status")
+        statuses = pipe.execute()
+    return [
+        job_id for job_id, status in zip(jobs, statuses, strict=True) if status == Status.QUEUED
+    ]
