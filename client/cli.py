@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from client import terminal
+from client.admin.arguments import add_admin, add_top
 from client.commands.batch import batch
 from client.commands.keys import run_server_command
 from client.commands.logs import logs
@@ -24,7 +25,7 @@ from client.local.data_folder import default_data_folder
 from client.narrator import DEFAULT_URL
 
 PRIORITIES = ("low", "normal", "high")
-SERVER_COMMANDS = ("keys", "models")
+SERVER_COMMANDS = ("keys", "models", "check")
 EXIT_FAILED = 1  # argparse exits with 2 on wrong usage.
 
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _with_command(argv: Sequence[str], commands: Collection[str]) -> list[str]:
     """The arguments with a command: `narrate FILE` is `narrate read FILE`.
 
-    Options after `keys` and `models` belong to the server's own parser.
+    Options after `keys`, `models` and `check` belong to the server's own parser.
     """
     if argv and argv[0] in SERVER_COMMANDS:
         return [argv[0], "--", *argv[1:]]
@@ -90,6 +91,13 @@ def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:
             partial(_add_server_command, "models"),
             "list the server's models, forget one that is gone",
         ),
+        (
+            "check",
+            partial(_add_server_command, "check"),
+            "check the settings, Redis, the storage, keys and workers",
+        ),
+        ("top", add_top, "show workers, queues, speed and failures"),
+        ("admin", add_admin, "operate the service: queues, workers, jobs of all owners"),
     ):
         own_help = name not in SERVER_COMMANDS
         add(commands.add_parser(name, help=does, prog=f"narrate {name}", add_help=own_help))

@@ -6,14 +6,14 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-SERVER_COMMANDS = ("keys", "models")
+SERVER_COMMANDS = ("keys", "models", "check")
 
 
 def main() -> int:
     """Run the client and return its exit code.
 
-    Without the client, `narrate keys` and `narrate models` are the server's own commands where that
-    is installed, and all else ends with a sentence.
+    Without the client, `narrate keys`, `models` and `check` are the server's own commands where
+    that is installed, and all else ends with a sentence.
     """
     try:
         # By name: nothing else in `shared` may know the client.

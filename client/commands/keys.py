@@ -1,4 +1,4 @@
-"""`narrate keys` and `narrate models`: the server's own commands on the Redis of `--data`."""
+"""`narrate keys`, `models`, `check`: the server's own commands on the Redis of `--data`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from client.local.data_folder import REDIS_URL_FILE, RESULTS_FOLDER, default_dat
 
 
 def run_server_command(module: str, argv: Sequence[str]) -> int:
-    """Run `keys` or `models` of the server; returns its exit code.
+    """Run `keys`, `models` or `check` of the server; returns its exit code.
 
     They use the Redis of TTS_REDIS_URL, else that of the `narrate up` that runs on `--data`. No
     API key is needed: access to Redis is access to everything.

@@ -1,0 +1,1 @@
+"""`narrate admin` and `narrate top`: an operator's commands."""
