@@ -10,10 +10,10 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm manifests voice lint-tools monitoring-tools check format lock clean
+.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm images-check manifests voice lint-tools monitoring-tools check format lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## install everything into .venv
 
@@ -114,6 +114,12 @@ lock: $(READY) ## write the images' lock files anew, after a change of dependenc
 
 VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
 
+images-check: $(READY) ## build both images without a Docker engine, and run a job in them (TORCH_INDEX=… as in the Dockerfile)
+	@command -v buildah >/dev/null && command -v debootstrap >/dev/null || \
+	  { $(ROOT) apt-get update -qq && \
+	    $(ROOT) apt-get install -y -qq --no-install-recommends buildah debootstrap; }
+	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/images -p no:cacheprovider --timeout 3600
+
 OVERLAY ?= cpu
 
 manifests: $(READY) ## show what deploy/k8s gives to Kubernetes (OVERLAY=cpu, gpu, keda, managed)
@@ -126,4 +132,4 @@ voice: $(READY) ## train the demo voice anew, in about four hours on two cores (
 	@$(BIN)/python -m training $(VOICE) worker/demo_voice/checkpoint.zip
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .clients build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav
+	rm -rf $(VENV) .clients .images build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav
