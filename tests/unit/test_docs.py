@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
 from api.app import create_app
+from client.admin.commands import COMMANDS
+from client.cli import _parser, _with_command
 from shared.settings import Settings
 from tests.support.paths import ROOT
 
@@ -71,3 +74,22 @@ def test_the_clients_have_the_versions_that_are_run() -> None:
     expected |= {f"{name} (Python)": python[name] for name in both}
     expected |= {f"{name} (Node.js)": node[name] for name in both}
     assert told == expected
+
+
+def operators_commands() -> list[list[str]]:
+    """The commands of `narrate` in the operator's table."""
+    text = (DOCS / "operations.md").read_text("utf-8")
+    table = text.partition("## An operator's table")[2].partition("\n## ")[0]
+    return [shlex.split(command) for command in re.findall(r"\| `narrate (.+?)` \|$", table, re.M)]
+
+
+@pytest.mark.parametrize("command", operators_commands(), ids=" ".join)
+def test_a_command_of_the_operators_table_is_one(command: list[str]) -> None:
+    parser, commands = _parser()
+    assert callable(parser.parse_args(_with_command(command, commands)).command)
+
+
+def test_the_operators_table_has_every_command() -> None:
+    assert {command[1] for command in operators_commands() if command[0] == "admin"} == set(
+        COMMANDS
+    )
