@@ -1,11 +1,16 @@
-// Deleting for good.
+// What cannot be undone, such as deleting for good.
 
 /** A button takes a second press to do what it does; to look elsewhere is to think better of it. */
-export function askTwice(button, name) {
+export function askTwice(
+  button,
+  name,
+  { text = "Delete", sure: question = "Delete for good?" } = {},
+) {
   let meant = false;
   const ask = (sure) => {
     meant = sure;
-    button.textContent = sure ? "Delete for good?" : "Delete";
+    button.textContent = sure ? question : text;
+    button.dataset.sure = sure ? "yes" : "";
     button.setAttribute("aria-label", `${button.textContent}${sure ? "" : ":"} ${name}`);
   };
   button.addEventListener(

@@ -8,6 +8,7 @@ import { startDrop } from "./drop.js";
 import { startForm } from "./form.js";
 import { startJobs } from "./jobs.js";
 import { createKey } from "./key.js";
+import { startOperations } from "./operations.js";
 import { startPlayer } from "./player.js";
 import { startQueue } from "./queue.js";
 import { createSave } from "./save.js";
@@ -27,6 +28,7 @@ let form = null;
 
 startTheme(player.repaint);
 startQueue(api);
+startOperations(api);
 start();
 
 async function start() {

@@ -13,7 +13,7 @@ export function startQueue(api) {
     $("#queue-line").textContent = queue.workers
       ? `${plural(queue.workers, "worker")}, ${open ? plural(open, "job") : "all quiet"}`
       : "No worker";
-    $("#queue-card").replaceChildren(facts(queue), models(queue.models));
+    $("#queue-facts").replaceChildren(facts(queue), models(queue.models));
   }
 
   function facts({ jobs, segments, segments_per_minute: pace, audio_seconds_per_second: speed }) {
