@@ -222,6 +222,19 @@ def test_a_worker_is_ready_when_its_model_is_warm(overlay: str) -> None:
 
 
 @in_each_overlay
+def test_prometheus_reaches_the_workers_metrics(overlay: str) -> None:
+    policy = of_kind(overlay, "NetworkPolicy")["worker"]["spec"]["ingress"]
+    assert policy[0]["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+    for name, worker in workers(overlay).items():
+        given = settings_of(overlay, worker)
+        assert given["TTS_METRICS_HOST"] == "0.0.0.0"
+        (port,) = container(worker)["ports"]
+        assert port == {"name": "metrics", "containerPort": int(given["TTS_METRICS_PORT"])}
+        (shown,) = of_kind(overlay, "Service")[name]["spec"]["ports"]
+        assert shown["targetPort"] == port["name"]
+
+
+@in_each_overlay
 def test_the_images_are_pinned(overlay: str) -> None:
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
