@@ -10,7 +10,7 @@ ROOT   := $(if $(filter 0,$(shell id -u)),,sudo)
 TORCH_INDEX ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm images-check manifests voice lint-tools monitoring-tools check format lock clean
+.PHONY: help setup demo test browser page client-tools clients client-lock fault-tools faults soak hardening arm images-check audit-tools audit sbom manifests voice lint-tools monitoring-tools check format lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -120,6 +120,30 @@ images-check: $(READY) ## build both images without a Docker engine, and run a j
 	    $(ROOT) apt-get install -y -qq --no-install-recommends buildah debootstrap; }
 	@TORCH_INDEX=$(TORCH_INDEX) $(BIN)/pytest tests/images -p no:cacheprovider --timeout 3600
 
+# In an environment of their own: they need other versions than the service.
+AUDIT := .audit/bin
+IMAGES := api worker
+
+audit-tools:
+	@test -x $(AUDIT)/pip-audit || \
+	  { $(PYTHON) -m venv .audit && \
+	    $(AUDIT)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0; }
+
+# --strict: a package of which the advisories cannot be read is an error, not a gap.
+audit: $(READY) audit-tools ## look for known vulnerabilities in what the images install, and list its licences
+	@$(BIN)/python .ci/licences.py
+	@for image in $(IMAGES); do \
+	  $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/$$image.lock || exit 1; \
+	done
+
+sbom: audit-tools ## write each image's bill of materials (CycloneDX) to build/sbom
+	@mkdir -p build/sbom
+	@for image in $(IMAGES); do \
+	  $(AUDIT)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	    --output-file build/sbom/$$image.cdx.json requirements/$$image.lock || exit 1; \
+	done
+	@ls build/sbom/*.json
+
 OVERLAY ?= cpu
 
 manifests: $(READY) ## show what deploy/k8s gives to Kubernetes (OVERLAY=cpu, gpu, keda, managed)
@@ -132,4 +156,4 @@ voice: $(READY) ## train the demo voice anew, in about four hours on two cores (
 	@$(BIN)/python -m training $(VOICE) worker/demo_voice/checkpoint.zip
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) .clients .images build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav
+	rm -rf $(VENV) .clients .images .audit build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis demo.wav

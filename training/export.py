@@ -117,7 +117,7 @@ def _dimensions(size: StackSize) -> dict[str, Any]:
 
 
 def _model_weights(folder: Path, config: dict[str, Any]) -> Weights:
-    state = torch.load(folder / "talker.pt")["model"]
+    state = torch.load(folder / "talker.pt", weights_only=True)["model"]
     weights = {f"talker.{name}": weight for name, weight in state.items()}
     # Rows that nothing reads are zero: they pack to nothing.
     read = torch.zeros(CODES, dtype=torch.bool)
@@ -133,7 +133,7 @@ def _model_weights(folder: Path, config: dict[str, Any]) -> Weights:
 
 def _codec_weights(folder: Path, config: dict[str, Any]) -> Weights:
     """The decoder's weights; the encoder, which only clones need, stays zero."""
-    state = torch.load(folder / "vocoder.pt")["model"]
+    state = torch.load(folder / "vocoder.pt", weights_only=True)["model"]
     with torch.device("meta"):
         model = Qwen3TTSTokenizerV2Model(Qwen3TTSTokenizerV2Config(**config))
     weights = {name: torch.zeros(one.shape) for name, one in model.state_dict().items()}

@@ -75,7 +75,7 @@ class Trainer:
     def resume(self) -> int:
         """Go on from the run's file, if there is one; the number of steps that are done."""
         if self.path.exists():
-            state = torch.load(self.path)
+            state = torch.load(self.path, weights_only=True)
             self.model.load_state_dict(state["model"])
             for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(kept)
