@@ -11,7 +11,7 @@ def job_folder(job_id: str) -> str:
 
 
 def segments_folder(job_id: str) -> str:
-    """The folder of a job's segments, which is deleted after the join."""
+    """The folder of a job's segments, deleted after its end; of a failed job, with the job."""
     return f"{job_folder(job_id)}/segments"
 
 

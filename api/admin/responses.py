@@ -1,4 +1,4 @@
-"""What operators are answered with; times in Unix seconds, to the millisecond."""
+"""The answers to operators; times in Unix seconds, to the millisecond."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class SegmentObject(BaseModel):
 
 
 class OperatedJob(BaseModel):
-    """A job as operators see it, whoever owns it.
+    """A job of any owner, as operators see it.
 
     `name` is its owner's id for it. `failed_segment` is the one that failed it, with its attempts.
     """
@@ -197,7 +197,7 @@ class Requeued(BaseModel):
 
 
 class PurgeObject(BaseModel):
-    """How many jobs were cancelled; while there are some `left`, ask again."""
+    """The number of jobs that were cancelled; while there are some `left`, ask again."""
 
     object: Literal["purge"] = "purge"
     model: str
@@ -230,7 +230,7 @@ class OwnerList(BaseModel):
 
 
 class AuditList(BaseModel):
-    """What operators did, the newest first; the next page is `before` the last id."""
+    """Actions of operators, the newest first; the next page is `before` the last id."""
 
     object: Literal["list"] = "list"
     data: list[AuditEntry]

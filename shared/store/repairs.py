@@ -1,4 +1,4 @@
-"""What an operator does to a job: retry it, take a segment from its worker, change its priority."""
+"""Repairs of a job by an operator: retry it, requeue its segments, change its priority."""
 
 from __future__ import annotations
 

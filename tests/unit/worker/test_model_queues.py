@@ -68,6 +68,16 @@ def test_the_queue_of_a_model_that_is_not_loaded_is_closed(
     assert [queues.is_open(name) for name in queues.names] == [False, True]
 
 
+@pytest.mark.parametrize("models", [["a"], ["a", "b"]])
+def test_a_drained_worker_takes_no_message_of_another(pool: FakePool, models: list[str]) -> None:
+    is_drained = threading.Event()
+    tasks = cast(dict[str, SegmentTask], dict.fromkeys(models, print))
+    queues = ModelQueues(tasks, cast(ModelPool, pool), 2, is_drained=is_drained.is_set)
+    assert all(map(queues.is_open, queues.names))
+    is_drained.set()
+    assert not any(map(queues.is_open, queues.names))
+
+
 def test_a_model_with_much_to_do_takes_no_thread_of_another(
     queues: ModelQueues, go: threading.Event, done: list[str]
 ) -> None:
