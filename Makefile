@@ -139,7 +139,7 @@ audit: $(READY) audit-tools ## look for known vulnerabilities in what the images
 sbom: audit-tools ## write each image's bill of materials (CycloneDX) to build/sbom
 	@mkdir -p build/sbom
 	@for image in $(IMAGES); do \
-	  $(AUDIT)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+	  PYTHONWARNINGS=ignore $(AUDIT)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
 	    --output-file build/sbom/$$image.cdx.json requirements/$$image.lock || exit 1; \
 	done
 	@ls build/sbom/*.json

@@ -19,7 +19,7 @@ LICENCES = runpy.run_path(str(ROOT / ".ci" / "licences.py"))
 
 
 def unsafe(source: str) -> Iterator[str]:
-    """What a source does that could run code of a file that it reads."""
+    """The calls and imports of a source that could run code of a file that it reads."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from {each.name.split(".")[0] for each in node.names} & UNSAFE_MODULES

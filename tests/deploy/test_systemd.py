@@ -39,7 +39,7 @@ class Unit(ConfigParser):
 
 
 def variables() -> dict[str, str]:
-    """What env.example sets."""
+    """The variables of env.example."""
     lines = (UNITS / "env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
 

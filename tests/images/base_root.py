@@ -18,7 +18,7 @@ PACKAGES = "ca-certificates,python3,python3-pip,python-is-python3"
 
 
 def missing() -> str | None:
-    """What this machine lacks to build images, in a sentence; None if nothing."""
+    """A sentence on the right or program that this machine lacks; None if images can be built."""
     if os.geteuid() != 0:
         return "images are built in a root file system, by root: sudo make images-check"
     absent = [name for name in ("buildah", "debootstrap", "tar") if shutil.which(name) is None]

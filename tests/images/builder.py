@@ -78,7 +78,7 @@ class Builder:
         return ("buildah", "--storage-driver", "vfs", *places, *arguments)
 
     def run(self, *arguments: str) -> str:
-        """What buildah prints; fails if it does."""
+        """The output of a buildah command, which has to succeed."""
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
