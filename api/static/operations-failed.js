@@ -8,8 +8,8 @@ const PAGE = 20;
 // As many as the overview has of the newest.
 const NEWEST = 10;
 
-/** `act(path, told)` sends an action. The newest come by themselves, older ones when asked for. */
-export function createFailed(act, api) {
+/** `act(path, told)` sends an action, `complain(error)` shows an error. The newest come by themselves, older ones when asked for. */
+export function createFailed(act, complain, api) {
   const more = $("#operations-older");
   const older = [];
   let newest = [];
@@ -40,7 +40,7 @@ export function createFailed(act, api) {
     const retry = (query, told) => async () => {
       if (await act(path + query, told)) forget(job.id);
     };
-    return row(name, "", lines, [
+    return row(job.id, name, "", lines, [
       button("Retry what is missing", name, retry("", `${name} is spoken on`)),
       button(
         "Retry all of it",
@@ -76,6 +76,6 @@ export function createFailed(act, api) {
     draw();
   }
 
-  more.addEventListener("click", () => loadOlder().catch(() => {}));
+  more.addEventListener("click", () => loadOlder().catch(complain));
   return { show };
 }

@@ -36,7 +36,7 @@ export function createQueues(act) {
       () => purge(path, name),
       "Cancel all jobs not begun?",
     );
-    return row(name, paused ? "Paused" : "", lines, waiting ? [change, empty] : [change]);
+    return row(id, name, paused ? "Paused" : "", lines, waiting ? [change, empty] : [change]);
   }
 
   async function purge(path, name) {

@@ -18,7 +18,7 @@ export function createWorkers(act) {
   }
 
   function worked({ id, state, info, draining_since: drained }) {
-    if (!info) return row(id, SAID[state], ["Of an older version: stop it with SIGTERM."], []);
+    if (!info) return row(id, id, SAID[state], ["Of an older version: stop it with SIGTERM."], []);
     const path = `workers/${encodeURIComponent(id)}`;
     const what = [info.precision, info.device, plural(info.slots, "slot"), info.version];
     const speed = `${info.audio_s_per_s.toFixed(2)} s of speech a second, `;
@@ -33,7 +33,7 @@ export function createWorkers(act) {
     const change = drained
       ? button("Claim again", id, () => act(`${path}/resume`, `${id} claims again`))
       : button("Drain", id, () => act(`${path}/drain`, `${id} claims nothing any more`));
-    return row(id, SAID[state], lines, [change]);
+    return row(id, id, SAID[state], lines, [change]);
   }
 
   function held({ job, segment, since, attempt }, worker, at) {
@@ -41,7 +41,7 @@ export function createWorkers(act) {
     const name = `segment ${segment} of ${job}`;
     const again = attempt > 1 ? `, attempt ${attempt}` : "";
     const lines = [`Held by ${worker.id} for ${span(Math.max(0, at - since))}${again}`];
-    return row(name, "", lines, [
+    return row(`${job}:${segment}`, name, "", lines, [
       button("Give to another worker", name, () =>
         act(`${path}/requeue?segment=${segment}`, `${name} waits again`),
       ),

@@ -14,15 +14,21 @@ const LACKS = "It takes a key with the scope admin: narrate keys create NAME --s
 export function startOperations(api) {
   const page = $("#operations");
   const problem = $("#operations-error");
-  const parts = [createWorkers(act), createQueues(act), createFailed(act, api), createAudit()];
+  const parts = [
+    createWorkers(act),
+    createQueues(act),
+    createFailed(act, complain, api),
+    createAudit(),
+  ];
   let timer = null;
 
   /** Do something at a path under /v1/admin, say that it was done, and look at what has changed. */
   async function act(path, told, method = "POST") {
+    problem.hidden = true;
     try {
       const answer = await api.json(`/v1/admin/${path}`, { method });
       say(told);
-      await look();
+      await look().catch(lookFailed);
       return answer;
     } catch (error) {
       complain(error);
@@ -30,17 +36,21 @@ export function startOperations(api) {
     }
   }
 
-  function complain(error) {
+  /** Show an error: that of a look until the next one goes well, others until the next action. */
+  function complain(error, of = "action") {
+    problem.dataset.of = of;
     const lacks = error.status === 403 && error.message.includes("scope");
     problem.textContent = lacks ? `${error.message}. ${LACKS}` : error.message;
     problem.hidden = false;
     $("#operations-parts").hidden = error.status === 401 || error.status === 403;
   }
 
+  const lookFailed = (error) => complain(error, "look");
+
   async function look() {
     const overview = await api.json("/v1/admin/overview");
     const audit = await api.json("/v1/admin/audit?limit=20");
-    problem.hidden = true;
+    if (problem.dataset.of === "look") problem.hidden = true;
     $("#operations-parts").hidden = false;
     $("#operations-facts").replaceChildren(...facts(overview));
     for (const part of parts) part.show({ ...overview, audit: audit.data });
@@ -49,7 +59,7 @@ export function startOperations(api) {
   async function every() {
     clearTimeout(timer);
     if (page.hidden) return;
-    if (!document.hidden) await look().catch(complain);
+    if (!document.hidden) await look().catch(lookFailed);
     timer = setTimeout(every, ASK_MS);
   }
 

@@ -88,6 +88,39 @@ def test_a_model_is_paused_and_a_worker_drained_by_keyboard(operations: Page) ->
     expect(worker.locator(".badge")).to_have_text("Idle")
 
 
+def test_the_focus_stays_when_the_page_looks_again(operations: Page, failed: str) -> None:
+    job = row(operations, "Failed jobs", failed)
+    job.locator("summary").focus()
+    look_again(operations)
+    expect(job.locator("summary")).to_be_focused()
+    queue = row(operations, "Queues", MODEL)
+    queue.get_by_role("button", name="Pause").press("Enter")
+    expect(queue.get_by_role("button", name="Resume")).to_be_focused()
+    operations.keyboard.press("Enter")
+    expect(queue.get_by_role("button", name="Pause")).to_be_focused()
+    job.get_by_role("button", name="Retry what is missing").press("Enter")
+    expect(job).to_have_count(0)
+    expect(operations.get_by_role("heading", name="Failed jobs")).to_be_focused()
+
+
+@pytest.mark.refused
+def test_a_refused_action_is_read_at_leisure(operations: Page, failed: str) -> None:
+    said = '{"error": {"message": "its files were removed", "code": "conflict"}}'
+    operations.route("**/retry", lambda route: route.fulfill(status=409, body=said))
+    row(operations, "Failed jobs", failed).get_by_role("button", name="what is missing").click()
+    alert = operations.get_by_role("alert").filter(has_text="its files were removed")
+    expect(alert).to_be_visible()
+    look_again(operations)
+    expect(alert).to_be_visible()
+
+
+def look_again(page: Page) -> None:
+    """Wait until the page has asked twice, so that the first answer is shown."""
+    for _ in range(2):
+        with page.expect_response("**/v1/admin/audit*"):
+            pass
+
+
 def test_the_way_back_is_a_link(operations: Page) -> None:
     operations.get_by_role("link", name="Back to the jobs").click()
     expect(operations.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
