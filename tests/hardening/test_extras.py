@@ -24,13 +24,13 @@ TORCH = next(iter(re.findall(r"torch==[\d.]+", (ROOT / "pyproject.toml").read_te
 MINUTES = 60  # in seconds
 # What an image copies besides `shared`; the client has no image.
 PACKAGES = {"api": "api", "worker": "worker", "client": "client"}
-# Every module, also those that are imported at a first use only.
+# Every module, also those that are imported at a first use only, but that of the extra `tracing`.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 for package in sys.argv[1:]:
     root = importlib.import_module(package)
     for module in pkgutil.walk_packages(root.__path__, package + "."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "shared.otel")):
             importlib.import_module(module.name)
 """
 
