@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.images import pip_access
@@ -18,12 +17,15 @@ class Builder:
 
     def __init__(self, folder: Path, base: Path, torch_index: str | None) -> None:
         self.folder, self._base, self._torch_index = folder, base, torch_index
+        self._containers: dict[str, str] = {}
+        self.base_name = ""
 
     def build(self, dockerfile: str, tag: str) -> None:
         """Build an image from all steps of a Dockerfile; the output goes to `TAG.log`."""
         text = (ROOT / dockerfile).read_text()
         (base,) = re.findall(r"^FROM (\S+)@sha256:\w+$", text, re.MULTILINE)
-        self._make_base(base)
+        if base != self.base_name:
+            self._make_base(base)
         # By its name: the digest is that of the image in the registry.
         file = self.folder / dockerfile
         file.write_text(re.sub(r"@sha256:\w+", "", text))
@@ -41,6 +43,7 @@ class Builder:
         assert done.returncode == 0, self._end_of_log(tag)
 
     def _make_base(self, name: str) -> None:
+        self.base_name = name
         (container,) = self.run("from", "scratch").split()
         self.run("add", "--quiet", container, str(self._base), "/")
         self.run("commit", "--quiet", container, f"docker.io/library/{name}")
@@ -50,20 +53,15 @@ class Builder:
         lines = (self.folder / f"{tag}.log").read_text().splitlines()
         return "\n".join(line[:300] for line in lines[-20:])
 
-    @contextmanager
-    def container(self, image: str) -> Iterator[str]:
-        """A container of an image, by its id; removed at the end."""
-        (container,) = self.run("from", "--pull=never", image).split()
-        try:
-            yield container
-        finally:
-            self.run("rm", container)
+    def container(self, image: str) -> str:
+        """The one container of an image, by its id: vfs copies all files for each."""
+        if image not in self._containers:
+            (self._containers[image],) = self.run("from", "--pull=never", image).split()
+        return self._containers[image]
 
-    @contextmanager
-    def files(self, image: str) -> Iterator[Path]:
-        """The folder in which an image's files lie."""
-        with self.container(image) as container:
-            yield Path(self.run("mount", container).strip())
+    def files(self, image: str) -> Path:
+        """The folder in which the files of an image's container lie."""
+        return Path(self.run("mount", self.container(image)).strip())
 
     def config(self, image: str) -> dict[str, object]:
         """The configuration of an image: its user, command and volumes."""
