@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from shared.speech_model import Task
 from shared.store.webhooks import Webhook
 
 _log = logging.getLogger(__name__)
+_Record = TypeVar("_Record", bound=Record)
 # Fields of a finished segment, in the order in which `read_spoken` takes them.
 SPOKEN_FIELDS = ("text", "range", "key", "samples", "truncated")
 
@@ -40,31 +41,29 @@ def read_job(fields: dict[str, Any]) -> Job:
         "spec": spec,
         "outline": Outline.model_validate_json(fields["outline"]),
     }
-    known, all_known = _known(Job, fields | read, {"status": "in_progress"})
-    job = Job.model_validate(known)
+    job, all_known = _read_known(Job, fields | read, {"status": "in_progress"})
     return job if is_understood and all_known else job.model_copy(update={"is_understood": False})
 
 
 def _read_spec(written: str) -> tuple[SpeechSpec, bool]:
     raw = json.loads(written)
-    known, all_known = _known(SpeechSpec, raw, {"task": Task.CUSTOM_VOICE})
-    spec = SpeechSpec.model_validate(known)
+    spec, all_known = _read_known(SpeechSpec, raw, {"task": Task.CUSTOM_VOICE})
     if not all_known:
         _log.warning("A job's spec is of a newer version: %s", written)
         spec = spec.model_copy(update={"task": raw.get("task", spec.task)})  # to be shown as it is
     return spec, all_known
 
 
-def _known(
-    model: type[Record], fields: dict[str, Any], instead: dict[str, Any]
-) -> tuple[dict[str, Any], bool]:
-    """The fields that the model can read, with `instead` for required ones; and if it is all."""
+def _read_known(
+    model: type[_Record], fields: dict[str, Any], instead: dict[str, Any]
+) -> tuple[_Record, bool]:
+    """The record of the fields that it can read, or of `instead`; and whether it reads all."""
     try:
-        model.model_validate(fields)
+        return model.model_validate(fields), True
     except ValidationError as error:
         unknown = {each["loc"][0] for each in error.errors()}
-        return instead | {k: v for k, v in fields.items() if k not in unknown}, False
-    return fields, True
+        known = {name: value for name, value in fields.items() if name not in unknown}
+        return model.model_validate(instead | known), False
 
 
 def write_range(segment: Segment) -> str:
