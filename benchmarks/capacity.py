@@ -17,6 +17,7 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -27,18 +28,20 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cluster_model import Cluster, Job, RedisTimes, percentile
+from benchmarks.cluster_model import BEATS_PER_S, Cluster, Job, RedisTimes, percentile
 from benchmarks.line_plot import Line, plot_lines
 from benchmarks.step_times import MEASURED, StepTimes
 
 # `python benchmarks/ledger.py` on an AMD EPYC (Zen 3); --redis FILE reads other figures.
 # What `scaling.py` saw Redis spend on a segment beyond these is Celery's part.
 REDIS = RedisTimes(
-    admit_s=0.36e-3, claim_s=0.38e-3, commit_s=0.25e-3, beat_s=0.57e-3, message_s=0.97e-3
+    admit_s=0.37e-3, claim_s=0.41e-3, commit_s=0.31e-3, beat_s=0.75e-3, message_s=1.3e-3
 )
 MAX_WORKERS = 16_384
 MAX_DEVIATION = 0.15
-SWEEP = (1, 10, 30, 100, 300, 600, 1_000, 1_400, 2_000, 3_000, 10_000)
+SWEEP = (1, 10, 30, 100, 300, 500, 700, 1_000, 1_300, 3_000, 10_000)
+# Workers of one ledger, where there are several: about two thirds of what one Redis can do.
+LEDGER_WORKERS = 500
 
 
 class Answer(NamedTuple):
@@ -185,19 +188,29 @@ def read_redis(path: Path) -> RedisTimes:
 
 def ends(options: argparse.Namespace, times: StepTimes, redis: RedisTimes) -> None:
     """Show how far one Redis goes: throughput by the number of workers, all with work."""
-    shown = Table("workers", "segments/s", "efficiency", "share of one Redis")
-    points: list[tuple[float, float]] = []
-    for workers in SWEEP:
-        rate, share = saturated(workers, options.slots, times, redis, frames=options.frames)
-        points.append((workers, rate))
-        part = rate / workers / points[0][1]
-        shown.add_row(f"{workers:,}", f"{rate:,.1f}", f"{part:.1%}", f"{share:.0%}")
+
+    def rate_and_share(workers: int) -> tuple[float, float]:
+        beats_share = workers * redis.beat_s * BEATS_PER_S
+        if beats_share >= 1:  # heartbeats alone are more than there is time for
+            return 0.0, beats_share
+        return saturated(workers, options.slots, times, redis, frames=options.frames)
+
+    found = {workers: rate_and_share(workers) for workers in SWEEP}
+    alone, of_ledger = found[1][0], found[LEDGER_WORKERS][0]
+    shown = Table("workers", "segments/s", "efficiency", "of one Redis", "ledgers", "segments/s")
+    several = {}
+    for workers, (rate, share) in found.items():
+        ledgers = ceil(workers / LEDGER_WORKERS)
+        several[workers] = rate if ledgers == 1 else of_ledger * workers / LEDGER_WORKERS
+        one = f"{rate:,.1f}", f"{rate / workers / alone:.1%}", f"{share:.0%}"
+        shown.add_row(f"{workers:,}", *one, str(ledgers), f"{several[workers]:,.1f}")
     Console().print(shown)
     if options.plot:
-        ideal = [(count, count * points[0][1]) for count, _ in points]
-        lines = [Line("without Redis", ideal, "#888", dashed=True)]
-        lines += [Line("one Redis", points, "#2f8f5b")]
-        title = "Segments a second by the number of workers, simulated"
+        lines = [
+            Line(f"{LEDGER_WORKERS} workers a ledger", list(several.items()), "#4c78a8"),
+            Line("one Redis", [(n, rate) for n, (rate, _) in found.items() if rate], "#e08a1e"),
+        ]
+        title = f"Simulated segments a second, {options.slots} rows a worker"
         options.plot.write_text(plot_lines(title, "workers", "segments/s", lines))
 
 

@@ -96,8 +96,8 @@ def measure(workers: tuple[int, ...], seconds: float, options: argparse.Namespac
 
 def table(found: dict[str, Any]) -> Table:
     """The figures as they are read."""
-    heads = ("workers", "segments/s", "efficiency", "rows", "Redis CPU", "Redis, ms a segment")
-    shown = Table(*heads, "worker CPU", "worker, ms a segment", "connections")
+    heads = ("workers", "segments/s", "efficiency", "rows", "Redis CPU", "ms a segment")
+    shown = Table(*heads, "worker CPU", "ms a segment", "connections")
     for each in found["rows"]:
         shown.add_row(
             str(each["workers"]),
