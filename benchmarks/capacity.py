@@ -15,7 +15,7 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
@@ -28,7 +28,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cluster_model import BEATS_PER_S, Cluster, Job, RedisTimes, percentile
+from benchmarks.cluster_model import BEATS_PER_S, Cluster, Job, RedisTimes, percentile, poisson
 from benchmarks.line_plot import Line, plot_lines
 from benchmarks.step_times import MEASURED, StepTimes
 
@@ -45,7 +45,7 @@ LEDGER_WORKERS = 500
 
 
 class Answer(NamedTuple):
-    """What a number of workers does with a load; times in seconds."""
+    """The outcome of a load for a number of workers; times in seconds."""
 
     workers: int
     p50_s: float
@@ -53,15 +53,6 @@ class Answer(NamedTuple):
     p95_wait_s: float
     unfinished: int
     redis_share: float
-
-
-def poisson(jobs_per_s: float, segments: int, frames: int, until_s: float) -> Iterator[Job]:
-    """Jobs at random times; half to one and a half times as many segments, of as many frames."""
-    random, at_s = Random(1), 0.0
-    while (at_s := at_s + random.expovariate(jobs_per_s)) < until_s:
-        size = max(1, round(segments * random.uniform(0.5, 1.5)))
-        length = max(1, round(frames * random.uniform(0.5, 1.5)))
-        yield Job(at_s, size, length, owner=f"owner{random.randrange(20)}")
 
 
 def read_trace(path: Path) -> list[Job]:
@@ -173,6 +164,26 @@ def check(found: dict[str, Any], redis: RedisTimes) -> list[dict[str, float]]:
     return rows
 
 
+def check_arrivals(found: dict[str, Any], redis: RedisTimes) -> list[dict[str, float]]:
+    """The model beside a real run of `scaling.py --arrivals`: seconds until jobs end."""
+    times, real = MEASURED[found["precision"]].faster(found["speed"]), found["arrivals"]
+    jobs = [
+        Job(each["arrives_s"], each["segments"], each["frames"], each["owner"])
+        for each in real["jobs"]
+    ]
+    model = simulate(jobs, real["workers"], found["slots"], times, redis)
+    pairs = ((real["p50_s"], model.p50_s), (real["p95_s"], model.p95_s))
+    return [
+        {
+            "workers": real["workers"],
+            "measured": measured,
+            "simulated": simulated,
+            "deviation": simulated / measured - 1,
+        }
+        for measured, simulated in pairs
+    ]
+
+
 def read_redis(path: Path) -> RedisTimes:
     """The times of a file that `ledger.py --json` wrote."""
     rows = {row["step"]: row["redis_ms"] / 1e3 for row in json.loads(path.read_text())["rows"]}
@@ -223,7 +234,7 @@ def main() -> None:
     asked.add_argument("--jobs-per-s", type=float, help="jobs that arrive at random")
     asked.add_argument("--trace", type=Path, metavar="FILE.csv", help="jobs that arrived")
     asked.add_argument("--ends", action="store_true", help="where one Redis ends")
-    asked.add_argument("--check", type=Path, metavar="SCALING.json", help="compare with a real run")
+    asked.add_argument("--check", type=Path, metavar="SCALING.json", help="compare with real runs")
     parser.add_argument("--segments", type=int, default=20, help="of a job, with --jobs-per-s")
     parser.add_argument("--frames", type=int, default=125, help="of a segment (default: 10 s)")
     parser.add_argument("--seconds", type=float, default=3_600, help="for which jobs arrive")
@@ -244,18 +255,21 @@ def main() -> None:
         if options.ends:
             ends(options, times, redis)
         elif options.check:
-            _show_check(check(json.loads(options.check.read_text()), redis))
+            real = json.loads(options.check.read_text())
+            is_throughput = "rows" in real
+            _show_check((check if is_throughput else check_arrivals)(real, redis), is_throughput)
         else:
             _show_answer(options, times, redis)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
 
 
-def _show_check(rows: list[dict[str, float]]) -> None:
-    shown = Table("workers", "measured/s", "simulated/s", "deviation")
-    for row in rows:
-        figures = f"{row['measured']:.1f}", f"{row['simulated']:.1f}", f"{row['deviation']:+.1%}"
-        shown.add_row(str(row["workers"]), *figures)
+def _show_check(rows: list[dict[str, float]], is_throughput: bool) -> None:
+    names = ["segments/s"] * len(rows) if is_throughput else ["p50, s", "p95, s"]
+    shown = Table("workers", "", "measured", "simulated", "deviation")
+    for name, row in zip(names, rows, strict=True):
+        figures = f"{row['measured']:.2f}", f"{row['simulated']:.2f}", f"{row['deviation']:+.1%}"
+        shown.add_row(str(row["workers"]), name, *figures)
     Console().print(shown)
     if any(abs(row["deviation"]) > MAX_DEVIATION for row in rows):
         sys.exit(f"the model is more than {MAX_DEVIATION:.0%} away from the run")

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from random import Random
 
 import simpy
 
@@ -252,6 +253,15 @@ class Cluster:
         if not job.open:
             job.ended_s = self.env.now
             self.ended.append(job)
+
+
+def poisson(jobs_per_s: float, segments: int, frames: int, until_s: float) -> Iterator[Job]:
+    """Jobs at random times; half to one and a half times as many segments, of as many frames."""
+    random, at_s = Random(1), 0.0
+    while (at_s := at_s + random.expovariate(jobs_per_s)) < until_s:
+        size = max(1, round(segments * random.uniform(0.5, 1.5)))
+        length = max(1, round(frames * random.uniform(0.5, 1.5)))
+        yield Job(at_s, size, length, owner=f"owner{random.randrange(20)}")
 
 
 def percentile(values: Sequence[float], share: float) -> float:

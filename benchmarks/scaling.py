@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.line_plot import Line, plot_lines
+from benchmarks.scaling_arrivals import measure_arrivals
 from benchmarks.scaling_cluster import Cluster, Snapshot
 from benchmarks.step_times import MEASURED, SOURCE
 from worker.model.tuning_file import processor_name
@@ -83,14 +84,19 @@ def measure(workers: tuple[int, ...], seconds: float, options: argparse.Namespac
                 before = cluster.snapshot()
                 time.sleep(seconds * (2 if count == workers[0] else 1))
                 rows.append(row(before, cluster.snapshot(), cluster.mean_frames))
+    return _setting(options) | {
+        "mean_frames": cluster.mean_frames,
+        "rows": with_efficiency(rows),
+    }
+
+
+def _setting(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "processor": processor_name(),
         "precision": options.precision,
         "speed": options.speed,
         "slots": options.slots,
-        "mean_frames": cluster.mean_frames,
         "steps_measured_in": SOURCE,
-        "rows": with_efficiency(rows),
     }
 
 
@@ -136,13 +142,29 @@ def main() -> None:
     parser.add_argument(
         "--speed", type=float, default=4, help="how many times as fast as measured (default: 4)"
     )
+    parser.add_argument(
+        "--arrivals",
+        type=float,
+        metavar="JOBS_PER_S",
+        help="instead: the times until jobs end that arrive at random, with the first of --workers",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE.svg")
     options = parser.parse_args()
     if any(low >= high for low, high in pairwise(options.workers)) or options.workers[0] < 1:
         parser.error("--workers are numbers that grow, such as 1 2 4 8")
-    found = measure(tuple(options.workers), options.seconds, options)
-    Console().print(table(found))
+    if options.arrivals and options.plot:
+        parser.error("--arrivals has no picture")
+    if options.arrivals:
+        times = MEASURED[options.precision].faster(options.speed)
+        ended = measure_arrivals(options, times)
+        found = {"arrivals": ended, **_setting(options)}
+        Console().print(
+            f"{len(ended['jobs'])} jobs: p50 {ended['p50_s']:.2f} s, p95 {ended['p95_s']:.2f} s"
+        )
+    else:
+        found = measure(tuple(options.workers), options.seconds, options)
+        Console().print(table(found))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     if options.plot:

@@ -57,10 +57,13 @@ def _serve(notes: Path, times: StepTimes, settings: Settings) -> None:
 
 
 class Cluster:
-    """A Redis, a ledger full of segments, and a growing number of workers."""
+    """A Redis, a growing number of workers, and a ledger full of segments unless `is_empty`."""
 
-    def __init__(self, folder: Path, slots: int, times: StepTimes) -> None:
+    def __init__(
+        self, folder: Path, slots: int, times: StepTimes, *, is_empty: bool = False
+    ) -> None:
         self._folder, self._slots, self._times = folder, slots, times
+        self._is_empty = is_empty
         self._redis = RedisServer(folder / "redis", log=folder / "redis.log")
         self._workers: list[BaseProcess] = []
         self.mean_frames = 0.0
@@ -73,7 +76,8 @@ class Cluster:
             started.enter_context(self._redis)
             self.connection = started.enter_context(connect(self._redis.url))
             started.callback(self._end)
-            self._fill()
+            if not self._is_empty:
+                self._fill()
             self._stop = started.pop_all()
         return self
 
@@ -96,10 +100,19 @@ class Cluster:
             ledger.admit(f"job_{number}", SPEC, segments, owner=f"owner{number % OWNERS}")
         self.mean_frames = frames / (JOBS * SEGMENTS)
 
-    def grow(self, workers: int) -> None:
-        """Start workers until there are so many, and return once each has all rows full."""
+    @property
+    def redis_url(self) -> str:
+        """The URL of its Redis."""
+        return self._redis.url
+
+    def start(self, workers: int) -> None:
+        """Start workers until there are `workers` of them."""
         while len(self._workers) < workers:
             self._start()
+
+    def grow(self, workers: int) -> None:
+        """Start workers until there are `workers`, and return once the rows of each are full."""
+        self.start(workers)
         until_s = time.monotonic() + WITHIN_S
         while not all(notes.get("rows", 0) >= self._slots - 1 for notes in self._notes()):
             if time.monotonic() > until_s:

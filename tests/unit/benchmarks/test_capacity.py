@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.capacity import check, poisson, read_redis, read_trace, saturated, workers_for
-from benchmarks.cluster_model import Cluster, FairQueue, Job, RedisTimes, percentile
+from benchmarks.capacity import (
+    check,
+    check_arrivals,
+    read_redis,
+    read_trace,
+    saturated,
+    workers_for,
+)
+from benchmarks.cluster_model import Cluster, FairQueue, Job, RedisTimes, percentile, poisson
 from benchmarks.step_times import StepTimes
 
 # Redis answers at once, so that times can be told by hand.
@@ -148,3 +155,14 @@ def test_model_is_near_a_real_run() -> None:
     assert [abs(row["deviation"]) < 0.02 for row in check(found, USUAL)] == [True, True]
     rows[1]["segments_per_s"] = 8.0
     assert check(found, USUAL)[1]["deviation"] > 0.15
+
+
+def test_model_is_compared_with_the_times_of_real_jobs() -> None:
+    jobs = [{"arrives_s": 1.0 + at, "segments": 1, "frames": 50, "owner": "a"} for at in range(9)]
+    real = {"workers": 2, "jobs": jobs, "p50_s": 4.5, "p95_s": 9.0}
+    found = {"precision": "int8", "speed": 2, "slots": 4, "arrivals": real}
+    half, most = check_arrivals(found, USUAL)
+    # 50 steps of 47 ms alone and of 76 ms beside three others, with their prompts.
+    assert 2.4 < half["simulated"] < 4.2
+    assert half["deviation"] == pytest.approx(half["simulated"] / 4.5 - 1)
+    assert most["deviation"] < -0.15
