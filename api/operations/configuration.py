@@ -14,7 +14,7 @@ from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.storage import Storage
 from shared.storage_identity import compare, probe, without_password
-from shared.store.api_keys import ApiKeys, KeyMark
+from shared.store.api_keys import ApiKeys, KeyMark, Scope
 from shared.store.connection import redis_errors, server_time_s
 from shared.store.live_workers import LiveWorkers
 from shared.store.pauses import paused_models
@@ -106,7 +106,7 @@ def _look_at_storage(settings: Settings, redis: Redis, storage: Storage) -> tupl
 def _look_at_keys(settings: Settings, redis: Redis, storage: Storage) -> tuple[str, Finding]:
     live = [key for key in ApiKeys(redis, KeyMark(storage)).all() if not key.revoked_at]
     if live:
-        operators = sum(key.admin for key in live)
+        operators = sum(Scope.ADMIN in key.operator_scopes for key in live)
         said = f"{len(live)} keys, {operators} of them with the scope admin"
         if settings.auth == "required":
             return said, Finding()

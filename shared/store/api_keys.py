@@ -63,8 +63,8 @@ class Quota(Record):
 class ApiKey(Record):
     """A key as it is kept. Records belong to its `owner`, by default to the key alone.
 
-    `admin` is a scope, but a field of its own: a process of a version before it, which would refuse
-    all keys for an unknown scope, passes it over.
+    `operator_scopes` are those that a version before this one lacks: it would refuse all keys for
+    an unknown scope in `scopes`, and passes over a field that it does not know.
     """
 
     id: str
@@ -72,20 +72,20 @@ class ApiKey(Record):
     owner: str
     digest: str
     scopes: tuple[Scope, ...] = DEFAULT_SCOPES
-    admin: bool = False
+    operator_scopes: tuple[Scope, ...] = ()
     quota: Quota = Quota()
     created_at: float
     revoked_at: float | None = None
 
-    @field_validator("scopes", mode="before")
+    @field_validator("scopes", "operator_scopes", mode="before")
     @classmethod
     def _leave_out_scopes_of_newer_versions(cls, scopes: Sequence[str]) -> list[str]:
         return [scope for scope in scopes if scope in tuple(Scope)]
 
     @property
     def all_scopes(self) -> tuple[Scope, ...]:
-        """The scopes, with `admin` if it is one of them."""
-        return (*self.scopes, Scope.ADMIN) if self.admin else self.scopes
+        """The scopes of both kinds."""
+        return (*self.scopes, *self.operator_scopes)
 
 
 @dataclass(frozen=True)
@@ -176,8 +176,8 @@ class ApiKeys:
             name=name,
             owner=owner or f"key_{key_id}",
             digest=_digest(secret),
-            scopes=tuple(scope for scope in scopes if scope != Scope.ADMIN),
-            admin=Scope.ADMIN in scopes,
+            scopes=tuple(scope for scope in scopes if scope in DEFAULT_SCOPES),
+            operator_scopes=tuple(scope for scope in scopes if scope not in DEFAULT_SCOPES),
             quota=quota or Quota(),
             created_at=time.time(),
         )

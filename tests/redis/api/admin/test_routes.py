@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from typing import Any
 
@@ -75,8 +76,11 @@ def test_only_a_key_with_the_scope_operates(api: TestClient, keys: ApiKeys, redi
     assert api.get("/v1/admin/overview").status_code == 401
     assert api.get("/v1/admin/overview", headers=bearer(token)).status_code == 200
     assert api.get("/v1/jobs", headers=bearer(token)).status_code == 200
-    # A version before this one reads the keys, and knows no such scope.
-    assert '"admin"]' not in redis.hgetall("tts:keys")[operator.id]
+    # A version before this one reads `scopes`, and knows three.
+    scraper, _ = keys.create("prometheus", scopes=(Scope.METRICS,))
+    kept = redis.hgetall("tts:keys")
+    assert json.loads(kept[operator.id])["scopes"] == list(DEFAULT_SCOPES)
+    assert json.loads(kept[scraper.id])["scopes"] == []
 
 
 def test_a_server_that_is_open_to_all_has_no_operator(settings: Settings, redis: Redis) -> None:
