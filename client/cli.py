@@ -22,9 +22,9 @@ from client.commands.voices import add_voice, delete_voice, list_voices
 from client.errors import NarrateError
 from client.files import FORMATS
 from client.local.data_folder import default_data_folder
+from client.models import PRIORITIES
 from client.narrator import DEFAULT_URL
 
-PRIORITIES = ("low", "normal", "high")
 SERVER_COMMANDS = ("keys", "models", "check")
 EXIT_FAILED = 1  # argparse exits with 2 on wrong usage.
 

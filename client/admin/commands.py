@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from client.admin import tables
+from client.models import PRIORITIES, STATUSES
 from client.operator import Answer, Operator
 
-PRIORITIES = ("low", "normal", "high")
-STATUSES = ("queued", "in_progress", "completed", "failed", "cancelled")
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
