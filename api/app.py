@@ -100,6 +100,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(module.router)
     app.include_router(voices.list_router)
     app.openapi = lambda: describe(app, REQUEST_MODELS)  # type: ignore[method-assign]  # how FastAPI wants it
+    _add_middleware(app, settings, ledgers)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, ledgers: Ledgers) -> None:
+    """Add what every request passes, the innermost first; raises `InvalidSetting`."""
     if settings.further_ledgers:
         app.add_middleware(LedgerChoice, ledgers=ledgers)
     app.add_middleware(HeadAsGet)
@@ -123,7 +129,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(
         ProxyHeaders, trusted=settings.trusted_proxies, root_path=settings.root_path, own=own
     )
-    return app
 
 
 def _deliverer(services: Services, client: SafeClient) -> Deliverer:
