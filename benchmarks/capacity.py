@@ -1,4 +1,4 @@
-"""How many workers a load needs, where one Redis ends, and how near the model is to real runs.
+"""The workers that a load needs, the end of one Redis, and the model's distance to real runs.
 
     python benchmarks/capacity.py --jobs-per-s 0.5 --segments 20 --p95 300
     python benchmarks/capacity.py --trace arrivals.csv --workers 8

@@ -199,7 +199,7 @@ class Cluster:
         self._idle = deque(worker for _ in range(slots) for worker in self.workers)
 
     def run(self, jobs: Iterable[Job], until_s: float) -> None:
-        """Let jobs arrive and be spoken until a moment."""
+        """Let jobs arrive and be spoken until `until_s`."""
         self.env.process(self._arrivals(jobs))
         self.env.run(until=until_s)
 
@@ -224,7 +224,7 @@ class Cluster:
     def _after(self, after_s: float, call: object, *arguments: object) -> None:
         timeout = self.env.timeout(after_s)
         assert timeout.callbacks is not None
-        timeout.callbacks.append(lambda _: call(*arguments))  # type: ignore[operator]
+        timeout.callbacks.append(lambda _: call(*arguments))  # type: ignore[operator]  # as simpy has it
 
     def _admitted(self, job: Job) -> None:
         self.queue.add(job)

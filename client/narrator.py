@@ -126,7 +126,7 @@ class Narrator:
         return self._parse(Job.parse, self._connection.json("GET", _path(job_id)))
 
     def history(self, job_id: str, after: int = 0) -> History:
-        """What happened to the job, from entry number `after` on."""
+        """The history of the job, from entry number `after` on."""
         path = f"{_path(job_id)}/history?after={after}"
         return self._parse(History.parse, self._connection.json("GET", path))
 

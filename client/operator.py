@@ -33,7 +33,7 @@ class Operator:
         self._connection.close()
 
     def get(self, *path: str, **params: Any) -> Answer:
-        """What the server says at `/v1/admin/PATH`; a parameter that is None is not sent."""
+        """The server's answer at `/v1/admin/PATH`; a parameter that is None is not sent."""
         return self._request("GET", path, params)
 
     def post(self, *path: str, **params: Any) -> Answer:

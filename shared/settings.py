@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     )
     # Seconds that the API waits for a silent storage; a worker waits five times as long.
     storage_timeout_s: float = Field(default=2.0, ge=0.1, le=60)
-    # A job is accepted once so many of Redis's replicas have it, too.
+    # The number of Redis's replicas that have a job before it counts as accepted.
     redis_replicas: int = Field(default=0, ge=0, le=10)
     # Accept a Redis that may evict keys.
     allow_eviction: bool = False

@@ -31,7 +31,7 @@ class RequireOperator(RequireScope):
     def __init__(self) -> None:
         super().__init__(Scope.ADMIN)
 
-    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # as in `RequireScope`
         """The operator."""
         caller = await super().__call__(request)
         if caller.key is None and services_of(request).settings.auth == "open":

@@ -70,7 +70,7 @@ class RequireScope(HTTPBearer):
 class RequireReadUnlessPublic(RequireScope):
     """Lets requests without any key read public lists, if `TTS_PUBLIC_LISTS` says so."""
 
-    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]  # as in `RequireScope`
         """The caller; None for a client without a key, which sees nothing of any owner."""
         try:
             return await super().__call__(request)
@@ -85,7 +85,7 @@ class RequireReadUnlessPublic(RequireScope):
 class RequireMetricsScope(RequireScope):
     """Lets every request read the metrics, if `TTS_METRICS` is `open`."""
 
-    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]  # as in `RequireScope`
         """The caller; None if no key is asked for."""
         if services_of(request).settings.metrics == "open":
             return None
@@ -95,7 +95,7 @@ class RequireMetricsScope(RequireScope):
 class RequireScopeIdempotent(RequireScope):
     """Reads the `Idempotency-Key`, too."""
 
-    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]
+    async def __call__(self, request: Request) -> Caller:  # type: ignore[override]  # as in `RequireScope`
         """The caller with its `Idempotency-Key`; raises `InvalidRequest` if that is too long."""
         caller, key = await super().__call__(request), idempotency_key(request)
         return caller.once(f"key:{key}") if key else caller

@@ -42,7 +42,7 @@ class Counted(NamedTuple):
         return ("ledger", *model, *((self.label,) if self.label else ()))
 
     def counts(self, figures: QueueFigures) -> dict[LedgerEvent, int]:
-        """How often each of its events has happened, 0 of those that are known."""
+        """The count of each of its events, 0 of those that are known."""
         models = figures.workers if self.has_model else NONE
         known = {LedgerEvent(self.event, one, model): 0 for model in models for one in self.details}
         return known | {kind: n for kind, n in figures.counts.items() if kind.event == self.event}

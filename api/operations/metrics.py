@@ -51,7 +51,7 @@ async def _scrape(services: Services) -> LedgerScrape:
 
 
 class _ProcessCollector(Collector):
-    """What this process has counted; of several, what all have, and the memory of this one."""
+    """The counts of this process; of several, those of all, with the memory of this one."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield each family."""

@@ -15,7 +15,7 @@ from shared.store.ledger import Ledger
 
 
 class Purged(NamedTuple):
-    """How many jobs a purge has cancelled, and how many are left for the next one."""
+    """The number of jobs that a purge has cancelled, and of those left for the next one."""
 
     cancelled: int
     left: int

@@ -87,11 +87,9 @@ class RedisAddress:
     @property
     def broker_url(self) -> str:
         """The name for Celery's logs: kombu reads a + or several hosts in a URL its own way."""
-        return (
-            f"{self.scheme.partition('+')[0]}://{self.service}/{self.db}"
-            if (self.sentinels)
-            else str(self)
-        )
+        if not self.sentinels:
+            return str(self)
+        return f"{self.scheme.partition('+')[0]}://{self.service}/{self.db}"
 
     def options(self) -> dict[str, Any]:
         """The arguments of a redis-py connection to it, sync or async."""

@@ -1,4 +1,4 @@
-"""What each owner has open, and has used of the day's quota."""
+"""The use of each owner: what it has open, and what of the day's quota is gone."""
 
 from __future__ import annotations
 

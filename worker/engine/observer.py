@@ -1,4 +1,4 @@
-"""What an engine tells of its work, for metrics; the engine itself counts nothing."""
+"""The observer of an engine's work, for metrics; the engine itself counts nothing."""
 
 from __future__ import annotations
 
