@@ -109,8 +109,8 @@ format: $(READY) ## put the code into the project's format
 LOCK := $(BIN)/uv pip compile --quiet --config-file requirements/uv.toml pyproject.toml requirements/build.in
 
 lock: $(READY) ## write the images' lock files anew, after a change of dependencies (UPGRADE=--upgrade: or of all versions)
-	$(LOCK) $(UPGRADE) --extra api --extra client --output-file requirements/api.lock
-	$(LOCK) $(UPGRADE) --extra worker --output-file requirements/worker.lock
+	$(LOCK) $(UPGRADE) --extra api --extra client --extra tracing --output-file requirements/api.lock
+	$(LOCK) $(UPGRADE) --extra worker --extra tracing --output-file requirements/worker.lock
 
 VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
 
