@@ -51,9 +51,10 @@ def cancel_after_s(request: Request) -> float | None:
 def header_list(names: Sequence[str]) -> str:
     """A header's value with names of a client's in it, at most `MAX_LISTED_NAMES`; others encoded.
 
-    Example: `voice_id, b%C3%BC, and 3 more`.
+    Example: `voice_id, b%C3%BC, and 3 more`. A name without a character is `""`: a value may not
+    end in a space.
     """
-    listed = [quote(name[:MAX_NAME_CHARS], safe="") for name in names[:MAX_LISTED_NAMES]]
+    listed = [quote(name[:MAX_NAME_CHARS], safe="") or '""' for name in names[:MAX_LISTED_NAMES]]
     if len(names) > MAX_LISTED_NAMES:
         listed.append(f"and {len(names) - MAX_LISTED_NAMES:,} more")
     return ", ".join(listed)

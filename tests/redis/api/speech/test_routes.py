@@ -636,6 +636,8 @@ def test_a_clone_is_refused_before_it_is_a_job(serve: Serve) -> None:
     [
         ({"stream": True, "voice_id": "x", "none": None}, "stream, voice_id"),
         ({"bü c\r\n": 1}, "b%C3%BC%20c%0D%0A"),
+        ({"": 1, "a": 2}, '"", a'),
+        ({"a": 2, "": 1}, 'a, ""'),
         ({"x" * 100: 1}, "x" * 64),
         ({"_ignored_fields": 1, "ignored_fields": 2}, "_ignored_fields, ignored_fields"),
         (
