@@ -67,7 +67,9 @@ def pause(operation: Operates, model_id: QueueId) -> ChangeObject:
     return ChangeObject(id=model, action="pause", since=since)
 
 
-@router.post("/queues/{model_id:path}/resume", operation_id="admin_resume_model", responses=COMMON)
+@router.post(
+    "/queues/{model_id:path}/resume", operation_id="admin_resume_model", responses=NO_MODEL
+)
 def resume_model(operation: Operates, model_id: QueueId) -> ChangeObject:
     """End the pause of a model; nothing changes for another one."""
     model = full_name(model_id)
@@ -79,7 +81,7 @@ def resume_model(operation: Operates, model_id: QueueId) -> ChangeObject:
     return ChangeObject(id=model, action="resume")
 
 
-@router.post("/queues/{model_id:path}/purge", operation_id="admin_purge_model", responses=COMMON)
+@router.post("/queues/{model_id:path}/purge", operation_id="admin_purge_model", responses=NO_MODEL)
 def purge(operation: Operates, model_id: QueueId) -> PurgeObject:
     """Cancel up to 500 jobs of a model of which nothing was begun; ask again while some are left.
 
