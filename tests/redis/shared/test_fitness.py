@@ -57,13 +57,17 @@ def server(own_settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
+# On a loaded machine. A server that asks Redis or the storage takes their timeout of two seconds.
+READY_ANSWERS_WITHIN_S = 1.8
+
+
 def wait_for_problem(api: TestClient, check: str, said: str) -> None:
     """Wait until /readyz fails for this reason; it never makes its caller wait."""
 
     def fails() -> bool:
         began_s = time.monotonic()
         answer = api.get("/readyz")
-        assert time.monotonic() - began_s < 1
+        assert time.monotonic() - began_s < READY_ANSWERS_WITHIN_S
         found = answer.json()["checks"][check]
         if found["ok"]:
             return False
