@@ -25,20 +25,21 @@ class StubReference:
 class StubCodec:
     """Obeys `Codec`. A frame is 1,920 samples of its first code; it cannot decode a "~".
 
-    Nor can it hear the 13th chunk from a reference's end.
+    Nor can it hear the chunk of a reference that has `deaf_at` chunks, with itself, to its end.
     """
 
     chunk = 4
 
-    def __init__(self) -> None:
+    def __init__(self, *, deaf_at: int | None = 13) -> None:
         self.decoded: list[Codes] = []
         self.heard = 0
+        self._deaf_at = deaf_at
 
     def open_reference(self, reference: Reference | None, _codes: Codes | None) -> StubReference:
         return StubReference(0 if reference is None else len(reference.samples))
 
     def decode_reference(self, heard: StubReference) -> None:
-        if heard.left == 13:
+        if heard.left == self._deaf_at:
             raise RuntimeError("unlucky")
         heard.left -= 1
         self.heard += 1

@@ -42,7 +42,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     wake_ups = WakeUpPublisher(make_celery_app(settings.redis_url))
     engine = Engine(
         StubRunner(),
-        StubCodec(),
+        StubCodec(deaf_at=None),
         slots=4,
         max_waiting=8,
         observer=EngineMetrics(card.id, 4),

@@ -57,17 +57,18 @@ def server(own_settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-# On a loaded machine. A server that asks Redis or the storage takes their timeout of two seconds.
-READY_ANSWERS_WITHIN_S = 1.8
-
-
 def wait_for_problem(api: TestClient, check: str, said: str) -> None:
-    """Wait until /readyz fails for this reason; it never makes its caller wait."""
+    """Wait until /readyz fails for this reason; it never makes its caller wait.
+
+    Of the answers the fastest counts, since the machine may be loaded: an API that asked Redis or
+    the storage each time would take two seconds for every one while they hang.
+    """
+    took_s = []
 
     def fails() -> bool:
         began_s = time.monotonic()
         answer = api.get("/readyz")
-        assert time.monotonic() - began_s < READY_ANSWERS_WITHIN_S
+        took_s.append(time.monotonic() - began_s)
         found = answer.json()["checks"][check]
         if found["ok"]:
             return False
@@ -76,6 +77,7 @@ def wait_for_problem(api: TestClient, check: str, said: str) -> None:
         return said in found["problem"] and said in answer.json()["error"]["message"]
 
     wait_until(fails, 15)
+    assert min(took_s) < 1
 
 
 def wait_until_ready(api: TestClient) -> dict[str, Any]:
