@@ -132,6 +132,7 @@ audit-tools:
 # --strict: a package of which the advisories cannot be read is an error, not a gap.
 audit: $(READY) audit-tools ## look for known vulnerabilities in what the images install, and list its licences
 	@$(BIN)/python .ci/licences.py
+	@$(AUDIT)/python .ci/advisories.py
 	@for image in $(IMAGES); do \
 	  $(AUDIT)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/$$image.lock || exit 1; \
 	done

@@ -1,4 +1,4 @@
-"""Nothing that runs code of a file it reads, and no licence that was not looked at."""
+"""Nothing that runs code of a file it reads, licences that were looked at, advisories read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.receiver import receiving
 
 PACKAGES = ("api", "client", "shared", "worker", "training", "examples", "benchmarks")
 FILES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 # Modules whose files may say what is executed when they are read.
 UNSAFE_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 LICENCES = runpy.run_path(str(ROOT / ".ci" / "licences.py"))
+ADVISORIES = runpy.run_path(str(ROOT / ".ci" / "advisories.py"))
 
 
 def unsafe(source: str) -> Iterator[str]:
@@ -84,6 +86,34 @@ def test_every_licence_was_looked_at(capsys: pytest.CaptureFixture[str]) -> None
 def test_other_licences_are_refused(licence: str) -> None:
     assert not LICENCES["is_allowed"]("redis", licence)
     assert not LICENCES["is_allowed"]("certifi", licence)
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "problem"),
+    [
+        (404, b"", "answered HTTP 404"),
+        (200, b'{"info": {}}', "answered without vulnerabilities"),
+        (200, b"<html>Log in</html>", "answered without vulnerabilities"),
+    ],
+)
+def test_an_audit_without_advisories_ends_with_one_line(
+    status: int, content: bytes, problem: str
+) -> None:
+    with receiving() as service:
+        service.content, service.answers = content, [(status, {})]
+        said = ADVISORIES["main"](f"http://127.0.0.1:{service.port}")
+    assert said.startswith("error: no package was audited: ")
+    assert problem in said
+    assert "\n" not in said
+
+
+def test_an_audit_begins_where_the_advisories_can_be_read() -> None:
+    with receiving() as service:
+        service.content = b'{"vulnerabilities": []}'
+        url = f"http://127.0.0.1:{service.port}"
+        assert ADVISORIES["main"](url) is None
+    assert [got.path for got in service.got] == [ADVISORIES["ASKED"]]
+    assert "could not be reached (ConnectionError)" in ADVISORIES["main"](url)
 
 
 def test_the_lock_files_are_those_of_the_images() -> None:
