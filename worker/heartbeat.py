@@ -46,16 +46,16 @@ class Heartbeat(BackgroundThread):
         wake_ups: WakeUpPublisher,
         is_alive: Callable[[], bool],
         watchdog: Watchdog,
-        presence: Presence | None = None,
+        presence: Presence,
     ) -> None:
         self._worker = worker
-        self._presence = presence
         self._cards = cards
         self._ledger = ledger
         self._registry = registry
         self._wake_ups = wake_ups
         self._is_alive = is_alive
         self._watchdog = watchdog
+        self._presence = presence
         self._is_ending = False
         self._revokes_all = False
         self._held: dict[tuple[str, int], tuple[Claim, threading.Event]] = {}
@@ -68,8 +68,7 @@ class Heartbeat(BackgroundThread):
 
     def note_speech(self, audio_s: float) -> None:
         """Note that a segment of `audio_s` seconds was committed."""
-        if self._presence is not None:
-            self._presence.note_speech(audio_s)
+        self._presence.note_speech(audio_s)
 
     @contextmanager
     def hold_lease(self, claim: Claim) -> Iterator[threading.Event]:
@@ -116,15 +115,13 @@ class Heartbeat(BackgroundThread):
                 break
         try:
             self._registry.sign_out(self._worker, *self._cards)
-            if self._presence is not None:
-                self._presence.withdraw()
+            self._presence.withdraw()
         except Unavailable as error:
             _log.warning("Could not sign out: %s", error)
 
     def _beat(self) -> None:
         self._registry.sign_in(self._worker, *self._cards)
-        if self._presence is not None:
-            self._presence.announce()
+        self._presence.announce()
         with self._lock:
             held = dict(self._held)
         self._watchdog.check(is_idle=not held)

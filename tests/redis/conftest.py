@@ -20,10 +20,10 @@ from shared.storage import Storage
 from shared.store import api_keys
 from shared.store.api_keys import ApiKeys
 from shared.store.ledger import Ledger
-from shared.store.workers import WorkerRegistry
+from tests.support.heartbeats import make_heartbeat
 from tests.support.registered_workers import sign_in
 from worker.engine.engine import Engine
-from worker.heartbeat import Heartbeat, Watchdog
+from worker.heartbeat import Heartbeat
 from worker.live_publisher import LivePublisher
 from worker.model.pool import EngineHold
 from worker.segment_task import SegmentTask
@@ -74,15 +74,8 @@ def heartbeat(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> Heartbeat:
     """The heartbeat of `task`, not started: a claim lasts as long as its lease."""
-    return Heartbeat(
-        worker="w",
-        cards=[card],
-        ledger=ledger,
-        registry=WorkerRegistry(redis),
-        wake_ups=WakeUpPublisher(make_celery_app(redis_server.url)),
-        is_alive=lambda: True,
-        watchdog=Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0),
-    )
+    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
+    return make_heartbeat(redis, ledger, card, wake_ups)
 
 
 @pytest.fixture

@@ -21,14 +21,13 @@ from shared.store.ledger import Ledger
 from shared.store.workers import WorkerRegistry
 from tests.support.claims import claim, end_leases
 from tests.support.clocks import set_forward
+from tests.support.heartbeats import QUIET, make_heartbeat
 from tests.support.plain_segments import plain
 from tests.support.processes import wait_until
 from worker import heartbeat as heartbeat_module
 from worker.heartbeat import STALL_LIMIT_S, Heartbeat, Watchdog
 from worker.identity import place_name, worker_name
 
-# It has nothing to bark at.
-QUIET = Watchdog(stalled_s=lambda: 0.0, messages=lambda: 0)
 LEASE_S = 1.0
 StartHeartbeat = Callable[[Watchdog], Heartbeat]
 
@@ -54,15 +53,7 @@ def start_heartbeat(
         def start(watchdog: Watchdog) -> Heartbeat:
             wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
             at_end.callback(wake_ups.close)
-            heartbeat = Heartbeat(
-                worker="w",
-                cards=[card],
-                ledger=ledger,
-                registry=WorkerRegistry(redis),
-                wake_ups=wake_ups,
-                is_alive=lambda: True,
-                watchdog=watchdog,
-            )
+            heartbeat = make_heartbeat(redis, ledger, card, wake_ups, watchdog=watchdog)
             heartbeat.start()
             at_end.callback(heartbeat.stop)
             return heartbeat
@@ -189,15 +180,7 @@ def test_a_worker_signs_in_and_out(
     redis: Redis, redis_server: RedisServer, ledger: Ledger, card: ModelCard
 ) -> None:
     registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
-    heartbeat = Heartbeat(
-        worker="w",
-        cards=[card],
-        ledger=ledger,
-        registry=registry,
-        wake_ups=wake_ups,
-        is_alive=lambda: True,
-        watchdog=QUIET,
-    )
+    heartbeat = make_heartbeat(redis, ledger, card, wake_ups)
     heartbeat.start()
     wait_until(lambda: registry.workers() == {"w"})
     heartbeat.stop()
@@ -238,16 +221,8 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
     """The lease of a segment of another engine is renewed until the worker has stopped."""
     asked: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    registry, wake_ups = WorkerRegistry(redis), WakeUpPublisher(make_celery_app(redis_server.url))
-    heartbeat = Heartbeat(
-        worker="w",
-        cards=[card],
-        ledger=ledger,
-        registry=registry,
-        wake_ups=wake_ups,
-        is_alive=lambda: False,
-        watchdog=QUIET,
-    )
+    wake_ups = WakeUpPublisher(make_celery_app(redis_server.url))
+    heartbeat = make_heartbeat(redis, ledger, card, wake_ups, is_alive=lambda: False)
     ledger.admit("j", spec, plain(["one"]))
     with heartbeat.hold_lease(claim(ledger, "j:0")) as lost:
         heartbeat.start()
@@ -259,7 +234,7 @@ def test_a_worker_whose_engine_is_gone_ends_itself(
         assert not lost.is_set()
     heartbeat.stop()
     assert asked == [signal.SIGTERM]
-    assert registry.workers() == set()
+    assert WorkerRegistry(redis).workers() == set()
     wake_ups.close()
 
 
