@@ -51,7 +51,8 @@ _log = logging.getLogger(__name__)
 def serve(settings: Settings) -> int:
     """Run a worker until SIGTERM and return its exit code; raises `ModelUnavailable`.
 
-    Raises `Misconfigured` if its metrics cannot be served.
+    Raises `Misconfigured` if its metrics cannot be served, and `OtherWeights` if the name of one of
+    its models stands for other weights.
     """
     name = worker_name()
     set_process_context(worker=name)
@@ -60,7 +61,6 @@ def serve(settings: Settings) -> int:
         serve_metrics(settings.metrics_host, settings.metrics_port)
     limits = StorageLimits.of_worker(settings.storage_timeout_s)
     storage = Storage.open(settings.storage_url, limits)
-    fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
     redis = connect(settings.redis_url)
     voices = Voices(redis)
     # First, so that a worker with a model that cannot be loaded never takes a message.
@@ -69,54 +69,81 @@ def serve(settings: Settings) -> int:
     for card in cards:
         _log.info(model_line(card, settings))
     ledger = make_ledger(settings, redis, name)
-    app = make_celery_app(settings.redis_url)
-    wake_ups = WakeUpPublisher(app)
     claim_names(redis, ledger, name, cards, settings.lease_s)
-    presence = Presence(
-        describe(name, settings, cards),
-        LiveWorkers(connect(settings.redis_url)),
-        loaded=lambda: pool.loaded,
-    )
-    heartbeat = make_heartbeat(settings, name, cards, pool, wake_ups, presence)
-    live = LivePublisher(connect(settings.redis_url))
-    shutdown = GracefulShutdown(settings.drain_s, heartbeat.revoke_leases)
-    tasks = {
-        card.id: SegmentTask(
-            card.id,
-            ledger=ledger,
-            storage=storage,
-            hold_engine=partial(pool.hold, card.id),
-            heartbeat=heartbeat,
-            live=live,
-            at_once=settings.slots,
-            is_stopping=lambda: shutdown.has_begun or fitness.has_wrong_storage,
+    worker = Worker(settings, name, pool, cards, ledger=ledger, storage=storage, voices=voices)
+    return worker.run()
+
+
+class Worker:
+    """The parts of a worker whose models are loaded; `run` starts them, and stops them in order."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        pool: ModelPool,
+        cards: Sequence[ModelCard],
+        *,
+        ledger: Ledger,
+        storage: Storage,
+        voices: Voices,
+    ) -> None:
+        self._settings, self._pool = settings, pool
+        self._ledger, self._storage = ledger, storage
+        self._app = make_celery_app(settings.redis_url)
+        self._wake_ups = WakeUpPublisher(self._app)
+        self._fitness = HealthChecks(settings, storage, redis_every_s=60, storage_every_s=60)
+        presence = Presence(
+            describe(name, settings, cards),
+            LiveWorkers(connect(settings.redis_url)),
+            loaded=lambda: pool.loaded,
         )
-        for card in cards
-    }
-    # More than the engine's slots: the others store, or wait for a permit to claim.
-    max_calls = settings.slots + max(4, settings.slots // 4)
-    queues = ModelQueues(tasks, pool, max_calls, is_drained=lambda: presence.is_drained)
-    add_task(app, queues)
-    switcher = ModelSwitcher(pool, ledger, lambda: shutdown.has_begun)
-    cleaner = Cleaner(ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s)
-    fitness.start()
-    heartbeat.start()
-    cleaner.start()
-    if not pool.fits_whole:
-        switcher.start()
-    READY.set(1)
-    try:
-        return consume(app, queues.names, shutdown, threads=queues.max_calls)
-    finally:
-        shutdown.begin()  # after an error, too, the stop has a deadline
-        fitness.stop()
-        cleaner.stop()
-        heartbeat.stop()
-        switcher.stop(timeout_s=0)  # a model that is being loaded need not be
-        pool.close()
-        live.close()
-        wake_ups.close()
-        shutdown.end()
+        self._heartbeat = make_heartbeat(settings, name, cards, pool, self._wake_ups, presence)
+        self._live = LivePublisher(connect(settings.redis_url))
+        self._shutdown = GracefulShutdown(settings.drain_s, self._heartbeat.revoke_leases)
+        self._switcher = ModelSwitcher(pool, ledger, lambda: self._shutdown.has_begun)
+        self._cleaner = Cleaner(
+            ledger=ledger, voices=voices, storage=storage, ttl_s=settings.result_ttl_s
+        )
+        # More than the engine's slots: the others store, or wait for a permit to claim.
+        max_calls = settings.slots + max(4, settings.slots // 4)
+        tasks = {card.id: self._task(card) for card in cards}
+        self._queues = ModelQueues(tasks, pool, max_calls, is_drained=lambda: presence.is_drained)
+        add_task(self._app, self._queues)
+
+    def run(self) -> int:
+        """Consume the models' queues until SIGTERM; returns the exit code."""
+        self._fitness.start()
+        self._heartbeat.start()
+        self._cleaner.start()
+        if not self._pool.fits_whole:
+            self._switcher.start()
+        READY.set(1)
+        try:
+            queues = self._queues
+            return consume(self._app, queues.names, self._shutdown, threads=queues.max_calls)
+        finally:
+            self._shutdown.begin()  # after an error, too, the stop has a deadline
+            self._fitness.stop()
+            self._cleaner.stop()
+            self._heartbeat.stop()
+            self._switcher.stop(timeout_s=0)  # a model that is being loaded need not be
+            self._pool.close()
+            self._live.close()
+            self._wake_ups.close()
+            self._shutdown.end()
+
+    def _task(self, card: ModelCard) -> SegmentTask:
+        return SegmentTask(
+            card.id,
+            ledger=self._ledger,
+            storage=self._storage,
+            hold_engine=partial(self._pool.hold, card.id),
+            heartbeat=self._heartbeat,
+            live=self._live,
+            at_once=self._settings.slots,
+            is_stopping=lambda: self._shutdown.has_begun or self._fitness.has_wrong_storage,
+        )
 
 
 def claim_names(
