@@ -325,3 +325,8 @@ def segment_id(job_id: str, index: int) -> str:
 def job_of(segment: str) -> str:
     """The job that a segment or join id belongs to."""
     return segment.rsplit(":", 1)[0]
+
+
+def number_of(segment: str) -> str:
+    """The number of the segment with this id in its job, or `join`."""
+    return segment.rsplit(":", 1)[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -127,25 +128,31 @@ def requeue(
     ] = None,
 ) -> Requeued:
     """Take the segments of a job from the workers that hold them; the attempts do not count."""
-    redis = operation.services.redis
-    target = job_id if segment is None else f"{job_id}:{segment}"
-    with operation.audited("requeue", target):
-        job = operation.services.ledger.job(job_id)
-        taken = _requeue_all(operation, redis, job) if segment is None else [target]
-        if segment is not None:
-            _repairs(operation).requeue(target)
-    operation.services.wake_ups.publish(job.spec.model, len(taken))
-    return Requeued(job=job_id, segments=[each.rsplit(":", 1)[1] for each in taken])
+    services, repairs = operation.services, _repairs(operation)
+    with operation.audited("requeue", job_id if segment is None else f"{job_id}:{segment}"):
+        job = services.ledger.job(job_id)
+        if segment is None:
+            taken = _requeue_running(services.redis, repairs, job.id)
+        else:
+            repairs.requeue(f"{job.id}:{segment}")
+            taken = [segment]
+    services.wake_ups.publish(job.spec.model, len(taken))
+    return Requeued(job=job_id, segments=taken)
 
 
-def _requeue_all(operation: Operation, redis: Redis, job: Job) -> list[str]:
-    """Requeue every running segment of a job; raises `NotRunning` if there is none."""
-    running = [segment.id for segment in running_segments(redis, job.id)]
-    if not running:
+def _requeue_running(redis: Redis, repairs: Repairs, job_id: str) -> list[str]:
+    """Requeue every running segment of a job, but those that end meanwhile; their numbers.
+
+    Raises `NotRunning` if that leaves none.
+    """
+    taken = []
+    for segment in running_segments(redis, job_id):
+        with suppress(NotRunning):
+            repairs.requeue(segment.id)
+            taken.append(segment.number)
+    if not taken:
         raise NotRunning("no worker holds a segment of this job now", param="job_id")
-    for segment in running:
-        _repairs(operation).requeue(segment)
-    return running
+    return taken
 
 
 @router.post("/{job_id}/priority", operation_id="admin_prioritise_job", responses=CHANGED)

@@ -27,8 +27,7 @@ class RunningSegment(BaseModel):
     @classmethod
     def of(cls, facts: SegmentFacts) -> RunningSegment:
         """The view of a segment in the ledger."""
-        segment = facts.id.rsplit(":", 1)[1]
-        return cls(job=facts.job, segment=segment, since=facts.since, attempt=facts.attempts)
+        return cls(job=facts.job, segment=facts.number, since=facts.since, attempt=facts.attempts)
 
 
 class WorkerObject(BaseModel):
@@ -110,8 +109,7 @@ class SegmentObject(BaseModel):
     @classmethod
     def of(cls, facts: SegmentFacts) -> SegmentObject:
         """The view of a segment in the ledger."""
-        fields = facts.model_dump(exclude={"id", "job"})
-        return cls(segment=facts.id.rsplit(":", 1)[1], **fields)
+        return cls(segment=facts.number, **facts.model_dump(exclude={"id", "job"}))
 
 
 class OperatedJob(BaseModel):

@@ -30,11 +30,11 @@ def explain(
     if job.queue_position and job.queue_position > 1:
         yield f"{job.queue_position - 1} jobs have their turn before it"
     for segment in running:
-        place = segment.id.rsplit(":", 1)[1]
         held_s = now_s - segment.since if segment.since else 0
-        yield f"segment {place} is spoken by {segment.worker} since {held_s:.0f} s"
+        what = "the join" if segment.number == "join" else f"segment {segment.number}"
+        yield f"{segment.worker} has worked on {what} for {held_s:.0f} s"
         if segment.attempts > 1:
-            yield f"segment {place} is in attempt {segment.attempts}"
+            yield f"{what} is in attempt {segment.attempts}"
     if job.retries:
         yield f"it was retried {job.retries} times"
     if not running and not job.paused and not job.waiting_for_model:

@@ -7,7 +7,7 @@ from typing import cast
 
 from redis import Redis
 
-from shared.jobs import Status, job_of
+from shared.jobs import Status, job_of, number_of
 from shared.records import Record
 from shared.store import keys
 from shared.store.connection import redis_errors
@@ -28,6 +28,11 @@ class SegmentFacts(Record):
     since: float | None
     reason: str | None
     text: str
+
+    @property
+    def number(self) -> str:
+        """Its number in its job, or `join`."""
+        return number_of(self.id)
 
 
 def read_segments(redis: Redis, ids: Sequence[str]) -> list[SegmentFacts]:

@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from redis import Redis
 
+from api.admin import jobs as job_routes
 from api.app import create_app
 from shared.jobs import SpeechSpec
 from shared.models import ModelCard
@@ -18,6 +19,7 @@ from shared.settings import Settings
 from shared.store.api_keys import DEFAULT_SCOPES, ApiKeys, Scope
 from shared.store.ledger import Ledger
 from shared.store.live_workers import LiveWorkers
+from shared.store.running import SegmentFacts, running_segments
 from shared.store.webhooks import Events, EventType, Webhook
 from shared.store.workers import WorkerRegistry
 from tests.support.api_key_header import bearer
@@ -153,7 +155,7 @@ def test_an_operator_sees_why_a_job_waits(
     api.post("/v1/admin/workers/w/resume")
     claim(ledger, f"{job}:0")
     details = api.get(f"/v1/admin/jobs/{job}").json()
-    assert details["why"] == ["segment 0 is spoken by w since 0 s"]
+    assert details["why"] == ["w has worked on segment 0 for 0 s"]
     assert [each["worker"] for each in details["running"]] == ["w"]
 
 
@@ -209,6 +211,21 @@ def test_a_running_segment_is_requeued(api: TestClient, ledger: Ledger) -> None:
     assert api.post(path).json()["error"]["code"] == "not_running"
     claim(ledger, f"{job}:0")
     assert api.post(path, params={"segment": "0"}).json()["segments"] == ["0"]
+
+
+def test_a_segment_that_ends_meanwhile_keeps_no_other_from_being_requeued(
+    api: TestClient, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(api, input="One. [pause 1s] Two.")
+    first, _second = claim(ledger, f"{job}:0"), claim(ledger, f"{job}:1")
+
+    def read_then_release(redis: Redis, job_id: str) -> list[SegmentFacts]:
+        found = running_segments(redis, job_id)
+        ledger.release(first)
+        return found
+
+    monkeypatch.setattr(job_routes, "running_segments", read_then_release)
+    assert api.post(f"/v1/admin/jobs/{job}/requeue").json()["segments"] == ["1"]
 
 
 def test_a_priority_is_changed(api: TestClient, ledger: Ledger) -> None:
