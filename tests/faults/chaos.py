@@ -37,6 +37,12 @@ def kill_a_worker(service: Service) -> None:
     service.kill(random.choice(service.victims()))
 
 
+def kill_one_of_all(service: Service) -> None:
+    """Kill a worker when all are there: a slow machine starts none between two strikes."""
+    service.wait_for_workers()
+    kill_a_worker(service)
+
+
 def stop_a_worker(service: Service) -> None:
     service.kill(random.choice(service.victims()), signal.SIGTERM)
 

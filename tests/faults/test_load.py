@@ -14,7 +14,7 @@ import pytest
 from redis import Redis
 
 from client.models import FINAL_STATUSES
-from tests.faults.chaos import kill_a_worker, strike
+from tests.faults.chaos import kill_a_worker, kill_one_of_all, strike
 from tests.faults.service import wait_for
 from tests.faults.trial import GREEDY, SHORT, Trial, long_text, meanwhile, times
 
@@ -58,7 +58,7 @@ def test_jobs_survive_random_kills(trial: Trial) -> None:
 
         trial.wait_for_leases(4)
         kill_a_worker(trial.service)  # some jobs would be done before chance strikes
-        strikes = strike(trial.service, [kill_a_worker], every_s=every_s, until=all_ended)
+        strikes = strike(trial.service, [kill_one_of_all], every_s=every_s, until=all_ended)
         row.recovered(time.monotonic() - began_s)
         row.repetitions = 1 + strikes.total()
         assert all(trial.sound(job_id) == whole[text] for job_id, text in jobs.items())
