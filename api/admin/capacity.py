@@ -13,7 +13,7 @@ from api.http.bounds import MAX_MODEL_CHARS
 from api.http.openapi import COMMON, error
 from shared.models import full_name
 from shared.store.live_workers import LiveWorkers
-from shared.store.pauses import Pauses
+from shared.store.pauses import Pauses, check_model
 from shared.store.purge import purge as purge_jobs
 
 router = APIRouter(prefix="/v1/admin", tags=["admin"])
@@ -44,9 +44,9 @@ def drain(operation: Operates, worker_id: WorkerId) -> ChangeObject:
     return ChangeObject(id=worker_id, action="drain", since=since)
 
 
-@router.post("/workers/{worker_id}/resume", operation_id="admin_resume_worker", responses=COMMON)
+@router.post("/workers/{worker_id}/resume", operation_id="admin_resume_worker", responses=NO_WORKER)
 def resume_worker(operation: Operates, worker_id: WorkerId) -> ChangeObject:
-    """Let a drained worker claim again; nothing changes for another one."""
+    """Let a drained worker claim again; nothing changes for one that is not drained."""
     with operation.audited("resume worker", worker_id):
         LiveWorkers(operation.services.redis).resume(worker_id)
     return ChangeObject(id=worker_id, action="resume")
@@ -71,7 +71,7 @@ def pause(operation: Operates, model_id: QueueId) -> ChangeObject:
     "/queues/{model_id:path}/resume", operation_id="admin_resume_model", responses=NO_MODEL
 )
 def resume_model(operation: Operates, model_id: QueueId) -> ChangeObject:
-    """End the pause of a model; nothing changes for another one."""
+    """End the pause of a model; nothing changes for one that is not paused."""
     model = full_name(model_id)
     with operation.audited("resume model", model):
         was_paused = Pauses(operation.services.redis).resume(model)
@@ -89,6 +89,7 @@ def purge(operation: Operates, model_id: QueueId) -> PurgeObject:
     """
     model, services = full_name(model_id), operation.services
     with operation.audited("purge", model):
+        check_model(services.redis, model)
         done = purge_jobs(services.redis, services.ledger, model, limit=JOBS_PER_PURGE)
     return PurgeObject(model=model, cancelled=done.cancelled, left=done.left)
 

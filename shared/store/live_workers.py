@@ -100,9 +100,16 @@ class LiveWorkers:
         return float(since)
 
     def resume(self, worker: str) -> bool:
-        """Let a worker claim again; False if it was not drained."""
-        with redis_errors():
-            return bool(self._redis.delete(keys.draining(worker)))
+        """Let a worker claim again; False if it was not drained. Raises `WorkerNotFound`."""
+        with redis_errors(), self._redis.pipeline() as pipe:
+            pipe.delete(keys.draining(worker))
+            pipe.exists(keys.worker(worker))
+            was_drained, is_live = pipe.execute()
+        if not (was_drained or is_live):
+            raise WorkerNotFound(
+                f"no live worker {worker[:100]!r}; `narrate admin workers` shows them"
+            )
+        return bool(was_drained)
 
 
 def _read(info: str | None) -> WorkerInfo | None:

@@ -31,13 +31,28 @@ class Pauses:
         """Pause a model; returns since when it is. Raises `ModelNotFound`."""
         since = self._steps.run("pause", model)
         if since is None:
-            raise ModelNotFound(f"no model {model[:100]!r}; `narrate models list` shows them")
+            raise _not_found(model)
         return float(since)
 
     def resume(self, model: str) -> bool:
-        """End a pause; False if the model was not paused."""
+        """End a pause; False if the model was not paused. Raises `ModelNotFound`."""
         with redis_errors():
-            return bool(self._redis.hdel(keys.PAUSED, model))
+            was_paused = bool(self._redis.hdel(keys.PAUSED, model))
+        if not was_paused:
+            check_model(self._redis, model)
+        return was_paused
+
+
+def check_model(redis: Redis, model: str) -> None:
+    """Raise `ModelNotFound` if no worker ever offered the model, and nothing waits for it."""
+    with redis_errors():
+        is_known = redis.hexists(keys.MODELS, model) or redis.hexists(keys.QUEUES, model)
+    if not is_known:
+        raise _not_found(model)
+
+
+def _not_found(model: str) -> ModelNotFound:
+    return ModelNotFound(f"no model {model[:100]!r}; `narrate models list` shows them")
 
 
 def paused_models(redis: Redis) -> dict[str, float]:

@@ -175,7 +175,10 @@ def test_a_model_is_paused_resumed_and_purged(api: TestClient, ledger: Ledger) -
     assert ledger.job(begun).status == "in_progress"
     api.post(f"/v1/admin/queues/{MODEL}/resume")
     assert queue_of(api)["paused_since"] is None
-    assert api.post("/v1/admin/queues/none/pause").status_code == 404
+    assert api.post(f"/v1/admin/queues/{MODEL}/resume").json()["action"] == "resume"
+    for change in ("pause", "resume", "purge"):
+        refused = api.post(f"/v1/admin/queues/none/{change}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "model_not_found")
 
 
 def test_a_worker_is_shown_and_drained(api: TestClient, ledger: Ledger, presence: Presence) -> None:
@@ -197,7 +200,10 @@ def test_a_worker_is_shown_and_drained(api: TestClient, ledger: Ledger, presence
     api.post("/v1/admin/workers/w/resume")
     presence.announce()
     assert not presence.is_drained
-    assert api.post("/v1/admin/workers/nobody/drain").status_code == 404
+    assert api.post("/v1/admin/workers/w/resume").json()["action"] == "resume"
+    for change in ("drain", "resume"):
+        refused = api.post(f"/v1/admin/workers/nobody/{change}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (404, "worker_not_found")
     presence.withdraw()
     assert api.post("/v1/admin/workers/w/drain").status_code == 404
 

@@ -283,6 +283,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(model=st.sampled_from(MODELS))
     def resume(self, model: str) -> None:
+        self.redis.hset("tts:models", model, "{}")
         self.pauses.resume(model)
 
     @rule(how=st.sampled_from(("done", "again", "dies")))
@@ -365,7 +366,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for segment in self.redis.zrange("tts:leases", 0, -1):
             self.redis.zadd("tts:leases", {segment: 1})
         for model in MODELS:
-            self.pauses.resume(model)
+            self.resume(model)
         self.redis.delete("tts:reconciled_at", *self.redis.keys("tts:reservation:*"))
         self.ledger.reconcile()
         for model in MODELS:

@@ -284,5 +284,6 @@ def test_nothing_of_a_paused_model_is_claimed(
     assert pauses.resume(MODEL)
     assert not pauses.resume(MODEL)
     assert claim(ledger, "j:0")
-    with pytest.raises(ModelNotFound):
-        pauses.pause("no-such-model")
+    for change in (pauses.pause, pauses.resume):
+        with pytest.raises(ModelNotFound):
+            change("no-such-model")
