@@ -37,20 +37,14 @@ NO_INFO_MESSAGE = "Redis allows no INFO: whether it evicts jobs or keeps them on
 
 
 def look_at_redis(redis: Redis, *, allow_eviction: bool) -> Finding:
-    """Write and read a probe, then read how Redis is set up; raises `Unavailable`.
+    """Read how Redis is set up, then write and read a probe; raises `Unavailable`.
 
     Raises `Misconfigured` if what is in it is of a version that this program cannot work with.
     """
+    found = _look_at_setup(redis, allow_eviction=allow_eviction)
+    if found.is_lasting:
+        return found  # before the probe, which a node of a cluster may refuse
     _probe(redis)
-    try:
-        with redis_errors():
-            info: dict[str, Any] = redis.info()
-    except Unavailable as error:
-        if isinstance(error.__cause__, NoPermissionError):
-            agree(redis)
-            return Finding(warnings=(NO_INFO_MESSAGE,))
-        raise
-    found = finding_of(info, allow_eviction=allow_eviction)
     if not found.problem:
         agree(redis)
     return found
@@ -85,6 +79,17 @@ def finding_of(info: dict[str, Any], *, allow_eviction: bool) -> Finding:
     aof = NO_AOF_MESSAGE if not info.get("aof_enabled") else None
     warnings = tuple(filter(None, (eviction, aof)))
     return Finding(REPLICA_MESSAGE if info.get("role") == "slave" else None, warnings)
+
+
+def _look_at_setup(redis: Redis, *, allow_eviction: bool) -> Finding:
+    try:
+        with redis_errors():
+            info: dict[str, Any] = redis.info()
+    except Unavailable as error:
+        if isinstance(error.__cause__, NoPermissionError):
+            return Finding(warnings=(NO_INFO_MESSAGE,))
+        raise
+    return finding_of(info, allow_eviction=allow_eviction)
 
 
 def _probe(redis: Redis) -> None:
