@@ -12,8 +12,11 @@ from shared.errors import ObjectNotFound, StorageRefused, Unavailable
 
 # The answers of S3, Google and Azure to a request for a bucket or container that is not there.
 _NO_BUCKET = ("NoSuchBucket", "The specified bucket does not exist", "ContainerNotFound")
-# obstore's words for an endpoint without TLS, and for a bucket of another region.
-_NO_HTTP, _OTHER_REGION = "HTTP error: builder error", "incorrectly configured region"
+# obstore's words for an endpoint without TLS.
+_NO_HTTP = "HTTP error: builder error"
+# A bucket of another region: obstore's words for Amazon's redirect, and what Amazon and MinIO
+# answer to a signature for the wrong region.
+_OTHER_REGION = ("incorrectly configured region", "AuthorizationHeaderMalformed")
 # EACCES and EROFS of a local folder.
 _NO_PERMISSION = ("(os error 13)", "(os error 30)")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
@@ -50,7 +53,7 @@ def _refusal(error: Exception) -> str | None:
         return f"{_code(said) or 'permission denied'}; check its credentials and permissions"
     if _NO_HTTP in said:
         return "its endpoint has no TLS; AWS_ALLOW_HTTP=1 allows that"
-    if _OTHER_REGION in said:
+    if any(words in said for words in _OTHER_REGION):
         return "the bucket is in another region; set AWS_REGION"
     return None
 

@@ -18,10 +18,24 @@ import pytest
 from shared.errors import ObjectNotFound, StorageRefused, Unavailable
 from shared.storage import MARKER_KEY, MAX_SMALL_WRITE_BYTES, PIECE_BYTES, Storage, StorageLimits
 from tests.support.processes import frozen
+from tests.support.receiver import receiving
 from tests.support.s3_server import BUCKET, S3Server
 
 SHORT = StorageLimits(silent_s=0.5, write_s=4.0)
 BIG = os.urandom(3 * PIECE_BYTES + 17)
+# What Amazon and MinIO answer where the bucket is in another region than AWS_REGION.
+OTHER_REGION = [
+    (
+        301,
+        b"<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access "
+        b"must be addressed using the specified endpoint.</Message></Error>",
+    ),
+    (
+        400,
+        b"<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is "
+        b"malformed; the region is wrong; expecting 'eu-central-1'.</Message></Error>",
+    ),
+]
 
 
 @pytest.fixture
@@ -205,6 +219,30 @@ def test_a_refusal_says_what_to_do(
         with pytest.raises(StorageRefused, match=said) as raised:
             call()
         assert "127.0.0.1" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("s3_env")
+@pytest.mark.parametrize(("status", "content"), OTHER_REGION)
+def test_a_bucket_of_another_region_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, status: int, content: bytes
+) -> None:
+    """From a server that only answers: moto takes every region, and so cannot refuse one."""
+    with receiving() as server:
+        server.content, server.answers = content, [(status, {})] * 4
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+        monkeypatch.setenv("AWS_REGION", "us-west-2")
+        storage = Storage.open(f"s3://{BUCKET}/elsewhere", SHORT)
+        calls: list[Callable[[], object]] = [
+            lambda: storage.get("a"),
+            lambda: storage.put("b", BIG),  # asks for the marker first
+            lambda: storage.delete_folder("c"),
+            storage.marker,
+        ]
+        for call in calls:
+            with pytest.raises(StorageRefused, match="in another region; set AWS_REGION"):
+                call()
+    assert len(server.got) == len(calls)  # refused at once, not tried again
+    assert all("/us-west-2/s3/aws4_request" in got.headers["authorization"] for got in server.got)
 
 
 @pytest.mark.usefixtures("s3_env")
