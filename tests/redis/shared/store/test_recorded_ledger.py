@@ -1,4 +1,4 @@
-"""A ledger that the version before wrote is read, and finished, by this one."""
+"""Ledgers that versions before this one wrote are read, and finished, by this one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ from api.app import create_app
 from shared.models import ModelCard
 from shared.settings import Settings
 from shared.storage import Storage
+from shared.store.api_keys import ApiKeys, Scope
 from shared.store.ledger import Ledger
 from shared.store.webhooks import Events
+from tests.support.api_key_header import bearer
 from tests.support.ledger_state import LedgerState
 from tests.support.paths import ROOT
 from tests.support.processes import wait_until
 from tests.support.stub_worker import speaking
 from tests.support.valid_job import VALID_JOB
 
-RECORDED = ROOT / "tests" / "recorded" / "ledger_2"
+RECORDED = ROOT / "tests" / "recorded"
+# The second one has an API key, and jobs that failed or were cancelled.
+with_key = pytest.mark.parametrize("facts", ["ledger_3"], indirect=True)
 WRITE: dict[str, Callable[[Redis, str, Any], object]] = {
     "string": lambda redis, key, value: redis.set(key, value),
     "hash": lambda redis, key, value: redis.hset(key, mapping=value),
@@ -35,22 +39,23 @@ WRITE: dict[str, Callable[[Redis, str, Any], object]] = {
 }
 
 
-@pytest.fixture
-def facts(redis: Redis, tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(params=["ledger_2", "ledger_3"])
+def facts(request: pytest.FixtureRequest, redis: Redis, tmp_path: Path) -> dict[str, str]:
     """The ids of what was recorded, which is in Redis and in the storage now."""
-    recorded = json.loads((RECORDED / "redis.json").read_text("utf-8"))
+    folder = RECORDED / request.param
+    recorded = json.loads((folder / "redis.json").read_text("utf-8"))
     for key, row in recorded["keys"].items():
         WRITE[row["type"]](redis, key, row["value"])
-    with tarfile.open(RECORDED / "storage.tar.xz") as tar:
+    with tarfile.open(folder / "storage.tar.xz") as tar:
         tar.extractall(tmp_path / "results", filter="data")
     return dict(recorded["facts"])
 
 
 @pytest.fixture
 def api(settings: Settings, facts: dict[str, str], card: ModelCard) -> Iterator[TestClient]:
-    assert facts
     known = settings.model_copy(update={"webhook_targets": "off"})
-    with TestClient(create_app(known)) as client, speaking(known, [card]):
+    headers = bearer(facts.get("token", ""))
+    with TestClient(create_app(known), headers=headers) as client, speaking(known, [card]):
         yield client
 
 
@@ -101,6 +106,42 @@ def test_its_jobs_have_no_history_and_say_so(api: TestClient, facts: dict[str, s
     ended(api, facts["queued"])
     told = api.get(f"/v1/jobs/{facts['queued']}/history").json()
     assert (told["recorded"], told["data"]) == (False, [])
+
+
+@with_key
+def test_its_key_is_needed_and_sees_its_jobs(api: TestClient, facts: dict[str, str]) -> None:
+    assert api.get("/v1/jobs", headers=bearer(facts["token"] + "x")).status_code == 401
+    listed = [job["id"] for job in api.get("/v1/jobs?limit=100").json()["data"]]
+    named = {value for value in facts.values() if value.startswith("job_")}
+    assert named < set(listed)
+    assert len(listed) == len(named) + 2  # of the batch
+    assert api.get("/v1/admin/queues").status_code == 403  # as before, it is no operator's
+
+
+@with_key
+def test_a_job_that_was_cancelled_stays_so(api: TestClient, facts: dict[str, str]) -> None:
+    job = api.get(f"/v1/jobs/{facts['cancelled']}").json()
+    assert (job["status"], job["segments"]["completed"]) == ("cancelled", 0)
+    assert api.get(f"/v1/jobs/{facts['cancelled']}/content").status_code == 409
+
+
+@with_key
+def test_a_job_that_failed_is_retried(api: TestClient, facts: dict[str, str], redis: Redis) -> None:
+    """An operator has its failed segments spoken again; the one that was done is kept."""
+    path = f"/v1/jobs/{facts['failed']}"
+    before = api.get(path).json()
+    assert (before["status"], before["error"]["code"]) == ("failed", "synthesis_failed")
+    epoch = redis.hget(f"tts:segment:{facts['failed']}:0", "epoch")
+    _, token = ApiKeys(redis).create("operator", scopes=(Scope.ADMIN,))
+    wait_until(  # the API has read the keys anew
+        lambda: api.post(f"/v1/admin{path[3:]}/retry", headers=bearer(token)).status_code == 200
+    )
+    assert ended(api, facts["failed"])["status"] == "completed"
+    assert redis.hget(f"tts:segment:{facts['failed']}:0", "epoch") == epoch
+    for name in ("leased", "queued", "idempotent"):
+        ended(api, facts[name])
+    wait_until(lambda: api.get(f"/v1/batches/{facts['batch']}").json()["status"] == "completed")
+    LedgerState.read(redis).check(is_upgraded=True)
 
 
 def test_a_clone_has_its_recording(facts: dict[str, str], redis: Redis, storage: Storage) -> None:
