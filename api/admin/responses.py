@@ -72,7 +72,7 @@ class WaitingCounts(BaseModel):
     low: int
 
 
-class QueueObject(BaseModel):
+class OperatedQueue(BaseModel):
     """The queue of a model: segments that wait and that are spoken.
 
     `oldest_s` is for how long the job that waits longest for its turn does.
@@ -92,7 +92,7 @@ class QueueList(BaseModel):
     """The queue of every known model."""
 
     object: Literal["list"] = "list"
-    data: list[QueueObject]
+    data: list[OperatedQueue]
 
 
 class SegmentObject(BaseModel):
@@ -260,6 +260,6 @@ class Overview(BaseModel):
     segments_per_minute: float
     audio_seconds_per_second: float
     workers: list[WorkerObject]
-    queues: list[QueueObject]
+    queues: list[OperatedQueue]
     failed: list[OperatedJob]
     failed_webhooks: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from api.admin.responses import OperatedJob, QueueObject, WaitingCounts, WorkerObject
+from api.admin.responses import OperatedJob, OperatedQueue, WaitingCounts, WorkerObject
 from api.services import Services
 from shared.jobs import Job, Priority
 from shared.store.live_workers import LiveWorkers
@@ -23,7 +23,7 @@ def read_workers(services: Services) -> list[WorkerObject]:
     return [WorkerObject.of(worker, held[worker.id]) for worker in workers]
 
 
-def read_queues(services: Services) -> list[QueueObject]:
+def read_queues(services: Services) -> list[OperatedQueue]:
     """The queue of each model that is known or waited for."""
     figures, paused = QueueFigures.read(services.redis), paused_models(services.redis)
     return [
@@ -31,10 +31,10 @@ def read_queues(services: Services) -> list[QueueObject]:
     ]
 
 
-def _queue(model: str, figures: QueueFigures, paused_since: float | None) -> QueueObject:
+def _queue(model: str, figures: QueueFigures, paused_since: float | None) -> OperatedQueue:
     waiting = {priority: figures.waiting.get(Queue(model, priority), 0) for priority in Priority}
     running = (figures.running.get(Queue(model, priority), 0) for priority in Priority)
-    return QueueObject(
+    return OperatedQueue(
         id=model,
         workers=figures.workers.get(model, 0),
         waiting=sum(waiting.values()),

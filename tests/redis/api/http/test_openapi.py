@@ -113,6 +113,12 @@ def test_operations_have_plain_names(api: TestClient) -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+){1,3}", each), each
 
 
+def test_schemas_have_plain_names(api: TestClient) -> None:
+    """Of two models with one name, FastAPI would put the module before both."""
+    schemas = api.get("/openapi.json").json()["components"]["schemas"]
+    assert [name for name in schemas if not re.fullmatch("[A-Za-z]+", name)] == []
+
+
 def test_every_body_and_answer_has_a_schema(api: TestClient) -> None:
     for name, operation in operations(api):
         contents = {**operation.get("requestBody", {}).get("content", {})}
