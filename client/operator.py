@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import quote
 
+from client.errors import NarrateError
 from client.http import Connection
 
 # The body of an answer, as docs/api.md and the server's /docs describe it.
@@ -31,6 +34,17 @@ class Operator:
 
     def __exit__(self, *exc_info: object) -> None:
         self._connection.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Raise NarrateError where an answer that is read within lacks what it should have."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise NarrateError(
+                f"{self.base_url} answers, but not as this version expects: use the `narrate` of"
+                " the server's version"
+            ) from error
 
     def get(self, *path: str, **params: Any) -> Answer:
         """The server's answer at `/v1/admin/PATH`; a parameter that is None is not sent."""

@@ -56,14 +56,9 @@ def run(command: AdminCommand, args: argparse.Namespace) -> int:
     question = command.asks(args)
     if question and not args.yes:
         _confirm(question)
-    with Operator(args.url, ledger=args.ledger) as operator:
+    with Operator(args.url, ledger=args.ledger) as operator, operator.reading():
         answer = command.request(operator, args)
-        try:
-            lines = [json.dumps(answer)] if args.json else list(command.show(answer))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NarrateError(
-                f"{operator.base_url} answers, but not as this version expects"
-            ) from error
+        lines = [json.dumps(answer)] if args.json else list(command.show(answer))
     for line in lines:
         terminal.say(line)
     return int(answer.get("ok") is False)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import suppress
 
 from rich.live import Live
 from rich.text import Text
@@ -17,48 +18,46 @@ from client.operator import Answer, Operator
 
 
 def top(args: argparse.Namespace) -> int:
-    """Show the service until Ctrl-C; once with --once, and where no terminal is."""
+    """Show the service until Ctrl-C; once with --once, and as text where no terminal is."""
     with Operator(args.url, ledger=args.ledger) as operator:
-        if args.once:
-            _show(operator.get("overview"), operator.base_url, args.json)
+        if args.once or not (args.json or terminal.STDOUT.is_terminal):
+            _print(operator, as_json=args.json)
             return 0
-        try:
-            _watch(operator, args)
-        except KeyboardInterrupt:
-            return 0
+        with suppress(KeyboardInterrupt):
+            if args.json:
+                while True:
+                    _print(operator, as_json=True)
+                    time.sleep(args.interval)
+            _watch(operator, args.interval)
     return 0
 
 
-def _watch(operator: Operator, args: argparse.Namespace) -> None:
-    """Show each state anew: a JSON object a line, else a screen; returns only where it is once."""
-    if args.json:
-        while True:
-            _show(operator.get("overview"), operator.base_url, True)
-            time.sleep(args.interval)
-    if not terminal.STDOUT.is_terminal:
-        _show(operator.get("overview"), operator.base_url, False)
-        return
+def _watch(operator: Operator, interval_s: float) -> None:
+    """Show the service on the whole screen; an error that may pass is shown in its place."""
     with Live(console=terminal.STDOUT, screen=True, auto_refresh=False) as live:
         while True:
-            lines = _or_why_not(lambda: list(screen(operator.get("overview"), operator.base_url)))
+            try:
+                lines = _lines(operator, as_json=False)
+            except NarrateError as error:
+                if not error.transient:
+                    raise
+                lines = [str(error)]
             text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
             live.update(text, refresh=True)
-            time.sleep(args.interval)
+            time.sleep(interval_s)
 
 
-def _or_why_not(read: Callable[[], list[str]]) -> list[str]:
-    """The lines, or the error in their place where it may pass."""
-    try:
-        return read()
-    except NarrateError as error:
-        if not error.transient:
-            raise
-        return [str(error)]
-
-
-def _show(overview: Answer, url: str, as_json: bool) -> None:
-    for line in (json.dumps(overview),) if as_json else screen(overview, url):
+def _print(operator: Operator, *, as_json: bool) -> None:
+    for line in _lines(operator, as_json=as_json):
         terminal.say(line)
+
+
+def _lines(operator: Operator, *, as_json: bool) -> list[str]:
+    overview = operator.get("overview")
+    if as_json:
+        return [json.dumps(overview)]
+    with operator.reading():
+        return list(screen(overview, operator.base_url))
 
 
 def screen(overview: Answer, url: str) -> Iterator[str]:
