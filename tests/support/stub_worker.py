@@ -14,6 +14,7 @@ from shared.store.connection import connect
 from shared.store.ledger import Ledger
 from shared.store.live_workers import LiveWorkers
 from shared.store.workers import WorkerRegistry
+from tests.support.processes import wait_until
 from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
 from worker.heartbeat import Heartbeat, Watchdog
@@ -47,9 +48,8 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
         max_waiting=8,
         observer=EngineMetrics(card.id, 4),
     )
-    presence = Presence(
-        describe(name, settings, [card]), LiveWorkers(redis), loaded=lambda: [card.id]
-    )
+    workers = LiveWorkers(redis)
+    presence = Presence(describe(name, settings, [card]), workers, loaded=lambda: [card.id])
     heartbeat = Heartbeat(
         presence=presence,
         worker=name,
@@ -79,6 +79,7 @@ def _worker(settings: Settings, card: ModelCard) -> Iterator[None]:
     thread = threading.Thread(target=loop, daemon=True)
     heartbeat.start()
     thread.start()
+    wait_until(lambda: any(each.id == name and each.info for each in workers.all()))
     try:
         yield
     finally:
