@@ -112,8 +112,6 @@ lock: $(READY) ## write the images' lock files anew, after a change of dependenc
 	$(LOCK) $(UPGRADE) --extra api --extra client --extra tracing --output-file requirements/api.lock
 	$(LOCK) $(UPGRADE) --extra worker --extra tracing --output-file requirements/worker.lock
 
-VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
-
 images-check: $(READY) ## build both images without a Docker engine, and run a job in them (TORCH_INDEX=… as in the Dockerfile)
 	@command -v buildah >/dev/null && command -v debootstrap >/dev/null || \
 	  { $(ROOT) apt-get update -qq && \
@@ -124,7 +122,7 @@ images-check: $(READY) ## build both images without a Docker engine, and run a j
 AUDIT := .audit/bin
 IMAGES := api worker
 
-audit-tools:
+audit-tools: # pip-audit, and what writes bills of materials
 	@test -x $(AUDIT)/pip-audit || \
 	  { $(PYTHON) -m venv .audit && \
 	    $(AUDIT)/pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0; }
@@ -149,6 +147,8 @@ OVERLAY ?= cpu
 
 manifests: $(READY) ## show what deploy/k8s gives to Kubernetes (OVERLAY=cpu, gpu, keda, managed)
 	@$(BIN)/kubectl kustomize deploy/k8s/overlays/$(OVERLAY)
+
+VOICE ?= $(HOME)/.cache/qwen-tts-queue/voice
 
 voice: $(READY) ## train the demo voice anew, in about four hours on two cores (VOICE=FOLDER: where its state is kept)
 	@command -v flite >/dev/null && test -d /usr/share/games/fortunes || \
