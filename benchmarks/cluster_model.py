@@ -208,11 +208,6 @@ class Cluster:
         """Frames that all workers have made."""
         return sum(worker.frames_by_now() for worker in self.workers)
 
-    @property
-    def redis_share(self) -> float:
-        """The part of its time for which Redis is busy; over 1 is more than there is."""
-        return self.redis.busy_s / self.env.now + self.redis.beats_share
-
     def _arrivals(self, jobs: Iterable[Job]) -> simpy.events.ProcessGenerator:
         for job in jobs:
             if job.arrives_s > self.env.now:
