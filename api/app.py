@@ -11,8 +11,8 @@ from fastapi_offline import FastAPIOffline
 from starlette.concurrency import run_in_threadpool
 
 from api import web
-from api.admin import capacity
 from api.admin import jobs as admin_jobs
+from api.admin import queues as admin_queues
 from api.admin import routes as operators
 from api.batches import routes as batches
 from api.contents import routes as contents
@@ -51,7 +51,7 @@ FIRST_CHECKS_TIMEOUT_S = 1.0
 # In the order of the description.
 ROUTE_MODULES = (
     *(jobs, contents, listing, events, history, results, batches, webhooks),
-    *(speech, voices, preview, models, admin_jobs, capacity, operators),
+    *(speech, voices, preview, models, admin_jobs, admin_queues, operators),
     *(health, metrics, web),
 )
 # The bodies that the routes read themselves, so that FastAPI does not know their models.

@@ -10,7 +10,7 @@ from api.operations.table import local_minute, table
 from shared.errors import QueueError
 from shared.settings import Settings
 from shared.store.connection import connect
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.workers import ServedModel, WorkerRegistry
 
 EPILOG = """A model without a worker for TTS_MODEL_TTL_S seconds is no longer offered to new jobs;

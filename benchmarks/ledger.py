@@ -34,7 +34,7 @@ from shared.speech_model import Task
 from shared.store.connection import connect
 from shared.store.job_list import JobList
 from shared.store.ledger import Ledger
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.workers import WorkerRegistry
 from worker.model.tuning_file import processor_name
 

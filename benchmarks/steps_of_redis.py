@@ -26,7 +26,7 @@ from shared.speech_model import Task
 from shared.store.batches import Batches, BatchLine
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 
 MODEL = "m"
 LEAST_MS = 1.0  # shorter steps are not told apart

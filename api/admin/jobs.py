@@ -26,7 +26,7 @@ from shared.jobs import Job, Priority, Status
 from shared.models import full_name
 from shared.store.live_workers import LiveWorkers
 from shared.store.repairs import Repairs
-from shared.store.running import running_segments
+from shared.store.segment_facts import running_segments
 
 router = APIRouter(prefix="/v1/admin/jobs", tags=["admin"])
 MISSING = COMMON | error(404, "No such job")

@@ -10,7 +10,7 @@ from api.jobs.responses import JobError, SegmentCounts, public_id
 from shared.jobs import Job, Priority, Status
 from shared.store.audit import AuditEntry
 from shared.store.live_workers import LiveWorker, WorkerInfo
-from shared.store.running import SegmentFacts
+from shared.store.segment_facts import SegmentFacts
 from shared.store.usage import Usage
 
 WorkerState = Literal["working", "idle", "draining", "drained"]

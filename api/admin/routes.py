@@ -28,7 +28,7 @@ from shared.jobs import PUBLIC, Job, Status
 from shared.store.api_keys import ApiKey
 from shared.store.audit import Audit
 from shared.store.limits import NO_LIMIT
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.usage import read_usage
 from shared.store.webhooks import MAX_FAILED_EVENTS
 

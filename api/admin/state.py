@@ -11,7 +11,7 @@ from shared.jobs import Job, Priority
 from shared.store.live_workers import LiveWorkers
 from shared.store.pauses import paused_models
 from shared.store.queue_figures import Queue, QueueFigures
-from shared.store.running import SegmentFacts, read_segments, running_segments
+from shared.store.segment_facts import SegmentFacts, read_segments, running_segments
 
 
 def read_workers(services: Services) -> list[WorkerObject]:

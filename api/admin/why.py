@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from shared.jobs import TERMINAL, Job
 from shared.store.live_workers import LiveWorker
-from shared.store.running import SegmentFacts
+from shared.store.segment_facts import SegmentFacts
 
 
 def explain(

@@ -18,7 +18,7 @@ from shared.store.api_keys import ApiKeys, KeyMark, Scope
 from shared.store.connection import redis_errors, server_time_s
 from shared.store.live_workers import LiveWorkers
 from shared.store.pauses import paused_models
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.redis_state import look_at_redis
 from shared.store.workers import WorkerRegistry
 

@@ -22,7 +22,7 @@ from api.operations.responses import (
 from api.services import Services, ServicesDep
 from shared.errors import ModelNotFound
 from shared.models import full_name
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.workers import ServedModel
 
 router = APIRouter(prefix="/v1", tags=["models"])

@@ -19,7 +19,7 @@ from shared.settings import Settings
 from shared.store.api_keys import DEFAULT_SCOPES, ApiKeys, Scope
 from shared.store.ledger import Ledger
 from shared.store.live_workers import LiveWorkers
-from shared.store.running import SegmentFacts, running_segments
+from shared.store.segment_facts import SegmentFacts, running_segments
 from shared.store.webhooks import Events, EventType, Webhook
 from shared.store.workers import WorkerRegistry
 from tests.support.api_key_header import bearer

@@ -22,7 +22,7 @@ from shared.storage import Storage
 from shared.store.batches import Batches, BatchLine
 from shared.store.connection import connect
 from shared.store.ledger import Ledger
-from shared.store.queue_stats import QueueState
+from shared.store.queue_state import QueueState
 from shared.store.repairs import Repairs
 from shared.store.scripts import load
 from tests.support.plain_segments import plain

@@ -1,4 +1,4 @@
-"""The segments that workers hold, and the state of single segments, for operators."""
+"""The facts of single segments, such as those that workers hold, for operators."""
 
 from __future__ import annotations
 

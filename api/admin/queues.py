@@ -1,4 +1,4 @@
-"""Workers and queues: what they do, and drain, pause, resume, purge, forget."""
+"""Workers, queues and models: list, drain, pause, resume, purge, forget."""
 
 from __future__ import annotations
 
