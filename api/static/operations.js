@@ -10,7 +10,7 @@ const ASK_MS = 2000;
 const HASH = "#operations";
 const LACKS = "It takes a key with the scope admin: narrate keys create NAME --scopes read,admin";
 
-/** Shows the page while the URL ends with #operations, and looks again while somebody sees it. */
+/** Shows the page while the URL ends with #operations, and looks again every two seconds while the page is visible. */
 export function startOperations(api) {
   const page = $("#operations");
   const problem = $("#operations-error");
