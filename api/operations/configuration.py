@@ -18,6 +18,7 @@ from shared.store.api_keys import ApiKeys, KeyMark, Scope
 from shared.store.connection import redis_errors, server_time_s
 from shared.store.live_workers import LiveWorkers
 from shared.store.pauses import paused_models
+from shared.store.queue_figures import Memory
 from shared.store.queue_state import QueueState
 from shared.store.redis_state import look_at_redis
 from shared.store.workers import WorkerRegistry
@@ -62,17 +63,17 @@ def _checked(name: str, look: Callable[[], tuple[str, Finding]]) -> CheckedPart:
 
 def _look_at_redis(settings: Settings, redis: Redis) -> tuple[str, Finding]:
     finding = look_at_redis(redis, allow_eviction=settings.allow_eviction)
-    info = _info(redis, "server")
+    info = _server_info(redis)
     name = "Valkey" if "valkey_version" in info else "Redis"
     version = info.get("valkey_version") or info.get("redis_version") or "of an unknown version"
     return f"{name} {version} can be written to and read", finding
 
 
 def _look_at_memory(redis: Redis) -> tuple[str, Finding]:
-    info = _info(redis, "memory")
-    if not info:
+    memory = Memory.read(redis)
+    if memory is None:
         return "not known: INFO is not allowed", Finding()
-    used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
+    used, most = memory
     if not most:
         return f"{_mib(used)} used", Finding(
             warnings=("maxmemory is 0: at the machine's limit Redis is killed, not full",)
@@ -149,11 +150,11 @@ def _look_at_models(settings: Settings, redis: Redis) -> tuple[str, Finding]:
     )
 
 
-def _info(redis: Redis, section: str) -> dict[str, Any]:
-    """A section of Redis's INFO; empty where it is not allowed."""
+def _server_info(redis: Redis) -> dict[str, Any]:
+    """The section `server` of Redis's INFO; empty where it is not allowed."""
     try:
         with redis_errors():
-            found: dict[str, Any] = redis.info(section)
+            found: dict[str, Any] = redis.info("server")
     except Unavailable:
         return {}
     return found

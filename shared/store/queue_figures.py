@@ -44,6 +44,16 @@ class Memory(NamedTuple):
     used: int
     most: int
 
+    @classmethod
+    def read(cls, redis: Redis) -> Memory | None:
+        """Read them; None where Redis allows no INFO, or does not answer."""
+        try:
+            with redis_errors():
+                info: dict[str, Any] = redis.info("memory")
+        except Unavailable:
+            return None
+        return cls(int(info["used_memory"]), int(info.get("maxmemory", 0)))
+
 
 @dataclass(frozen=True)
 class QueueFigures:
@@ -81,7 +91,7 @@ class QueueFigures:
             jobs_open=jobs - ended,
             receivers_waiting=receivers,
             counts={LedgerEvent(*name.split(" ", 2)): int(n) for name, n in counts.items()},
-            memory=_memory(redis),
+            memory=Memory.read(redis),
         )
 
 
@@ -130,12 +140,3 @@ def _leased(redis: Redis) -> Iterator[str]:
 def _oldest_s(redis: Redis, models: Sequence[str]) -> dict[str, float]:
     ages = Steps(redis).run("oldest", *models)
     return {model: float(age or 0) for model, age in zip(models, ages, strict=True)}
-
-
-def _memory(redis: Redis) -> Memory | None:
-    try:
-        with redis_errors():
-            info: dict[str, Any] = redis.info("memory")
-    except Unavailable:
-        return None
-    return Memory(int(info["used_memory"]), int(info.get("maxmemory", 0)))
