@@ -64,7 +64,7 @@ fault-tools: # what sets Redis's clock wrong
 	@test -n "$$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null)" || \
 	  { $(ROOT) apt-get update -qq && $(ROOT) apt-get install -y -qq --no-install-recommends faketime; }
 
-faults: $(READY) fault-tools ## inject every fault for real, two hours long (QUICK=1: a few of each; JSON=FILE: the figures)
+faults: $(READY) fault-tools ## inject every fault for real, two and a half hours long (QUICK=1: a few of each; JSON=FILE: the figures)
 	@QUICK=$(QUICK) JSON=$(JSON) $(FAULTS)
 
 soak: $(READY) ## inject faults at random, under load, for MINUTES=20
