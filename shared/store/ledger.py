@@ -180,14 +180,18 @@ class Ledger:
 
     def cancel(self, job_id: str) -> bool:
         """End a job as cancelled; False if it had ended before. Raises `JobNotFound`."""
-        return self._cancel(job_id, takes_back="")
+        return self._cancel(job_id)
+
+    def cancel_unbegun(self, job_id: str) -> bool:
+        """Cancel a job of which no segment was begun; False if one was, or the job has ended."""
+        return self._cancel(job_id, "unbegun")
 
     def withdraw(self, job_id: str) -> bool:
         """Cancel a job whose id no client has, as if its request had never been sent."""
-        return self._cancel(job_id, takes_back="all")
+        return self._cancel(job_id, "all")
 
-    def _cancel(self, job_id: str, *, takes_back: str) -> bool:
-        ended = self._steps.run("cancel", job_id, takes_back)
+    def _cancel(self, job_id: str, what: str = "") -> bool:
+        ended = self._steps.run("cancel", job_id, what)
         if ended is None:
             raise _unknown(job_id)
         return bool(ended)
@@ -204,7 +208,7 @@ class Ledger:
         if self.remove_listener(job_id) > 0:
             return False
         try:
-            return self._cancel(job_id, takes_back="key")
+            return self._cancel(job_id, "key")
         except JobNotFound:
             return False
 

@@ -31,12 +31,12 @@ def purge(redis: Redis, ledger: Ledger, model: str, *, limit: int) -> Purged:
     cancelled = 0
     for job_id in waiting[:limit]:
         with suppress(JobNotFound):
-            cancelled += ledger.cancel(job_id)
+            cancelled += ledger.cancel_unbegun(job_id)  # a worker may have begun it meanwhile
     return Purged(cancelled, max(0, len(waiting) - limit))
 
 
 def _not_begun(redis: Redis, model: str) -> list[str]:
-    """The ids of the jobs in a model's queue that have the status `queued`."""
+    """The ids of the jobs in a model's queue of which no segment is spoken, or was."""
     with redis_errors():
         owners = cast(list[str], redis.zrange(keys.turns(model), 0, -1))
         pipe = redis.pipeline(transaction=False)
@@ -44,8 +44,10 @@ def _not_begun(redis: Redis, model: str) -> list[str]:
             pipe.zrange(keys.owner_turns(model, owner), 0, -1)
         jobs = [job_id for found in pipe.execute() for job_id in found]
         for job_id in jobs:
-            pipe.hget(keys.job(job_id), "status")
-        statuses = pipe.execute()
+            pipe.hmget(keys.job(job_id), "status", "completed")
+        rows = pipe.execute()
     return [
-        job_id for job_id, status in zip(jobs, statuses, strict=True) if status == Status.QUEUED
+        job_id
+        for job_id, (status, completed) in zip(jobs, rows, strict=True)
+        if status == Status.QUEUED and not int(completed or 0)
     ]
