@@ -22,7 +22,7 @@ TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", *TLS_FILES, "ssl_ca_path",
 URL_OPTIONS = ("db", "username", "password", *TLS_OPTIONS)
 FLAG_VALUES = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 ENCODING_HINT = (
-    "percent-encode what is special in a password: / is %2F, ? is %3F, # is %23, @ is %40"
+    "percent-encode what is special in a password: / is %2F, ? is %3F, # is %23, @ is %40, [ is %5B"
 )
 
 
@@ -49,7 +49,7 @@ class RedisAddress:
     def parse(cls, url: str) -> Self:
         """Read a URL; raises `ValueError` with a sentence that does not repeat it."""
         scheme = _scheme(url)
-        parts = urlsplit(url)
+        parts = _split(url)
         options = _options(parts, scheme)
         in_path = "" if scheme == "unix" else unquote(parts.path).strip("/")
         if scheme in SENTINEL_SCHEMES:
@@ -117,6 +117,14 @@ def host_and_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        # Its own message repeats the host, which is a part of the password if that has a bracket.
+        raise ValueError(f"its host and account cannot be told apart; {ENCODING_HINT}") from None
+
+
 def _scheme(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
@@ -147,8 +155,8 @@ def _service(parts: SplitResult, options: dict[str, str], path: str) -> tuple[di
 def _sentinel(host: str) -> tuple[str, int]:
     if not host.strip() or ";" in host:
         raise ValueError(f"it lists Sentinels with commas between them: {SENTINEL_FORM}")
-    found = _server(urlsplit(f"redis://{host.strip()}"), "redis")
-    has_port = urlsplit(f"redis://{host.strip()}").port is not None
+    parts = _split(f"redis://{host.strip()}")
+    found, has_port = _server(parts, "redis"), parts.port is not None
     return found["host"], found["port"] if has_port else SENTINEL_PORT
 
 
