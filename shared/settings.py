@@ -187,8 +187,8 @@ class Settings(BaseSettings):
 
     @field_validator("ledgers")
     @classmethod
-    def _ledgers_can_be_read(cls, ledgers: str) -> str:
-        read_ledgers(ledgers)
+    def _ledgers_can_be_read(cls, ledgers: str, info: ValidationInfo) -> str:
+        read_ledgers(ledgers, info.data.get("redis_url"))
         return ledgers
 
     @field_validator("cors_origins")

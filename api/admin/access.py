@@ -15,6 +15,7 @@ from api.http.access_log import log_action, request_id
 from api.ledgers import Ledgers
 from api.services import Services, services_of
 from shared.errors import Forbidden, InvalidRequest, QueueError, Unavailable
+from shared.ledgers import FIRST_LEDGER
 from shared.store.api_keys import Scope
 from shared.store.audit import Audit
 
@@ -85,10 +86,10 @@ async def _operation(
     ledgers: Ledgers = request.app.state.ledgers
     if ledger is None:
         return Operation(caller, services_of(request))
-    if ledger == "first":
+    if ledger == FIRST_LEDGER:
         return Operation(caller, ledgers.first)
     if ledger not in ledgers.further:
-        names = ", ".join(["first", *ledgers.further])
+        names = ", ".join([FIRST_LEDGER, *ledgers.further])
         raise InvalidRequest(f"no ledger {ledger!r}; there are: {names}", param="ledger")
     return Operation(caller, ledgers.further[ledger])
 

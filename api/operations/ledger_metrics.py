@@ -13,8 +13,6 @@ from shared.jobs import Priority, Status
 from shared.speech_model import SAMPLE_RATE
 from shared.store.queue_figures import LedgerEvent, Queue, QueueFigures
 
-# The name of the ledger of TTS_REDIS_URL.
-FIRST_LEDGER = "first"
 NONE = ("-",)
 Labels = tuple[str, ...]
 Values = Mapping[Labels, float]

@@ -18,8 +18,9 @@ from api.auth.scopes import CanReadMetrics
 from api.http.openapi import COMMON
 from api.ledgers import Ledgers
 from api.operations.health import checks_of
-from api.operations.ledger_metrics import FIRST_LEDGER, LedgerCollector, LedgerScrape
+from api.operations.ledger_metrics import LedgerCollector, LedgerScrape
 from api.services import Services
+from shared.ledgers import FIRST_LEDGER
 
 router = APIRouter(tags=["health"])
 # A folder in which several processes of one API count together.
