@@ -57,14 +57,12 @@ def list_jobs(
     """List jobs of all owners, the newest first; `status=failed` has those that failed, and why."""
 
     def keep(job: Job) -> bool:
-        return (
-            (status is None or job.status in status)
-            and code in (None, job.error_code)
-            and (model is None or full_name(model) == job.spec.model)
+        return code in (None, job.error_code) and (
+            model is None or full_name(model) == job.spec.model
         )
 
     services = operation.services
-    page = services.job_list.page(owner, limit=limit, keep=keep, after=after)
+    page = services.job_list.page(owner, limit=limit, keep=keep, statuses=status or (), after=after)
     return OperatedJobPage(
         data=with_failed_segments(services, page.jobs),
         last_id=page.last_id,

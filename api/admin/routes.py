@@ -24,7 +24,7 @@ from api.operations.configuration import check_all
 from api.services import Services
 from api.webhooks.routes import EventId, FailedWebhook, WebhookResent
 from shared.errors import InvalidRequest
-from shared.jobs import PUBLIC, Job, Status
+from shared.jobs import PUBLIC, Status
 from shared.store.api_keys import ApiKey
 from shared.store.audit import Audit
 from shared.store.limits import NO_LIMIT
@@ -50,16 +50,12 @@ class OwnedFailedWebhookList(BaseModel):
     data: list[OwnedFailedWebhook]
 
 
-def _has_failed(job: Job) -> bool:
-    return job.status == Status.FAILED
-
-
 @router.get("/overview", operation_id="admin_get_overview", responses=COMMON)
 def overview(operation: Operates) -> Overview:
     """Return workers, queues, speed and the newest failed jobs at a glance."""
     services = operation.services
     state = QueueState.read(services.redis)
-    failed = services.job_list.page(None, limit=OVERVIEW_JOBS, keep=_has_failed).jobs
+    failed = services.job_list.page(None, limit=OVERVIEW_JOBS, statuses=[Status.FAILED]).jobs
     return Overview(
         at=int(time.time()),
         jobs_open=state.jobs_open,
@@ -68,7 +64,7 @@ def overview(operation: Operates) -> Overview:
         workers=read_workers(services),
         queues=read_queues(services),
         failed=with_failed_segments(services, failed),
-        failed_webhooks=len(_failed_webhooks(services, None, MAX_FAILED_EVENTS)),
+        failed_webhooks=services.failed_webhooks.count(_signers(services)),
     )
 
 
@@ -109,17 +105,19 @@ def failed_webhooks(
     limit: Annotated[int, Query(ge=1, le=MAX_FAILED_EVENTS, description="Of the newest.")] = 100,
 ) -> OwnedFailedWebhookList:
     """List the webhooks of all owners that were given up after their last attempt."""
-    return OwnedFailedWebhookList(data=_failed_webhooks(operation.services, owner, limit))
+    services = operation.services
+    signers = _signers(services) if owner is None else {owner}
+    return OwnedFailedWebhookList(
+        data=[
+            OwnedFailedWebhook(**FailedWebhook.of(event).model_dump(), owner=each)
+            for each, event in services.failed_webhooks.of_all(signers, limit=limit)
+        ]
+    )
 
 
-def _failed_webhooks(services: Services, owner: str | None, limit: int) -> list[OwnedFailedWebhook]:
-    owners = {PUBLIC, *(key.owner for key in services.keys.all())} if owner is None else {owner}
-    found = [
-        OwnedFailedWebhook(**FailedWebhook.of(event).model_dump(), owner=each)
-        for each in owners
-        for event in services.failed_webhooks.of(each, limit=limit)
-    ]
-    return sorted(found, key=lambda event: event.failed_at, reverse=True)[:limit]
+def _signers(services: Services) -> set[str]:
+    """Every owner that may have webhooks, also one whose keys were revoked."""
+    return {PUBLIC, *(key.owner for key in services.keys.all())}
 
 
 @router.post(

@@ -48,8 +48,7 @@ def list_jobs(
 
     def keep(job: Job) -> bool:
         return (
-            (status is None or job.status in status)
-            and task in (None, job.spec.task)
+            task in (None, job.spec.task)
             and (model is None or full_name(model) == job.spec.model)
             and metadata.items() <= job.spec.metadata.items()
         )
@@ -61,6 +60,7 @@ def list_jobs(
         caller.tenant,
         limit=limit,
         keep=keep,
+        statuses=status or (),
         after=after,
         newest_first=order == "desc",
     )

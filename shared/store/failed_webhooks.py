@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import cast
 
 from pydantic import ValidationError
@@ -10,9 +11,9 @@ from redis import Redis
 
 from shared.errors import WebhookNotFound
 from shared.store import keys
-from shared.store.connection import redis_errors
+from shared.store.connection import redis_errors, server_time_s
 from shared.store.scripts import Steps
-from shared.store.webhooks import Event
+from shared.store.webhooks import FAILED_EVENT_TTL_S, Event
 
 _log = logging.getLogger(__name__)
 
@@ -33,14 +34,41 @@ class FailedWebhooks:
 
     def of(self, signer: str, *, limit: int) -> list[FailedEvent]:
         """The newest events of a signer, the newest first."""
+        return [event for _, event in self.of_all([signer], limit=limit)]
+
+    def of_all(self, signers: Iterable[str], *, limit: int) -> list[tuple[str, FailedEvent]]:
+        """The newest events of these signers, each with its signer, the newest first."""
+        names = list(signers)
+        with redis_errors(), self._redis.pipeline(transaction=False) as pipe:
+            for signer in names:
+                pipe.zrange(keys.failed_events(signer), 0, limit - 1, desc=True, withscores=True)
+            found: list[list[tuple[str, float]]] = pipe.execute()
+            # Only the newest of all are read: there may be a thousand of each signer.
+            newest = sorted(
+                (
+                    (at, event_id, signer)
+                    for signer, events in zip(names, found, strict=True)
+                    for event_id, at in events
+                ),
+                reverse=True,
+            )[:limit]
+            for _, event_id, _ in newest:
+                pipe.hgetall(keys.event(event_id))
+            rows: list[dict[str, str]] = pipe.execute()
+        return [
+            (signer, event)
+            for (_, _, signer), row in zip(newest, rows, strict=True)
+            if (event := _read(row)) is not None
+        ]
+
+    def count(self, signers: Iterable[str]) -> int:
+        """The number of events that are kept of these signers."""
         with redis_errors():
-            key = keys.failed_events(signer)
-            ids = cast(list[str], self._redis.zrange(key, 0, limit - 1, desc=True))
+            oldest_s = server_time_s(self._redis) - FAILED_EVENT_TTL_S
             with self._redis.pipeline(transaction=False) as pipe:
-                for event_id in ids:
-                    pipe.hgetall(keys.event(event_id))
-                rows = pipe.execute()
-        return [event for row in rows if (event := _read(row)) is not None]
+                for signer in signers:
+                    pipe.zcount(keys.failed_events(signer), f"({oldest_s}", "+inf")
+                return sum(pipe.execute())
 
     def resend(self, signer: str, event_id: str) -> None:
         """Queue an event again, with all its attempts; raises `WebhookNotFound`."""

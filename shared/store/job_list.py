@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, cast
 
 from pydantic import ValidationError
 from redis import Redis
 
 from shared.errors import JobNotFound
-from shared.jobs import ID_PREFIX, TERMINAL, Job
+from shared.jobs import ID_PREFIX, TERMINAL, Job, Status
 from shared.store import keys
 from shared.store.connection import redis_errors
 from shared.store.pauses import paused_models
@@ -45,12 +45,14 @@ class JobList:
         owner: str | None,
         *,
         limit: int,
-        keep: Callable[[Job], bool],
+        keep: Callable[[Job], bool] = lambda _job: True,
+        statuses: Collection[Status] = (),
         after: str | None = None,
         newest_first: bool = True,
     ) -> JobPage:
         """Up to `limit` jobs of an owner, or of all, that `keep` keeps, from after the job `after`.
 
+        With `statuses`, they are jobs of these; others cost a tenth of the time, and no reading.
         Raises `JobNotFound` if that job is not known, and says nothing of when it was.
         """
         key = keys.JOBS if owner is None else keys.owner_jobs(owner)
@@ -63,8 +65,10 @@ class JobList:
             with redis_errors():
                 found = self._redis.zrange(key, start, start + size - 1, desc=newest_first)
             ids = cast(list[str], found)
-            for index, job in enumerate(self._read(ids)):
-                if job is not None and keep(job):
+            for index, job in enumerate(self._read(ids, statuses)):
+                # A status of a newer version is read as another one.
+                is_wanted = job is not None and (not statuses or job.status in statuses)
+                if job is not None and is_wanted and keep(job):
                     kept.append(job)
                 if len(kept) == limit:
                     with redis_errors():
@@ -90,10 +94,14 @@ class JobList:
             for job in jobs
         ]
 
-    def _read(self, ids: list[str]) -> list[Job | None]:
-        """The jobs of these ids; None for one that is deleted meanwhile, or cannot be read."""
+    def _read(self, ids: list[str], statuses: Collection[Status]) -> list[Job | None]:
+        """The jobs of these ids; None for one that is deleted meanwhile, or cannot be read.
+
+        None, too, for one of another status than these, if there are any.
+        """
+        wanted = f" {' '.join(statuses)} " if statuses else ""
         jobs: list[Job | None] = []
-        for row in self._steps.run("read_jobs", *ids) if ids else []:
+        for row in self._steps.run("read_jobs", wanted, *ids) if ids else []:
             fields: dict[str, Any] = json.loads(row) if row else {}
             try:
                 jobs.append(read_job(fields) if fields else None)
