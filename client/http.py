@@ -15,11 +15,12 @@ from client.errors import NarrateError, RequestRefused, ServerUnreachable
 class Connection:
     """A pooled connection to `base_url`, which sends `key` with each request.
 
-    Raises NarrateError if `base_url` is no HTTP address.
+    Raises NarrateError if `base_url` is no HTTP address, or the key is none.
     """
 
     def __init__(self, base_url: str, timeout_s: float, key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
+        key = _checked(key)
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0)),
@@ -67,6 +68,17 @@ class Connection:
             return response.json()
         except (ValueError, RecursionError) as error:
             raise NarrateError(f"{self.base_url} answers, but is no narration server") from error
+
+
+def _checked(key: str | None) -> str | None:
+    """The key without spaces around it, such as the line break of a file that it was read from.
+
+    Raises NarrateError, which does not repeat it, if no header can hold it.
+    """
+    key = key.strip() if key else None
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise NarrateError("the key is none of `narrate keys create`: look at NARRATE_KEY")
+    return key
 
 
 def _is_loopback(url: str) -> bool:
