@@ -128,6 +128,28 @@ def test_a_failed_job_is_found_and_its_segment_retried(
     assert page == others
 
 
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        ("0-0", 200),
+        (f"{2**64 - 1}-{2**64 - 1}", 200),
+        (f"{2**64}-0", 400),
+        (f"1-{2**64}", 400),
+        ("1", 400),
+        ("0-0\n", 400),
+        ("+", 400),
+    ],
+)
+def test_a_cursor_of_the_audit_may_be_any_text(api: TestClient, before: str, status: int) -> None:
+    api.post("/v1/admin/jobs/job_x/retry")
+    answer = api.get("/v1/admin/audit", params={"before": before})
+    assert answer.status_code == status, answer.text
+    if status == 200:
+        assert len(answer.json()["data"]) == (before != "0-0")
+    else:
+        assert answer.json()["error"]["param"] == "before"
+
+
 def test_a_page_of_jobs_follows_another(api: TestClient) -> None:
     jobs = [submit(api, input=f"Number {n}.") for n in range(3)]
     page = api.get("/v1/admin/jobs", params={"limit": 2}).json()
