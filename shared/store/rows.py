@@ -49,7 +49,13 @@ def _read_spec(written: str) -> tuple[SpeechSpec, bool]:
     raw = json.loads(written)
     spec, all_known = _read_known(SpeechSpec, raw, {"task": Task.CUSTOM_VOICE})
     if not all_known:
-        _log.warning("A job's spec is of a newer version: %s", written)
+        # Names only: the values have texts of its owner, such as instructions.
+        unknown = sorted(raw.keys() - SpeechSpec.model_fields.keys())
+        _log.warning(
+            "A job's spec is of a newer version: task %s, unknown: %s",
+            raw.get("task"),
+            ", ".join(unknown) or "no field",
+        )
         spec = spec.model_copy(update={"task": raw.get("task", spec.task)})  # to be shown as it is
     return spec, all_known
 

@@ -283,9 +283,9 @@ def test_a_header_cannot_take_the_name_of_a_job(api: TestClient) -> None:
     ],
 )
 def test_a_job_of_a_newer_version_is_shown_and_can_be_ended(
-    api: TestClient, redis: Redis, newer: dict[str, Any]
+    api: TestClient, redis: Redis, newer: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    job_id, other = submit(api), submit(api)
+    job_id, other = submit(api, metadata={"patient": "Smith"}), submit(api)
     for field, value in newer.items():
         if isinstance(value, dict):
             written = json.loads(str(redis.hget(f"tts:job:{job_id}", field)))
@@ -296,6 +296,8 @@ def test_a_job_of_a_newer_version_is_shown_and_can_be_ended(
     assert polled.json()["status"] in ("queued", "in_progress")
     assert polled.json()["task"] == newer.get("spec", {}).get("task", "custom_voice")
     assert pages(api, limit=5) == [[other, job_id]]
+    assert ("of a newer version" in caplog.text) == ("spec" in newer)
+    assert "Smith" not in caplog.text
     redis.hset(f"tts:job:{job_id}", "result_key", "jobs/x/1/audio.wav")
     if "status" not in newer:
         before = str(redis.hget(f"tts:job:{job_id}", "status"))
