@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -14,6 +23,7 @@ from client.cli import main
 from shared.models import ModelCard
 from shared.settings import Settings
 from tests.support.live_server import serving
+from tests.support.paths import ROOT
 from tests.support.registered_workers import sign_in
 from tests.support.stub_worker import speaking
 from tests.support.valid_job import VALID_JOB
@@ -52,10 +62,48 @@ def test_top_shows_queues_workers_and_the_reason_of_a_failure(
         overview = json.loads(capsys.readouterr().out)
     assert "0 jobs open" in screen
     assert f"stub of {MODEL}" in screen
+    assert screen.index("FAILED JOB") < screen.index("WORKER ")  # of workers there may be many
     (line,) = [line for line in screen.splitlines() if line.startswith(job)]
     assert "segment 0" in line
     assert line.endswith("synthesis_failed: ValueError: no voice")
     assert [each["id"] for each in overview["failed"]] == [job]
+
+
+def test_top_fits_a_small_terminal_and_ends_by_q(
+    url: str, settings: Settings, card: ModelCard
+) -> None:
+    with speaking(settings, [card]):
+        job = failed(url)
+        shown = watched(url, until="synthesis_failed", columns=80)
+    assert shown.endswith("\x1b[?1049l")  # the screen of before is back
+    lines = re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", shown).split("\r\n")
+    assert max(map(len, lines)) <= 80
+    assert "(q ends)" in lines[0]
+    (line,) = {line.rstrip() for line in lines if line.startswith(job)}
+    assert "synthesis_failed" in line
+
+
+def watched(url: str, *, until: str, columns: int) -> str:
+    """What `narrate top` draws on a terminal until a text is there, and then q is pressed."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+    environment = os.environ | {"TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "client", "top", "--url", url, "--interval", "60"]
+    with subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment) as process:
+        os.close(its)
+        drawn = b""
+        try:
+            while until.encode() not in drawn:
+                drawn += os.read(ours, 65536)
+            os.write(ours, b"q")
+            with suppress(OSError):  # EIO: its end of the terminal is closed
+                while data := os.read(ours, 65536):
+                    drawn += data
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+            os.close(ours)
+    return drawn.decode()
 
 
 def test_a_model_is_paused_its_job_told_why_and_resumed(
