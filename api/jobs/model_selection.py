@@ -33,7 +33,10 @@ def cards_of(served: list[ServedModel], name: str | None) -> list[ModelCard]:
     Raises `ModelNotFound` if there is none of that name, and `Unavailable` if nothing is served.
     """
     if not served:
-        raise Unavailable("no worker has started yet; start one with `python -m worker`")
+        raise Unavailable(
+            "no worker is ready yet: wait if one is still loading its model, or start one with"
+            " `python -m worker`"
+        )
     cards = [model.card for model in served]
     if name is None:
         return cards
