@@ -6,10 +6,10 @@ import { when } from "./words.js";
 
 /** The newest actions; `key` is empty on a server without keys. */
 export function createAudit() {
-  const said = ({ at, action, target, outcome, key }) =>
+  const said = ({ id, at, action, target, outcome, key }) =>
     el(
       "li",
-      { class: "facts" },
+      { class: "facts", "data-id": id },
       `${when(at)}: ${action} ${target}, ${outcome}${key ? `, by key ${key}` : ""}`,
     );
   return {

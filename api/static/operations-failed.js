@@ -1,28 +1,53 @@
-// The failed jobs of all owners, each with its reason: retry its segments, or all of it.
+// The failed jobs of all owners, each with its reason: choose a reason; retry a job's segments, or all of it.
 
-import { $, el } from "./dom.js";
+import { $, el, fill, say } from "./dom.js";
 import { button, renew, row } from "./operations-rows.js";
 import { count, plural, short, when } from "./words.js";
 
 const PAGE = 20;
 // As many as the overview has of the newest.
 const NEWEST = 10;
+// What most jobs fail of; others are offered once a job with them was shown.
+const REASONS = ["synthesis_failed", "worker_lost"];
 
 /** `act(path, told)` sends an action, `complain(error)` shows an error. The newest come by themselves, older ones when asked for. */
 export function createFailed(act, complain, api) {
   const more = $("#operations-older");
-  const older = [];
+  const reason = $("#operations-reason");
+  const reasons = new Set(REASONS);
+  let older = [];
   let newest = [];
 
-  function show({ failed }) {
-    newest = failed;
+  async function show({ failed }) {
+    const wanted = reason.value;
+    learn(failed);
+    const found = wanted ? (await load(NEWEST)).data : failed;
+    if (reason.value !== wanted) return; // another one was chosen meanwhile
+    newest = found;
     draw();
+  }
+
+  /** Failed jobs, of the reason that is chosen. */
+  function load(limit, after = "") {
+    const query = new URLSearchParams({ status: "failed", limit });
+    if (reason.value) query.set("code", reason.value);
+    if (after) query.set("after", after);
+    return api.json(`/v1/admin/jobs?${query}`);
+  }
+
+  /** Offer the reasons of these jobs, too. */
+  function learn(jobs) {
+    const before = reasons.size;
+    for (const job of jobs) if (job.error?.code) reasons.add(job.error.code);
+    if (reasons.size > before || reason.options.length === 0)
+      fill(reason, [["", "All reasons"], ...[...reasons].sort().map((code) => [code, code])]);
   }
 
   function draw() {
     const known = new Set(newest.map((job) => job.id));
     const jobs = [...newest, ...older.filter((job) => !known.has(job.id))];
-    renew($("#operations-failed"), jobs.map(failed), "No job has failed.");
+    const none = reason.value ? "No job has failed for this reason." : "No job has failed.";
+    renew($("#operations-failed"), jobs.map(failed), none);
     more.hidden = newest.length < NEWEST || more.dataset.done === "yes";
   }
 
@@ -32,6 +57,7 @@ export function createFailed(act, complain, api) {
     const { total, completed } = job.segments;
     const facts = [job.owner, short(job.model), job.completed_at && when(job.completed_at)];
     const lines = [
+      name === job.id ? "" : job.id,
       facts.filter(Boolean).join(" · "),
       el("p", { class: "error" }, `${job.error?.code}: ${job.error?.message}`),
       `${count(completed)} of ${plural(total, "segment")} done${job.retries ? `, retried ${plural(job.retries, "time")}` : ""}`,
@@ -62,20 +88,32 @@ export function createFailed(act, complain, api) {
   }
 
   function forget(id) {
-    const at = older.findIndex((job) => job.id === id);
-    if (at >= 0) older.splice(at, 1);
+    older = older.filter((job) => job.id !== id);
     draw();
   }
 
   async function loadOlder() {
-    const last = older.at(-1) ?? newest.at(-1);
-    const path = `/v1/admin/jobs?status=failed&limit=${PAGE}&after=${encodeURIComponent(last.id)}`;
-    const page = await api.json(path);
+    const wanted = reason.value;
+    const page = await load(PAGE, (older.at(-1) ?? newest.at(-1)).id);
+    if (reason.value !== wanted) return;
     older.push(...page.data);
+    learn(page.data);
     if (!page.has_more) more.dataset.done = "yes";
     draw();
   }
 
+  async function choose() {
+    older = [];
+    more.dataset.done = "";
+    const wanted = reason.value;
+    const page = await load(NEWEST);
+    if (reason.value !== wanted) return;
+    newest = page.data;
+    draw();
+    say(`${plural(newest.length, "failed job")} shown`);
+  }
+
   more.addEventListener("click", () => loadOlder().catch(complain));
+  reason.addEventListener("change", () => choose().catch(complain));
   return { show };
 }

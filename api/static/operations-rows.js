@@ -1,24 +1,22 @@
-// Rows of the operator's page: lists that are made anew without losing the focus.
+// Rows of the operator's page: lists that are brought up to date without losing the focus.
 
 import { askTwice } from "./ask-twice.js";
 import { $, el } from "./dom.js";
+import { mergeRows } from "./merge.js";
 
 const CONTROLS = "button, summary";
 
 /**
- * Put rows into a list, and the focus back to the control of the row that had it. A button that asks
- * for its second press keeps its list as it is: a new row would not have the question.
+ * Put rows into a list, and the focus back to the control of the row that had it, if that was
+ * replaced or moved.
+ * A button that asks for its second press keeps its list as it is: a new one would not have the question.
  */
 export function renew(list, rows, none) {
   const held = list.contains(document.activeElement) ? document.activeElement : null;
   if (held?.dataset.sure) return;
   const place = held && placeOf(held);
-  const shown = rows.length ? rows : [el("li", { class: "hint" }, none)];
-  const open = new Set([...list.querySelectorAll("details[open]")].map((one) => one.dataset.id));
-  list.replaceChildren(...shown);
-  for (const details of list.querySelectorAll("details"))
-    details.open = open.has(details.dataset.id);
-  if (place) focusAt(list, place);
+  mergeRows(list, rows.length ? rows : [el("li", { class: "hint", "data-id": "" }, none)]);
+  if (held && document.activeElement !== held) focusAt(list, place);
 }
 
 /** The id of the row that a control is in, and its number among the controls there. */

@@ -53,7 +53,7 @@ export function startOperations(api) {
     if (problem.dataset.of === "look") problem.hidden = true;
     $("#operations-parts").hidden = false;
     $("#operations-facts").replaceChildren(...facts(overview));
-    for (const part of parts) part.show({ ...overview, audit: audit.data });
+    for (const part of parts) await part.show({ ...overview, audit: audit.data });
   }
 
   async function every() {
@@ -68,6 +68,9 @@ export function startOperations(api) {
     if (page.hidden !== wanted) return;
     page.hidden = !wanted;
     $("#narrate").hidden = wanted;
+    const skip = $("#skip"); // any other fragment would leave the page
+    skip.textContent = wanted ? "Skip to the operations" : "Skip to the jobs";
+    skip.hash = wanted ? HASH : "#jobs-heading";
     document.title = wanted ? "Operations – Narrate" : "Narrate";
     if (!wanted) return;
     $("#queue").open = false;

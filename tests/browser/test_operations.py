@@ -29,11 +29,7 @@ def ledger(stack: Stack) -> Iterator[Ledger]:
 @pytest.fixture
 def failed(ledger: Ledger) -> Iterator[str]:
     """A job of no worker's model, whose only segment has failed."""
-    job, spec = new_job_id(), SpeechSpec(task=Task.CUSTOM_VOICE, model=GONE)
-    ledger.admit(job, spec, plain(["A poisoned text."]))
-    held = ledger.claim(GONE)
-    assert held is not None
-    ledger.fail(held, "synthesis_failed", "ValueError: poisoned")
+    job = fail(ledger, "synthesis_failed", "ValueError: poisoned")
     yield job
     ledger.cancel(job)
     ledger.forget(job)
@@ -101,6 +97,59 @@ def test_the_focus_stays_when_the_page_looks_again(operations: Page, failed: str
     job.get_by_role("button", name="Retry what is missing").press("Enter")
     expect(job).to_have_count(0)
     expect(operations.get_by_role("heading", name="Failed jobs")).to_be_focused()
+
+
+def fail(ledger: Ledger, code: str, reason: str = "another fault") -> str:
+    """A failed job of no worker's model."""
+    job, spec = new_job_id(), SpeechSpec(task=Task.CUSTOM_VOICE, model=GONE)
+    ledger.admit(job, spec, plain(["A poisoned text."]))
+    held = ledger.claim(GONE)
+    assert held is not None
+    ledger.fail(held, code, reason)
+    return job
+
+
+def test_failed_jobs_are_chosen_by_their_reason(
+    operations: Page, failed: str, ledger: Ledger
+) -> None:
+    other = fail(ledger, "fetch_failed")
+    reason = operations.get_by_label("Reason")
+    try:
+        expect(row(operations, "Failed jobs", other)).to_be_visible()
+        reason.select_option("fetch_failed")
+        expect(row(operations, "Failed jobs", failed)).to_have_count(0)
+        look_again(operations)
+        expect(row(operations, "Failed jobs", other)).to_be_visible()
+        expect(row(operations, "Failed jobs", failed)).to_have_count(0)
+        reason.select_option("worker_lost")
+        expect(operations.get_by_text("No job has failed for this reason.")).to_be_visible()
+        reason.select_option("All reasons")
+        expect(row(operations, "Failed jobs", failed)).to_be_visible()
+    finally:
+        ledger.forget(other)
+
+
+def test_a_selected_text_stays_when_the_page_looks_again(
+    operations: Page, failed: str, ledger: Ledger
+) -> None:
+    row(operations, "Failed jobs", failed).locator(".error").select_text()
+    other = fail(ledger, "synthesis_failed")  # its row comes above the selected one
+    try:
+        expect(row(operations, "Failed jobs", other)).to_be_visible()
+        look_again(operations)
+        selected = operations.evaluate("getSelection().toString()")
+        assert selected.strip() == "synthesis_failed: ValueError: poisoned"
+    finally:
+        ledger.forget(other)
+
+
+def test_the_skip_link_stays_on_the_page(operations: Page) -> None:
+    operations.get_by_role("link", name="Skip to the operations").press("Enter")
+    expect(operations.get_by_role("heading", name="Workers")).to_be_visible()
+    operations.keyboard.press("Tab")
+    expect(operations.get_by_role("link", name="Back to the jobs")).to_be_focused()
+    operations.keyboard.press("Enter")
+    expect(operations.get_by_role("link", name="Skip to the jobs")).to_have_count(1)
 
 
 @pytest.mark.refused
