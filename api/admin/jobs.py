@@ -21,6 +21,7 @@ from api.admin.state import with_failed_segments
 from api.admin.why import explain
 from api.http.bounds import MAX_MODEL_CHARS
 from api.http.openapi import COMMON, error
+from api.jobs.history import After, HistoryObject
 from shared.errors import NotRunning
 from shared.jobs import Job, Priority, Status
 from shared.models import full_name
@@ -82,6 +83,14 @@ def look(operation: Operates, job_id: OperatedId) -> OperatedJobDetails:
         running=[SegmentObject.of(each) for each in running],
         why=list(explain(job, running, workers, time.time())),
     )
+
+
+@router.get("/{job_id}/history", operation_id="admin_get_job_history", responses=MISSING)
+def history(operation: Operates, job_id: OperatedId, after: After = 0) -> HistoryObject:
+    """Return what happened to a job of any owner, as its owner sees it."""
+    ledger = operation.services.ledger
+    job = ledger.job(job_id)
+    return HistoryObject.of(job.id, ledger.history(job.id, after), after)
 
 
 @router.post("/{job_id}/retry", operation_id="admin_retry_job", responses=CHANGED)

@@ -10,9 +10,12 @@ from pydantic import BaseModel
 from api.http.openapi import MISSING
 from api.jobs.lookup import ReadableJob
 from api.services import ServicesDep
-from shared.store.history import HistoryEntry
+from shared.store.history import History, HistoryEntry
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+After = Annotated[
+    int, Query(ge=0, le=1_000_000, description="`next` of the answer before; 0 is the start.")
+]
 
 
 class HistoryEntryObject(BaseModel):
@@ -53,21 +56,19 @@ class HistoryObject(BaseModel):
     next: int
     data: list[HistoryEntryObject]
 
+    @classmethod
+    def of(cls, name: str, found: History, after: int) -> HistoryObject:
+        """The object of a history that was read from entry number `after` on."""
+        data = [HistoryEntryObject.of(number, entry) for number, entry in found.entries]
+        next_ = data[-1].number + 1 if data else after
+        return cls(job=name, recorded=found.is_recorded, next=next_, data=data)
+
 
 @router.get("/{job_id}/history", operation_id="get_job_history", responses=MISSING)
 def history(
     job: ReadableJob,
     services: ServicesDep,
-    after: Annotated[
-        int, Query(ge=0, le=1_000_000, description="`next` of the answer before; 0 is the start.")
-    ] = 0,
+    after: After = 0,
 ) -> HistoryObject:
     """Return what happened to the job: accepted, claimed by, lost, retried, joined, delivered."""
-    found = services.ledger.history(job.id, after)
-    data = [HistoryEntryObject.of(number, entry) for number, entry in found.entries]
-    return HistoryObject(
-        job=job.name or job.id,
-        recorded=found.is_recorded,
-        next=data[-1].number + 1 if data else after,
-        data=data,
-    )
+    return HistoryObject.of(job.name or job.id, services.ledger.history(job.id, after), after)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from client.admin import tables
-from client.models import PRIORITIES, STATUSES
+from client.commands.logs import NO_HISTORY, line_of
+from client.models import PRIORITIES, STATUSES, History
 from client.operator import Answer, Operator
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]
@@ -64,6 +65,11 @@ def _resent(answer: Answer) -> Iterator[str]:
     yield f"{answer['id']} is on its way again"
 
 
+def _history(answer: Answer) -> Iterator[str]:
+    found = History.parse(answer)
+    yield from map(line_of, found.entries) if found.recorded else (NO_HISTORY,)
+
+
 def _asks_whole(args: Namespace) -> str | None:
     return f"speak all of {args.job} anew, and drop what is spoken" if args.whole else None
 
@@ -104,6 +110,12 @@ COMMANDS = {
         "show a job, the segment that failed, and why it stands where it does",
         lambda operator, args: operator.get("jobs", args.job),
         tables.job_details,
+        (JOB,),
+    ),
+    "history": AdminCommand(
+        "show what happened to a job of any owner, and when, as `narrate logs` does for your own",
+        lambda operator, args: operator.get("jobs", args.job, "history"),
+        _history,
         (JOB,),
     ),
     "retry": AdminCommand(

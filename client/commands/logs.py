@@ -61,7 +61,8 @@ def line_of(entry: HistoryEntry) -> str:
     at = datetime.fromtimestamp(entry.at, UTC).astimezone().isoformat(" ", "milliseconds")
     parts = [WORDS.get(entry.event, entry.event)]
     if entry.count is not None:
-        parts.append(f"{entry.count} {'entries' if entry.event == 'omitted' else 'segments'}")
+        one, more = ("entry", "entries") if entry.event == "omitted" else ("segment", "segments")
+        parts.append(f"{entry.count} {one if entry.count == 1 else more}")
     if entry.webhook:
         parts.append(entry.webhook)
     if entry.attempt is not None:

@@ -68,7 +68,7 @@ def has_its_lines(stack: Stack, job: str) -> str:
 def has_its_history(printed: str, worker: str) -> None:
     told = [re.sub(r"^\S+ \S+  (segment 0|job|join) +", "", line) for line in printed.splitlines()]
     assert told == [
-        "accepted, 1 segments, request r-1",
+        "accepted, 1 segment, request r-1",
         "queued, all of it",
         f"claimed, attempt 1, by {worker}",
         f"claimed, attempt 1, by {worker}",

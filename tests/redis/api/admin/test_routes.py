@@ -181,6 +181,21 @@ def test_an_operator_sees_why_a_job_waits(
     assert [each["worker"] for each in details["running"]] == ["w"]
 
 
+def test_the_history_of_another_owners_job_is_shown(
+    api: TestClient, ledger: Ledger, keys: ApiKeys, spec: SpeechSpec
+) -> None:
+    operator = bearer(keys.create("ops", owner="ops", scopes=(Scope.ADMIN,))[1])
+    ledger.admit("j", spec, plain(["one"]), owner="ann")
+    path = "/v1/admin/jobs/j/history"
+    found = api.get(path, headers=operator).json()
+    assert found["recorded"]
+    assert found["data"][0]["event"] == "accepted"
+    rest = api.get(path, params={"after": found["next"]}, headers=operator).json()
+    assert (rest["data"], rest["next"]) == ([], found["next"])
+    assert api.get(path.replace("/j/", "/k/"), headers=operator).status_code == 404
+    assert api.get("/v1/jobs/j/history", headers=operator).status_code == 403
+
+
 def test_a_model_is_paused_resumed_and_purged(api: TestClient, ledger: Ledger) -> None:
     begun, *waiting = [submit(api, input=f"Number {n}. And more.") for n in range(3)]
     claim(ledger, f"{begun}:0")

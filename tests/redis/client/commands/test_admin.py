@@ -132,6 +132,10 @@ def test_what_cannot_be_undone_is_asked_for(url: str, capsys: pytest.CaptureFixt
     assert f"{MODEL}: 1 jobs cancelled, 0 left" in capsys.readouterr().out
     assert main(["admin", "job", job, "--url", url]) == 0
     assert "it is cancelled" in capsys.readouterr().out
+    assert main(["admin", "history", job, "--url", url]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "accepted, 1 segment, request" in lines[0]
+    assert lines[-1].endswith("cancelled")
 
 
 def test_a_worker_is_drained_and_resumed(

@@ -39,7 +39,7 @@ def test_a_followed_job_is_told_to_its_end(
     job = submit(url, **{"x-request-id": "r1"})
     assert main(["logs", job, "--url", url]) == 0
     accepted, queued = capsys.readouterr().out.splitlines()
-    assert accepted.endswith("job          accepted, 1 segments, request r1")
+    assert accepted.endswith("job          accepted, 1 segment, request r1")
     assert "queued" in queued
     with speaking(settings, [card]):
         assert main(["logs", job, "--follow", "--url", url]) == 0
