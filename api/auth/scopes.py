@@ -18,10 +18,10 @@ from api.http.access_log import add_to_log
 from api.http.headers import idempotency_key
 from api.http.proxy import SENT_HOST
 from api.services import services_of
-from shared.errors import Forbidden, Unauthenticated
+from shared.errors import Forbidden, Unauthenticated, Unavailable
 from shared.jobs import PUBLIC
 from shared.settings import Settings
-from shared.store.api_keys import ApiKey, KeyTable, Scope
+from shared.store.api_keys import ApiKey, ApiKeys, KeyTable, Scope
 
 # Domains for private networks and tests (RFC 2606, 6761, 6762, 8375; ICANN's `.internal`), in which
 # no stranger can register a name. Docker's `host.docker.internal` is one.
@@ -53,7 +53,7 @@ class RequireScope(HTTPBearer):
         services = services_of(request)
         table = services.keys.fresh
         if table is None:
-            table = await run_in_threadpool(services.keys.look)
+            table = await self._look(services.keys)
         if services.settings.auth != "required" and not table.required:
             _refuse_foreign_pages(request, services.settings)
             add_to_log(owner=PUBLIC)
@@ -65,6 +65,10 @@ class RequireScope(HTTPBearer):
             has = ", ".join(key.all_scopes)
             raise Forbidden(f"this key lacks the scope {str(self._scope)!r}: it has {has}")
         return Caller(key.owner, key)
+
+    async def _look(self, keys: ApiKeys) -> KeyTable:
+        """The table, read again; raises `Unavailable`."""
+        return await run_in_threadpool(keys.look)
 
 
 class RequireReadUnlessPublic(RequireScope):
@@ -83,13 +87,24 @@ class RequireReadUnlessPublic(RequireScope):
 
 
 class RequireMetricsScope(RequireScope):
-    """Lets every request read the metrics, if `TTS_METRICS` is `open`."""
+    """Lets every request read the metrics, if `TTS_METRICS` is `open`.
+
+    While Redis is away, the keys that were read last hold: it is the metrics that say so.
+    """
 
     async def __call__(self, request: Request) -> Caller | None:  # type: ignore[override]  # as in `RequireScope`
         """The caller; None if no key is asked for."""
         if services_of(request).settings.metrics == "open":
             return None
         return await super().__call__(request)
+
+    async def _look(self, keys: ApiKeys) -> KeyTable:
+        try:
+            return await super()._look(keys)
+        except Unavailable:
+            if keys.last is None:
+                raise
+            return keys.last
 
 
 class RequireScopeIdempotent(RequireScope):

@@ -207,6 +207,11 @@ class ApiKeys:
         """The table, if it was read within `MAX_TABLE_AGE_S`; else None."""
         return self._table if time.monotonic() - self._looked_s < MAX_TABLE_AGE_S else None
 
+    @property
+    def last(self) -> KeyTable | None:
+        """The table that was read last, however long ago; None if none was yet."""
+        return self._table if self._looked_s > 0 else None
+
     def look(self) -> KeyTable:
         """The table, read again if it has changed.
 

@@ -13,8 +13,10 @@ from api.app import create_app
 from client.local.redis_server import RedisServer
 from shared.jobs import SpeechSpec
 from shared.settings import Settings
-from shared.store.api_keys import ApiKeys, Scope
+from shared.store.api_keys import DEFAULT_SCOPES, MAX_TABLE_AGE_S, ApiKeys, Scope
+from shared.store.connection import connect
 from shared.store.ledger import Ledger
+from tests.support.api_key_header import bearer
 from tests.support.plain_segments import plain
 from tests.support.processes import frozen
 
@@ -108,6 +110,39 @@ def silent_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     folder = tmp_path_factory.mktemp("silent")
     with RedisServer(folder, log=folder / "redis.log") as server:
         yield server
+
+
+def test_without_redis_the_keys_of_before_read_metrics_and_nothing_else(
+    silent_redis: RedisServer, settings: Settings
+) -> None:
+    alone = settings.model_copy(update={"redis_url": silent_redis.url})
+    keys = ApiKeys(connect(silent_redis.url))
+    _, scraper = keys.create("prometheus", scopes=(*DEFAULT_SCOPES, Scope.METRICS))
+    _, phone = keys.create("phone")
+    with TestClient(create_app(alone)) as api, TestClient(create_app(alone)) as new:
+        assert api.get("/v1/jobs", headers=bearer(scraper)).status_code == 200
+        silent_redis.stop()
+        time.sleep(MAX_TABLE_AGE_S + 0.1)
+        found = api.get("/metrics", headers=bearer(scraper))
+        assert found.status_code == 200
+        assert 'tts_redis_up{ledger="first"} 0.0' in found.text
+        refused = [("phone", bearer(phone), 403), ("other", bearer(scraper[:-1]), 401)]
+        for name, headers, status in [*refused, ("none", {}, 401)]:
+            assert api.get("/metrics", headers=headers).status_code == status, name
+        assert api.get("/v1/jobs", headers=bearer(scraper)).status_code == 503
+        assert new.get("/metrics", headers=bearer(scraper)).status_code == 503  # it knows no key
+
+
+def test_without_redis_an_open_server_says_so(
+    silent_redis: RedisServer, settings: Settings
+) -> None:
+    alone = settings.model_copy(update={"redis_url": silent_redis.url})
+    with TestClient(create_app(alone)) as api:
+        scrape(api)
+        silent_redis.stop()
+        time.sleep(MAX_TABLE_AGE_S + 0.1)
+        assert value(scrape(api), "tts_redis_up") == 0
+        assert api.get("/v1/jobs").status_code == 503
 
 
 @pytest.mark.parametrize("fault", ["stopped", "silent"])
