@@ -58,7 +58,7 @@ class OneLine(logging.Formatter):
     """Writes a message as one line: control characters, which a client may have sent, are escaped.
 
     The values of the context that the message does not name itself come after it. Only a traceback
-    has lines of its own.
+    has lines of its own, which are indented: none can look like the line of another record.
     """
 
     def __init__(self, style: str = "%(asctime)s %(levelname)s %(message)s") -> None:
@@ -72,10 +72,11 @@ class OneLine(logging.Formatter):
             for name in _TEXT_CONTEXT
             if name in values and f"{name}=" not in record.message
         ]
-        line = "".join([super().formatMessage(record), *named])
-        if line.isprintable():
-            return line
-        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+        return _escape("".join([super().formatMessage(record), *named]))
+
+    def formatException(self, ei: Any) -> str:
+        """The lines of a traceback, whose error may repeat what a client sent."""
+        return "\n".join(f"  {_escape(line)}" for line in super().formatException(ei).split("\n"))
 
 
 class JsonLine(logging.Formatter):
@@ -101,6 +102,12 @@ class JsonLine(logging.Formatter):
         if record.stack_info:
             line["stack"] = record.stack_info
         return json.dumps(line)
+
+
+def _escape(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _context() -> dict[str, str]:

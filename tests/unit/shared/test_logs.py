@@ -129,3 +129,18 @@ def test_warnings_errors_of_threads_and_a_refused_start_are_json_too() -> None:
     assert failed["exception"].endswith("ZeroDivisionError: division by zero")
     assert (refused["level"], refused["message"]) == ("critical", "TTS_X: no")
     assert ran.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "sent", ["\x1b[2J", "a\r2026-11-30 INFO b", "a\n2026-11-30 INFO b", "\u2028b"]
+)
+def test_an_error_that_repeats_what_was_sent_looks_like_no_other_line(sent: str) -> None:
+    try:
+        raise ValueError(sent)
+    except ValueError:
+        record = logging.LogRecord("api", logging.ERROR, "", 0, "It failed", None, sys.exc_info())
+    first, *others = OneLine("%(message)s").format(record).split("\n")
+    assert first == "It failed"
+    assert others[0] == "  Traceback (most recent call last):"
+    assert all(line.startswith("  ") and line.isprintable() for line in others)
+    assert any("ValueError: " in line for line in others)
