@@ -87,7 +87,7 @@ function facts(overview) {
   const pairs = [
     ["Jobs open", overview.jobs_open],
     ["Segments in a minute", Math.round(overview.segments_per_minute)],
-    ["Speed", speed ? `${speed.toFixed(speed < 10 ? 1 : 0)} × real time` : "–"],
+    ["Speed", speed ? `${speed.toFixed(speed < 10 ? 2 : 0)} × real time` : "–"],
     ["Webhooks given up", overview.failed_webhooks],
   ];
   return pairs.map(([term, value]) => el("div", {}, el("dt", {}, term), el("dd", {}, `${value}`)));
