@@ -17,14 +17,25 @@ export function createFailed(act, complain, api) {
   const reasons = new Set(REASONS);
   let older = [];
   let newest = [];
+  let asked = false; // for older ones
+  let loading = false;
 
   async function show({ failed }) {
     const wanted = reason.value;
     learn(failed);
     const found = wanted ? (await load(NEWEST)).data : failed;
     if (reason.value !== wanted) return; // another one was chosen meanwhile
+    if (asked) keepPushedOut(found);
     newest = found;
     draw();
+  }
+
+  /** Keep the jobs that newer failures push out of the newest: older than the last of them, so not retried. */
+  function keepPushedOut(next) {
+    const last = next.at(-1)?.created_at ?? 0;
+    const known = new Set(older.map((job) => job.id));
+    const pushed = newest.filter((job) => job.created_at < last && !known.has(job.id));
+    older.unshift(...pushed);
   }
 
   /** Failed jobs, of the reason that is chosen. */
@@ -93,9 +104,20 @@ export function createFailed(act, complain, api) {
   }
 
   async function loadOlder() {
+    if (loading) return; // a second press would bring the same jobs again
+    loading = true;
+    try {
+      await addOlder();
+    } finally {
+      loading = false;
+    }
+  }
+
+  async function addOlder() {
     const wanted = reason.value;
     const page = await load(PAGE, (older.at(-1) ?? newest.at(-1)).id);
     if (reason.value !== wanted) return;
+    asked = true;
     older.push(...page.data);
     learn(page.data);
     if (!page.has_more) more.dataset.done = "yes";
@@ -104,6 +126,7 @@ export function createFailed(act, complain, api) {
 
   async function choose() {
     older = [];
+    asked = false;
     more.dataset.done = "";
     const wanted = reason.value;
     const page = await load(NEWEST);

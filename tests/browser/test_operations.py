@@ -47,6 +47,20 @@ def row(page: Page, section: str, text: str) -> Locator:
     return page.get_by_role("region", name=section).get_by_role("listitem").filter(has_text=text)
 
 
+def test_older_failures_stay_when_newer_ones_come(operations: Page, ledger: Ledger) -> None:
+    jobs = [fail(ledger, "synthesis_failed", "ValueError: poisoned") for _ in range(12)]
+    failures = operations.get_by_role("region", name="Failed jobs")
+    expect(row(operations, "Failed jobs", jobs[2])).to_have_count(1)
+    failures.get_by_role("button", name="Show older").click()
+    expect(row(operations, "Failed jobs", jobs[0])).to_have_count(1)
+    jobs += [fail(ledger, "synthesis_failed", "ValueError: poisoned") for _ in range(2)]
+    for job in reversed(jobs):
+        expect(row(operations, "Failed jobs", job)).to_have_count(1)
+    for job in jobs:
+        ledger.cancel(job)
+        ledger.forget(job)
+
+
 def test_a_failed_job_is_found_and_retried(operations: Page, failed: str, ledger: Ledger) -> None:
     job = row(operations, "Failed jobs", failed)
     expect(job).to_contain_text("synthesis_failed: ValueError: poisoned")
