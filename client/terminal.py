@@ -100,6 +100,11 @@ def describe(job: Job) -> str:
     return ", ".join(parts)
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number of things: `1 job`, `1,000 jobs`; `more` is their plural, if it is no `s` more."""
+    return f"1 {one}" if number == 1 else f"{number:,} {more or one + 's'}"
+
+
 def span(seconds: float) -> str:
     """A duration for people: `5.0 s`, `12 min`, `2 h 05 min`."""
     if seconds < 100:

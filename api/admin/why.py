@@ -28,7 +28,8 @@ def explain(
     elif serving and not any(worker.info and model in worker.info.loaded for worker in serving):
         yield f"no worker has {model} loaded now: its workers change models in turn"
     if job.queue_position and job.queue_position > 1:
-        yield f"{job.queue_position - 1} jobs have their turn before it"
+        before = job.queue_position - 1
+        yield f"{'1 job has its' if before == 1 else f'{before:,} jobs have their'} turn before it"
     for segment in running:
         held_s = now_s - segment.since if segment.since else 0
         what = "the join" if segment.number == "join" else f"segment {segment.number}"
@@ -36,6 +37,6 @@ def explain(
         if segment.attempts > 1:
             yield f"{what} is in attempt {segment.attempts}"
     if job.retries:
-        yield f"it was retried {job.retries} times"
+        yield f"it was retried {'once' if job.retries == 1 else f'{job.retries:,} times'}"
     if not running and not job.paused and not job.waiting_for_model:
         yield "it waits for a free slot: see the queues and the workers"

@@ -139,7 +139,7 @@ def _look_at_models(settings: Settings, redis: Redis) -> tuple[str, Finding]:
     waiting, paused = QueueState.read(redis).queued, paused_models(redis)
     served = {model.card.id for model in known if model.workers}
     warnings = [
-        f"{count} segments wait for {model}, which no worker serves: python -m worker --model"
+        f"segments wait for {model} ({count}), which no worker serves: python -m worker --model"
         f" {model}"
         for model, count in sorted(waiting.items())
         if model not in served

@@ -10,6 +10,7 @@ from client.admin import tables
 from client.commands.logs import NO_HISTORY, line_of
 from client.models import PRIORITIES, STATUSES, History
 from client.operator import Answer, Operator
+from client.terminal import counted
 
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
@@ -54,7 +55,8 @@ def _changed(answer: Answer) -> Iterator[str]:
 
 
 def _purged(answer: Answer) -> Iterator[str]:
-    yield f"{answer['model']}: {answer['cancelled']} jobs cancelled, {answer['left']} left"
+    cancelled = counted(answer["cancelled"], "job")
+    yield f"{answer['model']}: {cancelled} cancelled, {answer['left']} left"
 
 
 def _requeued(answer: Answer) -> Iterator[str]:

@@ -39,7 +39,7 @@ def batch(args: argparse.Namespace) -> int:
             for wrong in refused.lines[1:]:  # the first one is in the error itself
                 terminal.note(wrong)
             raise
-        terminal.note(f"Batch {sent.id}: {sent.total} jobs")
+        terminal.note(f"Batch {sent.id}: {terminal.counted(sent.total, 'job')}")
         return follow_batch(narrator, sent, args.output)
 
 

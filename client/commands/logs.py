@@ -61,8 +61,8 @@ def line_of(entry: HistoryEntry) -> str:
     at = datetime.fromtimestamp(entry.at, UTC).astimezone().isoformat(" ", "milliseconds")
     parts = [WORDS.get(entry.event, entry.event)]
     if entry.count is not None:
-        one, more = ("entry", "entries") if entry.event == "omitted" else ("segment", "segments")
-        parts.append(f"{entry.count} {one if entry.count == 1 else more}")
+        what = ("entry", "entries") if entry.event == "omitted" else ("segment",)
+        parts.append(terminal.counted(entry.count, *what))
     if entry.webhook:
         parts.append(entry.webhook)
     if entry.attempt is not None:

@@ -53,8 +53,9 @@ def read(args: argparse.Namespace) -> int:
     options |= {"title": args.title, "author": args.author, "cover": args.cover}
     with Narrator(args.url) as narrator:
         job = narrator.submit_file(args.files, **narrator.resolve_options(options))
-        chapters = f", {job.chapter_count} chapters" if job.chapters else ""
-        return follow(narrator, job, output, f": {job.segments.total} segments{chapters}")
+        segments = terminal.counted(job.segments.total, "segment")
+        chapters = f", {terminal.counted(job.chapter_count, 'chapter')}" if job.chapters else ""
+        return follow(narrator, job, output, f": {segments}{chapters}")
 
 
 def _list(contents: Contents) -> None:

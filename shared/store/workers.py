@@ -85,9 +85,9 @@ class WorkerRegistry:
         )
         if held != card.weights:
             raise OtherWeights(
-                f"{card.id} has other weights: here {card.weights}, in the {workers} workers that "
-                f"serve it and the {waiting} segments that wait {held}; give this model another "
-                "name (another folder), or stop those workers once nothing waits"
+                f"{card.id} has other weights: here {card.weights}, elsewhere {held} (live "
+                f"workers: {workers}, segments that wait: {waiting}); give this model another name "
+                "(another folder), or stop those workers once nothing waits"
             )
 
     def sign_out(self, worker: str, *cards: ModelCard) -> None:
@@ -131,10 +131,10 @@ class WorkerRegistry:
         if not found:
             raise ModelNotFound(f"no model {model!r}; `narrate models list` shows them")
         if workers:
-            raise ModelInUse(f"{model} has {workers} live workers: stop them first")
+            raise ModelInUse(f"{model} has live workers ({workers}): stop them first")
         if waiting:
             raise ModelInUse(
-                f"{waiting} segments wait for {model}: start a worker of it, or cancel their jobs"
+                f"segments wait for {model} ({waiting}): start a worker of it, or cancel their jobs"
             )
 
     def _look(self) -> tuple[float, list[ServedModel]]:

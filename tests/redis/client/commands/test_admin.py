@@ -129,7 +129,7 @@ def test_what_cannot_be_undone_is_asked_for(url: str, capsys: pytest.CaptureFixt
     assert main(["admin", "purge", MODEL, "--url", url]) == 1
     assert "add --yes" in capsys.readouterr().err
     assert main(["admin", "purge", MODEL, "--yes", "--url", url]) == 0
-    assert f"{MODEL}: 1 jobs cancelled, 0 left" in capsys.readouterr().out
+    assert f"{MODEL}: 1 job cancelled, 0 left" in capsys.readouterr().out
     assert main(["admin", "job", job, "--url", url]) == 0
     assert "it is cancelled" in capsys.readouterr().out
     assert main(["admin", "history", job, "--url", url]) == 0

@@ -137,7 +137,7 @@ def test_a_model_that_a_worker_serves_is_not_forgotten(
     registry: WorkerRegistry, redis: Redis, card: ModelCard
 ) -> None:
     registry.sign_in("w", card)
-    with pytest.raises(ModelInUse, match="1 live workers"):
+    with pytest.raises(ModelInUse, match=r"live workers \(1\)"):
         registry.forget(card.id)
     registry.sign_out("w", card)
     registry.forget(card.id)
@@ -155,7 +155,7 @@ def test_what_waits_for_a_model_keeps_it(
     registry.sign_in("w", card)
     registry.sign_out("w", card)
     ledger.admit("j", spec, plain(["one", "two"]))
-    with pytest.raises(ModelInUse, match="2 segments wait"):
+    with pytest.raises(ModelInUse, match=r"segments wait for .* \(2\)"):
         registry.forget(card.id)
     ledger.cancel("j")
     registry.forget(card.id)
