@@ -25,7 +25,7 @@ its data in DIR."""
 OWNER_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 FIRST_KEY_MESSAGE = """\
 The first key: from now on every request needs one, and sees what is its owner's.
-What was sent before is nobody's: it is spoken, and expires.
+What was sent before has no owner: it is spoken, and expires.
 A mark that keys exist is in the storage ({place}).
 Set TTS_AUTH=required too: then not even the loss of Redis and of the storage opens the service."""
 NO_KEY_MESSAGE = "No key is left: every request is refused until one is created."

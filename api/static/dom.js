@@ -31,7 +31,7 @@ export function icon(name) {
   return drawing;
 }
 
-/** Say something to whoever listens to the page rather than looks at it. */
+/** Say something to a screen reader. */
 export function say(text) {
   $("#told").textContent = text;
 }

@@ -5,7 +5,7 @@ import { count, plural, short } from "./words.js";
 
 const ASK_MS = 5000;
 
-/** Looks every few seconds, unless nobody looks at the page. */
+/** Looks every few seconds, unless the page is hidden. */
 export function startQueue(api) {
   function show(queue) {
     const open = queue.jobs.queued + queue.jobs.in_progress;

@@ -1,7 +1,7 @@
 """A worker that sends itself a signal at a chosen point, as often as a test asks for.
 
 A file `FAULTS/point` with a number in it arms a point; the first worker to come by takes the file.
-A text with "poison" in it kills whoever speaks it.
+A text with "poison" in it kills the worker that speaks it.
 """
 
 from __future__ import annotations

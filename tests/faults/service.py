@@ -179,7 +179,7 @@ class Service:
         return held
 
     def begun_again(self, held: dict[str, int]) -> bool:
-        """Whether somebody else has each of these segments, or has done it."""
+        """Another worker has each of these segments, or has done it."""
         for segment, epoch in held.items():
             status, now = self.redis.hmget(f"tts:segment:{segment}", "status", "epoch")
             if status != "completed" and int(now) == epoch:

@@ -32,7 +32,7 @@ def visit(browser: Browser, stack: Stack, **options: Any) -> Iterator[Page]:
 
 
 class Sheet:
-    """The page as somebody sees it who writes, follows and listens."""
+    """The page as a visitor sees it who writes, follows and listens."""
 
     def __init__(self, page: Page, first_voice: str = "Vivian") -> None:
         self.page = page

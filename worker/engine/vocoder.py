@@ -54,7 +54,7 @@ class Vocoder:
     """Decodes the frames of running sequences, and ends the sequences.
 
     The queue has the chunks in the order in which they became complete. They are of the codec's
-    size, which is the fastest; but where somebody listens, the first chunk is one frame, and the
+    size, which is the fastest; but where a client listens, the first chunk is one frame, and the
     next are as long as what was heard by then.
     """
 

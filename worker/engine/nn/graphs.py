@@ -45,7 +45,7 @@ class Graphs:
     """Captured runs of functions from tensors [rows, ...] to tensors [rows, ...].
 
     A run is captured when it is first needed, for a rounded number of rows, at most `max_rows`. The
-    rows beyond those that are asked for compute what was last in them, and nobody reads it. If one
+    rows beyond those that are asked for compute what was last in them, and are not read. If one
     run cannot be captured, all are made without graphs from then on.
     """
 

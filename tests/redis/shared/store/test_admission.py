@@ -1,4 +1,4 @@
-"""Admission in steps: nothing is half there for anybody, and a refusal is the truth."""
+"""Admission in steps: no client sees half of it, and a refusal is the truth."""
 
 from __future__ import annotations
 

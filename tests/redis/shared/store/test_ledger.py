@@ -487,7 +487,7 @@ def test_what_went_wrong_last_is_the_reason_in_the_end(
 def test_nobody_loses_a_lease_that_nobody_could_renew(
     ledger: Ledger, spec: SpeechSpec, redis: Redis
 ) -> None:
-    """Redis was away for longer than a lease: whoever comes first must not take from the rest."""
+    """Redis was away for longer than a lease: the first worker must not take from the rest."""
     ledger.admit("j", spec, plain(["one"]))
     held = claim(ledger, "j:0")
     ledger.reconcile()
