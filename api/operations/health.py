@@ -67,7 +67,7 @@ def log_readiness(ledgers: Ledgers) -> None:
     problems = problems_of(checks)
     if is_ready:
         workers = sum(services.fitness.workers for services in ledgers)
-        _log.info("Ready: jobs are accepted; %d workers live", workers)
+        _log.info("Ready: jobs are accepted; live workers: %d", workers)
     if problems:
         _log.warning("Not ready%s: %s", " in all" if is_ready else "", "; ".join(problems))
 

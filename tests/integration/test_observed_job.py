@@ -101,7 +101,7 @@ def test_processes_say_what_they_are_and_when_they_are_ready(stack: Stack) -> No
     redis = r"Redis redis://127\.0\.0\.1:\d+/0, storage file:///"
     of_api = "\n".join(line["message"] for line in lines(stack, "api.log"))
     assert re.search(rf"^qwen-tts-queue \S+: API on {stack.url}, {redis}", of_api, re.MULTILINE)
-    assert re.search(r"^Ready: jobs are accepted; \d workers live$", of_api, re.MULTILINE)
+    assert re.search(r"^Ready: jobs are accepted; live workers: \d$", of_api, re.MULTILINE)
     of_worker = [line["message"] for line in lines(stack, "worker-tiny-CustomVoice-1.log")]
     assert re.match(rf"qwen-tts-queue \S+: worker \S+ for tiny-CustomVoice, {redis}", of_worker[0])
     assert "Ready: takes segments from tts.tiny-CustomVoice" in of_worker
