@@ -65,6 +65,10 @@ class Operator:
     def _request(self, method: str, path: tuple[str, ...], params: dict[str, Any]) -> Answer:
         given = {**params, "ledger": self._ledger}
         params = {name: value for name, value in given.items() if value not in (None, [])}
+        for each in path:
+            # Another route would be asked.
+            if not {"", ".", ".."}.isdisjoint(each.split("/")):
+                raise NarrateError(f"there is no {each!r}: copy the id from a list")
         # A model's id has a slash of its own, which the routes expect as it is.
         url = "/".join(("/v1/admin", *(quote(part, safe="/") for part in path)))
         answer: Answer = self._connection.json(method, url, params=params)

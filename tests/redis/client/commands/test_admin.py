@@ -151,6 +151,16 @@ def test_a_worker_is_drained_and_resumed(
         assert "idle" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["", ".", "../queues", "a//b", "a/.."])
+@pytest.mark.parametrize("command", ["job", "history", "requeue", "pause", "drain"])
+def test_what_can_be_no_id_asks_no_other_route(
+    command: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["admin", command, name, "--url", "http://127.0.0.1:1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"narrate: there is no {name!r}: copy the id from a list"
+
+
 @pytest.mark.parametrize("command", ["jobs", "webhooks", "owners", "check"])
 def test_every_list_is_shown(url: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
     submit(url)
