@@ -86,7 +86,7 @@ def test_a_worker_that_stops_waits_no_longer_than_it_may(busy_s: float, says: st
         [sys.executable, "-c", DRAIN.format(busy_s=busy_s)], capture_output=True, text=True
     )
     assert (ran.returncode, ran.stdout) == (0, says)
-    assert time.monotonic() - began_s < 6
+    assert time.monotonic() - began_s < 8.5
 
 
 class Enough(Exception):

@@ -124,7 +124,7 @@ def test_all_else_goes_on(server: httpx.Client, s3: S3Server) -> None:
     assert max(seconds for _, seconds in slow) < ANSWER_S
     assert len(others) > 2
     assert {status for status, _ in others} <= {200, 202}
-    assert max(seconds for _, seconds in others) < 1.5
+    assert max(seconds for _, seconds in others) < 4  # less than the limit of an answer
 
 
 def test_a_deletion_is_accepted_and_its_files_are_swept_later(

@@ -53,7 +53,7 @@ def test_every_answer_is_as_described(url: str, redis: Redis, tmp_path: Path) ->
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
         *("--header", f"Authorization: Bearer {token}"),
         *("--phases", "examples,coverage,fuzzing,stateful"),
-        *("--max-examples", "15", "--seed", SEED),
+        *("--max-examples", "10", "--seed", SEED),
         *("--continue-on-failure", "--request-timeout", "20"),
         # What is served, and what a file has in it, no schema can say.
         *("--exclude-checks", "positive_data_acceptance"),

@@ -205,9 +205,9 @@ def test_any_markdown_is_read_or_has_nothing_to_speak(source: str) -> None:
     "piece", ["[", "![", "> ", "*a ", "`` ` ", "a|b\n-|-\n", "[a](", "- a\n  "]
 )
 def test_nasty_markdown_takes_no_long(piece: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     read_text("a" + (piece * 9_000)[:9_000], "a.md", most=100_000)
-    assert time.monotonic() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_markdown_of_too_many_marks_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

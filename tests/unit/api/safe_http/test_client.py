@@ -191,7 +191,7 @@ def test_a_slow_receiver_is_cut_off(answer: Callable[[socket.socket], object]) -
     began = time.monotonic()
     with misbehaving(answer) as url, pytest.raises(FetchFailed, match=r"more than 0.3 s"):
         asyncio.run(SafeClient(allow_private=True).fetch(url, 1_000_000, 0.3))
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_who_does_not_take_what_is_sent_is_cut_off() -> None:
@@ -201,7 +201,7 @@ def test_who_does_not_take_what_is_sent_is_cut_off() -> None:
         with pytest.raises(FetchFailed, match=r"more than 0.3 s"):
             asyncio.run(head(url, 0.3, bytes(50_000_000)))
         gone.set()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_a_slow_look_up_is_cut_off(receiver: Receiver) -> None:
@@ -218,7 +218,7 @@ def test_a_slow_look_up_is_cut_off(receiver: Receiver) -> None:
                 receiver.at("slow.example"), 100, 0.2
             )
         )
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     answered.set()
     assert receiver.got == []
 
