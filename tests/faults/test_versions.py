@@ -16,6 +16,7 @@ import pytest
 from client import Narrator
 from client.local.ports import free_port
 from client.local.process import Child, stop
+from shared.store.queue_figures import QueueFigures
 from tests.faults.conftest import REPORT, SHORT_LEASES
 from tests.faults.service import WORKER, Service, wait_for
 from tests.faults.test_rolling import is_ready
@@ -77,8 +78,12 @@ class MixedService(Service):
 
 def test_two_versions_share_the_work(before: Path, tmp_path: Path) -> None:
     """Under load a worker is upgraded, and set back; clients send to both versions of the API."""
-    with MixedService(tmp_path, before) as service, service.api_before() as url:
-        trial, old = Trial(service, REPORT, tmp_path), Narrator(url)
+    with (
+        MixedService(tmp_path, before) as service,
+        service.api_before() as url,
+        Narrator(url) as old,
+    ):
+        trial = Trial(service, REPORT, tmp_path)
         with trial.row("26 two versions beside each other") as row:
             for is_upgraded in (True, False) * times(5, 1):
                 for narrator, (sent, priority) in product((trial.narrator, old), SENT):
@@ -94,6 +99,7 @@ def test_two_versions_share_the_work(before: Path, tmp_path: Path) -> None:
                 row.recovered(time.monotonic() - began_s)
                 trial.wait(trial.expected)
         assert {old.job(job_id).status for job_id in trial.expected} == {"completed"}
+        # Jobs whose last segment the version before took are left out where figures are read.
+        QueueFigures.read(service.redis)
         LedgerState.read(service.redis).check(is_upgraded=True)
-        old.close()
         trial.close()
