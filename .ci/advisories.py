@@ -6,13 +6,12 @@ import sys
 
 import requests
 
-SERVICE = "https://pypi.org"
 # pip-audit asks for a version of a package; mirrors and proxies may know packages alone.
 ASKED = "/pypi/pip/25.0/json"
 TIMEOUT_S = 30
 
 
-def main(service: str = SERVICE) -> str | None:
+def main(service: str) -> str | None:
     """The line that ends the audit; None if the advisories can be read."""
     try:
         answer = requests.get(service + ASKED, timeout=TIMEOUT_S)
@@ -29,4 +28,6 @@ def main(service: str = SERVICE) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from pip_audit._dependency_source import PYPI_URL  # of make audit's environment alone
+
+    sys.exit(main(PYPI_URL.removesuffix("/simple/")))
