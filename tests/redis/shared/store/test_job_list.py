@@ -17,8 +17,8 @@ def jobs(redis: Redis) -> JobList:
     return JobList(redis)
 
 
-def listed(jobs: JobList, *statuses: Status, **options: object) -> list[str]:
-    page = jobs.page(None, limit=10, statuses=statuses, **options)  # type: ignore[arg-type]
+def listed(jobs: JobList, *statuses: Status) -> list[str]:
+    page = jobs.page(None, limit=10, statuses=statuses)
     return [job.id for job in page.jobs]
 
 
