@@ -55,7 +55,7 @@ class StreamBatch:
         self.keep(layer, whole[:, -size:].clone())
 
     def pasts(self, layer: object) -> list[Tensor | None]:
-        """What a layer kept of each stream, if there was a chunk before."""
+        """The end of each stream's chunk before, as a layer kept it; None before the first one."""
         return [stream.pasts.get(layer) for stream in self._streams]
 
     def keep(self, layer: object, ends: Iterable[Tensor]) -> None:
