@@ -85,7 +85,7 @@ lint-tools: # luacheck, for the steps in Lua
 
 # Its package has a program for Linux on x86-64 only.
 BIOME := test ! -x $(BIN)/biome && echo "biome is not run: it has no package for this machine" || $(BIN)/biome
-CPP := worker/engine/kernels/*.cpp worker/engine/kernels/*.h tests/model/worker/engine/kernels/*.cpp
+CPP := $(foreach folder,worker tests/model/worker,$(folder)/engine/kernels/*.cpp $(folder)/engine/kernels/*.h)
 
 monitoring-tools: # promtool, for the tests of the alerts
 	@command -v promtool >/dev/null || ! command -v apt-get >/dev/null || \

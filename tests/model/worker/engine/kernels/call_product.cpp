@@ -3,29 +3,8 @@
 // Standard input: as many whole numbers of 8 bytes as a product has sizes, then its arrays, each
 // with its size before it, and the size of the result. Standard output: the result.
 
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <vector>
-
 #include SOURCE
-
-static long number() {
-    int64_t found = 0;
-    if (std::fread(&found, sizeof found, 1, stdin) != 1) std::exit(2);
-    return found;
-}
-
-static std::vector<char> array() {
-    std::vector<char> found(number());
-    if (std::fread(found.data(), 1, found.size(), stdin) != found.size()) std::exit(2);
-    return found;
-}
-
-template <typename T>
-static T* as(std::vector<char>& bytes) {
-    return reinterpret_cast<T*>(bytes.data());
-}
+#include "program.h"
 
 int main() {
     long sizes[6];
@@ -41,5 +20,5 @@ int main() {
     product(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], as<float>(arrays[0]),
             as<WEIGHT>(arrays[1]), as<float>(arrays[2]), as<float>(result));
 #endif
-    return std::fwrite(result.data(), 1, result.size(), stdout) == result.size() ? 0 : 2;
+    return print(result);
 }

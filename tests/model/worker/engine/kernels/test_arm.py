@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import struct
 import subprocess
 from pathlib import Path
 
@@ -11,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from worker.engine.kernels.compiler import COMPILER_FLAGS, SOURCE_FOLDER
+from tests.support.programs import COMPILER, EMULATOR, compile_program, run_program
 from worker.engine.kernels.float_product import CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 
-COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 pytestmark = pytest.mark.skipif(
     not all(shutil.which(program) for program in ("c++", COMPILER, EMULATOR)),
     reason=f"needs c++, {COMPILER} and {EMULATOR}",
@@ -31,13 +29,10 @@ DOT_PRODUCT, I8MM = list(PROCESSORS)[1:]
 
 def compiled(folder: Path, instructions: str, source: str, arrays: int) -> Path:
     """A program that calls `product` of a source, which has as many arrays beside its result."""
-    program = folder / instructions
-    macros = {"SOURCE": f'"{SOURCE_FOLDER / source}"', "WEIGHT": "bfloat16", "ARRAYS": arrays}
-    flags = [f"-D{name}={value}" for name, value in macros.items()]
-    main = str(Path(__file__).with_name("call_product.cpp"))
-    command = [COMPILER, *COMPILER_FLAGS, f"-march={instructions}", "-fopenmp", "-static", *flags]
-    subprocess.run([*command, main, "-o", str(program)], check=True)
-    return program
+    main = Path(__file__).with_name("call_product.cpp")
+    macros = {"WEIGHT": "bfloat16", "ARRAYS": arrays}
+    flags = [f"-march={instructions}"]
+    return compile_program(folder / instructions, main, source, flags, COMPILER, **macros)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +43,8 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def call(program: Path, processor: str, sizes: list[int], *arrays: Tensor) -> Tensor:
-    """The result of a program on an ARM processor; the last array is of its shape and type."""
-    result = arrays[-1]
-    given = b"".join(struct.pack("<q", size) for size in sizes)
-    for one in arrays[:-1]:
-        raw = one.contiguous().view(torch.uint8).numpy().tobytes()
-        given += struct.pack("<q", len(raw)) + raw
-    given += struct.pack("<q", result.nbytes)
-    command = [EMULATOR, "-cpu", processor, str(program)]
-    ran = subprocess.run(command, input=given, capture_output=True, check=True)
-    return torch.frombuffer(bytearray(ran.stdout), dtype=result.dtype).view(result.shape)
+    """The result of a program on an ARM processor."""
+    return run_program([EMULATOR, "-cpu", processor, program], sizes, *arrays)
 
 
 @pytest.mark.parametrize(
