@@ -12,6 +12,10 @@ struct bfloat16 {
     uint16_t bits;
 };
 
+// Numbers that loops with much to compute take at once: a vector of the widest processors. Short
+// loops are faster in narrower ones, which the compiler takes for itself.
+constexpr int WIDE = 16;
+
 inline uint32_t bits_of(float x) {
     uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
