@@ -93,7 +93,8 @@ struct Four {
     __m256i sign, magnitude;
 };
 
-// The four are loaded into all places first: a number that is changed before takes three more steps.
+// The four are loaded into all places first: a number that is changed before takes three more
+// steps.
 inline Four spread(int32_t four) {
     const __m256i sign = _mm256_xor_si256(_mm256_set1_epi32(four), _mm256_set1_epi8(-128));
     return {sign, _mm256_abs_epi8(sign)};
