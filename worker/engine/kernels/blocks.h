@@ -17,7 +17,18 @@ constexpr long PANEL = 16;
 // busy with many rows.
 constexpr long PREFETCH_BYTES = 2048;
 
-using Floats = float __attribute__((vector_size(PANEL * sizeof(float))));
+// Numbers in one of the processor's vectors: gcc 12 passes longer ones through memory.
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX2__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+// A panel is several vectors.
+constexpr int VECTORS = PANEL / LANES;
+using Floats = float __attribute__((vector_size(LANES * sizeof(float))));
 
 inline Floats load(const float* from) {
     Floats found;

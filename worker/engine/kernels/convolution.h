@@ -28,20 +28,29 @@ struct Shape {
 
 // Stores the first `count` numbers, as store_panel does. A call of its own: it takes an address,
 // for which the compiler would keep all sums in memory.
-[[gnu::noinline]] inline void store_part(const Floats& sum, long count, bool adds, float* to) {
-    for (long i = 0; i < count; i++) to[i] = adds ? to[i] + sum[i] : sum[i];
+[[gnu::noinline]] inline void store_part(const Floats* sum, long count, bool adds, float* to) {
+    for (long i = 0; i < count; i++) {
+        const float own = sum[i / LANES][i % LANES];
+        to[i] = adds ? to[i] + own : own;
+    }
 }
 
 // Stores `sum` of a panel from output `first` on, or adds it to what is there.
-inline void store_panel(const Shape& shape, long first, Floats sum, bool adds, float* to) {
+inline void store_panel(const Shape& shape, long first, const Floats (&sum)[VECTORS], bool adds,
+                        float* to) {
     const long left = shape.outputs - first;
     if (left < PANEL) {
-        const Floats part = sum;
+        Floats part[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) part[v] = sum[v];
         store_part(part, left, adds, to);
         return;
     }
-    if (adds) sum += load(to);
-    std::memcpy(to, &sum, sizeof sum);
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; v++) {
+        const Floats own = adds ? sum[v] + load(to + v * LANES) : sum[v];
+        std::memcpy(to + v * LANES, &own, sizeof own);
+    }
 }
 
 // Calls `multiply(from, until, rows, input row, output row)` for panels `from` to `until`.

@@ -13,47 +13,38 @@ namespace {
 // As many sums as stay in the registers: gcc 12 stores one more after each addition, which takes
 // twice as long.
 #if defined(__AVX512F__)
-constexpr int LANES = 16, MAX_ROWS = 8, MAX_PANELS = 3;
+constexpr int MAX_ROWS = 8, MAX_PANELS = 3;
 #elif defined(__AVX2__)
-constexpr int LANES = 8, MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
 #elif defined(__aarch64__)
-constexpr int LANES = 4, MAX_ROWS = 4, MAX_PANELS = 1;
+constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
 #else
-constexpr int LANES = 4, MAX_ROWS = 2, MAX_PANELS = 1;
+constexpr int MAX_ROWS = 2, MAX_PANELS = 1;
 #endif
 
-// A panel is several of the processor's vectors.
-constexpr int VECTORS = PANEL / LANES;
-using Vector = float __attribute__((vector_size(LANES * sizeof(float))));
 using Words = uint32_t __attribute__((vector_size(LANES * sizeof(uint32_t))));
-
-template <typename V, typename T>
-inline V load_as(const T* from) {
-    V found;
-    std::memcpy(&found, from, sizeof found);
-    return found;
-}
 
 inline void prefetch(const void* weights) {
     __builtin_prefetch(static_cast<const char*>(weights) + PREFETCH_BYTES);
 }
 
 // The weights of input `at` and the next one, from a panel's first on.
-inline void load_pair(const float* panel, long at, long inputs, Vector (&pair)[2][VECTORS]) {
+inline void load_pair(const float* panel, long at, long inputs, Floats (&pair)[2][VECTORS]) {
     prefetch(panel + at * PANEL);
     for (int v = 0; v < VECTORS; v++) {
         const float* own = panel + at * PANEL + v * LANES;
-        pair[0][v] = load_as<Vector>(own);
-        pair[1][v] = at + 1 < inputs ? load_as<Vector>(own + PANEL) : Vector{};
+        pair[0][v] = load(own);
+        pair[1][v] = at + 1 < inputs ? load(own + PANEL) : Floats{};
     }
 }
 
-inline void load_pair(const bfloat16* panel, long at, long, Vector (&pair)[2][VECTORS]) {
+inline void load_pair(const bfloat16* panel, long at, long, Floats (&pair)[2][VECTORS]) {
     prefetch(panel + at * PANEL);
     for (int v = 0; v < VECTORS; v++) {
-        const Words both = load_as<Words>(panel + at * PANEL + 2 * v * LANES);
-        pair[0][v] = Vector(both << 16);
-        pair[1][v] = Vector(both & 0xffff0000u);
+        Words both;
+        std::memcpy(&both, panel + at * PANEL + 2 * v * LANES, sizeof both);
+        pair[0][v] = Floats(both << 16);
+        pair[1][v] = Floats(both & 0xffff0000u);
     }
 }
 
@@ -67,10 +58,10 @@ inline void block(const Shape& shape, const WEIGHT* weights, const float* bias, 
     const long inputs = shape.inputs, tap_size = padded_inputs(weights, inputs) * PANEL;
     const long panel = shape.taps * tap_size;
     weights += first / PANEL * panel;
-    Vector sums[ROWS][PANELS][VECTORS] = {};
+    Floats sums[ROWS][PANELS][VECTORS] = {};
     for (long tap = 0; tap < shape.taps; tap++, x += shape.step * inputs, weights += tap_size) {
         for (long at = 0; at < inputs; at += 2) {
-            Vector own[PANELS][2][VECTORS];
+            Floats own[PANELS][2][VECTORS];
 #pragma GCC unroll 4
             for (int p = 0; p < PANELS; p++) load_pair(weights + p * panel, at, inputs, own[p]);
             const int count = at + 1 < inputs ? 2 : 1;
@@ -90,11 +81,12 @@ inline void block(const Shape& shape, const WEIGHT* weights, const float* bias, 
     }
     for (int p = 0; p < PANELS; p++) {
         const long output = first + p * PANEL;
-        const Floats own_bias = bias ? load(bias + output) : Floats{};
+        Floats own_bias[VECTORS];
+        for (int v = 0; v < VECTORS; v++)
+            own_bias[v] = bias ? load(bias + output + v * LANES) : Floats{};
         for (int r = 0; r < ROWS; r++) {
-            Floats sum;
-            std::memcpy(&sum, sums[r][p], sizeof sum);
-            store_panel(shape, output, sum + own_bias, false, to + r * shape.outputs + output);
+            for (int v = 0; v < VECTORS; v++) sums[r][p][v] += own_bias[v];
+            store_panel(shape, output, sums[r][p], false, to + r * shape.outputs + output);
         }
     }
 }

@@ -23,7 +23,7 @@ namespace {
 
 constexpr long DOT_INPUTS = 4;
 
-using Wholes = int32_t __attribute__((vector_size(PANEL * sizeof(int32_t))));
+using Wholes = int32_t __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 // Rows and inputs that are multiplied at once.
 #ifdef HAS_I8MM
@@ -203,15 +203,16 @@ inline Four load_inputs(const uint8_t* from, long) {
 
 // Sums before the first product: where inputs are unsigned, less what that will add, `offset`.
 inline Sums begin(const int32_t* offset) {
-    Sums sums;
 #if defined(IS_SIGNED)
-    std::memset(&sums, 0, sizeof sums);
+    Sums sums = {};
 #elif defined(HAS_I8MM)
+    Sums sums;
     for (int i = 0; i < PANEL / 2; i++) {
         const int32x2_t less = vneg_s32(vld1_s32(offset + 2 * i));
         sums.pair[i] = vcombine_s32(less, less);
     }
 #else
+    Sums sums;
     int32_t less[PANEL];
     for (int i = 0; i < PANEL; i++) less[i] = -offset[i];
     std::memcpy(&sums, less, sizeof sums);
@@ -219,21 +220,17 @@ inline Sums begin(const int32_t* offset) {
     return sums;
 }
 
-// The sums of one of the rows that were multiplied at once.
-inline Wholes sums_of([[maybe_unused]] int row, const Sums& sums) {
+// A vector of the sums of one of the rows that were multiplied at once.
+inline Wholes sums_of([[maybe_unused]] int row, const Sums& sums, int vector) {
 #ifdef HAS_I8MM
-    int64x2_t found[PANEL / 4];
-    for (int i = 0; i < PANEL / 4; i++) {
-        const int64x2_t left = vreinterpretq_s64_s32(sums.pair[2 * i]);
-        const int64x2_t right = vreinterpretq_s64_s32(sums.pair[2 * i + 1]);
-        found[i] = row ? vtrn2q_s64(left, right) : vtrn1q_s64(left, right);
-    }
+    const int64x2_t left = vreinterpretq_s64_s32(sums.pair[2 * vector]);
+    const int64x2_t right = vreinterpretq_s64_s32(sums.pair[2 * vector + 1]);
+    return Wholes(row ? vtrn2q_s64(left, right) : vtrn1q_s64(left, right));
 #else
-    const Sums& found = sums;
-#endif
     Wholes wholes;
-    std::memcpy(&wholes, &found, sizeof wholes);
+    std::memcpy(&wholes, reinterpret_cast<const Wholes*>(&sums) + vector, sizeof wholes);
     return wholes;
+#endif
 }
 
 }  // namespace

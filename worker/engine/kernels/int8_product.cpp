@@ -26,12 +26,7 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
     const long panel = shape.taps * inputs * PANEL;
     constexpr int GROUPS = (COUNT + GROUP_ROWS - 1) / GROUP_ROWS;
     // No loop over these is left to run: they would lie in memory.
-    Floats found[COUNT][WIDTH];
-#pragma GCC unroll 16
-    for (int r = 0; r < COUNT; r++) {
-#pragma GCC unroll 4
-        for (int p = 0; p < WIDTH; p++) found[r][p] = Floats{};
-    }
+    Floats found[COUNT][WIDTH][VECTORS] = {};
     for (long tap = 0; tap < shape.taps; tap++, x += shape.step * row) {
         const int8_t* weights = by.weights + first / PANEL * panel + tap * inputs * PANEL;
         Sums sums[GROUPS][WIDTH];
@@ -59,19 +54,28 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
             const float scale = scale_of(x + r * row, shape.inputs);
 #pragma GCC unroll 4
             for (int p = 0; p < WIDTH; p++) {
-                const Wholes whole = sums_of(r % GROUP_ROWS, sums[r / GROUP_ROWS][p]);
-                found[r][p] += __builtin_convertvector(whole, Floats) * scale;
+#pragma GCC unroll 4
+                for (int v = 0; v < VECTORS; v++) {
+                    const Wholes whole = sums_of(r % GROUP_ROWS, sums[r / GROUP_ROWS][p], v);
+                    found[r][p][v] += __builtin_convertvector(whole, Floats) * scale;
+                }
             }
         }
     }
 #pragma GCC unroll 4
     for (int p = 0; p < WIDTH; p++) {
         const long output = first + p * PANEL;
-        const Floats scale = load(by.scale + output), bias = load(by.bias + output);
+        Floats scale[VECTORS], bias[VECTORS];
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; v++) {
+            scale[v] = load(by.scale + output + v * LANES);
+            bias[v] = load(by.bias + output + v * LANES);
+        }
 #pragma GCC unroll 16
         for (int r = 0; r < COUNT; r++) {
-            store_panel(shape, output, found[r][p] * scale + bias, adds,
-                        to + r * shape.outputs + output);
+#pragma GCC unroll 4
+            for (int v = 0; v < VECTORS; v++) found[r][p][v] = found[r][p][v] * scale[v] + bias[v];
+            store_panel(shape, output, found[r][p], adds, to + r * shape.outputs + output);
         }
     }
 }
