@@ -1,8 +1,8 @@
-// Sums of four products of 8 bits, for PANEL outputs side by side, as each processor has them.
+// Sums of products of whole numbers, for PANEL outputs side by side, as each processor has them.
 //
-// An input is a whole number from -127 to 127 plus 128, since VNNI wants unsigned numbers on one
-// side. All variants give the same sums, since all are exact. PLAIN leaves the variants out, NARROW
-// those of 512 bits. MISSING names the instructions of a faster variant.
+// Weights are bytes, and inputs are kept as rows.h says. All variants give the same sums, since all
+// are exact. PLAIN leaves the variants out, NARROW those of 512 bits. MISSING names the
+// instructions of a faster variant.
 
 #pragma once
 
@@ -21,22 +21,32 @@
 
 namespace {
 
-constexpr long DOT_INPUTS = 4;
-
 using Wholes = int32_t __attribute__((vector_size(LANES * sizeof(int32_t))));
 
-// Rows and inputs that are multiplied at once.
-#ifdef HAS_I8MM
+// Inputs that lie side by side in weights, and the rows and inputs that are multiplied at once.
+#if defined(WIDE_INPUTS)
+constexpr int GROUP_ROWS = 1;
+constexpr long DOT_INPUTS = 2, GROUP_INPUTS = 4;
+#elif defined(HAS_I8MM)
 constexpr int GROUP_ROWS = 2;
-constexpr long GROUP_INPUTS = 2 * DOT_INPUTS;
+constexpr long DOT_INPUTS = 4, GROUP_INPUTS = 8;
 #else
 constexpr int GROUP_ROWS = 1;
-constexpr long GROUP_INPUTS = DOT_INPUTS;
+constexpr long DOT_INPUTS = 4, GROUP_INPUTS = 4;
 #endif
 
-// `Four` is the same four inputs in each place of a vector, `Weights` a panel's for these inputs,
+// `Four` is the same four inputs in all places of vectors, `Weights` a panel's for these inputs,
 // `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers, if loops over parts
 // of `Sums` are unrolled early: gcc 12 stores longer ones of ARM after each product otherwise.
+
+#ifdef WIDE_INPUTS
+// A sum that stays in its register, by no instruction: gcc 12 copies sums after each product
+// otherwise, and has no registers left for all of them.
+inline __m256i in_place(__m256i sum) {
+    asm("" : "+v"(sum));
+    return sum;
+}
+#endif
 
 #if defined(__AVX512VNNI__) && !defined(PLAIN) && !defined(NARROW)
 
@@ -54,19 +64,49 @@ inline void add_products(Sums& sums, Four four, Weights weights) {
     asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(four), "v"(weights));
 }
 
-#elif defined(__AVX2__) && !defined(PLAIN)
+#elif defined(WIDE_INPUTS)
 
+constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
+constexpr char MISSING[] = "VNNI";
+// Two pairs of inputs, each in all places of a vector. Pair by pair, a single row would be
+// multiplied at two thirds of the speed: the loop itself would be most of the work.
+struct Four {
+    __m256i pair[2];
+};
 struct Weights {
+    __m256i half[2][2];
+};
+struct Sums {
     __m256i half[2];
 };
-using Sums = Weights;
 
-inline Weights load_weights(const int8_t* from) {
-    const __m256i* halves = reinterpret_cast<const __m256i*>(from);
-    return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
+inline __m256i spread_pair(const uint8_t* from) {
+    int32_t pair;
+    std::memcpy(&pair, from, sizeof pair);
+    return _mm256_set1_epi32(pair);
 }
+inline Four load_inputs(const uint8_t* from, long) {
+    return {{spread_pair(from), spread_pair(from + 2 * INPUT_BYTES)}};
+}
+inline __m256i widen(const int8_t* from) {
+    return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+}
+inline Weights load_weights(const int8_t* from) {
+    return {{{widen(from), widen(from + 16)}, {widen(from + 32), widen(from + 48)}}};
+}
+inline void add_products(Sums& sums, const Four& four, const Weights& weights) {
+#pragma GCC unroll 2
+    for (int p = 0; p < 2; p++) {
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            const __m256i products = _mm256_madd_epi16(four.pair[p], weights.half[p][i]);
+            sums.half[i] = in_place(_mm256_add_epi32(sums.half[i], products));
+        }
+    }
+}
+#define IS_SIGNED
 
-#if defined(__AVXVNNI__) || (defined(__AVX512VNNI__) && defined(__AVX512VL__))
+#elif defined(__AVX2__) && !defined(PLAIN)
 
 #ifdef __AVXVNNI__
 #define DPBUSD _mm256_dpbusd_avx_epi32
@@ -77,39 +117,19 @@ inline Weights load_weights(const int8_t* from) {
 constexpr int MAX_ROWS = 5, MAX_PANELS = 1;
 constexpr char MISSING[] = "AVX-512";
 using Four = __m256i;
+struct Weights {
+    __m256i half[2];
+};
+using Sums = Weights;
 
 inline Four spread(int32_t four) { return _mm256_set1_epi32(four); }
+inline Weights load_weights(const int8_t* from) {
+    const __m256i* halves = reinterpret_cast<const __m256i*>(from);
+    return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
+}
 inline void add_products(Sums& sums, Four four, const Weights& weights) {
     for (int i = 0; i < 2; i++) sums.half[i] = DPBUSD(sums.half[i], four, weights.half[i]);
 }
-
-#else
-
-// The instruction adds two neighbouring products in 16 bits, which hold 2 * 127 * 127 and no more:
-// so magnitudes are multiplied, and the sign goes to the weight.
-constexpr int MAX_ROWS = 4, MAX_PANELS = 1;
-constexpr char MISSING[] = "VNNI";
-struct Four {
-    __m256i sign, magnitude;
-};
-
-// The four are loaded into all places first: a number that is changed before takes three more
-// steps.
-inline Four spread(int32_t four) {
-    const __m256i sign = _mm256_xor_si256(_mm256_set1_epi32(four), _mm256_set1_epi8(-128));
-    return {sign, _mm256_abs_epi8(sign)};
-}
-inline void add_products(Sums& sums, const Four& four, const Weights& weights) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    for (int i = 0; i < 2; i++) {
-        const __m256i signed_weights = _mm256_sign_epi8(weights.half[i], four.sign);
-        const __m256i pairs = _mm256_maddubs_epi16(four.magnitude, signed_weights);
-        sums.half[i] = _mm256_add_epi32(sums.half[i], _mm256_madd_epi16(pairs, ones));
-    }
-}
-#define IS_SIGNED
-
-#endif
 
 #elif defined(HAS_I8MM)
 
@@ -193,7 +213,7 @@ inline void add_products(Sums& sums, Four four, Weights weights) {
 
 #endif
 
-#ifndef HAS_I8MM
+#if !defined(HAS_I8MM) && !defined(WIDE_INPUTS)
 inline Four load_inputs(const uint8_t* from, long) {
     int32_t four;
     std::memcpy(&four, from, sizeof four);

@@ -2,7 +2,7 @@
 // 32 bits, results in float.
 //
 // Rows of inputs are rounded as in rows.h. Weights lie in panels of 16 outputs, padded with zeros:
-// [outputs / 16][taps][inputs / 4][16][4].
+// [outputs / 16][taps][inputs / DOT_INPUTS][16][DOT_INPUTS].
 //
 // Rows have scales of their own, which is why a convolution's taps are summed up in float.
 
@@ -44,7 +44,8 @@ void block(const Shape& shape, const Weighted& by, long first, const uint8_t* x,
 #pragma GCC unroll 16
             for (int g = 0; g < GROUPS; g++) {
                 const int r = g * GROUP_ROWS;
-                const auto group = load_inputs(x + r * row + at, r + 1 < COUNT ? row : 0);
+                const auto group =
+                    load_inputs(x + r * row + at * INPUT_BYTES, r + 1 < COUNT ? row : 0);
 #pragma GCC unroll 4
                 for (int p = 0; p < WIDTH; p++) add_products(sums[g][p], group, own[p]);
             }
@@ -94,6 +95,10 @@ void multiply(const Shape& shape, const Weighted& by, long from, long until, lon
 
 // Instructions of faster products that this was not compiled for.
 extern "C" const char* missing_instructions() { return MISSING; }
+
+// What weights and rows are laid out by.
+extern "C" int dot_inputs() { return DOT_INPUTS; }
+extern "C" int input_bytes() { return INPUT_BYTES; }
 
 // Rounds rows [rows, n].
 extern "C" void round_rows(long rows, long n, const float* x, uint8_t* to) {

@@ -14,8 +14,8 @@ from worker.engine.kernels.compiler import PANEL, build, function, padded, point
 from worker.engine.kernels.product_pointers import ProductPointers, product_pointers
 from worker.engine.nn.linear import quantise
 
-# Inputs that lie side by side in weights, what rows of inputs are padded to, and a scale's size.
-DOT_INPUTS, ROW_UNIT, SCALE_BYTES = 4, 8, 4
+# What the inputs of a row are padded to, and the size of its scale.
+ROW_UNIT, SCALE_BYTES = 8, 4
 
 
 class ProductKernels(NamedTuple):
@@ -43,10 +43,21 @@ def missing_instructions() -> str:
     return str(missing().decode())
 
 
+def input_bytes() -> int:
+    """The size of an input in a rounded row: 1, with 128 added, or 2; raises `CannotCompile`."""
+    return int(build("int8_product").input_bytes())
+
+
+def _dot_inputs() -> int:
+    """The number of inputs that lie side by side in weights; raises `CannotCompile`."""
+    return int(build("int8_product").dot_inputs())
+
+
 def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
-    """Room for rows [..., n] as whole numbers: uint8 [..., values, padding and scale]."""
+    """Room for rows [..., n] as whole numbers: uint8 [..., bytes of inputs, padding and scale]."""
     *rows, inputs = shape
-    return like.new_empty(*rows, padded(inputs, ROW_UNIT) + SCALE_BYTES, dtype=torch.uint8)
+    size = padded(inputs, ROW_UNIT) * input_bytes() + SCALE_BYTES
+    return like.new_empty(*rows, size, dtype=torch.uint8)
 
 
 def round_rows(x: Tensor) -> Tensor:
@@ -73,7 +84,8 @@ class Int8Product:
         whole = whole.view(weight.shape).permute(0, 2, 1)  # [out, taps, in]
         more = padded(self._outputs, PANEL) - self._outputs
         whole = F.pad(whole, (0, padded(self._inputs, ROW_UNIT) - self._inputs, 0, 0, 0, more))
-        panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // DOT_INPUTS, DOT_INPUTS)
+        dot = _dot_inputs()
+        panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // dot, dot)
         self._weight = panels.permute(0, 2, 3, 1, 4).contiguous()
         self._offset = (whole.sum(2, dtype=torch.int32) * 128).T.contiguous()
         self._scale = F.pad(scale, (0, more))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from tests.support.programs import COMPILER, EMULATOR, compile_program, run_program
+from worker.engine.kernels import compiler
 from worker.engine.kernels.float_product import CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 
@@ -25,6 +26,12 @@ PROCESSORS = {
     "armv8.2-a+i8mm": "max",
 }
 DOT_PRODUCT, I8MM = list(PROCESSORS)[1:]
+
+
+@pytest.fixture(autouse=True)
+def layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lay rows and weights out as ARM has them, which is also how plain loops do."""
+    monkeypatch.setattr(compiler, "PROCESSOR_FLAGS", ("-march=native", "-DPLAIN"))
 
 
 def compiled(folder: Path, instructions: str, source: str, arrays: int) -> Path:

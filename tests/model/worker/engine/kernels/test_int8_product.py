@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tests.support.rounded_rows import rounded_values, row_scales
 from worker.engine.kernels.int8_product import (
-    SCALE_BYTES,
     CompiledInt8Linear,
     Int8Product,
     missing_instructions,
@@ -27,8 +27,7 @@ pytestmark = [
 
 def meant(rows: Tensor, inputs: int) -> Tensor:
     """The numbers of rounded rows."""
-    values = rows[..., :inputs].float() - 128
-    return values * rows[..., -SCALE_BYTES:].contiguous().view(torch.float32)
+    return rounded_values(rows, inputs) * row_scales(rows)
 
 
 def assert_close(found: Tensor, expected: Tensor, part: float = 1e-5) -> None:
@@ -75,6 +74,17 @@ def test_a_convolution_is_the_sum_of_its_taps(taps: int, dilation: int, time: in
     assert_close(meant(convolve.then_snake(rounded, alpha, height), 37), bent, 1 / 120)
     for row in range(3):  # alone, as in company
         assert torch.equal(convolve(rounded[row : row + 1]), found[row : row + 1])
+
+
+@pytest.mark.parametrize("inputs", [4096, 4093, 1])
+def test_the_largest_numbers_are_summed_up_exactly(inputs: int) -> None:
+    sign = torch.where(torch.arange(inputs) % 3 == 0, -1.0, 1.0)
+    rows = torch.stack([torch.ones(inputs), -torch.ones(inputs), sign, torch.zeros(inputs), -sign])
+    weight = torch.stack([rows[i % len(rows)] for i in range(17)])
+    rounded = round_rows(rows[None] * 127)
+    assert torch.equal(rounded_values(rounded[0], inputs), rows * 127)
+    found = Int8Product(weight[..., None] * 127)(rounded)
+    assert torch.equal(found[0], rows @ weight.T * 127**2)
 
 
 def test_the_beginning_of_a_speech_is_zeros() -> None:

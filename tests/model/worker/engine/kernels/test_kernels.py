@@ -19,13 +19,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from shared.speech_model import SamplingOverrides, Task
+from tests.support.rounded_rows import rounded_values, row_scales
 from worker.engine.build import build_engine, choose_parts
 from worker.engine.codec.products import Snake
 from worker.engine.codec.window import WindowAttention
 from worker.engine.kernels import compiler
 from worker.engine.kernels.compiler import CannotCompile, build, forget_builds
 from worker.engine.kernels.decoder_kernels import DecoderKernels, Tokens
-from worker.engine.kernels.int8_product import SCALE_BYTES
+from worker.engine.kernels.int8_product import SCALE_BYTES, input_bytes
 from worker.engine.kernels.snake import FusedSnake
 from worker.engine.kernels.window import FusedWindowAttention
 from worker.engine.nn.block import RMSNorm
@@ -64,10 +65,10 @@ def told(rows: Tensor) -> Tensor:
     """The numbers that a product would read: these widths need no padding."""
     if rows.dtype is not torch.uint8:
         return rows.float()
-    values, scale = rows[:, :-SCALE_BYTES], rows[:, -SCALE_BYTES:].contiguous().view(torch.float32)
-    shifted = values.float() - 128
-    torch.testing.assert_close(shifted.abs().amax(1), torch.full((len(shifted),), 127.0))
-    return shifted * scale
+    inputs = (rows.shape[1] - SCALE_BYTES) // input_bytes()
+    values = rounded_values(rows, inputs)
+    torch.testing.assert_close(values.abs().amax(1), torch.full((len(values),), 127.0))
+    return values * row_scales(rows)
 
 
 def some(precision: Precision, *shape: int) -> Tensor:
@@ -183,7 +184,7 @@ def test_what_is_not_a_number_is_not_lost(kernels: DecoderKernels, precision: Pr
     x[1, 5] = torch.nan
     result = kernels.add_rms_norm(x, None, a_norm(72, precision.dtype))
     if precision is Precision.INT8:
-        result = result[:, -SCALE_BYTES:].contiguous().view(torch.float32)
+        result = row_scales(result)
     assert result[0].isfinite().all()
     assert result[1].isnan().any()
 
