@@ -39,7 +39,7 @@ constexpr long DOT_INPUTS = 4, GROUP_INPUTS = 4;
 // `Sums` what is summed up. MAX_ROWS by MAX_PANELS of sums fit the registers, if loops over parts
 // of `Sums` are unrolled early: gcc 12 stores longer ones of ARM after each product otherwise.
 
-#ifdef WIDE_INPUTS
+#if defined(__AVX2__) && !defined(PLAIN)
 // A sum that stays in its register, by no instruction: gcc 12 copies sums after each product
 // otherwise, and has no registers left for all of them.
 inline __m256i in_place(__m256i sum) {
@@ -128,7 +128,9 @@ inline Weights load_weights(const int8_t* from) {
     return {{_mm256_loadu_si256(halves), _mm256_loadu_si256(halves + 1)}};
 }
 inline void add_products(Sums& sums, Four four, const Weights& weights) {
-    for (int i = 0; i < 2; i++) sums.half[i] = DPBUSD(sums.half[i], four, weights.half[i]);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++)
+        sums.half[i] = in_place(DPBUSD(sums.half[i], four, weights.half[i]));
 }
 
 #elif defined(HAS_I8MM)
