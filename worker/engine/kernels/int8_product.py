@@ -48,11 +48,6 @@ def input_bytes() -> int:
     return int(build("int8_product").input_bytes())
 
 
-def _dot_inputs() -> int:
-    """The number of inputs that lie side by side in weights; raises `CannotCompile`."""
-    return int(build("int8_product").dot_inputs())
-
-
 def new_rounded(shape: torch.Size, like: Tensor) -> Tensor:
     """Room for rows [..., n] as whole numbers: uint8 [..., bytes of inputs, padding and scale]."""
     *rows, inputs = shape
@@ -84,7 +79,7 @@ class Int8Product:
         whole = whole.view(weight.shape).permute(0, 2, 1)  # [out, taps, in]
         more = padded(self._outputs, PANEL) - self._outputs
         whole = F.pad(whole, (0, padded(self._inputs, ROW_UNIT) - self._inputs, 0, 0, 0, more))
-        dot = _dot_inputs()
+        dot = int(build("int8_product").dot_inputs())
         panels = whole.reshape(-1, PANEL, self._taps, whole.shape[2] // dot, dot)
         self._weight = panels.permute(0, 2, 3, 1, 4).contiguous()
         self._offset = (whole.sum(2, dtype=torch.int32) * 128).T.contiguous()
