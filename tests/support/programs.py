@@ -12,8 +12,7 @@ from torch import Tensor
 
 from worker.engine.kernels.compiler import COMPILER_FLAGS, SOURCE_FOLDER
 
-COMPILER = "aarch64-linux-gnu-g++"
-EMULATOR = "qemu-aarch64"
+ARM_COMPILER, ARM_EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64"
 
 
 def compile_program(

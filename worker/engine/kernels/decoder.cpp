@@ -76,7 +76,7 @@ void silu_mul(long rows, long n, const ACTIVATION* x, READ* to) {
     for (long r = 0; r < rows; r++) {
         const ACTIVATION* own = x + 2 * r * n;
         std::vector<float> gated(n);
-#pragma omp simd simdlen(WIDE)
+#pragma omp simd simdlen(MAX_LANES)
         for (long i = 0; i < n; i++) {
             float open = read(own[i]);
             gated[i] = open / (1.0f + exponential(-open)) * read(own[n + i]);

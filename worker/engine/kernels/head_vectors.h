@@ -10,17 +10,22 @@
 #include "numbers.h"
 
 #if defined(PLAIN)
-#elif defined(__AVX2__)
+#elif defined(__AVX512F__) && HEAD % 16 == 0
+#define HAS_512_BITS
 #include <immintrin.h>
-#elif defined(__aarch64__)
+#elif defined(__AVX2__) && HEAD % 8 == 0
+#define HAS_256_BITS
+#include <immintrin.h>
+#elif defined(__aarch64__) && HEAD % 4 == 0
+#define HAS_NEON
 #include <arm_neon.h>
 #endif
 
 namespace {
 
-#if defined(__AVX512F__) && HEAD % 16 == 0 && !defined(PLAIN)
+#if defined(HAS_512_BITS)
 constexpr long LANES = 16, MAX_BLOCK = 8;
-#elif defined(__AVX2__) && HEAD % 8 == 0 && !defined(PLAIN)
+#elif defined(HAS_256_BITS)
 constexpr long LANES = 8, MAX_BLOCK = 4;
 #else
 constexpr long LANES = std::min(4L, long(HEAD & -HEAD)), MAX_BLOCK = 8;
@@ -43,7 +48,7 @@ inline Vector load(const float* from) {
 
 inline void store(const Vector& vector, float* to) { std::memcpy(to, &vector, sizeof vector); }
 
-#if defined(__AVX512F__) && HEAD % 16 == 0 && !defined(PLAIN)
+#ifdef HAS_512_BITS
 
 // As below, which gcc 12 makes of two halves, in five steps instead of two.
 inline Vector load(const bfloat16* from) {
@@ -61,7 +66,7 @@ inline Vector load(const bfloat16* from) {
     return Vector(__builtin_convertvector(halves, Bits) << 16);
 }
 
-#if defined(__AVX2__) && HEAD % 8 == 0 && !defined(PLAIN)
+#if defined(HAS_256_BITS)
 
 inline float sum_of(Vector x) {
     const __m128 four =
@@ -70,7 +75,7 @@ inline float sum_of(Vector x) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-#elif defined(__aarch64__) && HEAD % 4 == 0 && !defined(PLAIN)
+#elif defined(HAS_NEON)
 
 inline float sum_of(Vector x) { return vaddvq_f32(float32x4_t(x)); }
 

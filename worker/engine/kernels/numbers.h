@@ -14,7 +14,7 @@ struct bfloat16 {
 
 // Numbers that loops with much to compute take at once: a vector of the widest processors. Short
 // loops are faster in narrower ones, which the compiler takes for itself.
-constexpr int WIDE = 16;
+constexpr int MAX_LANES = 16;
 
 inline uint32_t bits_of(float x) {
     uint32_t bits;

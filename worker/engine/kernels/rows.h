@@ -6,7 +6,7 @@
 //
 // An input is a byte, with 128 added, since VNNI wants unsigned numbers on one side. So does AVX2,
 // but adds pairs of products of bytes in 16 bits, which do not hold 2 * 255 * 127. It adds products
-// of 16 bits in 32: without VNNI, inputs are WIDE, 2 bytes with nothing added.
+// of 16 bits in 32: without VNNI, inputs are wide: 2 bytes with nothing added.
 
 #pragma once
 
@@ -63,7 +63,7 @@ inline void store_row(const float* x, long n, long r, uint8_t* to) {
     Rounded* own = reinterpret_cast<Rounded*>(row);
     const float scale = largest(x, n) / 127.0f, by = 1.0f / scale;
 #pragma omp simd
-    for (long i = 0; i < n; i++) own[i] = Rounded(int32_t(x[i] * by + 128.5f) - 128 + ZERO_POINT);
+    for (long i = 0; i < n; i++) own[i] = Rounded(int32_t(x[i] * by + 128.5f) + (ZERO_POINT - 128));
     std::memcpy(row + scale_place(n), &scale, sizeof scale);
 }
 

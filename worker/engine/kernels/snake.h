@@ -25,7 +25,7 @@ inline float sine_squared(float x) {
 // x + sin(alpha x)² weight, of n numbers; `to` may be `x`.
 template <typename T>
 inline void bend(const T* x, long n, const float* alpha, const float* weight, float* to) {
-#pragma omp simd simdlen(WIDE)
+#pragma omp simd simdlen(MAX_LANES)
     for (long i = 0; i < n; i++) {
         float own = read(x[i]);
         to[i] = own + sine_squared(own * alpha[i]) * weight[i];

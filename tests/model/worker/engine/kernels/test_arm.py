@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.support.programs import COMPILER, EMULATOR, compile_program, run_program
+from tests.support.programs import ARM_COMPILER, ARM_EMULATOR, compile_program, run_program
 from worker.engine.kernels import compiler
 from worker.engine.kernels.float_product import CompiledFloatProduct
 from worker.engine.kernels.int8_product import Int8Product, round_rows
 
 pytestmark = pytest.mark.skipif(
-    not all(shutil.which(program) for program in ("c++", COMPILER, EMULATOR)),
-    reason=f"needs c++, {COMPILER} and {EMULATOR}",
+    not all(shutil.which(program) for program in ("c++", ARM_COMPILER, ARM_EMULATOR)),
+    reason=f"needs c++, {ARM_COMPILER} and {ARM_EMULATOR}",
 )
 # Instructions to compile for, and a processor that has no more than these.
 PROCESSORS = {
@@ -39,7 +39,7 @@ def compiled(folder: Path, instructions: str, source: str, arrays: int) -> Path:
     main = Path(__file__).with_name("call_product.cpp")
     macros = {"WEIGHT": "bfloat16", "ARRAYS": arrays}
     flags = [f"-march={instructions}"]
-    return compile_program(folder / instructions, main, source, flags, COMPILER, **macros)
+    return compile_program(folder / instructions, main, source, flags, ARM_COMPILER, **macros)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def call(program: Path, processor: str, sizes: list[int], *arrays: Tensor) -> Tensor:
     """The result of a program on an ARM processor."""
-    return run_program([EMULATOR, "-cpu", processor, program], sizes, *arrays)
+    return run_program([ARM_EMULATOR, "-cpu", processor, program], sizes, *arrays)
 
 
 @pytest.mark.parametrize(
