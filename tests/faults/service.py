@@ -153,7 +153,11 @@ class Service:
             time.sleep(0.1)
 
     def wait_for_workers(self, within_s: float = 120) -> None:
+        """Wait until all workers live and have said so to Redis, which remembers dead ones, too."""
+
         def all_there() -> bool:
+            if any(child.exit_code is not None for child in self.workers):
+                return False
             served = (f"tts:workers:{model_id(model)}" for model in self.models)
             found = [worker for key in served for worker in self.redis.zrange(key, 0, -1)]
             return {child.pid for child in self.workers} <= set(map(pid_of, found))
