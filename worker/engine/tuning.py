@@ -34,7 +34,8 @@ class Candidate(NamedTuple, Generic[T]):
 def fastest(question: str, candidates: Sequence[Candidate[T]], answers: Answers) -> Candidate[T]:
     """The candidate that is the fastest over all its runs, each as important as the other.
 
-    An answer that is known is not looked for again. Raises `CannotCompile` if no candidate works.
+    An answer that is known is not looked for again. It is not kept if a candidate could not be
+    compiled, since that may work at the next start. Raises `CannotCompile` if no candidate works.
     """
     known = answers.get(question)
     for candidate in candidates:
@@ -60,7 +61,8 @@ def fastest(question: str, candidates: Sequence[Candidate[T]], answers: Answers)
         for number, times in timed.items()
     ]
     _log.info("Timed for %s: %s", question, "; ".join(told))
-    answers[question] = candidates[best].name
+    if not reasons:
+        answers[question] = candidates[best].name
     return candidates[best]
 
 

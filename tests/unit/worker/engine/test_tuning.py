@@ -55,6 +55,15 @@ def test_what_cannot_be_compiled_is_left_out() -> None:
         fastest("speed", [impossible("first"), impossible("second")], {})
 
 
+def test_what_could_not_be_compiled_is_tried_anew() -> None:
+    answers: dict[str, str] = {}
+    slow = candidate("slow", 0.02)
+    assert fastest("speed", [impossible("fast"), slow], answers).name == "slow"
+    assert answers == {}
+    assert fastest("speed", [candidate("fast", 0.001), slow], answers).name == "fast"
+    assert answers == {"speed": "fast"}
+
+
 def test_answers_outlive_the_process_on_this_machine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

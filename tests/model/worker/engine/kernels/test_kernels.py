@@ -240,22 +240,27 @@ def test_a_compiler_that_fails_is_told_of(
         build("product")
 
 
-def test_without_a_compiler_the_plain_decoder_speaks_and_the_log_says_so(
+@pytest.mark.parametrize("precision", [Precision.FLOAT32, Precision.INT8])
+def test_without_a_compiler_the_plain_decoder_speaks_until_there_is_one(
+    precision: Precision,
     tiny_checkpoint: Checkpoint,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     model = load_model(str(tiny_checkpoint("custom_voice")), threads=1)
     forget_builds()
+    answers: dict[str, str] = {}
     with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
         patch.setenv("PATH", "")
-        assert choose_parts(model, Precision.INT8, 4).decoder is Decoder
+        assert choose_parts(model, precision, 4, answers=answers).decoder is Decoder
     assert "without compiled kernels" in caplog.text
     assert "there is no C++ compiler: install g++" in caplog.text
-    parts = choose_parts(model, Precision.INT8, 4)
+    assert not [question for question in answers if "language model" in question]
+    parts = choose_parts(model, precision, 4, answers=answers)
     assert parts.decoder is not Decoder
-    assert parts.names[0] in ("kernel", "fbgemm")
+    assert parts.names[0] in ("kernel", "fbgemm", "onednn")
     assert parts.names[1] in ("float32", "bfloat16", "int8")
+    assert set(answers.values()) == set(parts.names)
 
 
 @pytest.mark.parametrize("processor", ["any"], indirect=True)
