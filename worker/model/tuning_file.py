@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from worker.engine.kernels.compiler import processor_lines
+from worker.engine.kernels.compiler import processor_lines, sources_digest
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 class TuningFile(UserDict[str, str]):
     """Answers by question for this machine, in a JSON file that other machines may share.
 
-    They are known for one processor, number of threads and version of the product and of torch. A
-    file that cannot be read or written costs a second at the next start, and no more.
+    They are known for one processor, number of threads, version of the product and of torch, and
+    the kernels' sources. A file that cannot be read or written costs a second at the next start,
+    and no more.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +39,7 @@ class TuningFile(UserDict[str, str]):
                 f"{torch.get_num_threads()} threads",
                 f"torch {torch.__version__}",
                 f"version {version('qwen-tts-queue')}",
+                f"kernels {sources_digest().hex()[:8]}",
             )
         )
         super().__init__()

@@ -109,10 +109,17 @@ def _keep(library: Path, kept: Path) -> None:
 def _fingerprint(flags: tuple[str, ...]) -> str:
     """One word for all that a library depends on: sources, flags and the processor's abilities."""
     hashed = hashlib.sha256(repr(flags).encode())
-    for source in sorted(SOURCE_FOLDER.glob("*.[ch]*")):
-        hashed.update(source.read_bytes())
+    hashed.update(sources_digest())
     hashed.update("\n".join(processor_lines("model name", "flags", "Features")).encode())
     return hashed.hexdigest()[:16]
+
+
+def sources_digest() -> bytes:
+    """The SHA-256 of all C++ files of this folder together."""
+    hashed = hashlib.sha256()
+    for source in sorted(SOURCE_FOLDER.glob("*.[ch]*")):
+        hashed.update(source.read_bytes())
+    return hashed.digest()
 
 
 def processor_lines(*names: str) -> list[str]:

@@ -103,6 +103,17 @@ def test_processors_of_one_name_have_answers_of_their_own(
     assert dict(TuningFile(tmp_path / "tuning.json")) == {"speed": "fast"}
 
 
+def test_other_kernels_are_timed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, kernels = tmp_path / "tuning.json", tmp_path / "kernels"
+    kernels.mkdir()
+    monkeypatch.setattr(compiler, "SOURCE_FOLDER", kernels)
+    (kernels / "product.cpp").write_text("slow")
+    TuningFile(path)["speed"] = "torch"
+    assert dict(TuningFile(path)) == {"speed": "torch"}
+    (kernels / "product.cpp").write_text("fast")
+    assert not TuningFile(path)
+
+
 def test_reading_answers_writes_none(tmp_path: Path) -> None:
     """Else a worker that is ended meanwhile leaves a part of them."""
     path = tmp_path / "tuning.json"
