@@ -186,25 +186,34 @@ def test_a_worker_that_is_told_to_stop_has_done_well(
 
 
 # Its own start, without torch.
-LOADS_FOR_A_MINUTE = """
-import sys, time, types
+START = """
+import gc, sys, time, types
 main = types.ModuleType("worker.app")
-main.serve = lambda settings: print("loads", flush=True) or time.sleep(60)
+main.serve = lambda settings: print({prints}, flush=True) or time.sleep({seconds}) or 0
 sys.modules["worker.app"] = main
 from worker.__main__ import main
 main()
 """
 
 
+def start_of_a_worker(folder: Path, prints: str, seconds: int) -> tuple[list[str], dict[str, str]]:
+    """The command and the environment of a worker that prints something instead of serving."""
+    env = {"TTS_REDIS_URL": "redis://127.0.0.1:1/0", "TTS_STORAGE_URL": folder.as_uri()}
+    code = START.format(prints=prints, seconds=seconds)
+    return [sys.executable, "-c", code], os.environ | env
+
+
+def test_a_worker_looks_for_garbage_but_not_in_what_it_imported(tmp_path: Path) -> None:
+    command, env = start_of_a_worker(tmp_path, "gc.isenabled(), gc.get_freeze_count() > 10_000", 0)
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout) == (0, "True True\n"), ran.stderr
+
+
 @pytest.mark.parametrize("number", STOPS)
 def test_a_worker_that_still_loads_stops_at_once(tmp_path: Path, number: signal.Signals) -> None:
     log = tmp_path / "worker.log"
-    env = os.environ | {
-        "TTS_REDIS_URL": "redis://127.0.0.1:1/0",
-        "TTS_STORAGE_URL": tmp_path.as_uri(),
-    }
+    command, env = start_of_a_worker(tmp_path, "'loads'", 60)
     with log.open("wb") as output:
-        command = [sys.executable, "-c", LOADS_FOR_A_MINUTE]
         worker = subprocess.Popen(command, env=env, stdout=output)
     try:
         wait_until(lambda: b"loads" in log.read_bytes(), 120)
