@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from tests.support.receiver import Receiver, receiving
 from tests.support.s3_server import S3Server
 from tests.support.stub_runner import StubCodec, StubRunner
 from worker.engine.engine import Engine
+
+# As the API has it: what is loaded is not searched for garbage by every few tests.
+gc.freeze()
+gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope="session")
