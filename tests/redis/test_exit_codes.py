@@ -1,4 +1,4 @@
-"""How processes end, by signal and by mistake: the table of docs/operations.md."""
+"""The ends of processes, by signal and by mistake: the table of docs/operations.md."""
 
 from __future__ import annotations
 
